@@ -1,0 +1,74 @@
+"""Packaging of apns-client; classic, so that Python 2.7 builds it from the same source."""
+
+from __future__ import absolute_import, division, print_function
+
+import io
+import os
+import re
+
+from setuptools import find_packages, setup
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+# On Python 2.7 pyOpenSSL 21.0, six 1.16 and tqdm 4.64 are what the tests run with: the lower bounds
+# are proven there. pyOpenSSL has set_min_proto_version() from 21.0 on.
+EXTRAS = {
+    "cli": ["tqdm>=4.64"],
+    "testing": ["cryptography>=3.3"],
+}
+EXTRAS["all"] = sorted(requirement for extra in EXTRAS.values() for requirement in extra)
+
+
+def read(*parts):
+    """Return the text of a file that lies beside this one."""
+    with io.open(os.path.join(HERE, *parts), encoding="utf-8") as stream:
+        return stream.read()
+
+
+def read_version():
+    """Return the version, without importing the package: its dependencies may not be there yet."""
+    found = re.search(r"^__version__ = \"([^\"]+)\"$", read("apnsclient", "__init__.py"), re.M)
+    if found is None:
+        raise RuntimeError("apnsclient/__init__.py has no line of the form __version__ = \"...\"")
+    return str(found.group(1))
+
+
+setup(
+    name="apns-client",
+    version=read_version(),
+    description="Client for the Apple Push Notification service, with pluggable back-ends, "
+                "a simulator and a command line",
+    long_description=read("README.rst"),
+    long_description_content_type="text/x-rst",
+    license="Apache-2.0",
+    keywords="apns push notification apple ios",
+    packages=find_packages(include=["apnsclient", "apnsclient.*"]),
+    package_data={"apnsclient": ["py.typed"]},
+    python_requires=">=2.7, !=3.0.*, !=3.1.*, !=3.2.*, !=3.3.*, !=3.4.*, !=3.5.*",
+    install_requires=["six>=1.16", "pyOpenSSL>=21.0"],
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["apns = apnsclient.cli:main"]},
+    zip_safe=False,
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: Console",
+        "Intended Audience :: Developers",
+        "Operating System :: POSIX",
+        "Programming Language :: Python",
+        "Programming Language :: Python :: 2.7",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.6",
+        "Programming Language :: Python :: 3.7",
+        "Programming Language :: Python :: 3.8",
+        "Programming Language :: Python :: 3.9",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Communications",
+        "Topic :: Internet",
+        "Topic :: Software Development :: Libraries :: Python Modules",
+        "Topic :: Software Development :: Testing",
+        "Typing :: Typed",
+    ],
+)
