@@ -1,0 +1,51 @@
+"""Every difference between Python 2.7 and 3 that more than one module needs.
+
+``six`` covers the rest. Types are written as comments, for Python 2.7; the names they need are
+imported under ``if MYPY:``, which only the type checker enters, because 2.7 has no ``typing``.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import os
+import time
+from collections import OrderedDict
+
+import six
+
+#: True for the type checker alone.
+MYPY = False
+if MYPY:
+    from typing import Any
+
+PY2 = six.PY2
+
+if PY2:
+    def monotonic():
+        # type: () -> float
+        """Seconds on a clock that is never set, for deadlines.
+
+        Python 2.7 has no ``time.monotonic``. ``times(2)`` counts from a fixed point in the past on
+        every POSIX system, with a resolution of about 10 ms; where it does not (Windows returns
+        0.0 there), the wall clock has to do.
+        """
+        return os.times()[4] or time.time()
+    def as_unicode(value):
+        # type: (Any) -> Any
+        """Return a value for ``json.dumps`` with all its ``str``, which hold UTF-8, as ``unicode``.
+
+        Without escapes, json joins the two kinds of strings as they are, and fails.
+        """
+        if isinstance(value, str):
+            return value.decode("utf-8")
+        if isinstance(value, dict):
+            return OrderedDict((as_unicode(key), as_unicode(each)) for key, each in value.items())
+        if isinstance(value, (list, tuple)):
+            return [as_unicode(each) for each in value]
+        return value
+else:
+    monotonic = time.monotonic
+
+    def as_unicode(value):
+        # type: (Any) -> Any
+        """Return the value: Python 3 has one kind of strings."""
+        return value

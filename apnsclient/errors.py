@@ -1,0 +1,88 @@
+"""The exceptions of the package: one type for each thing that a caller can act on.
+
+``IOError``, ``ValueError`` and ``socket.timeout`` are among the bases, so that code which was
+written before this tree existed, and catches those, keeps working. A back-end may raise whatever
+its library raises; it raises :class:`Timeout` (or ``socket.timeout``) when, and only when, time ran
+out, because for the binary protocol silence until the end of the tail wait is success.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import socket
+
+from ._compat import MYPY
+
+if MYPY:
+    from typing import Optional
+
+__all__ = [
+    "APNsError",
+    "CertificateError",
+    "CertificateRefused",
+    "ConnectError",
+    "ConnectTimeout",
+    "ConnectionLost",
+    "PeerVerificationError",
+    "ProtocolError",
+    "Timeout",
+    "is_timeout",
+]
+
+
+class APNsError(Exception):
+    """Base of everything that this package raises on its own account."""
+
+
+class CertificateError(APNsError, ValueError):
+    """The provider's certificate, key or passphrase cannot be used; the message says which."""
+
+
+class Timeout(APNsError, socket.timeout):
+    """A read or a write did not finish in the time that it was given."""
+
+
+class ConnectionLost(APNsError, IOError):
+    """A connection that had been open failed, or was used after it had been closed."""
+
+
+class ConnectError(APNsError, IOError):
+    """No connection could be had: the name lookup, TCP or TLS failed."""
+
+
+class ConnectTimeout(ConnectError, Timeout):
+    """No connection could be had within ``connect_timeout``."""
+
+
+class PeerVerificationError(ConnectError):
+    """The server's certificate chain or host name does not verify."""
+
+
+class CertificateRefused(ConnectError):
+    """The server refused our certificate with a TLS alert.
+
+    With TLS 1.3 a client learns of this only when it first reads, so a back-end may raise it from
+    there as well as from connecting. Nothing that was written had been processed.
+    """
+
+
+class ProtocolError(APNsError):
+    """The peer sent bytes that the protocol does not know.
+
+    :ivar identifier: identifier of the notification concerned (int), or None where there is none.
+    """
+
+    def __init__(self, message, identifier=None):
+        # type: (str, Optional[int]) -> None
+        super(ProtocolError, self).__init__(message)
+        self.identifier = identifier
+
+
+def is_timeout(error):
+    # type: (BaseException) -> bool
+    """Tell whether an exception of a back-end says that time ran out, and nothing worse.
+
+    From Python 3.10 on ``socket.timeout`` is ``TimeoutError``, which is also what the system raises
+    when it gave a dead connection up (``ETIMEDOUT``). Only the latter has an error number.
+    """
+    return (isinstance(error, socket.timeout) and error.errno is None
+            and not isinstance(error, ConnectError))

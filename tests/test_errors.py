@@ -1,0 +1,67 @@
+"""The exceptions: what each can be caught as, and how a timeout is told from anything else."""
+
+from __future__ import absolute_import, division, print_function
+
+import errno
+import pickle
+import socket
+
+import pytest
+
+from apnsclient import errors
+
+#: Each exception with the types that callers may catch it by.
+BASES = [
+    (errors.CertificateError, (errors.APNsError, ValueError)),
+    (errors.Timeout, (errors.APNsError, socket.timeout)),
+    (errors.ConnectionLost, (errors.APNsError, IOError)),
+    (errors.ConnectError, (errors.APNsError, IOError)),
+    (errors.ConnectTimeout, (errors.ConnectError, errors.Timeout, socket.timeout)),
+    (errors.PeerVerificationError, (errors.ConnectError,)),
+    (errors.CertificateRefused, (errors.ConnectError,)),
+    (errors.ProtocolError, (errors.APNsError,)),
+]
+
+
+@pytest.mark.parametrize("error, bases", BASES)
+def test_each_exception_can_be_caught_by_its_bases(error, bases):
+    """Code that catches IOError, ValueError or socket.timeout keeps working."""
+    for base in bases:
+        with pytest.raises(base) as caught:
+            raise error("what happened")
+        assert str(caught.value) == "what happened"
+
+
+def test_every_public_exception_is_in_the_table():
+    """None is forgotten here."""
+    public = set(getattr(errors, name) for name in errors.__all__) - {
+        errors.is_timeout, errors.APNsError}
+    assert public == set(row[0] for row in BASES)
+
+
+@pytest.mark.parametrize("error", [row[0] for row in BASES])
+def test_exceptions_can_be_pickled(error):
+    """They cross the borders of processes, as tasks of a queue do."""
+    copy = pickle.loads(pickle.dumps(error("what happened"), 2))
+    assert type(copy) is error
+    assert str(copy) == "what happened"
+
+
+def test_a_protocol_error_knows_its_identifier():
+    """It is None where there is none."""
+    assert errors.ProtocolError("x").identifier is None
+    assert errors.ProtocolError("x", 7).identifier == 7
+
+
+@pytest.mark.parametrize("error, expected", [
+    (errors.Timeout("x"), True),
+    (socket.timeout("timed out"), True),
+    (errors.ConnectTimeout("x"), False),
+    (errors.ConnectError("x"), False),
+    (errors.ConnectionLost("x"), False),
+    (socket.error(errno.ETIMEDOUT, "the system gave the connection up"), False),
+    (ValueError("x"), False),
+])
+def test_a_timeout_is_silence_and_nothing_worse(error, expected):
+    """ETIMEDOUT is a dead connection, although Python 3.10 gives it the type of a timeout."""
+    assert errors.is_timeout(error) is expected
