@@ -1,0 +1,384 @@
+"""What a back-end is: base classes for connections and for the factory that makes and pools them.
+
+A back-end moves bytes through TLS and knows nothing of push notifications. Its author subclasses
+:class:`BaseConnection`, :class:`BaseBackend` and
+:class:`~apnsclient.certificate.BaseCertificate`; the pool is here and needs nothing further.
+
+What always holds: a connection is used by one thread at a time, between being taken from the pool
+and being released to it. The pool belongs to one process: in a forked child it is empty, and what
+the child inherited is closed without a byte being written to it.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import os
+
+from .._compat import MYPY, monotonic
+
+if MYPY:
+    from datetime import timedelta
+    from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+
+    from ..certificate import BaseCertificate
+
+    Address = Tuple[str, int]
+    Key = Tuple[Address, BaseCertificate]
+
+__all__ = ["BaseBackend", "BaseConnection"]
+
+
+class BaseConnection(object):
+    """One TLS connection to one address with one certificate.
+
+    A subclass calls this constructor and gives the six methods that raise ``NotImplementedError``
+    here. By the time it is handed out it is open and the server is verified.
+
+    It need not be safe for use by several threads at once: a connection is used by one thread until
+    it is given back, and then perhaps by another one. An idle connection may be closed by any
+    thread, by a finalizer, and while the interpreter exits.
+
+    A :class:`~apnsclient.errors.ConnectError` that ``peek``, ``read`` or ``write`` raises says that
+    the server never let us in, as TLS 1.3 may tell only then: nothing was processed, and the
+    exception passes to the caller of ``send()``. Any other exception leaves the outcome open.
+
+    :param address: ``(host, port)`` that the connection leads to (str, int 1 to 65535).
+    :param certificate: certificate that it was opened with.
+    """
+
+    # Names that a subclass is not to meet by accident have two underscores.
+
+    #: State of the protocol that is spoken over this connection; put there by the session, and
+    #: None as long as the connection has not been used. Back-ends leave it alone.
+    protocol = None  # type: Any
+
+    def __init__(self, address, certificate):
+        # type: (Address, BaseCertificate) -> None
+        self.address = address
+        self.certificate = certificate
+        self.__process = os.getpid()
+        self.touch()
+
+    @property
+    def is_inherited(self):
+        # type: () -> bool
+        """True in a forked child of the process that opened the connection.
+
+        Then the connection is the parent's. :meth:`close` must not write to it: a close-notify of
+        the child would end the parent's connection. :meth:`read`, :meth:`peek` and :meth:`write`
+        are only reached by a generator that the child goes on with; they must raise.
+        """
+        return self.__process != os.getpid()
+
+    def touch(self):
+        # type: () -> None
+        """Note that the connection is in use now; :meth:`is_outdated` counts from here."""
+        self.__touched = monotonic()
+
+    def is_outdated(self, delta):
+        # type: (timedelta) -> bool
+        """Tell whether the connection has not been used for as long as ``delta`` (timedelta)."""
+        return monotonic() - self.__touched >= delta.total_seconds()
+
+    def unacknowledged(self):
+        # type: () -> int
+        """Return how many bytes, at most, of what was written have not reached the peer's system.
+
+        Silence proves nothing about a message as long as there are any. 0 where that is not known.
+        """
+        return 0
+
+    def reset(self):
+        # type: () -> None
+        """Forget whatever is buffered in either direction, before a new transmission.
+
+        Called when a connection is taken from the pool, after the session has read what was there.
+        Does nothing where nothing is buffered. Raises nothing.
+        """
+        raise NotImplementedError("%s must implement reset()" % type(self).__name__)
+
+    def peek(self, size):
+        # type: (int) -> Optional[bytes]
+        """Read what has arrived, without waiting.
+
+        The session looks like this before it uses a pooled connection again, and every now and then
+        while it writes: a ``peek`` that only ever returns None loses late error frames and finds
+        out about dead connections too late.
+
+        :param size: most bytes to return (int, at least 1).
+        :return: 1 to ``size`` bytes, which are then no longer in the buffer; ``b""`` at the end of
+            the stream, with or without a close-notify, as often as it is called; None when nothing
+            can be read now.
+        :raises Exception: whatever the TLS library raises when the connection has failed.
+        """
+        raise NotImplementedError("%s must implement peek()" % type(self).__name__)
+
+    def read(self, size, timeout):
+        # type: (int, Optional[float]) -> Optional[bytes]
+        """Read, waiting until at least one byte is there.
+
+        :param size: most bytes to return (int, at least 1). Fewer are returned as soon as there
+            are any.
+        :param timeout: longest wait in seconds (float), for the whole call and not for each byte;
+            None waits for ever.
+        :return: 1 to ``size`` bytes; None at the end of the stream, as often as it is called.
+        :raises ~apnsclient.errors.Timeout: if nothing came in time (``socket.timeout`` will do).
+            The connection stays usable.
+        :raises Exception: anything else, when the connection has failed.
+        """
+        raise NotImplementedError("%s must implement read()" % type(self).__name__)
+
+    def write(self, data, timeout):
+        # type: (bytes, Optional[float]) -> None
+        """Write all of it, or raise.
+
+        After a failure nothing more is written, but :meth:`read` and :meth:`peek` still return
+        what had arrived: it may be the gateway's reason for hanging up.
+
+        :param data: bytes to write, at least one.
+        :param timeout: longest time in seconds (float), for the whole call; None waits for ever.
+        :raises ~apnsclient.errors.Timeout: if the peer did not take all in time.
+        :raises Exception: anything else, when the connection has failed.
+        """
+        raise NotImplementedError("%s must implement write()" % type(self).__name__)
+
+    def close(self):
+        # type: () -> None
+        """Close the connection, after everything that was written has gone out.
+
+        Send a close-notify, end our side of the stream, and read to the end of the other one: a
+        socket that is closed with unread data in it, such as the session tickets of TLS 1.3, resets
+        the connection, and what was written last is lost. Take no more than about a second for it.
+        Where nothing was written, as to the feedback service, leave out the reading: the service
+        takes for known what was read.
+
+        Never raises, may be called again. Writes nothing where :attr:`is_inherited` is true.
+        """
+        raise NotImplementedError("%s must implement close()" % type(self).__name__)
+
+    def closed(self):
+        # type: () -> bool
+        """Tell whether the connection is of no more use.
+
+        True once :meth:`close` was called, and, where the back-end can detect it, once the peer has
+        ended the stream and all that came before its end has been read. Never raises or waits.
+        """
+        raise NotImplementedError("%s must implement closed()" % type(self).__name__)
+
+
+class _Pool(object):
+    """Idle connections of one process, oldest first, by address and certificate.
+
+    Its methods are called with the lock held. Even so one may run in the middle of another, in a
+    finalizer of the same thread: between any two steps lists may become longer or shorter, and a
+    list that is empty may go.
+    """
+
+    def __init__(self, lock):
+        # type: (Any) -> None
+        self.lock = lock
+        self.idle = {}  # type: Dict[Key, List[BaseConnection]]
+
+    def take(self, key):
+        # type: (Key) -> Optional[BaseConnection]
+        """Take the connection that was used last out of the pool, if there is one."""
+        try:
+            connection = self.idle.get(key, []).pop()  # type: Optional[BaseConnection]
+        except IndexError:
+            connection = None
+        self._prune(key)
+        return connection
+
+    def take_all(self, is_wanted):
+        # type: (Callable[[BaseConnection], bool]) -> List[BaseConnection]
+        """Take all connections out of the pool of which a function says so."""
+        taken = []
+        for key, idle in list(self.idle.items()):
+            for connection in filter(is_wanted, list(idle)):
+                try:
+                    idle.remove(connection)
+                except ValueError:
+                    continue
+                taken.append(connection)
+            self._prune(key)
+        return taken
+
+    def put(self, key, connection, size):
+        # type: (Key, BaseConnection, Optional[int]) -> Optional[BaseConnection]
+        """Put a connection into the pool; return the oldest where that makes more than ``size``."""
+        while True:
+            idle = self.idle.setdefault(key, [])
+            idle.append(connection)
+            if self.idle.get(key) is idle:
+                break
+            idle.remove(connection)
+        return idle.pop(0) if size is not None and len(idle) > size else None
+
+    def _prune(self, key):
+        # type: (Key) -> None
+        """Forget a list that is empty."""
+        idle = self.idle.pop(key, None)
+        if idle:
+            self.idle.setdefault(key, []).extend(idle)
+
+
+class BaseBackend(object):
+    """Makes certificates, locks and connections, and keeps the idle connections.
+
+    A subclass gives :meth:`get_certificate`, :meth:`create_lock` and :meth:`get_new_connection`.
+    Options of its own come before a call of this constructor, which takes the rest.
+
+    :param pool_size: how many idle connections are kept for each pair of address and certificate
+        (int, at least 0). None keeps any number; 0 keeps none, so that each is closed after use.
+    :param use_cache_for_reconnects: whether a pooled connection that turns out to be dead may be
+        replaced by another one from the pool (bool), or by a new one only.
+    :raises ValueError: if ``pool_size`` is negative.
+    """
+
+    #: Whether ``closed()`` of an idle connection tells that the peer has hung up. Where it cannot,
+    #: the first failure of a reused connection makes the session start over with another one.
+    can_detect_close = False
+
+    def __init__(self, pool_size=5, use_cache_for_reconnects=True):
+        # type: (Optional[int], bool) -> None
+        if pool_size is not None and pool_size < 0:
+            raise ValueError("pool_size is %r; expected None or a number from 0 up" % (pool_size,))
+        self.pool_size = pool_size
+        self.use_cache_for_reconnects = use_cache_for_reconnects
+        self.__pools = {}  # type: Dict[int, _Pool]
+
+    def get_certificate(self, cert_params):
+        # type: (Mapping[str, Any]) -> BaseCertificate
+        """Load a certificate; may be called by several threads at once.
+
+        :param cert_params: arguments of :class:`~apnsclient.certificate.BaseCertificate` by name.
+        :raises ~apnsclient.errors.CertificateError: if it cannot be used.
+        """
+        raise NotImplementedError("%s must implement get_certificate()" % type(self).__name__)
+
+    def create_lock(self):
+        # type: () -> Any
+        """Return a new lock with the interface of ``threading.RLock()``.
+
+        Used are ``with``, ``acquire(False)`` and ``release()``. It has to be reentrant: the garbage
+        collector may close a generator that gives its connection back in the very thread that is
+        holding the lock.
+        """
+        raise NotImplementedError("%s must implement create_lock()" % type(self).__name__)
+
+    def get_new_connection(self, address, certificate, timeout=None):
+        # type: (Address, BaseCertificate, Optional[float]) -> BaseConnection
+        """Open a connection that is ready for use; may be called by several threads at once.
+
+        Nothing is written to a server before its certificate and host name have been verified.
+
+        :param address: ``(host, port)`` (str, int 1 to 65535).
+        :param certificate: what :meth:`get_certificate` returned, or what the user of the session
+            gave instead.
+        :param timeout: longest time in seconds (float) for everything after the name lookup; None
+            waits for ever.
+        :raises Exception: if no connection can be had. The session lets it pass to its caller.
+        """
+        raise NotImplementedError("%s must implement get_new_connection()" % type(self).__name__)
+
+    def close_all(self, connections):
+        # type: (Sequence[BaseConnection]) -> None
+        """Close connections that nobody uses.
+
+        Override it where several can be closed in the time that one takes.
+        """
+        for connection in connections:
+            connection.close()
+
+    def get_cached_connection(self, address, certificate, timeout=None):
+        # type: (Address, BaseCertificate, Optional[float]) -> BaseConnection
+        """Take the connection that was used last from the pool, or open one if there is none.
+
+        Arguments and exceptions are those of :meth:`get_new_connection`. The connection belongs to
+        the caller until it is given back with :meth:`release`.
+        """
+        key = (address, certificate)
+        while True:
+            pool = self.__pool()
+            with pool.lock:
+                connection = pool.take(key)
+            if connection is None:
+                return self.get_new_connection(address, certificate, timeout)
+            if not connection.closed():
+                connection.touch()
+                return connection
+            connection.close()
+
+    def release(self, connection):
+        # type: (BaseConnection) -> None
+        """Give a connection back to the pool after use; close the one that has to go instead.
+
+        :param connection: what :meth:`get_cached_connection` or :meth:`get_new_connection`
+            returned.
+        """
+        surplus = self.store(connection)
+        if surplus is not None:
+            surplus.close()
+
+    def store(self, connection):
+        # type: (BaseConnection) -> Optional[BaseConnection]
+        """Put a connection into the pool.
+
+        :return: the connection that the caller has to close: this one, where it is of no more use
+            or the pool keeps none; the one that has been idle longest, where there are too many
+            now; else None.
+        """
+        if self.pool_size == 0 or connection.is_inherited or connection.closed():
+            return connection
+        connection.touch()
+        pool = self.__pool()
+        with pool.lock:
+            return pool.put((connection.address, connection.certificate), connection,
+                            self.pool_size)
+
+    def outdate(self, delta):
+        # type: (timedelta) -> None
+        """Close the pooled connections that have been idle for as long as ``delta`` (timedelta)."""
+        self.close_all(self.pop_outdated(delta))
+
+    def close_idle(self):
+        # type: () -> None
+        """Close the pooled connections, unless the pool is in use at this very moment.
+
+        For finalizers: they may run in any thread, also in one that holds the lock of the pool.
+        """
+        pool = self.__pool()
+        if not pool.lock.acquire(False):
+            return
+        try:
+            connections = pool.take_all(lambda connection: True)
+        finally:
+            pool.lock.release()
+        self.close_all(connections)
+
+    def pop_outdated(self, delta):
+        # type: (timedelta) -> List[BaseConnection]
+        """Take the connections that have been idle for as long as ``delta`` out of the pool.
+
+        They belong to the caller, who closes them.
+        """
+        pool = self.__pool()
+        with pool.lock:
+            return pool.take_all(lambda connection: connection.is_outdated(delta))
+
+    def __pool(self):
+        # type: () -> _Pool
+        """Return the pool of this process; in a forked child, get rid of the parent's first.
+
+        ``dict.setdefault`` is atomic, so that threads that start at the same time share one pool.
+        The parent's lock is never touched: another thread may have held it during the fork.
+        """
+        process = os.getpid()
+        pool = self.__pools.get(process)
+        if pool is None:
+            pool = self.__pools.setdefault(process, _Pool(self.create_lock()))
+            for other in [key for key in list(self.__pools) if key != process]:
+                inherited = self.__pools.pop(other, None)
+                for idle in list(inherited.idle.values()) if inherited else ():
+                    for connection in idle:
+                        connection.close()
+        return pool

@@ -1,0 +1,97 @@
+"""The provider's certificate: loaded by a back-end, used by the pool as its key.
+
+What identifies a certificate is its content, not the object or the file it came from: two loads of
+the same PEM share one pool of connections. By default only a digest of the content is kept for the
+comparison.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+from ._compat import MYPY
+
+if MYPY:
+    from typing import Any, Optional, Tuple, Union
+
+    Text = Union[str, bytes]
+
+__all__ = ["BaseCertificate"]
+
+
+class BaseCertificate(object):
+    """A provider's certificate with its private key, loaded with the TLS library of a back-end.
+
+    A subclass gives :meth:`load_context`, :meth:`dump_certificate` and :meth:`dump_digest`. This
+    constructor calls them, so that what they need has to be there before. All arguments are handed
+    to :meth:`load_context` as they are; its exceptions pass through.
+
+    :param cert_string: certificate in PEM format (str or bytes); it may hold the key as well.
+    :param cert_file: name of a file with the same; one of the two is needed.
+    :param key_string: private key in PEM format (str or bytes), if not with the certificate.
+    :param key_file: name of a file with the same.
+    :param passphrase: what the private key is encrypted with (str or bytes).
+    """
+
+    #: Name of the digest that certificates are compared by (lower case, as OpenSSL names it).
+    #: None compares, and therefore keeps in memory, the whole dump.
+    equality_check = "sha1"  # type: Optional[str]
+
+    def __init__(self, cert_string=None, cert_file=None, key_string=None, key_file=None,
+                 passphrase=None):
+        # type: (Optional[Text], Optional[str], Optional[Text], Optional[str], Optional[Text]) -> None
+        self._context, raw = self.load_context(
+            cert_string=cert_string, cert_file=cert_file,
+            key_string=key_string, key_file=key_file, passphrase=passphrase)
+        if self.equality_check is None:
+            self.__identity = self.dump_certificate(raw)
+        else:
+            self.__identity = self.dump_digest(raw, self.equality_check)
+
+    def load_context(self, cert_string=None, cert_file=None, key_string=None, key_file=None,
+                     passphrase=None):
+        # type: (Optional[Text], Optional[str], Optional[Text], Optional[str], Optional[Text]) -> Tuple[Any, Any]
+        """Load certificate and key; the arguments are those of the constructor.
+
+        :return: ``(context, raw)``: what :meth:`get_context` is to return, and the certificate in
+            whatever form the two ``dump_`` methods understand. ``raw`` is not kept.
+        :raises ~apnsclient.errors.CertificateError: if certificate or key cannot be used. The
+            message says why, and never contains the key or the passphrase.
+        """
+        raise NotImplementedError("%s must implement load_context()" % type(self).__name__)
+
+    def dump_certificate(self, raw):
+        # type: (Any) -> bytes
+        """Return the whole certificate as bytes, for comparison (``equality_check = None``)."""
+        raise NotImplementedError("%s must implement dump_certificate()" % type(self).__name__)
+
+    def dump_digest(self, raw, digest):
+        # type: (Any, str) -> bytes
+        """Return the digest of the certificate, for comparison.
+
+        :param raw: certificate as :meth:`load_context` returned it.
+        :param digest: name of the digest (str), the value of :attr:`equality_check`.
+        """
+        raise NotImplementedError("%s must implement dump_digest()" % type(self).__name__)
+
+    def get_context(self):
+        # type: () -> Any
+        """Return what :meth:`load_context` made: all that a connection needs for its handshake."""
+        return self._context
+
+    def __eq__(self, other):
+        # type: (object) -> bool
+        if not isinstance(other, BaseCertificate):
+            return NotImplemented
+        return (self.equality_check == other.equality_check
+                and bool(self.__identity == other.__identity))
+
+    def __ne__(self, other):
+        # type: (object) -> bool
+        return not self == other
+
+    def __hash__(self):
+        # type: () -> int
+        return hash(self.__identity)
+
+    def __repr__(self):
+        # type: () -> str
+        return "<%s.%s>" % (type(self).__module__, type(self).__name__)

@@ -1,0 +1,449 @@
+"""The pool of the base class: which connection is kept, handed out, closed, and where."""
+
+from __future__ import absolute_import, division, print_function
+
+import datetime
+import os
+import threading
+
+import pytest
+
+from apnsclient import backends
+from apnsclient.backends import BaseBackend, BaseConnection
+from apnsclient.backends.dummy import Certificate
+
+HERE = ("here", 1)
+#: Generous limit in seconds for what is expected to happen at once.
+SOON = 20
+
+
+class FakeConnection(BaseConnection):
+    """Notes what is done with it; ``is_hung_up`` is what the peer does."""
+
+    def __init__(self, address, certificate):
+        super(FakeConnection, self).__init__(address, certificate)
+        self.is_hung_up = False
+        self.calls = []
+
+    def close(self):
+        self.calls.append("close")
+
+    def closed(self):
+        self.calls.append("closed")
+        return self.is_hung_up or self.is_closed
+
+    def write(self, data, timeout):
+        self.calls.append("write")
+
+    @property
+    def is_closed(self):
+        return "close" in self.calls
+
+
+class FakeBackend(BaseBackend):
+    """Makes such connections."""
+
+    def __init__(self, **options):
+        super(FakeBackend, self).__init__(**options)
+        self.opened = []
+        self.locks = []
+
+    def create_lock(self):
+        self.locks.append(threading.Lock())
+        return self.locks[-1]
+
+    def get_new_connection(self, address, certificate, timeout=None):
+        self.opened.append(FakeConnection(address, certificate))
+        return self.opened[-1]
+
+    def get(self, address=HERE, certificate="a"):
+        return self.get_cached_connection(address, Certificate(cert_string=certificate), 5)
+
+    def fill(self, count, **where):
+        """Put that many connections into the pool, in the order in which they are returned."""
+        connections = [self.get(**where) for _ in range(count)]
+        for connection in connections:
+            self.release(connection)
+        return connections
+
+
+class FakeClock(object):
+    """A clock that stands until it is set."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = FakeClock()
+    monkeypatch.setattr(backends, "monotonic", clock)
+    return clock
+
+
+@pytest.mark.parametrize("pool_size, kept", [(None, 20), (0, 0), (1, 1), (5, 5)])
+def test_the_pool_keeps_so_many_of_each_pair(pool_size, kept):
+    """None is unlimited, 0 is no pool; the oldest go first. Each address and certificate counts."""
+    backend = FakeBackend(pool_size=pool_size)
+    for where in ({}, {"address": ("there", 1)}, {"certificate": "b"}):
+        connections = backend.fill(20, **where)
+        assert [one.is_closed for one in connections] == [True] * (20 - kept) + [False] * kept
+    assert len(backend.opened) == 60
+
+
+def test_the_default_is_five():
+    """As documented."""
+    assert BaseBackend().pool_size == 5
+    assert BaseBackend().use_cache_for_reconnects is True
+
+
+@pytest.mark.parametrize("pool_size", [-1, -100])
+def test_a_negative_size_is_refused(pool_size):
+    """With the value in the text."""
+    with pytest.raises(ValueError, match=str(pool_size)):
+        BaseBackend(pool_size=pool_size)
+
+
+def test_the_connection_that_was_used_last_comes_first():
+    """It is the one that is most likely alive."""
+    backend = FakeBackend()
+    first, second, third = backend.fill(3)
+    assert [backend.get() for _ in range(3)] == [third, second, first]
+    assert backend.get() is backend.opened[3]
+
+
+def test_certificates_of_one_content_share_connections():
+    """Two loads of the same text; another text, or another address, does not."""
+    backend = FakeBackend()
+    connection, = backend.fill(1)
+    assert backend.get(certificate="b") is not connection
+    assert backend.get(address=("here", 2)) is not connection
+    assert backend.get() is connection
+
+
+def test_a_connection_belongs_to_one_user_at_a_time():
+    """What was taken is not in the pool."""
+    backend = FakeBackend()
+    backend.fill(1)
+    assert backend.get() is not backend.get()
+
+
+def test_a_connection_that_was_hung_up_is_dropped():
+    """When it is taken, and when it is given back; it is closed either way."""
+    backend = FakeBackend()
+    good, bad = backend.fill(2)
+    bad.is_hung_up = True
+    assert backend.get() is good
+    assert bad.is_closed and not good.is_closed
+    good.is_hung_up = True
+    backend.release(good)
+    assert good.is_closed
+    assert backend.get() is backend.opened[2]
+
+
+def test_outdate_closes_what_has_been_idle_for_so_long(clock):
+    """From the last use on, not from the opening."""
+    backend = FakeBackend()
+    old, young = backend.fill(2)
+    other, = backend.fill(1, address=("there", 1))
+    clock.now += 50
+    assert backend.get() is young
+    backend.release(young)
+    clock.now += 10
+    backend.outdate(datetime.timedelta(seconds=60))
+    assert old.is_closed and other.is_closed and not young.is_closed
+    clock.now += 49.9
+    backend.outdate(datetime.timedelta(seconds=60))
+    assert not young.is_closed
+    clock.now += 0.1
+    backend.outdate(datetime.timedelta(seconds=60))
+    assert young.is_closed
+
+
+def test_a_connection_in_use_is_not_outdated(clock):
+    """It is not in the pool; and when it comes back, it was used just now."""
+    backend = FakeBackend()
+    connection = backend.get()
+    clock.now += 1000
+    backend.outdate(datetime.timedelta(0))
+    assert not connection.is_closed
+    backend.release(connection)
+    backend.outdate(datetime.timedelta(seconds=1))
+    assert not connection.is_closed
+    backend.outdate(datetime.timedelta(0))
+    assert connection.is_closed
+
+
+def test_is_outdated_counts_from_the_last_touch(clock):
+    """The limit itself is too long."""
+    connection = FakeConnection(HERE, None)
+    minute = datetime.timedelta(minutes=1)
+    clock.now += 59.9
+    assert not connection.is_outdated(minute)
+    clock.now += 0.1
+    assert connection.is_outdated(minute)
+    connection.touch()
+    assert not connection.is_outdated(minute)
+    assert connection.is_outdated(datetime.timedelta(0))
+
+
+def test_an_empty_pool_has_nothing_to_close():
+    """Neither before nor after its first use."""
+    backend = FakeBackend()
+    backend.outdate(datetime.timedelta(0))
+    backend.close_idle()
+    connection, = backend.fill(1)
+    backend.outdate(datetime.timedelta(0))
+    backend.outdate(datetime.timedelta(0))
+    assert connection.calls.count("close") == 1
+
+
+def test_what_pop_outdated_returns_belongs_to_the_caller():
+    """It is open, and no longer in the pool."""
+    backend = FakeBackend()
+    connections = backend.fill(2)
+    assert backend.pop_outdated(datetime.timedelta(0)) == connections
+    assert not any(one.is_closed for one in connections)
+    assert backend.get() is backend.opened[2]
+
+
+def test_a_finalizer_does_not_wait_for_the_lock():
+    """It may run in the very thread that holds it."""
+    backend = FakeBackend()
+    connection, = backend.fill(1)
+    with backend.locks[0]:
+        backend.close_idle()
+    assert not connection.is_closed
+    backend.close_idle()
+    assert connection.is_closed
+    assert backend.get() is not connection
+
+
+def test_connections_are_opened_closed_and_asked_without_the_lock():
+    """All of these may take their time, and others shall not wait for it."""
+    states = []
+
+    class Watching(FakeConnection):
+        def close(self):
+            states.append(backend.locks[0].locked())
+            super(Watching, self).close()
+
+        def closed(self):
+            states.append(backend.locks[0].locked())
+            return super(Watching, self).closed()
+
+    class WatchingBackend(FakeBackend):
+        def get_new_connection(self, address, certificate, timeout=None):
+            states.append(self.locks[0].locked())
+            return Watching(address, certificate)
+
+    backend = WatchingBackend(pool_size=2)
+    connections = backend.fill(4)
+    connections[3].is_hung_up = True
+    backend.get()
+    backend.outdate(datetime.timedelta(0))
+    backend.fill(1)
+    backend.close_idle()
+    assert len(states) > 10 and not any(states)
+
+
+def test_keys_do_not_pile_up():
+    """Nothing is left of an address or certificate whose connections are all gone."""
+    backend = FakeBackend()
+    for number in range(100):
+        backend.fill(1, address=("here", number), certificate=str(number))
+        backend.get(address=("here", number), certificate=str(number))
+    backend.fill(3)
+    backend.outdate(datetime.timedelta(0))
+    assert not backend._BaseBackend__pool().idle
+
+
+def test_many_threads_never_share_a_connection():
+    """Each connection has one user at a time; none is lost; one pool for all."""
+    backend = FakeBackend(pool_size=None)
+    users, violations = {}, []
+    start = threading.Event()
+
+    def use():
+        start.wait(SOON)
+        for _ in range(100):
+            connection = backend.get()
+            if users.setdefault(id(connection), threading.current_thread()) \
+                    is not threading.current_thread():
+                violations.append("shared")
+            users.pop(id(connection), None)
+            backend.release(connection)
+
+    threads = [threading.Thread(target=use) for _ in range(20)]
+    for thread in threads:
+        thread.daemon = True
+        thread.start()
+    start.set()
+    for thread in threads:
+        thread.join(SOON)
+        assert not thread.is_alive()
+    assert not violations
+    assert len(backend.opened) <= 20
+    idle = backend.pop_outdated(datetime.timedelta(0))
+    assert sorted(map(id, idle)) == sorted(map(id, backend.opened))
+    assert not any(one.is_closed for one in idle)
+
+
+# A forked child.
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+
+
+@needs_fork
+def test_a_forked_child_starts_with_an_empty_pool(in_forked_child):
+    """What it inherited is closed, once, and nothing is written to it."""
+    backend = FakeBackend()
+    inherited = backend.fill(2) + backend.fill(1, certificate="b")
+    for connection in inherited:
+        del connection.calls[:]
+
+    def child():
+        assert all(one.is_inherited for one in inherited)
+        connection = backend.get()
+        assert connection not in inherited and not connection.is_inherited
+        assert [one.calls for one in inherited] == [["close"]] * 3
+        backend.release(connection)
+        assert backend.get() is connection
+        backend.outdate(datetime.timedelta(0))
+        assert [one.calls for one in inherited] == [["close"]] * 3
+
+    in_forked_child(child)
+    assert not any(one.is_inherited for one in inherited)
+    assert backend.get() is inherited[1]
+
+
+@needs_fork
+@pytest.mark.parametrize("act", [
+    lambda backend: backend.get(),
+    lambda backend: backend.outdate(datetime.timedelta(0)),
+    lambda backend: backend.close_idle(),
+    lambda backend: backend.release(backend.get_new_connection(HERE, Certificate())),
+])
+def test_a_forked_child_does_not_wait_for_a_lock_of_the_parent(in_forked_child, act):
+    """Another thread may have held it during the fork, and does not exist in the child."""
+    backend = FakeBackend()
+    inherited = backend.fill(1)
+    held, done = threading.Event(), threading.Event()
+
+    def hold():
+        with backend.locks[0]:
+            held.set()
+            done.wait(SOON)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert held.wait(SOON)
+    try:
+        in_forked_child(lambda: act(backend))
+    finally:
+        done.set()
+        thread.join(SOON)
+    assert not inherited[0].is_closed
+
+
+@needs_fork
+def test_a_connection_that_was_in_use_during_the_fork_is_not_pooled_in_the_child(in_forked_child):
+    """It is closed, and nothing else: the parent goes on with it."""
+    backend = FakeBackend()
+    connection = backend.get()
+    del connection.calls[:]
+
+    def child():
+        backend.release(connection)
+        assert connection.calls == ["close"]
+        assert backend.get() is not connection
+
+    in_forked_child(child)
+    backend.release(connection)
+    assert backend.get() is connection
+
+
+@needs_fork
+def test_a_grandchild_inherits_nothing_either(in_forked_child):
+    """Each process has a pool of its own, also if the one between never used it."""
+    backend = FakeBackend()
+    inherited, = backend.fill(1)
+
+    def grandchild():
+        assert backend.get() is not inherited
+        assert inherited.is_closed
+
+    in_forked_child(lambda: in_forked_child(grandchild))
+    assert backend.get() is inherited
+
+
+@needs_fork
+def test_many_threads_of_a_child_share_one_pool(in_forked_child):
+    """Also if they ask for it at the same moment."""
+    backend = FakeBackend()
+    inherited = backend.fill(3)
+    for connection in inherited:
+        del connection.calls[:]
+
+    def child():
+        pools = []
+        start = threading.Event()
+
+        def ask():
+            start.wait(SOON)
+            pools.append(backend._BaseBackend__pool())
+
+        threads = [threading.Thread(target=ask) for _ in range(20)]
+        for thread in threads:
+            thread.start()
+        start.set()
+        for thread in threads:
+            thread.join(SOON)
+        assert len(pools) == 20 and len(set(map(id, pools))) == 1
+        assert [one.calls for one in inherited] == [["close"]] * 3
+
+    in_forked_child(child)
+
+
+class Reentered(FakeConnection):
+    """A connection in the midst of whose inspection a finalizer runs, in the same thread."""
+
+    finalizer = None
+
+    def is_outdated(self, delta):
+        finalizer, self.finalizer = self.finalizer, None
+        if finalizer is not None:
+            finalizer()
+        return super(Reentered, self).is_outdated(delta)
+
+
+class ReentrantBackend(FakeBackend):
+    """A back-end whose lock is as the contract has it."""
+
+    def create_lock(self):
+        return threading.RLock()
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("action", ["release", "outdate", "close_idle"])
+def test_a_finalizer_may_use_the_pool_in_the_thread_that_holds_its_lock(action):
+    """No deadlock, and no connection that is neither in the pool nor closed."""
+    backend = ReentrantBackend(pool_size=None)
+    others = backend.fill(3)
+    late = backend.get_new_connection(HERE, Certificate(cert_string="a"))
+    reentered = Reentered(HERE, Certificate(cert_string="a"))
+    reentered.finalizer = {
+        "release": lambda: backend.release(late),
+        "outdate": lambda: backend.outdate(datetime.timedelta(0)),
+        "close_idle": backend.close_idle,
+    }[action]
+    backend.release(reentered)
+    backend.outdate(datetime.timedelta(0))
+    if action == "release":
+        assert not late.is_closed and backend.get() is late
+    assert reentered.finalizer is None
+    assert [one.calls.count("close") for one in others + [reentered]] == [1] * 4
+    assert not backend._BaseBackend__pool().idle
