@@ -1,0 +1,205 @@
+"""Messages cross the borders of processes: pickles and state dicts, new ones and those of 0.2.1."""
+
+from __future__ import absolute_import, division, print_function
+
+import copy
+import json
+import pickle
+import struct
+
+import pytest
+
+from apnsclient.apns import Message
+
+TOKENS = ["%064x" % index for index in range(3)]
+
+#: Constructor arguments of messages that are unlike each other.
+MESSAGES = [
+    dict(tokens=TOKENS, alert="x", expiry=1700000000),
+    dict(tokens=TOKENS, alert=u"\u0416", badge=3, sound="ping", content_available=1, expiry=0,
+         priority=5, extra={u"\u0416": [1, None, {"k": u"\u20ac"}]}),
+    dict(tokens=[], expiry=0),
+    dict(tokens=[None, "zz"], alert={"loc-key": "k", "loc-args": ["a"]}, expiry=1),
+    dict(tokens=TOKENS, payload='{"aps":{"alert":"x"},"k":1}', expiry=1),
+    dict(tokens=TOKENS, payload={"aps": {"alert": u"\u0416"}, "k": [1]}, expiry=1),
+    dict(tokens=TOKENS, payload="not JSON", expiry=1),
+]
+PARTS = ("alert", "badge", "sound", "content_available", "extra")
+
+
+def assert_same(message, other):
+    assert type(message) is type(other)
+    assert message.tokens == other.tokens
+    assert message.get_json_payload() == other.get_json_payload()
+    assert (message.expiry, message.priority) == (other.expiry, other.priority)
+    for name in PARTS:
+        assert getattr(message, name, "none") == getattr(other, name, "none")
+
+
+@pytest.mark.parametrize("arguments", MESSAGES)
+def test_the_state_makes_the_same_message(arguments):
+    """``Message(**state)``, and so do a copy and a deep copy."""
+    message = Message(**arguments)
+    assert_same(Message(**message.__getstate__()), message)
+    assert_same(copy.copy(message), message)
+    assert_same(copy.deepcopy(message), message)
+
+
+@pytest.mark.parametrize("arguments", MESSAGES)
+def test_the_state_survives_json(arguments):
+    """The keys come back as unicode, also on Python 2.7."""
+    message = Message(**arguments)
+    state = json.loads(json.dumps(message.__getstate__()))
+    assert_same(Message(**state), message)
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("arguments", MESSAGES)
+def test_a_pickle_makes_the_same_message(arguments, protocol):
+    """In every protocol of pickle that this Python has."""
+    message = Message(**arguments)
+    assert_same(pickle.loads(pickle.dumps(message, protocol)), message)
+
+
+def test_the_keys_of_the_state_are_constructor_arguments():
+    """Either the parts or the payload."""
+    assert set(Message(TOKENS, alert="x").__getstate__()) == {
+        "tokens", "alert", "badge", "sound", "content_available", "expiry", "priority", "extra"}
+    assert set(Message(TOKENS, payload={}).__getstate__()) == {
+        "tokens", "payload", "expiry", "priority"}
+
+
+def test_bytes_become_text_in_the_state():
+    """JSON knows no bytes; what is sent stays the same."""
+    message = Message([TOKENS[0].encode("ascii")], payload=u'{"k":"\u0416"}'.encode("utf-8"))
+    state = json.loads(json.dumps(message.__getstate__()))
+    assert state["tokens"] == TOKENS[:1]
+    assert Message(**state).get_json_payload() == message.get_json_payload()
+
+
+def test_the_expiry_of_the_state_is_the_time_not_the_delay():
+    """A message that waits in a queue does not get younger."""
+    message = Message(TOKENS)
+    assert Message(**message.__getstate__()).expiry == message.expiry
+    assert isinstance(message.__getstate__()["expiry"], int)
+
+
+def test_a_subclass_is_pickled_as_such():
+    """With its own arguments, if it adds them to the state."""
+    message = Special(TOKENS, alert="x", note="n")
+    other = pickle.loads(pickle.dumps(message, 2))
+    assert_same(other, message)
+    assert other.note == "n"
+
+
+class Special(Message):
+    def __init__(self, tokens, note=None, **arguments):
+        super(Special, self).__init__(tokens, **arguments)
+        self.note = note
+
+    def __getstate__(self):
+        return dict(super(Special, self).__getstate__(), note=self.note)
+
+
+# Pickles of apns-client 0.2.1, written opcode by opcode as Python 2 does.
+
+
+class Text(object):
+    """The opcodes of pickle's protocol 0."""
+
+    start = (b"ccopy_reg\n_reconstructor\np0\n(capnsclient.apns\nMessage\np1\n"
+             b"c__builtin__\nobject\np2\nNtp3\nRp4\n")
+    end = b"b."
+
+    def dump(self, value):
+        if value is None:
+            return b"N"
+        if isinstance(value, bytes):
+            return b"S'" + value.replace(b"\\", b"\\\\").replace(b"'", b"\\'") + b"'\n"
+        if isinstance(value, type(u"")):
+            return b"V" + value.encode("raw-unicode-escape") + b"\n"
+        if isinstance(value, int):
+            return b"I%d\n" % value if bytes is not str else "I%d\n" % value
+        if isinstance(value, list):
+            return b"(l" + b"".join(self.dump(one) + b"a" for one in value)
+        return b"(d" + b"".join(self.dump(key) + self.dump(value[key]) + b"s" for key in value)
+
+
+class Binary(Text):
+    """The opcodes of protocol 1."""
+
+    start = (b"ccopy_reg\n_reconstructor\nq\x00(capnsclient.apns\nMessage\nq\x01"
+             b"c__builtin__\nobject\nq\x02Ntq\x03Rq\x04")
+
+    def dump(self, value):
+        if isinstance(value, bytes):
+            return b"T" + struct.pack("<i", len(value)) + value
+        if isinstance(value, type(u"")):
+            data = value.encode("utf-8")
+            return b"X" + struct.pack("<i", len(data)) + data
+        if isinstance(value, int):
+            return b"J" + struct.pack("<i", value)
+        if isinstance(value, list):
+            return b"](" + b"".join(map(self.dump, value)) + b"e"
+        if isinstance(value, dict):
+            return b"}(" + b"".join(self.dump(key) + self.dump(value[key]) for key in value) + b"u"
+        return super(Binary, self).dump(value)
+
+
+class NewObject(Binary):
+    """The opcodes of protocol 2."""
+
+    start = b"\x80\x02capnsclient.apns\nMessage\nq\x00)\x81q\x01"
+
+
+OLD_STATES = [
+    {b"tokens": [b"00ab", b"11cd"], b"alert": b"it's x", b"badge": None, b"sound": None,
+     b"content_available": None, b"expiry": 1400000000, b"extra": {}, b"priority": 10},
+    {b"tokens": [u"00ab"], b"alert": u"\u0416", b"badge": 3, b"sound": b"ping",
+     b"content_available": 1, b"expiry": 0, b"extra": {u"\u0416": [1, None]}, b"priority": 5},
+    {b"tokens": [b"00ab"], b"payload": b'{"aps":{"alert":"x"}}', b"expiry": 1, b"priority": 10},
+    {b"tokens": [b"00ab"], b"payload": {b"aps": {b"alert": u"\u0416"}}, b"expiry": 1,
+     b"priority": 10},
+    # Every key there is.
+    {b"tokens": [b"00ab"], b"alert": b"x", b"badge": None, b"sound": None, b"extra": None,
+     b"content_available": None, b"expiry": 1, b"priority": 10, b"payload": None},
+    {b"tokens": [b"00ab"], b"alert": None, b"badge": None, b"sound": None, b"extra": None,
+     b"content_available": None, b"expiry": 1, b"priority": 10, b"payload": b"{}"},
+]
+
+
+def native(value):
+    """Turn the str of Python 2 into that of the Python that runs."""
+    if isinstance(value, bytes):
+        return value if bytes is str else value.decode("ascii")
+    if isinstance(value, list):
+        return [native(one) for one in value]
+    if isinstance(value, dict):
+        return dict((native(key), native(one)) for key, one in value.items())
+    return value
+
+
+@pytest.mark.parametrize("format", [Text(), Binary(), NewObject()])
+@pytest.mark.parametrize("state", OLD_STATES)
+def test_a_pickle_of_0_2_1_loads(state, format):
+    """Its import path and its keys are those of today."""
+    message = pickle.loads(format.start + format.dump(state) + format.end)
+    assert_same(message, Message(**native(state)))
+    assert message.expiry == state[b"expiry"]
+
+
+@pytest.mark.parametrize("state", OLD_STATES)
+def test_a_state_dict_of_0_2_1_loads(state):
+    """Stored as JSON, as its documents recommend."""
+    stored = json.loads(json.dumps(native(state)))
+    assert_same(Message(**stored), Message(**native(state)))
+
+
+@pytest.mark.skipif(bytes is str, reason="Python 2 loads its own pickles without an encoding")
+@pytest.mark.parametrize("format", [Binary(), NewObject()])
+def test_a_pickle_of_0_2_1_with_utf_8_loads(format):
+    """The str of Python 2 holds UTF-8; pickle has to be told so."""
+    state = dict(OLD_STATES[0])
+    state[b"alert"] = u"\u0416".encode("utf-8")
+    data = format.start + format.dump(state) + format.end
+    assert pickle.loads(data, encoding="utf-8").alert == u"\u0416"
