@@ -1,0 +1,218 @@
+"""Opening a connection to a host of many addresses, in the manner of RFC 8305.
+
+The addresses are tried in the order of the system's resolver, families taking turns. While one of
+them keeps silent the next is started beside it; one that fails makes room for the next at once. The
+race is won by the first that completes the *TLS handshake*: a host that accepts and then keeps
+silent must not keep the others from their turn. All of it happens before one deadline.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import socket
+
+from .._compat import MYPY, monotonic
+from ..errors import ConnectError, ConnectTimeout
+from . import _sockets
+from ._names import display
+from ._tls import TransportFailure
+
+if MYPY:
+    from typing import Any, Callable, List, Optional, Tuple
+
+    from ._sockets import Deadline
+    from ._tls import Handshake
+
+    Address = Tuple[str, int]
+
+__all__ = ["connect", "look_up"]
+
+#: Seconds that a TCP connect may take before the next address is tried beside it (RFC 8305, 5).
+ATTEMPT_DELAY = 0.25
+#: Seconds that a TLS handshake may take before the next address is tried beside it. Longer, because
+#: a server that accepts usually goes on, and each handshake costs it something.
+HANDSHAKE_PATIENCE = 2.0
+
+
+def look_up(address):
+    # type: (Address) -> List[Tuple[int, int, int, Any]]
+    """Return ``(family, kind, protocol, socket address)`` for each address of the host.
+
+    Families take turns, beginning with the one that the system prefers. Blocks as long as the
+    system's resolver does.
+
+    :raises ~apnsclient.errors.ConnectError: if the name cannot be looked up.
+    """
+    try:
+        found = socket.getaddrinfo(address[0], address[1], 0, socket.SOCK_STREAM)
+    except (socket.error, UnicodeError, OverflowError, ValueError) as error:
+        raise ConnectError("cannot look up the host of %s: %s"
+                           % (display(address), _sockets.describe(error)))
+    families = {}  # type: dict[int, list[Any]]
+    order = []
+    for family, kind, protocol, _, where in found:
+        candidate = (family, kind, protocol, where)
+        if family not in families:
+            families[family] = []
+            order.append(family)
+        if candidate not in families[family]:
+            families[family].append(candidate)
+    longest = max([len(same) for same in families.values()] or [0])
+    return [families[family][index] for index in range(longest) for family in order
+            if index < len(families[family])]
+
+
+class _Attempt(object):
+    """One address: a TCP connect, then a TLS handshake."""
+
+    def __init__(self, candidate):
+        # type: (Any) -> None
+        self.candidate = candidate
+        self.socket = None  # type: Any
+        self.handshake = None  # type: Optional[Handshake]
+        self.is_writer = True
+
+    @property
+    def name(self):
+        # type: () -> str
+        """The numeric address, for messages."""
+        return str(self.candidate[3][0])
+
+    def start(self):
+        # type: () -> None
+        family, kind, protocol, where = self.candidate
+        self.socket = _sockets.open_socket(family, kind, protocol)
+        _sockets.start_connect(self.socket, where)
+
+    def advance(self, new_handshake):
+        # type: (Callable[[Any], Handshake]) -> bool
+        """Go on after the socket became ready; return True when the connection is usable."""
+        if self.handshake is None:
+            _sockets.finish_connect(self.socket)
+            self.handshake = new_handshake(self.socket)
+        wanted = self.handshake.step()
+        self.is_writer = wanted == "write"
+        return wanted is None
+
+    def close(self):
+        # type: () -> None
+        if self.socket is not None:
+            self.socket.close()
+
+
+class _Race(object):
+    """Several attempts at one host; see the text of the module."""
+
+    def __init__(self, address, candidates, new_handshake, deadline):
+        # type: (Address, List[Any], Callable[[Any], Handshake], Deadline) -> None
+        self._where = display(address)
+        self._waiting = list(candidates)
+        self._new_handshake = new_handshake
+        self._deadline = deadline
+        self._running = []  # type: List[_Attempt]
+        self._failures = []  # type: List[str]
+        self._next_start = monotonic()
+
+    def run(self):
+        # type: () -> _Attempt
+        """Return the winner; the others are closed, and all of them if there is none."""
+        winner = None
+        try:
+            while winner is None:
+                self._start_next()
+                winner = self._advance_ready()
+            self._running.remove(winner)
+            return winner
+        finally:
+            for attempt in self._running:
+                attempt.close()
+
+    def _start_next(self):
+        # type: () -> None
+        """Start what is due; raise if nothing runs and nothing is left to start."""
+        while self._waiting and (not self._running or monotonic() >= self._next_start):
+            attempt = _Attempt(self._waiting.pop(0))
+            self._running.append(attempt)
+            self._next_start = monotonic() + ATTEMPT_DELAY
+            try:
+                attempt.start()
+            except (socket.error, OverflowError) as error:
+                self._drop(attempt, _sockets.describe(error))
+        if not self._running:
+            raise ConnectError("cannot connect to %s: %s" % (
+                self._where, "; ".join(self._failures) or "the host has no address"))
+
+    def _advance_ready(self):
+        # type: () -> Optional[_Attempt]
+        """Wait for the attempts and let them go on; return the one that is complete, if any."""
+        ready = _sockets.wait(
+            [(attempt.socket, attempt.is_writer) for attempt in self._running], self._patience())
+        if self._deadline.is_over():
+            raise ConnectTimeout("%s is not connected after %s s: %s" % (
+                self._where, self._deadline.timeout, "; ".join(
+                    self._failures + [self._state(attempt) for attempt in self._running])))
+        for attempt in [one for one in self._running if one.socket in ready]:
+            was_connected = attempt.handshake is not None
+            try:
+                if attempt.advance(self._new_handshake):
+                    return attempt
+            except (socket.error, TransportFailure) as error:
+                if isinstance(error, ConnectError):
+                    raise
+                self._drop(attempt, _sockets.describe(error))
+                continue
+            if not was_connected:
+                self._prefer(attempt)
+                break
+        return None
+
+    def _patience(self):
+        # type: () -> Optional[float]
+        """Return the seconds to wait: until the next start or the end."""
+        left = self._deadline.left()
+        if not self._waiting:
+            return left
+        pause = max(self._next_start - monotonic(), 0.0)
+        return pause if left is None else min(left, pause)
+
+    def _prefer(self, connected):
+        # type: (_Attempt) -> None
+        """Let the others wait that are not as far; they have their turn if this one stalls."""
+        behind = [one for one in self._running if one.handshake is None]
+        for attempt in behind:
+            attempt.close()
+            self._running.remove(attempt)
+        self._waiting[:0] = [one.candidate for one in behind]
+        pause = HANDSHAKE_PATIENCE
+        left = self._deadline.left()
+        if left is not None:
+            pause = min(pause, left / (len(self._waiting) + 1))
+        self._next_start = monotonic() + pause
+
+    def _drop(self, attempt, problem):
+        # type: (_Attempt, str) -> None
+        attempt.close()
+        self._running.remove(attempt)
+        self._failures.append("%s: %s" % (attempt.name, problem))
+        if not any(one.handshake for one in self._running):
+            self._next_start = monotonic()
+
+    @staticmethod
+    def _state(attempt):
+        # type: (_Attempt) -> str
+        return "%s: %s" % (attempt.name, "no answer" if attempt.handshake is None
+                           else "accepted, but did not complete the TLS handshake")
+
+
+def connect(address, candidates, new_handshake, deadline):
+    # type: (Address, List[Any], Callable[[Any], Handshake], Deadline) -> Tuple[Any, Handshake]
+    """Return a connected socket and its completed handshake.
+
+    :param address: ``(host, port)``, for messages.
+    :param candidates: what :func:`look_up` found.
+    :param new_handshake: called with a connected socket; returns a Handshake.
+    :param deadline: Deadline for all of it.
+    :raises ~apnsclient.errors.ConnectError: if no address can be had, or as soon as TLS itself
+        fails with one of them.
+    """
+    winner = _Race(address, candidates, new_handshake, deadline).run()
+    return winner.socket, winner.handshake  # type: ignore[return-value]

@@ -1,0 +1,161 @@
+"""TLS in memory: plain bytes in, sealed bytes out, and back; the sockets are somebody else's.
+
+OpenSSL is not given the socket, for two reasons. In OpenSSL 4.0, unlike 3.1, a failed write to its
+socket puts the whole TLS connection into an error state, and the gateway's reason for hanging up,
+which had arrived before, could not be read any more. And what several TLS records hold goes out
+with one system call.
+
+Moving bytes through memory costs a call more for each write. :class:`DirectEngine` saves that and
+more by calling OpenSSL past pyOpenSSL's wrappers, which are half the price of a small write. It
+relies on names that pyOpenSSL does not document, and that have not changed since 2014; where one of
+them is missing, :class:`Engine` does the same with what is documented.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+from OpenSSL import SSL
+
+from .._compat import MYPY
+
+if MYPY:
+    from typing import Any, List
+
+#: pyOpenSSL with the names that it does not document.
+_openssl = SSL  # type: Any
+
+__all__ = ["CHUNK", "DirectEngine", "Engine", "best_engine"]
+
+#: Most plain bytes that :meth:`Engine.seal` takes at once: four full TLS records.
+CHUNK = 65536
+#: More than what the sealed form of one chunk is longer by: headers and tags of four records.
+_OVERHEAD = 1024
+
+
+class Engine(object):
+    """One client's end of a TLS connection in memory.
+
+    Methods raise what pyOpenSSL raises: ``WantReadError`` when more has to be fed first.
+
+    :param context: SSL.Context that the connection is made with.
+    """
+
+    def __init__(self, context):
+        # type: (SSL.Context) -> None
+        self.tls = SSL.Connection(context, None)
+        self.tls.set_connect_state()
+
+    def feed(self, data):
+        # type: (bytes) -> None
+        """Take bytes that came from the peer."""
+        self.tls.bio_write(data)
+
+    def open(self, size):
+        # type: (int) -> bytes
+        """Return up to ``size`` plain bytes out of what was fed."""
+        data = self.tls.recv(size)  # type: bytes
+        return data
+
+    def output(self):
+        # type: () -> bytes
+        """Return what has to go to the peer, b"" if there is nothing."""
+        return self._output(CHUNK)
+
+    def _output(self, size):
+        # type: (int) -> bytes
+        """Return all there is, in pieces of ``size`` bytes."""
+        pieces = [b""]  # type: List[bytes]
+        try:
+            while True:
+                pieces.append(self.tls.bio_read(size))
+                if len(pieces[-1]) < size:
+                    break
+        except SSL.WantReadError:
+            pass
+        return b"".join(pieces) if len(pieces) > 2 else pieces[-1]
+
+    def seal(self, data):
+        # type: (Any) -> Any
+        """Return what has to go to the peer so that it gets ``data``.
+
+        :param data: 1 to :data:`CHUNK` bytes.
+        :return: bytes or a view of them, which holds good until the next call.
+        """
+        tls = self.tls
+        sent = tls.send(data)
+        if sent != len(data):
+            rest = memoryview(data)
+            while sent != len(data):
+                sent += tls.send(rest[sent:])
+        return self._output(sent + _OVERHEAD)
+
+
+class DirectEngine(Engine):
+    """The same, faster where it counts; see the text of the module."""
+
+    def __init__(self, context):
+        # type: (SSL.Context) -> None
+        super(DirectEngine, self).__init__(context)
+        self._ssl = self.tls._ssl
+        self._sealed = self.tls._from_ssl
+        self._write = _openssl._lib.SSL_write
+        self._read_sealed = _openssl._lib.BIO_read
+        self._make_room(4096)
+
+    def output(self):
+        # type: () -> bytes
+        """Return what has to go to the peer; see the base class."""
+        length = self._read_sealed(self._sealed, self._buffer, self._room)
+        if length <= 0:
+            return b""
+        return self._view[:length].tobytes() + super(DirectEngine, self).output()
+
+    def seal(self, data):
+        # type: (Any) -> Any
+        """Return what has to go to the peer so that it gets ``data``; see the base class."""
+        size = len(data)
+        if size + _OVERHEAD > self._room:
+            self._make_room(size + _OVERHEAD)
+        if data.__class__ is not bytes:
+            self._write_rest(data, 0)
+        else:
+            done = self._write(self._ssl, data, size)
+            if done != size:
+                self._write_rest(data, done)
+        length = self._read_sealed(self._sealed, self._buffer, self._room)
+        if length == self._room:  # Something else was waiting there.
+            return self._view.tobytes() + self.output()
+        return self._view[:max(length, 0)]
+
+    def _write_rest(self, data, done):
+        # type: (Any, int) -> None
+        """Write what is left after one call of OpenSSL, which returned ``done``."""
+        size = len(data)
+        done = max(done, 0)
+        whole = _openssl._ffi.from_buffer(data)
+        while done < size:
+            more = self._write(self._ssl, whole + done, size - done)
+            # Where OpenSSL refuses, pyOpenSSL knows how to raise it. A refusal for want of input
+            # comes before the first byte or not at all: nothing is sealed twice.
+            done += more if more > 0 else self.tls.send(memoryview(data)[done:])
+
+    def _make_room(self, size):
+        # type: (int) -> None
+        self._room = size
+        self._buffer = _openssl._ffi.new("char[]", size)
+        self._view = memoryview(_openssl._ffi.buffer(self._buffer))
+
+
+def _best_engine(module):
+    # type: (Any) -> type
+    """Return the fastest engine for which pyOpenSSL's ``module`` has the names."""
+    probe = SSL.Connection(SSL.Context(SSL.TLS_CLIENT_METHOD), None)
+    has_names = all([
+        hasattr(getattr(module, "_lib", None), "SSL_write"),
+        hasattr(getattr(module, "_lib", None), "BIO_read"),
+        hasattr(getattr(module, "_ffi", None), "from_buffer"),
+        hasattr(probe, "_ssl"), hasattr(probe, "_from_ssl")])
+    return DirectEngine if has_names else Engine
+
+
+#: What connections are made with: a class that is called with an SSL.Context.
+best_engine = _best_engine(_openssl)

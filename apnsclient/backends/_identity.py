@@ -1,0 +1,281 @@
+"""The provider's certificate, chain and private key, read from PEM in memory.
+
+Nothing here asks at the terminal, writes a file, or puts a key or a passphrase into a message, a
+``repr`` or a chained exception. Every fault of the input becomes a
+:class:`~apnsclient.errors.CertificateError` that says which it is.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import datetime
+import hashlib
+import io
+import re
+import time
+
+import six
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from OpenSSL import SSL, crypto
+
+from .._compat import MYPY
+from ..errors import CertificateError
+
+if MYPY:
+    from typing import Any, Callable, List, Optional, Tuple, Union
+
+    Text = Union[str, bytes]
+
+__all__ = ["Identity", "Material", "certificate_dates", "name_source", "reasons", "split_pem"]
+
+_PEM_BLOCK = re.compile(
+    br"-----BEGIN ([A-Z0-9 ]+)-----[\r\n]+.+?-----END \1-----", re.DOTALL)
+_CERTIFICATE_LABELS = (b"CERTIFICATE", b"X509 CERTIFICATE")
+_ENCRYPTED_LABEL = b"ENCRYPTED PRIVATE KEY"
+#: Most characters of a file's name that a message repeats.
+_LONGEST_NAME = 100
+
+
+def split_pem(pem):
+    # type: (bytes) -> List[Tuple[bytes, bytes]]
+    """Return ``(label, block)`` for each PEM block; text around the blocks is skipped."""
+    return [(match.group(1), match.group(0) + b"\n") for match in _PEM_BLOCK.finditer(pem)]
+
+
+def reasons(error):
+    # type: (Exception) -> List[str]
+    """Return the texts of an ``SSL.Error`` or ``crypto.Error``, one for each entry of OpenSSL."""
+    entries = error.args[0] if error.args and isinstance(error.args[0], list) else []
+    return [entry[2] for entry in entries if entry[2]]
+
+
+def certificate_dates(certificate):
+    # type: (x509.Certificate) -> Tuple[datetime.datetime, datetime.datetime]
+    """Return the first and the last moment of validity, as naive datetimes in UTC."""
+    if hasattr(certificate, "not_valid_after_utc"):
+        return (certificate.not_valid_before_utc.replace(tzinfo=None),
+                certificate.not_valid_after_utc.replace(tzinfo=None))
+    return certificate.not_valid_before, certificate.not_valid_after
+
+
+class Material(object):
+    """What the caller gave, as bytes: certificate, key, passphrase, and where each came from.
+
+    Where both a string and a file are given, the string is used.
+
+    :raises ~apnsclient.errors.CertificateError: if there is no certificate, or if a file cannot be
+        read.
+    """
+
+    def __init__(self, cert_string=None, cert_file=None, key_string=None, key_file=None,
+                 passphrase=None):
+        # type: (Optional[Text], Optional[str], Optional[Text], Optional[str], Optional[Text]) -> None
+        if cert_string is None and cert_file is None:
+            raise CertificateError(
+                "no certificate given: set cert_string to its PEM text or cert_file to the name of "
+                "a PEM file")
+        self.certificate, self.certificate_source = _read("cert", cert_string, cert_file)
+        if key_string is None and key_file is None:
+            self.key, self.key_source = self.certificate, self.certificate_source
+        else:
+            self.key, self.key_source = _read("key", key_string, key_file)
+        self.passphrase = None if passphrase is None else _to_bytes("passphrase", passphrase)
+
+    def digest(self):
+        # type: () -> bytes
+        """Return a digest that is the same exactly when the content is the same."""
+        digest = hashlib.sha256()
+        for part in (self.certificate, self.key, self.passphrase):
+            digest.update(b"-" if part is None else hashlib.sha256(part).digest())
+        return digest.digest()
+
+
+def _read(name, text, path):
+    # type: (str, Optional[Text], Optional[str]) -> Tuple[bytes, str]
+    """Return content and source of ``<name>_string`` or ``<name>_file``."""
+    if text is not None:
+        return _to_bytes(name + "_string", text), name + "_string"
+    source = name_source(name, path, CertificateError)
+    try:
+        with io.open(path, "rb") as stream:  # type: ignore[arg-type]
+            return stream.read(), source
+    except (IOError, OSError) as error:
+        reason = error.strerror or "cannot be opened"
+    except (TypeError, ValueError):
+        reason = "not the name of a file"
+    raise CertificateError("%s cannot be read: %s" % (source, reason))
+
+
+def name_source(name, path, error):
+    # type: (str, Any, Callable[[str], Exception]) -> str
+    """Return ``<name>_file`` and the file's name, for messages.
+
+    It repeats nothing that may be a key which was given instead of the name of a file.
+
+    :param error: type of exception to raise if it is PEM text.
+    """
+    argument = name + "_file"
+    path = getattr(path, "__fspath__", lambda: path)()
+    shown = repr(path)
+    if "-----BEGIN" in shown:
+        raise error("%s holds PEM text, expected the name of a file; give it as %s_string"
+                    % (argument, name))
+    if not isinstance(path, (bytes, six.text_type)) or len(path.splitlines()) > 1:
+        return argument
+    if len(shown) > _LONGEST_NAME:
+        shown = shown[:_LONGEST_NAME] + "..."
+    return "%s %s" % (argument, shown)
+
+
+def _to_bytes(name, value):
+    # type: (str, Text) -> bytes
+    if isinstance(value, six.text_type):
+        return value.encode("utf-8")
+    if isinstance(value, bytes):
+        return value
+    raise CertificateError(
+        "%s is of type %s; expected str or bytes" % (name, type(value).__name__))
+
+
+class Identity(object):
+    """Certificate, intermediates and private key, checked to belong together.
+
+    :param material: what to load (Material).
+    :raises ~apnsclient.errors.CertificateError: if they cannot be used.
+    """
+
+    def __init__(self, material):
+        # type: (Material) -> None
+        certificates = _load_certificates(material)
+        self._key = _load_key(material)
+        self.certificate = self._own_certificate(certificates, material)
+        self._chain = [one for one in certificates if one != self.certificate]
+
+    def _own_certificate(self, certificates, material):
+        # type: (List[x509.Certificate], Material) -> x509.Certificate
+        """Return the certificate that the private key belongs to; the others are its chain."""
+        public = _public_bytes(self._key.public_key())
+        for certificate in certificates:
+            try:
+                if _public_bytes(certificate.public_key()) == public:
+                    return certificate
+            except (ValueError, TypeError, UnsupportedAlgorithm):
+                continue
+        raise CertificateError(
+            "the private key in %s is the key of another certificate than the one in %s"
+            % (material.key_source, material.certificate_source))
+
+    def install(self, context):
+        # type: (SSL.Context) -> None
+        """Make ``context`` present this identity to the peer.
+
+        :raises ~apnsclient.errors.CertificateError: if the TLS library finds certificate or key
+            too weak, or of a kind that TLS has no use for.
+        """
+        try:
+            try:
+                self._install(context)
+            except TypeError:
+                self._install_wrapped(context)
+            return
+        except SSL.Error as error:
+            problem = "; ".join(reasons(error)) or "no reason given"
+        raise CertificateError("the TLS library does not take the certificate: " + problem)
+
+    def _install(self, context):
+        # type: (SSL.Context) -> None
+        context.use_certificate(self.certificate)
+        context.use_privatekey(self._key)
+        for certificate in self._chain:
+            context.add_extra_chain_cert(certificate)
+
+    def _install_wrapped(self, context):
+        # type: (SSL.Context) -> None
+        """Do the same where pyOpenSSL (before 24.3) takes nothing but objects of its own."""
+        context.use_certificate(crypto.X509.from_cryptography(self.certificate))
+        context.use_privatekey(crypto.load_privatekey(
+            crypto.FILETYPE_ASN1,
+            self._key.private_bytes(
+                serialization.Encoding.DER, serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption())))
+        for certificate in self._chain:
+            context.add_extra_chain_cert(crypto.X509.from_cryptography(certificate))
+
+    def validity_problem(self, now=None):
+        # type: (Optional[datetime.datetime]) -> Optional[str]
+        """Say what is wrong with the date, or return None if the certificate is valid now.
+
+        :param now: moment to judge by (naive datetime in UTC); the clock's by default.
+        """
+        now = _utcnow() if now is None else now
+        begin, end = certificate_dates(self.certificate)
+        if now > end:
+            return "expired on %s UTC" % end
+        if now < begin:
+            return "is not valid before %s UTC" % begin
+        return None
+
+
+def _utcnow():
+    # type: () -> datetime.datetime
+    return datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=int(time.time()))
+
+
+def _load_certificates(material):
+    # type: (Material) -> List[x509.Certificate]
+    blocks = split_pem(material.certificate)
+    certificates = []
+    for label, block in blocks:
+        if label not in _CERTIFICATE_LABELS:
+            continue
+        try:
+            certificate = _parse_certificate(block.replace(b"X509 CERTIFICATE", b"CERTIFICATE"))
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            six.raise_from(CertificateError(
+                "%s holds garbage: the text between BEGIN CERTIFICATE and END CERTIFICATE is not a "
+                "certificate" % material.certificate_source), None)
+        if certificate not in certificates:
+            certificates.append(certificate)
+    if not certificates and blocks:
+        raise CertificateError(
+            "%s holds no certificate, only PEM blocks of other kinds" % material.certificate_source)
+    if not certificates:
+        raise CertificateError(
+            "%s holds garbage: no certificate in PEM format (-----BEGIN CERTIFICATE-----)"
+            % material.certificate_source)
+    return certificates
+
+
+def _parse_certificate(block):
+    # type: (bytes) -> x509.Certificate
+    return x509.load_pem_x509_certificate(block)
+
+
+def _load_key(material):
+    # type: (Material) -> Any
+    blocks = [block for label, block in split_pem(material.key) if label.endswith(b"PRIVATE KEY")]
+    if not blocks:
+        raise CertificateError(
+            "%s holds no private key in PEM format; give it as key_string or key_file, or together "
+            "with the certificate" % material.key_source)
+    block = blocks[0]
+    encrypted = _ENCRYPTED_LABEL in block or b"Proc-Type: 4,ENCRYPTED" in block
+    if encrypted and not material.passphrase:
+        raise CertificateError(
+            "the private key in %s is encrypted and no passphrase was given" % material.key_source)
+    try:
+        return serialization.load_pem_private_key(
+            block, material.passphrase if encrypted else None)
+    except UnsupportedAlgorithm:
+        problem = "is of a kind, or encrypted in a way, that is not supported here"
+    except (ValueError, TypeError):
+        problem = ("does not open with this passphrase: it is the wrong passphrase, or the key is "
+                   "damaged" if encrypted else "is garbage")
+    raise CertificateError("the private key in %s %s" % (material.key_source, problem))
+
+
+def _public_bytes(key):
+    # type: (Any) -> bytes
+    return bytes(key.public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo))

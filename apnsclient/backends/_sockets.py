@@ -1,0 +1,255 @@
+"""Non-blocking sockets: deadlines, waiting, and the options that connections are opened with.
+
+A socket is never waited on in any other way than :func:`wait`, which is ``select()``, or ``poll()``
+for descriptors that ``select()`` cannot take, and which no signal cuts short.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import errno
+import os
+import select
+import socket
+import struct
+
+from .._compat import MYPY, PY2, monotonic
+
+if MYPY:
+    from typing import Any, Iterable, List, Optional, Tuple
+
+    Interest = Tuple[Any, bool]
+
+try:
+    import fcntl
+    import termios
+except ImportError:  # Windows
+    fcntl = termios = None  # type: ignore[assignment]
+
+__all__ = [
+    "Deadline", "TcpSocket", "abandon", "describe", "finish_connect", "open_socket",
+    "start_connect", "try_receive", "try_send", "unacknowledged", "wait", "wait_for",
+]
+
+#: First descriptor that ``select()`` cannot take (FD_SETSIZE of every common C library).
+SELECT_LIMIT = 1024
+#: Seconds of silence after which TCP probes the peer; NAT boxes forget idle connections in minutes.
+KEEPALIVE_IDLE = 60
+#: Seconds between two probes.
+KEEPALIVE_INTERVAL = 20
+#: Unanswered probes after which the connection counts as lost.
+KEEPALIVE_PROBES = 4
+
+#: Flags for ``send()``: where the system can be told, no SIGPIPE from a connection that is gone.
+SEND_FLAGS = getattr(socket, "MSG_NOSIGNAL", 0)
+
+#: How the system lays out the value of SO_LINGER: on and off, and seconds.
+_LINGER = "hh" if os.name == "nt" else "ii"
+_LONGEST_WAIT = 3600.0
+_RECEIVE_SIZE = 65536
+_NOT_NOW = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR)
+_IN_PROGRESS = (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY, errno.EINTR)
+
+
+class Deadline(object):
+    """A moment on the monotonic clock that an operation must not outlast.
+
+    :param timeout: seconds from now (float); less than 0 counts as 0, None is never.
+    """
+
+    __slots__ = ("_end", "timeout")
+
+    def __init__(self, timeout):
+        # type: (Optional[float]) -> None
+        self.timeout = timeout
+        self._end = None if timeout is None else monotonic() + max(timeout, 0)
+
+    def left(self):
+        # type: () -> Optional[float]
+        """Return the seconds that remain, at least 0.0; None if there is no end."""
+        return None if self._end is None else max(self._end - monotonic(), 0.0)
+
+    def is_over(self):
+        # type: () -> bool
+        """Tell whether the moment has come."""
+        return self._end is not None and monotonic() >= self._end
+
+
+class TcpSocket(socket.socket):
+    """A socket that, left to the garbage collector, closes without a ResourceWarning.
+
+    Connections that a program drops without closing are no fault here: sessions close theirs when
+    they are collected, and collection takes a cycle in any order.
+    """
+
+    if not PY2:
+        def __del__(self):
+            # type: () -> None
+            self.close()
+
+
+def open_socket(family, kind, protocol):
+    # type: (int, int, int) -> Any
+    """Return a new non-blocking TCP socket with keep-alive on and Nagle's algorithm off.
+
+    :raises socket.error: if the system has no such sockets.
+    """
+    made = TcpSocket(family, kind, protocol)
+    try:
+        made.setblocking(False)
+        if PY2 and fcntl is not None:
+            flags = fcntl.fcntl(made.fileno(), fcntl.F_GETFD)
+            fcntl.fcntl(made.fileno(), fcntl.F_SETFD, flags | fcntl.FD_CLOEXEC)
+        for level, option, value in _options():
+            try:
+                made.setsockopt(level, option, value)
+            except socket.error:
+                pass  # These options help; a connection without them is better than none.
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+def _options():
+    # type: () -> List[Tuple[int, int, int]]
+    options = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+               (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+    # macOS calls the idle time TCP_KEEPALIVE, and Python knows that name since 3.10 only.
+    for name, value in (("TCP_KEEPIDLE", KEEPALIVE_IDLE), ("TCP_KEEPALIVE", KEEPALIVE_IDLE),
+                        ("TCP_KEEPINTVL", KEEPALIVE_INTERVAL), ("TCP_KEEPCNT", KEEPALIVE_PROBES)):
+        if hasattr(socket, name):
+            options.append((socket.IPPROTO_TCP, getattr(socket, name), value))
+    return options
+
+
+def start_connect(made, address):
+    # type: (Any, Any) -> None
+    """Begin to connect; the socket becomes writable when that is decided.
+
+    :raises socket.error: if it failed at once.
+    """
+    code = made.connect_ex(address)
+    if code not in (0, errno.EISCONN) and code not in _IN_PROGRESS:
+        raise socket.error(code, os.strerror(code))
+
+
+def finish_connect(made):
+    # type: (Any) -> None
+    """Take the outcome of a connect whose socket has become writable.
+
+    :raises socket.error: if it failed.
+    """
+    code = made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if code:
+        raise socket.error(code, os.strerror(code))
+
+
+def describe(error):
+    # type: (BaseException) -> str
+    """Return the text of an operating system's error, without its number."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def try_send(connected, data):
+    # type: (Any, Any) -> int
+    """Send what can be sent at once; return the number of bytes, which may be 0.
+
+    :raises socket.error: if the connection has failed.
+    """
+    try:
+        return int(connected.send(data, SEND_FLAGS))
+    except socket.error as error:
+        if error.args[0] not in _NOT_NOW:
+            raise
+        return 0
+
+
+def try_receive(connected):
+    # type: (Any) -> Optional[bytes]
+    """Receive what has come; b"" at the end of the stream, None when nothing is there now.
+
+    :raises socket.error: if the connection has failed.
+    """
+    try:
+        data = connected.recv(_RECEIVE_SIZE)  # type: bytes
+        return data
+    except socket.error as error:
+        if error.args[0] not in _NOT_NOW:
+            raise
+        return None
+
+
+def abandon(connected):
+    # type: (Any) -> None
+    """Let the next ``close()`` reset the connection: the peer sees that not all was taken."""
+    try:
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack(_LINGER, 1, 0))
+    except socket.error:
+        pass  # It has failed already.
+
+
+def unacknowledged(connected):
+    # type: (Any) -> int
+    """Return how many bytes the peer's system has not acknowledged, 0 where that is not known."""
+    request = getattr(termios, "TIOCOUTQ", None)
+    if request is None:
+        return 0
+    try:
+        answer = fcntl.ioctl(connected.fileno(), request, struct.pack("i", 0))
+        return max(int(struct.unpack("i", answer)[0]), 0)
+    except (IOError, OSError, ValueError):
+        return 0
+
+
+def wait_for(waited, is_write, deadline):
+    # type: (Any, bool, Deadline) -> bool
+    """Wait for one socket; return False if the deadline has come, ready or not.
+
+    :param waited: socket, or anything else with a ``fileno()``.
+    :param is_write: whether to wait until it can be written (bool), or until it can be read.
+    """
+    while not deadline.is_over():
+        if wait([(waited, is_write)], deadline.left()):
+            return True
+    return False
+
+
+def wait(interests, timeout):
+    # type: (Iterable[Interest], Optional[float]) -> List[Any]
+    """Wait until something can be done; return the sockets concerned.
+
+    May return none of them before the time is up: when a signal arrived, or after a very long wait.
+    A socket that has failed or was hung up counts as ready, whatever was asked for.
+
+    :param interests: pairs of a socket and whether it is to be written (bool) or read.
+    :param timeout: longest wait in seconds (float), None for no limit.
+    """
+    interests = list(interests)
+    timeout = _LONGEST_WAIT if timeout is None else min(timeout, _LONGEST_WAIT)
+    numbers = [waited.fileno() for waited, _ in interests]
+    needs_poll = max(numbers) >= SELECT_LIMIT and hasattr(select, "poll")
+    try:
+        ready = (_poll if needs_poll else _select)(numbers, interests, timeout)
+    except (select.error, OSError) as error:
+        if error.args[0] != errno.EINTR:
+            raise
+        return []
+    return [waited for number, (waited, _) in zip(numbers, interests) if number in ready]
+
+
+def _select(numbers, interests, timeout):
+    # type: (List[int], List[Interest], float) -> Any
+    writes = [number for number, (_, is_write) in zip(numbers, interests) if is_write]
+    reads = [number for number, (_, is_write) in zip(numbers, interests) if not is_write]
+    # Windows tells of a failed connect in the third set only.
+    readable, writable, failed = select.select(reads, writes, writes, timeout)
+    return set(readable + writable + failed)
+
+
+def _poll(numbers, interests, timeout):
+    # type: (List[int], List[Interest], float) -> Any
+    poll = select.poll()
+    for number, (_, is_write) in zip(numbers, interests):
+        poll.register(number, select.POLLOUT if is_write else select.POLLIN)
+    # Rounded up: a wait that ends a little early would only go round again.
+    return {number for number, _ in poll.poll(int(timeout * 1000) + 1)}

@@ -1,0 +1,350 @@
+"""TLS through pyOpenSSL: whom we trust, one handshake, and what OpenSSL's errors mean.
+
+A certificate is verified before anything is written to its owner, our own certificate included:
+chain and host name are both judged in OpenSSL's verification callback. A resumed handshake does not
+call it, because the session that it resumes comes from one that did, with the same host, the same
+identity and the same trust.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import socket
+from collections import namedtuple
+
+import six
+from cryptography import x509
+from OpenSSL import SSL, crypto
+
+from .._compat import MYPY
+from ..errors import (
+    CertificateRefused,
+    ConnectError,
+    ConnectionLost,
+    PeerVerificationError,
+)
+from . import _engine, _sockets
+from ._identity import Identity, name_source, reasons, split_pem
+from ._names import ascii_host, display, mismatch, parse_ip
+
+if MYPY:
+    from typing import Any, Optional
+
+__all__ = ["Handshake", "TransportFailure", "Trust", "failure_of"]
+
+#: Alerts with which a server refuses a client's certificate (RFC 8446 6.2, RFC 5246 7.2.2).
+_REFUSALS = frozenset([
+    "access denied", "bad certificate", "bad certificate hash value",
+    "bad certificate status response", "certificate expired", "certificate required",
+    "certificate revoked", "certificate unknown", "certificate unobtainable", "handshake failure",
+    "no certificate", "unknown ca", "unsupported certificate",
+])
+
+#: Texts for the verification errors of OpenSSL (x509_vfy.h) that are met in practice.
+_VERIFICATION_ERRORS = {
+    2: "the issuer's certificate is missing",
+    7: "a signature is wrong",
+    9: "it is not valid yet",
+    10: "it has expired",
+    18: "it is self-signed and not among the trusted ones",
+    19: "the root of its chain is not among the trusted ones",
+    20: "its issuer is not among the trusted ones",
+    21: "its issuer is missing from the chain",
+    23: "it has been revoked",
+    24: "its issuer is no certificate authority",
+    25: "its chain is too long",
+    26: "it is not meant for servers",
+    66: "its key is too weak",
+    67: "the key of its issuer is too weak",
+    68: "a digest in its chain is too weak",
+}
+
+#: X509_V_FLAG_PARTIAL_CHAIN; the oldest pyOpenSSL that we support has no name for it.
+_PARTIAL_CHAIN = 0x80000
+#: SSL_MODE_ENABLE_PARTIAL_WRITE and SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER, nameless there as well.
+_MODES = 0x1 | 0x2
+
+
+class TransportFailure(Exception):
+    """TCP failed during a handshake: another address of the same host may do better."""
+
+
+_Trust = namedtuple("_Trust", "ca_file ca_string verify")
+
+
+class Trust(_Trust):
+    """Which servers are trusted: immutable, and equal where it means the same.
+
+    With neither file nor string it is the system's store that counts.
+
+    :param ca_file: name of a file with certificates of authorities in PEM format.
+    :param ca_string: the same as text (str or bytes).
+    :param verify: False switches the verification of chain and host name off (bool).
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, ca_file=None, ca_string=None, verify=True):
+        # type: (Any, Optional[str], Any, bool) -> Trust
+        if isinstance(ca_string, six.text_type):
+            ca_string = ca_string.encode("utf-8")
+        return super(Trust, cls).__new__(cls, ca_file, ca_string, bool(verify))
+
+    def check(self):
+        # type: () -> None
+        """Raise ValueError if file or string cannot be used."""
+        self._load_authorities(SSL.Context(SSL.TLS_CLIENT_METHOD))
+
+    def new_context(self, identity):
+        # type: (Identity) -> SSL.Context
+        """Return a context that presents ``identity`` and believes whom this trust allows."""
+        context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+        context.set_min_proto_version(SSL.TLS1_2_VERSION)
+        context.set_mode(_MODES)
+        identity.install(context)
+        if self.verify:
+            if self.ca_file is None and self.ca_string is None:
+                context.set_default_verify_paths()
+            self._load_authorities(context)
+        # Without verification the callback still tells a full handshake from a resumed one.
+        context.set_verify(SSL.VERIFY_PEER if self.verify else SSL.VERIFY_NONE, _judge)
+        return context
+
+    def _load_authorities(self, context):
+        # type: (SSL.Context) -> None
+        if self.ca_file is not None:
+            self._load_file(context)
+        if self.ca_string is not None:
+            self._load_string(context)
+        if self.ca_file is not None or self.ca_string is not None:
+            # Whoever is trusted by name need not be a root.
+            store = context.get_cert_store()  # type: Any
+            store.set_flags(_PARTIAL_CHAIN)
+
+    def _load_file(self, context):
+        # type: (SSL.Context) -> None
+        source = name_source("ca", self.ca_file, ValueError)
+        try:
+            with open(self.ca_file, "rb"):
+                pass
+            context.load_verify_locations(self.ca_file)
+            return
+        except (IOError, OSError) as error:
+            problem = error.strerror or "cannot be opened"
+        except (TypeError, ValueError):
+            problem = "not the name of a file"
+        except SSL.Error:
+            problem = "holds no certificate in PEM format"
+        raise ValueError("%s cannot be used: %s" % (source, problem))
+
+    def _load_string(self, context):
+        # type: (SSL.Context) -> None
+        if not isinstance(self.ca_string, bytes):
+            raise ValueError("ca_string is of type %s; expected str or bytes"
+                             % type(self.ca_string).__name__)
+        store = context.get_cert_store()  # type: Any
+        blocks = [block for label, block in split_pem(self.ca_string) if label == b"CERTIFICATE"]
+        if not blocks:
+            raise ValueError("ca_string cannot be used: it holds no certificate in PEM format")
+        try:
+            for block in blocks:
+                certificate = x509.load_pem_x509_certificate(block)
+                store.add_cert(crypto.X509.from_cryptography(certificate))
+        except (ValueError, crypto.Error):
+            six.raise_from(ValueError(
+                "ca_string cannot be used: one of its certificates is garbage"), None)
+
+
+class _Verdict(object):
+    """What the verification of one handshake found; reachable from OpenSSL's callback.
+
+    Apart from the handshake, so that no cycle of references outlives a failed one.
+    """
+
+    def __init__(self, trust, host):
+        # type: (Trust, str) -> None
+        self._trust = trust
+        self._host = host
+        #: What is wrong with the peer's certificate (str), or None.
+        self.problem = None  # type: Optional[str]
+        #: Whether the certificate of the peer itself has passed.
+        self.has_passed = False
+
+    def judge(self, certificate, code, depth, is_ok):
+        # type: (crypto.X509, int, int, bool) -> bool
+        """Decide on one certificate of the peer's chain. An exception must not leave from here."""
+        if not self._trust.verify:
+            self.has_passed = True
+            return True
+        if not is_ok:
+            self.problem = "%s certificate does not verify: %s" % (
+                "its" if depth == 0 else "the issuing",
+                _VERIFICATION_ERRORS.get(code, "OpenSSL's verification error %d" % code))
+            return False
+        if depth > 0:
+            return True
+        try:
+            found = mismatch(certificate.to_cryptography(), self._host)
+        except Exception as error:
+            found = "it cannot be understood (%s)" % type(error).__name__
+        if found is not None:
+            self.problem = "its certificate is not for this host: " + found
+        self.has_passed = found is None
+        return self.has_passed
+
+
+def _judge(tls, certificate, code, depth, is_ok):
+    # type: (SSL.Connection, crypto.X509, int, int, int) -> bool
+    """OpenSSL's verification callback; runs once or more for each certificate of the chain."""
+    return bool(tls.get_app_data().judge(certificate, code, depth, bool(is_ok)))
+
+
+class Handshake(object):
+    """One TLS handshake over a connected socket, driven by :meth:`step`.
+
+    :param context: SSL.Context of our identity and trust.
+    :param trust: the trust that the context was made with.
+    :param address: ``(host, port)``: what to verify, and the name in messages.
+    :param connected: non-blocking socket.
+    :param session: session to resume (SSL.Session), or None.
+    :param identity: what the context presents.
+    """
+
+    def __init__(self, context, trust, address, connected, session, identity):
+        # type: (SSL.Context, Trust, Any, Any, Optional[SSL.Session], Identity) -> None
+        self.engine = _engine.best_engine(context)
+        self._socket = connected
+        self._where = display(address)
+        self._identity = identity
+        self._verdict = _Verdict(trust, address[0])
+        self._can_resume = session is not None
+        self._is_complete = False
+        self._outgoing = b""
+        tls = self.engine.tls
+        if parse_ip(address[0]) is None:
+            tls.set_tlsext_host_name(ascii_host(address[0]).encode("ascii"))
+        if session is not None:
+            tls.set_session(session)
+        tls.set_app_data(self._verdict)
+
+    @property
+    def is_resumed(self):
+        # type: () -> bool
+        """Whether an earlier session was resumed; meaningful once the handshake is complete."""
+        return self._can_resume and not self._verdict.has_passed
+
+    def step(self):
+        # type: () -> Optional[str]
+        """Go on as far as possible.
+
+        :return: ``"read"`` or ``"write"``, whichever has to become possible first; None when the
+            handshake is complete and the peer is who it should be.
+        :raises TransportFailure: if TCP failed.
+        :raises ~apnsclient.errors.ConnectError: if TLS failed.
+        """
+        has_received = False
+        while True:
+            self._outgoing += self.engine.output()
+            if self._outgoing and not self._send():
+                return "write"
+            if self._is_complete:
+                return None
+            try:
+                self.engine.tls.do_handshake()
+                self._complete()
+            except SSL.WantReadError:
+                # What OpenSSL has to say goes out before anything is awaited.
+                self._outgoing += self.engine.output()
+                if self._outgoing:
+                    continue
+                # Once: a peer may go on for ever with what leads nowhere.
+                if has_received or not self._receive():
+                    return "read"
+                has_received = True
+            except SSL.Error as error:
+                self._say_why()
+                six.raise_from(self._failure(error), None)
+
+    def _complete(self):
+        # type: () -> None
+        # The callback and this test are what stands between us and writing to a stranger.
+        if not (self._verdict.has_passed or self._can_resume):
+            raise PeerVerificationError("%s was not verified" % self._where)
+        self._is_complete = True
+
+    def _send(self):
+        # type: () -> bool
+        """Send what OpenSSL has to say; return whether all of it is gone."""
+        sent = _sockets.try_send(self._socket, self._outgoing)
+        self._outgoing = self._outgoing[sent:]
+        return not self._outgoing
+
+    def _receive(self):
+        # type: () -> bool
+        """Hand to OpenSSL what has come; return whether anything has."""
+        data = _sockets.try_receive(self._socket)
+        if data is None:
+            return False
+        if not data:
+            raise TransportFailure("hung up during the TLS handshake")
+        self.engine.feed(data)
+        return True
+
+    def _say_why(self):
+        # type: () -> None
+        """Send the alert that a failed handshake has left, if that is possible at once."""
+        try:
+            self._outgoing += self.engine.output()
+            self._send()
+        except socket.error:
+            pass
+
+    def _failure(self, error):
+        # type: (SSL.Error) -> Exception
+        if self._verdict.problem is not None:
+            return PeerVerificationError(
+                "%s is not trusted: %s. If this server is meant, set ca_file or ca_string to the "
+                "certificate of its authority; verify=False switches the check off (tests only)"
+                % (self._where, self._verdict.problem))
+        # No server has seen our certificate before it has shown its own.
+        if self._verdict.has_passed or self._can_resume:
+            refusal = _refusal(error, self._where, self._identity)
+            if refusal is not None:
+                return refusal
+        text = _text(error)
+        hint = ""
+        if "wrong version number" in text or "packet length too long" in text:
+            hint = ". What answers there does not seem to speak TLS"
+        elif "protocol version" in text or "unsupported protocol" in text:
+            hint = ". The server must speak TLS 1.2 or newer"
+        return ConnectError("TLS handshake with %s failed: %s%s" % (self._where, text, hint))
+
+
+def failure_of(error, where, identity):
+    # type: (Exception, str, Identity) -> Exception
+    """Return the exception of ours for what an established connection raised."""
+    if isinstance(error, SSL.Error):
+        refusal = _refusal(error, where, identity)
+        if refusal is not None:
+            return refusal
+        return ConnectionLost("the connection to %s failed: %s" % (where, _text(error)))
+    return ConnectionLost(
+        "the connection to %s was lost: %s" % (where, _sockets.describe(error)))
+
+
+def _refusal(error, where, identity):
+    # type: (Exception, str, Identity) -> Optional[Exception]
+    for reason in reasons(error):
+        # "sslv3 alert bad certificate", "tlsv13 alert certificate required", "ssl/tls alert ..."
+        alert = reason.partition(" alert ")[2]
+        if alert in _REFUSALS:
+            problem = identity.validity_problem()
+            hint = ("our certificate " + problem if problem is not None
+                    else "check that certificate and key are the ones for this server")
+            return CertificateRefused(
+                "%s refused our certificate with the TLS alert \"%s\": %s" % (where, alert, hint))
+    return None
+
+
+def _text(error):
+    # type: (Exception) -> str
+    return "; ".join(reasons(error)) or "no reason given (%s)" % type(error).__name__

@@ -1,0 +1,143 @@
+"""What is underneath the stdio back-end: waiting, and TLS in memory."""
+
+from __future__ import absolute_import, division, print_function
+
+import os
+import socket
+
+import pytest
+from OpenSSL import SSL
+
+from apnsclient.backends import _engine, _sockets
+from apnsclient.backends.stdio import Certificate
+from stdio_support import (
+    CLIENT,
+    SHORT,
+    SOON,
+    Server,
+    open_connection,
+    over_tls,
+    read_all,
+    server_context,
+)
+
+pytestmark = pytest.mark.timeout(120)
+
+VERSIONS = pytest.mark.parametrize("version", ["1.2", "1.3"])
+
+
+def test_wait_survives_a_signal(monkeypatch):
+    """An interrupted select() is not an error; the deadline decides."""
+    import errno
+    import select
+
+    calls = []
+
+    def interrupted(*args):
+        calls.append(args)
+        if len(calls) == 1:
+            raise select.error(errno.EINTR, "Interrupted system call")
+        return [], [], []
+    left, right = socket.socketpair()
+    with monkeypatch.context() as patch:
+        patch.setattr(_sockets.select, "select", interrupted)
+        assert not _sockets.wait_for(left, False, _sockets.Deadline(SHORT))
+        assert len(calls) > 1
+        patch.setattr(_sockets.select, "select", lambda *args: 1 // 0)
+        with pytest.raises(ZeroDivisionError):
+            _sockets.wait([(left, False)], None)
+    left.close()
+    right.close()
+
+
+def test_wait_error_other_than_a_signal_is_raised(monkeypatch):
+    """Only an interruption is passed over."""
+    import errno
+    import select
+
+    def broken(*args):
+        raise select.error(errno.EBADF, "Bad file descriptor")
+    left, right = socket.socketpair()
+    monkeypatch.setattr(_sockets.select, "select", broken)
+    with pytest.raises(select.error):
+        _sockets.wait([(left, False)], 0)
+    left.close()
+    right.close()
+
+
+@pytest.mark.parametrize("engine", [_engine.Engine, _engine.DirectEngine])
+@pytest.mark.parametrize("size", [1, 2048, 16384, 16385, 65536, 300000])
+@VERSIONS
+def test_engines_do_the_same(engine, size, version, monkeypatch):
+    """The fast way past pyOpenSSL and the documented way carry the same bytes."""
+    received = []
+    monkeypatch.setattr(_engine, "best_engine", engine)
+    data = os.urandom(size)
+    with Server(over_tls(lambda tls: received.append(read_all(tls)), version=version)) as server:
+        connection = open_connection(server.address)
+        assert type(connection._engine) is engine
+        connection.write(data, SOON)
+        connection.write(memoryview(data), SOON)
+        connection.write(bytearray(data), SOON)
+        connection.write(b"end", SOON)
+        connection.close_timeout = SOON
+        connection.close()
+    assert received == [data * 3 + b"end"]
+
+
+def test_engine_without_undocumented_names_is_the_documented_one():
+    """Where pyOpenSSL has changed inside, the fast way is not taken."""
+    assert _engine._best_engine(SSL) is _engine.DirectEngine
+
+    class Changed(object):
+        _lib = SSL._lib
+
+    assert _engine._best_engine(Changed) is _engine.Engine
+
+
+def test_engine_hands_out_what_was_waiting_with_the_data():
+    """Output of TLS itself that is still in memory goes out before the data, however long."""
+    client, server = _engine.best_engine(client_context()), server_engine()
+    shake_hands(client, server)
+    first = client.seal(b"a" * 20000)
+    first = first.tobytes() if not isinstance(first, bytes) else first
+    for _ in range(5):
+        client.tls.send(b"b" * 10000)
+    server.bio_write(first + bytes(bytearray(client.seal(b"c" * 10))))
+    received = b""
+    while not received.endswith(b"c" * 10):
+        received += server.recv(65536)
+    assert received == b"a" * 20000 + b"b" * 50000 + b"c" * 10
+    assert not len(client.seal(b""))
+
+
+def client_context():
+    from apnsclient.backends._tls import Trust
+
+    return Certificate(cert_string=CLIENT.pem).get_context(Trust(verify=False))
+
+
+def server_engine():
+    tls = SSL.Connection(server_context(), None)
+    tls.set_accept_state()
+    return tls
+
+
+def shake_hands(client, server):
+    class Trusting(object):
+        @staticmethod
+        def judge(*args):
+            return True
+
+    client.tls.set_app_data(Trusting)
+    for _ in range(4):
+        for tls in (client.tls, server):
+            try:
+                tls.do_handshake()
+            except SSL.WantReadError:
+                pass
+        for source, target in ((client.tls, server), (server, client.tls)):
+            try:
+                target.bio_write(source.bio_read(65536))
+            except SSL.WantReadError:
+                pass
