@@ -1,0 +1,213 @@
+"""A certificate authority and its certificates, made on demand, for tests.
+
+Nothing is read from or written to a file: certificates and keys are PEM text. Keys are elliptic
+(P-256) by default, because these take well under a millisecond to make. The extensions are those
+that strict verifiers insist on (key identifiers, key usage, basic constraints), so a certificate
+from here is refused only for the reason that the test asked for.
+
+Needs the library ``cryptography``, which pyOpenSSL brings along.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import datetime
+import ipaddress
+import time
+from collections import namedtuple
+
+import six
+from cryptography import x509
+from cryptography.hazmat.backends import default_backend
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from .._compat import MYPY
+
+if MYPY:
+    from typing import Any, Iterable, List, Optional, Tuple, Union
+
+    Text = Union[str, bytes]
+
+__all__ = ["Authority", "Credential"]
+
+_DAY = datetime.timedelta(days=1)
+_USAGES = {
+    "client": ExtendedKeyUsageOID.CLIENT_AUTH,
+    "server": ExtendedKeyUsageOID.SERVER_AUTH,
+}
+
+
+class Credential(namedtuple("Credential", "certificate_string key_string")):
+    """A certificate and its private key, both PEM text (str). Immutable.
+
+    The representation shows neither, so that no key ends up in a log.
+    """
+
+    __slots__ = ()
+
+    @property
+    def pem(self):
+        # type: () -> str
+        """Certificate and key in one PEM text: what ``cert_string`` or a ``.pem`` file holds."""
+        return self.certificate_string + self.key_string
+
+    def __repr__(self):
+        # type: () -> str
+        return "<Credential>"
+
+
+class Authority(object):
+    """A certificate authority with a key of its own. Valid from yesterday, for ten years.
+
+    Two authorities never trust one another's certificates, whatever they are called. May be used
+    from many threads.
+
+    :param common_name: name of the authority (str), shown in error messages of TLS libraries.
+    :param key: ``"ec"`` for a P-256 key, ``"rsa"`` for 2048 bits.
+    :raises ValueError: if ``key`` is neither.
+    """
+
+    def __init__(self, common_name="apnsclient test authority", key="ec"):
+        # type: (Text, str) -> None
+        self._name = _subject(common_name, None)
+        self._key = _new_key(key)
+        now = _utc_now()
+        builder = _builder(self._name, self._name, self._key.public_key(),
+                           now - _DAY, now + 3650 * _DAY)
+        builder = builder.add_extension(
+            x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        builder = builder.add_extension(_key_usage(authority=True), critical=True)
+        self._certificate = self._sign(builder)
+
+    @property
+    def ca_string(self):
+        # type: () -> str
+        """The authority's certificate as PEM text: what a verifier must trust."""
+        return _certificate_pem(self._certificate)
+
+    def issue(self, common_name, dns=(), addresses=(), not_before=None, not_after=None,
+              usage="client", key="ec", topic=None, passphrase=None):
+        # type: (Text, Iterable[Text], Iterable[Text], Optional[datetime.datetime], Optional[datetime.datetime], str, str, Optional[Text], Optional[Text]) -> Credential
+        """Issue a certificate with a new key.
+
+        :param common_name: common name of the subject (str).
+        :param dns: host names that the certificate is for (iterable of str).
+        :param addresses: IP addresses that it is for (iterable of str, version 4 or 6).
+        :param not_before: start of validity (``datetime``; UTC if it has no time zone). Default:
+            one day ago, or one day before ``not_after`` if that is earlier.
+        :param not_after: end of validity. Default: in one year, or one day after ``not_before`` if
+            that is later.
+        :param usage: ``"client"`` or ``"server"``.
+        :param key: ``"ec"`` for a P-256 key, ``"rsa"`` for 2048 bits.
+        :param topic: user identifier of the subject (str), where Apple's push certificates carry
+            the topic; None leaves it out.
+        :param passphrase: encrypts the private key (str or bytes); None leaves it open.
+        :return: a :class:`Credential`.
+        :raises ValueError: if ``usage``, ``key``, an address or the period of validity is not
+            acceptable.
+        """
+        if usage not in _USAGES:
+            raise ValueError("usage is %r, expected one of: client, server" % (usage,))
+        begin, end = _period(not_before, not_after)
+        private = _new_key(key)
+        builder = _builder(_subject(common_name, topic), self._name, private.public_key(),
+                           begin, end)
+        builder = builder.add_extension(
+            x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        builder = builder.add_extension(_key_usage(authority=False), critical=True)
+        builder = builder.add_extension(x509.ExtendedKeyUsage([_USAGES[usage]]), critical=False)
+        builder = builder.add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),
+            critical=False)
+        names = [x509.DNSName(six.ensure_text(name)) for name in dns]  # type: List[Any]
+        names += [x509.IPAddress(ipaddress.ip_address(six.ensure_text(address)))
+                  for address in addresses]
+        if names:
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        return Credential(_certificate_pem(self._sign(builder)), _key_pem(private, passphrase))
+
+    def _sign(self, builder):
+        # type: (Any) -> Any
+        return builder.sign(self._key, hashes.SHA256(), default_backend())
+
+    def __repr__(self):
+        # type: () -> str
+        return "<Authority %s>" % self._name.rfc4514_string()
+
+
+def _utc_now():
+    # type: () -> datetime.datetime
+    # Whole seconds: certificates know no smaller unit.
+    return datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=int(time.time()))
+
+
+def _period(not_before, not_after):
+    # type: (Optional[datetime.datetime], Optional[datetime.datetime]) -> Tuple[datetime.datetime, datetime.datetime]
+    begin, end = _naive_utc(not_before), _naive_utc(not_after)
+    now = _utc_now()
+    if begin is None:
+        begin = (now if end is None else min(now, end)) - _DAY
+    if end is None:
+        end = max(now + 365 * _DAY, begin + _DAY)
+    if end <= begin:
+        raise ValueError("not_after is %s, expected later than not_before, which is %s"
+                         % (end, begin))
+    return begin, end
+
+
+def _naive_utc(moment):
+    # type: (Optional[datetime.datetime]) -> Optional[datetime.datetime]
+    offset = None if moment is None else moment.utcoffset()
+    if moment is None or offset is None:
+        return moment
+    return moment.replace(tzinfo=None) - offset
+
+
+def _subject(common_name, topic):
+    # type: (Text, Optional[Text]) -> Any
+    names = [x509.NameAttribute(NameOID.COMMON_NAME, six.ensure_text(common_name))]
+    if topic is not None:
+        names.append(x509.NameAttribute(NameOID.USER_ID, six.ensure_text(topic)))
+    return x509.Name(names)
+
+
+def _builder(subject, issuer, public_key, not_before, not_after):
+    # type: (Any, Any, Any, datetime.datetime, datetime.datetime) -> Any
+    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer)
+    builder = builder.public_key(public_key).serial_number(x509.random_serial_number())
+    builder = builder.not_valid_before(not_before).not_valid_after(not_after)
+    return builder.add_extension(
+        x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
+
+
+def _key_usage(authority):
+    # type: (bool) -> Any
+    return x509.KeyUsage(
+        digital_signature=not authority, content_commitment=False, key_encipherment=not authority,
+        data_encipherment=False, key_agreement=False, key_cert_sign=authority, crl_sign=authority,
+        encipher_only=False, decipher_only=False)
+
+
+def _new_key(kind):
+    # type: (str) -> Any
+    if kind == "ec":
+        return ec.generate_private_key(ec.SECP256R1(), default_backend())
+    if kind == "rsa":
+        return rsa.generate_private_key(65537, 2048, default_backend())
+    raise ValueError("key is %r, expected one of: ec, rsa" % (kind,))
+
+
+def _certificate_pem(certificate):
+    # type: (Any) -> str
+    return six.ensure_str(certificate.public_bytes(serialization.Encoding.PEM))
+
+
+def _key_pem(private, passphrase):
+    # type: (Any, Optional[Text]) -> str
+    if passphrase is None:
+        encryption = serialization.NoEncryption()  # type: Any
+    else:
+        encryption = serialization.BestAvailableEncryption(six.ensure_binary(passphrase))
+    return six.ensure_str(private.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption))

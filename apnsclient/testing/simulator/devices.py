@@ -1,0 +1,155 @@
+"""The devices that the simulated service knows, and the feedback list."""
+
+from __future__ import absolute_import, division, print_function
+
+import calendar
+import datetime
+import threading
+import time
+from binascii import hexlify
+from collections import OrderedDict
+
+import six
+
+from ..._compat import MYPY
+from ...protocols.binary import decode_token
+
+if MYPY:
+    from typing import Any, Callable, Dict, Iterable, List, Optional, Set, Tuple, Union
+
+    Text = Union[str, bytes]
+    Row = Tuple[bytes, int]
+
+__all__ = ["Devices", "UNKNOWN_TOKEN"]
+
+#: Status for a token that is not registered: Apple's "Invalid token".
+UNKNOWN_TOKEN = 8
+
+
+class Devices(object):
+    """The registry of devices. May be used from many threads.
+
+    Tokens are hexadecimal digits in either case (str or bytes). A token is in at most one of the
+    states *known*, *bad* and *uninstalled*; what was said last holds. Tokens in none of them are
+    accepted, unless the registry is strict.
+
+    :param strict: True refuses tokens that are in no state, with status 8.
+    :param clock: returns the time of the feedback rows that come without one, in seconds since
+        1970.
+    """
+
+    def __init__(self, strict=False, clock=time.time):
+        # type: (bool, Callable[[], float]) -> None
+        self.strict = strict
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._known = set()  # type: Set[bytes]
+        self._bad = {}  # type: Dict[bytes, int]
+        self._uninstalled = {}  # type: Dict[bytes, int]
+        self._feedback = OrderedDict()  # type: OrderedDict[bytes, int]
+
+    def add(self, *tokens):
+        # type: (*Text) -> None
+        """Make tokens known: the application is installed there, and they are accepted.
+
+        A row that is in the feedback list stays there, as it does with Apple: its time tells that
+        it is older than the installation.
+        """
+        self._set_state(tokens, None, None)
+
+    def bad(self, token, status=UNKNOWN_TOKEN):
+        # type: (Text, int) -> None
+        """Let the gateway answer a token with an error.
+
+        :param status: status of the error frame (int, 0 to 255).
+        :raises ValueError: if the status or the token is not acceptable.
+        """
+        if not 0 <= status <= 255:
+            raise ValueError("status is %r, expected an integer, 0 to 255" % (status,))
+        self._set_state([token], self._bad, status)
+
+    def uninstall(self, token, when=None):
+        # type: (Text, Any) -> None
+        """Let the application be uninstalled on a device.
+
+        The gateway goes on accepting the token, as Apple's does. The feedback list gets a row at
+        once, and another one when the token is pushed to after the list has been read.
+
+        :param when: time of the row: seconds since 1970 (int), or a ``datetime`` (UTC if it has no
+            time zone). None is now.
+        """
+        timestamp = _timestamp(self._clock() if when is None else when)
+        raw = self._set_state([token], self._uninstalled, timestamp)
+        with self._lock:
+            self._feedback[raw[0]] = timestamp
+
+    def remove(self, *tokens):
+        # type: (*Text) -> None
+        """Forget the state of tokens, and their rows in the feedback list."""
+        for raw in self._set_state(tokens, {}, None):
+            with self._lock:
+                self._feedback.pop(raw, None)
+
+    @property
+    def feedback(self):
+        # type: () -> List[Tuple[str, int]]
+        """The feedback list as it stands: ``(token, timestamp)`` in the order of arrival."""
+        return [(six.ensure_str(hexlify(token)), when) for token, when in self.feedback_rows()]
+
+    def push(self, token):
+        # type: (bytes) -> Optional[int]
+        """Deliver a notification to a token, given as raw bytes.
+
+        :return: None if it is accepted, else the status of the error.
+        """
+        if token in self._bad:
+            return self._bad.get(token)
+        when = self._uninstalled.get(token)
+        if when is not None:
+            with self._lock:
+                self._feedback.setdefault(token, when)
+        elif self.strict and token not in self._known:
+            return UNKNOWN_TOKEN
+        return None
+
+    def feedback_rows(self):
+        # type: () -> List[Row]
+        """The feedback list with raw tokens."""
+        with self._lock:
+            return list(self._feedback.items())
+
+    def clear_feedback(self, rows):
+        # type: (Iterable[Row]) -> None
+        """Take rows off the feedback list that have been read.
+
+        A row that has been replaced in the meantime stays.
+        """
+        with self._lock:
+            for token, when in rows:
+                if self._feedback.get(token) == when:
+                    del self._feedback[token]
+
+    def _set_state(self, tokens, state, value):
+        # type: (Iterable[Text], Any, Any) -> List[bytes]
+        raw = [decode_token(token) for token in tokens]
+        with self._lock:
+            for token in raw:
+                self._known.discard(token)
+                self._bad.pop(token, None)
+                self._uninstalled.pop(token, None)
+                if state is None:
+                    self._known.add(token)
+                else:
+                    state[token] = value
+        return raw
+
+
+def _timestamp(when):
+    # type: (Any) -> int
+    if isinstance(when, datetime.datetime):
+        timestamp = calendar.timegm(when.utctimetuple())
+    else:
+        timestamp = int(when)
+    if not 0 <= timestamp < 1 << 32:
+        raise ValueError("the time %r does not fit 32 bits of seconds since 1970" % (when,))
+    return timestamp

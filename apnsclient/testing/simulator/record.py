@@ -1,0 +1,159 @@
+"""What the simulator has seen: written by the event loop's thread, read by any other."""
+
+from __future__ import absolute_import, division, print_function
+
+import threading
+from binascii import hexlify
+from collections import deque, namedtuple
+from itertools import repeat
+
+import six
+
+from ..._compat import MYPY, monotonic
+
+if MYPY:
+    from typing import Any, Callable, Deque, List, Optional, Sequence, Tuple, Union
+
+__all__ = ["Accepted", "Answer", "Record"]
+
+#: A notification that was accepted: number of the connection, identifier (int, None for command 0),
+#: token (lower-case hexadecimal str), payload (bytes), expiry and priority (int, None if not sent).
+Accepted = namedtuple("Accepted", "connection identifier token payload expiry priority")
+
+#: An error frame that was sent: number of the connection, status and identifier (int).
+Answer = namedtuple("Answer", "connection status identifier")
+
+
+class Record(object):
+    """Everything that happened, in order. Counts are exact whatever is kept of the rest.
+
+    The attributes are counts and may be read at any time; the methods tell of the rest.
+
+    :param keep: True keeps all, False nothing, an int the last so many.
+    :param on_accepted: called by the event loop's thread with a list of :class:`Accepted`.
+
+    :ivar connections: gateway connections that completed their handshake.
+    :ivar feedback_connections: the same for the feedback service.
+    :ivar resumed: how many of both resumed a TLS session.
+    :ivar refused: handshakes that failed.
+    :ivar open_connections: gateway connections after their handshake that are not closed yet.
+    :ivar accepted_count: notifications that were accepted.
+    :ivar answer_count: error frames that were sent.
+    :ivar held: error frames that are being held back.
+    :ivar feedback_count: feedback rows that have been read.
+    """
+
+    def __init__(self, keep=True, on_accepted=None):
+        # type: (Union[bool, int], Optional[Callable[[List[Accepted]], Any]]) -> None
+        size = None if keep is True else int(keep)
+        self._accepted = deque(maxlen=size)  # type: Deque[Tuple[int, Any]]
+        self._answers = deque(maxlen=size)  # type: Deque[Answer]
+        self._keeps = size is None or size > 0
+        self._on_accepted = on_accepted
+        self._changes = 0
+        self._published = 0
+        self._changed = threading.Condition()
+        self.connections = 0
+        self.feedback_connections = 0
+        self.resumed = 0
+        self.refused = 0
+        self.open_connections = 0
+        self.accepted_count = 0
+        self.answer_count = 0
+        self.held = 0
+        self.feedback_count = 0
+
+    # Called by the event loop's thread.
+
+    def add(self, **counts):
+        # type: (**int) -> None
+        """Add to counts, given by name."""
+        for name, count in counts.items():
+            setattr(self, name, getattr(self, name) + count)
+        self._changes += 1
+
+    def accept(self, connection, notifications):
+        # type: (int, Sequence[Any]) -> None
+        """Write down notifications of one connection."""
+        if self._keeps:
+            with self._changed:
+                self._accepted.extend(zip(repeat(connection), notifications))
+        self.accepted_count += len(notifications)
+        self._changes += 1
+        if self._on_accepted is not None:
+            self._on_accepted([_accepted(connection, each) for each in notifications])
+
+    def answer(self, connection, status, identifier):
+        # type: (int, int, int) -> None
+        """Write down an error frame."""
+        with self._changed:
+            self._answers.append(Answer(connection, status, identifier))
+        self.answer_count += 1
+        self._changes += 1
+
+    def publish(self):
+        # type: () -> None
+        """Wake those who wait, if there is news since the last call."""
+        if self._changes != self._published:
+            with self._changed:
+                self._published = self._changes
+                self._changed.notify_all()
+
+    # Called by any thread.
+
+    def accepted(self):
+        # type: () -> List[Accepted]
+        """Return the notifications that are kept, in the order in which they were accepted."""
+        with self._changed:
+            pairs = list(self._accepted)
+        return [_accepted(connection, notification) for connection, notification in pairs]
+
+    def accepted_tokens(self):
+        # type: () -> List[str]
+        """Return the tokens of the same."""
+        with self._changed:
+            pairs = list(self._accepted)
+        return [six.ensure_str(hexlify(notification.token)) for _, notification in pairs]
+
+    def answers(self):
+        # type: () -> List[Answer]
+        """Return the error frames that are kept, in the order in which they were sent."""
+        with self._changed:
+            return list(self._answers)
+
+    def forget(self):
+        # type: () -> None
+        """Drop what is kept. The counts stay."""
+        with self._changed:
+            self._accepted.clear()
+            self._answers.clear()
+
+    def wait_for(self, predicate, timeout):
+        # type: (Callable[[], Any], Optional[float]) -> bool
+        """Wait until a function returns something true; it is asked after every change.
+
+        No lock is held while it runs.
+        """
+        deadline = None if timeout is None else monotonic() + timeout
+        while True:
+            with self._changed:
+                seen = self._published
+            if predicate():
+                return True
+            with self._changed:
+                while self._published == seen:
+                    # Python 2.7 cannot interrupt a wait that has no end.
+                    left = 3600.0 if deadline is None else deadline - monotonic()
+                    if left <= 0:
+                        break
+                    self._changed.wait(left)
+                else:
+                    continue
+            return bool(predicate())
+
+
+def _accepted(connection, notification):
+    # type: (int, Any) -> Accepted
+    return Accepted(connection, notification.identifier,
+                    six.ensure_str(hexlify(notification.token)), notification.payload,
+                    notification.expiry, notification.priority)

@@ -1,0 +1,249 @@
+"""The event loop under the simulator: pollers, timers, calls from other threads, and its limits."""
+
+from __future__ import absolute_import, division, print_function
+
+import logging
+import os
+import resource
+import select
+import signal
+import socket
+import threading
+
+import pytest
+
+from apnsclient.testing.simulator import Simulator
+from apnsclient.testing.simulator import poller as pollers
+from apnsclient.testing.simulator.loop import Loop
+from simulator_client import error_frame, feedback_client, gateway_client, modern
+
+pytestmark = pytest.mark.timeout(120)
+
+HANG = 60
+KINDS = [kind for name, kind in [("epoll", pollers.EpollPoller), ("poll", pollers.PollPoller),
+                                 ("select", pollers.SelectPoller)] if hasattr(select, name)]
+
+
+@pytest.fixture(params=KINDS)
+def poller(request):
+    instance = request.param()
+    yield instance
+    instance.close()
+
+
+@pytest.fixture
+def pair():
+    ours, theirs = socket.socketpair()
+    yield ours, theirs
+    ours.close()
+    theirs.close()
+
+
+@pytest.fixture
+def loop():
+    running = Loop(lambda: None)
+    running.start()
+    yield running
+    running.stop()
+
+
+def test_a_poller_tells_what_is_ready(poller, pair):
+    """Only what was asked for, and as long as it is so."""
+    ours, theirs = pair
+    number = ours.fileno()
+    poller.register(number, True, False)
+    assert poller.poll(0) == []
+    theirs.send(b"x")
+    for _ in range(2):
+        assert poller.poll(None) == [(number, True, False)]
+    poller.modify(number, True, True)
+    assert poller.poll(1) == [(number, True, True)]
+    poller.modify(number, False, True)
+    assert poller.poll(1) == [(number, False, True)]
+    poller.modify(number, False, False)
+    assert poller.poll(0) == []
+    poller.modify(number, True, False)
+    poller.unregister(number)
+    assert poller.poll(0) == []
+
+
+def test_a_poller_tells_of_the_end(poller, pair):
+    """A connection that the other side closed is readable."""
+    ours, theirs = pair
+    poller.register(ours.fileno(), True, False)
+    theirs.close()
+    assert [ready[:2] for ready in poller.poll(1)] == [(ours.fileno(), True)]
+
+
+def test_a_signal_does_not_stop_a_poller(poller):
+    """Python 2.7 is interrupted then; that counts as nothing being ready."""
+    handled = []
+    previous = signal.signal(signal.SIGALRM, lambda number, frame: handled.append(number))
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+        while not handled:
+            assert poller.poll(0.05) == []
+    finally:
+        signal.signal(signal.SIGALRM, previous)
+
+
+def test_other_errors_of_a_poller_pass_through():
+    """What is not an interruption is an error."""
+    ours, theirs = socket.socketpair()
+    poller = pollers.SelectPoller()
+    poller.register(ours.fileno(), True, False)
+    ours.close()
+    theirs.close()
+    with pytest.raises((OSError, select.error)):
+        poller.poll(0)
+
+
+@pytest.mark.skipif(not hasattr(select, "epoll"), reason="Linux only")
+def test_other_errors_of_epoll_pass_through():
+    """The same of a descriptor that somebody else closed."""
+    poller = pollers.EpollPoller()
+    os.close(poller._poller.fileno())
+    with pytest.raises((OSError, IOError)):
+        poller.poll(0)
+    # At once, before its number belongs to somebody else.
+    poller.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_simulator_runs_on_any_poller(kind, monkeypatch):
+    """Where there is no epoll, the simulator does the same."""
+    monkeypatch.setattr("apnsclient.testing.simulator.loop.best_poller", kind)
+    with Simulator() as apns, gateway_client(apns) as client:
+        client.send(modern(1), modern(2, token=b"1"), modern(3))
+        assert client.read_to_end() == error_frame(5, 2)
+        apns.devices.uninstall("01" * 32, 5)
+        with feedback_client(apns) as reader:
+            assert len(reader.read_to_end()) == 38
+        assert apns.wait_for(lambda: apns.feedback_count == 1, HANG)
+
+
+def test_the_best_poller_is_taken(monkeypatch):
+    """epoll before poll before select."""
+    for name, expected in (("epoll", KINDS[0]), ("poll", pollers.PollPoller),
+                           (None, pollers.SelectPoller)):
+        for missing in {"epoll": [], "poll": ["epoll"], None: ["epoll", "poll"]}[name]:
+            monkeypatch.delattr(select, missing, raising=False)
+        poller = pollers.best_poller()
+        assert isinstance(poller, expected)
+        poller.close()
+
+
+def test_timers_run_in_order_unless_they_are_cancelled(loop):
+    """Whichever was started first, the earlier one runs first."""
+    ran, done = [], threading.Event()
+
+    def start():
+        loop.call_later(0.03, done.set)
+        loop.call_later(0.02, lambda: ran.append("late"))
+        loop.call_later(0.0, lambda: ran.append("soon"))
+        loop.call_later(0.01, lambda: ran.append("never")).cancel()
+        # The earliest of all, so that the loop finds it in front of the others.
+        loop.call_later(-1, lambda: ran.append("never")).cancel()
+
+    loop.call(start)
+    assert done.wait(HANG)
+    assert ran == ["soon", "late"]
+
+
+def test_asking_waits_for_the_answer(loop):
+    """The function runs in the loop's thread, also if that is where it is asked from."""
+    assert loop.ask(threading.current_thread) is not threading.current_thread()
+    assert loop.ask(lambda: loop.ask(lambda: 5)) == 5
+
+
+def test_asking_a_loop_that_has_ended_is_an_error():
+    """Nobody waits for ever for an answer that cannot come."""
+    ended = Loop(lambda: None)
+    ended.start()
+    ended.stop()
+    with pytest.raises(RuntimeError):
+        ended.ask(lambda: 5)
+
+
+def test_a_callback_that_fails_is_logged_and_the_loop_goes_on(loop, caplog):
+    """One broken connection does not end the others; who asked learns that there is no answer."""
+    with caplog.at_level(logging.ERROR), pytest.raises(RuntimeError):
+        loop.ask(lambda: {}["missing"])
+    assert loop.ask(lambda: 5) == 5
+    assert [(record.levelname, bool(record.exc_info)) for record in caplog.records] == [
+        ("ERROR", True)]
+
+
+def test_more_calls_than_the_waker_can_hold(loop):
+    """However many calls come while the loop is busy, each is made, in order."""
+    begun, go, made = threading.Event(), threading.Event(), []
+
+    def block():
+        begun.set()
+        go.wait(HANG)
+
+    loop.call(block)
+    assert begun.wait(HANG)
+    for number in range(10000):
+        loop.call(lambda number=number: made.append(number))
+    go.set()
+    assert loop.ask(lambda: len(made)) == 10000
+    assert made == list(range(10000))
+
+
+def test_running_out_of_descriptors_is_survived():
+    """Connections wait in the backlog until there are descriptors again."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with Simulator() as apns:
+        sock = socket.socket()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(limits[0], 256), limits[1]))
+        spare = []
+        try:
+            with pytest.raises(OSError):
+                while True:
+                    spare.append(os.dup(0))
+            sock.connect(apns.gateway_address)
+            # After this answer the loop has seen the connection, and could not accept it.
+            apns.disconnect_all()
+            assert not select.select([sock], [], [], 0)[0]
+        finally:
+            for descriptor in spare:
+                os.close(descriptor)
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        sock.close()
+        assert apns.wait_for(lambda: apns.refused == 1, HANG)
+        with gateway_client(apns) as client:
+            client.send(modern(1, token=b"1"))
+            assert client.read_to_end() == error_frame(5, 1)
+
+
+def test_stopping_while_it_is_out_of_descriptors():
+    """The pause between two attempts does not outlive the listener."""
+    with Simulator() as apns:
+        listener = apns._engine._listeners[0]
+        apns._engine.loop.ask(listener.close)
+        apns._engine.loop.ask(listener._resume)
+        apns._engine._listeners.remove(listener)
+        assert apns._engine.loop.ask(lambda: 5) == 5
+
+
+def test_a_thousand_connections_at_once():
+    """All of them are served, idle or not."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 2500:
+        pytest.skip("the system allows %d descriptors only" % hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2500), hard))
+    clients = []
+    try:
+        with Simulator() as apns:
+            for _ in range(1000):
+                clients.append(gateway_client(apns))
+            assert apns.wait_for(lambda: apns.open_connections == 1000, HANG)
+            for number, client in enumerate(clients):
+                client.send(modern(number))
+            assert apns.wait_for(lambda: apns.accepted_count == 1000, HANG)
+            assert len(set(each.connection for each in apns.accepted)) == 1000
+    finally:
+        for client in clients:
+            client.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
