@@ -1,0 +1,96 @@
+"""What the tests share: a running simulator, sessions that trust it, a forked child."""
+
+from __future__ import absolute_import, division, print_function
+
+import os
+import signal
+import sys
+import traceback
+import warnings
+
+import hypothesis
+import pytest
+
+# Examples are found by chance on a developer's machine and are the same ones each time in CI.
+# How long one takes says something about the machine and nothing about the code.
+hypothesis.settings.register_profile(
+    "developer", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.register_profile(
+    "ci", hypothesis.settings.get_profile("developer"), derandomize=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "developer")
+
+# A shell that starts the tests in the background makes them, and every program that they start,
+# deaf to the interrupts that some of them send.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def simulator():
+    """A simulator of Apple's gateway and feedback service, which runs as long as the test."""
+    from apnsclient.testing.simulator import Simulator
+
+    with Simulator() as running:
+        yield running
+
+
+@pytest.fixture
+def new_session(simulator):
+    """A function that makes sessions which trust the simulator; they are shut down after the test.
+
+    It takes the options of ``Session``. By default the wait for an error frame is far longer than
+    any machine needs to bring one about: a test whose gateway reports something gets it at once,
+    whatever the load. A test whose gateway stays silent gives a short ``read_tail_timeout``.
+    """
+    from apnsclient.transport import Session
+
+    sessions = []
+
+    def make(**options):
+        options.setdefault("ca_string", simulator.ca_string)
+        options.setdefault("read_tail_timeout", 20)
+        sessions.append(Session(**options))
+        return sessions[-1]
+
+    yield make
+    for session in sessions:
+        session.shutdown()
+
+
+@pytest.fixture
+def in_forked_child():
+    """A function that calls a function in a forked child; an exception there fails the test.
+
+    The child ends without unwinding the test and without exit handlers. It is killed by an alarm
+    when it hangs, and hands in what coverage measured.
+    """
+    return _run_in_forked_child
+
+
+def _run_in_forked_child(function):
+    with warnings.catch_warnings():
+        # Python 3.12 and later warn of forking with threads, which is what such a test is about.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(30)
+            function()
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            _save_coverage()
+            sys.stderr.flush()
+            os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0, "the forked child failed, see the captured standard error"
+
+
+def _save_coverage():
+    coverage = sys.modules.get("coverage")
+    measuring = coverage.Coverage.current() if coverage else None
+    if measuring is not None:
+        measuring.stop()
+        measuring.save()

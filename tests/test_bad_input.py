@@ -1,0 +1,311 @@
+"""What cannot be sent, loaded or understood: who is told what, and what goes on regardless."""
+
+from __future__ import absolute_import, division, print_function
+
+import datetime
+import logging
+import re
+import threading
+import traceback
+
+import pytest
+
+from apnsclient import APNs, Message
+from apnsclient.errors import CertificateError, CertificateRefused
+from apnsclient.testing.certs import Authority
+from apnsclient.testing.simulator import FeedbackScript, Script, Simulator
+from net_support import AUTHORITY as SERVERS
+from net_support import (
+    CLIENT,
+    SILENCE,
+    SOON,
+    Server,
+    await_accepted,
+    await_closed,
+    client_of,
+    make_tokens,
+    over_tls,
+    tokens_of,
+    wait_for_end,
+)
+
+pytestmark = pytest.mark.timeout(60)
+
+TOKENS = make_tokens(6)
+
+
+# Tokens.
+
+@pytest.mark.parametrize("bad, code", [
+    ("not hexadecimal!", 8), (b"\xff\xfe", 8), (u"\u20ac\u20ac", 8), ("abc", 8), ("", 2), (b"", 2),
+    (None, 2), ("ab" * 65536, 8), (42, 8), (" " + TOKENS[0][1:], 8), (["a list"], 8),
+], ids=["text", "bytes", "not ASCII", "odd", "empty", "empty bytes", "None", "too long", "number",
+        "with a space", "unhashable"])
+@pytest.mark.parametrize("count", [6, 60])
+def test_a_token_that_no_frame_can_carry_is_reported_and_all_others_are_sent(
+        simulator, new_session, bad, code, count):
+    """It is in failed with the gateway's code and a clear text, and costs nobody anything."""
+    tokens = make_tokens(count)
+    batch = tokens[:2] + [bad] + tokens[2:] + [bad]
+    result = client_of(new_session(read_tail_timeout=SILENCE), simulator).send(
+        Message(batch, alert="hello"))
+    [(key, (found, text))] = result.failed.items()
+    assert key == (bad if not isinstance(bad, list) else repr(bad))
+    assert found == code
+    assert re.match("(Invalid token|Missing device token): the token ", text)
+    assert (result.errors, result.retry()) == ([], None)
+    assert not result.needs_retry()
+    await_accepted(simulator, count)
+    assert simulator.accepted_tokens() == tokens
+
+
+def test_bad_tokens_of_both_kinds_are_reported_together(simulator, new_session):
+    """What the gateway refuses and what cannot be sent are in one result; the retry has neither."""
+    simulator.devices.bad(TOKENS[2])
+    batch = ["zz"] + TOKENS[:4] + ["odd"] + TOKENS[4:] + [None]
+    result = client_of(new_session(), simulator).send(Message(batch, alert="hello"))
+    assert {key: value[0] for key, value in result.failed.items()} == {
+        "zz": 8, TOKENS[2]: 8, "odd": 8, None: 2}
+    assert tokens_of(result.retry()) == TOKENS[3:]
+    assert simulator.accepted_tokens() == TOKENS[:2]
+
+
+def test_nothing_but_bad_tokens_is_an_ordinary_result(simulator, new_session):
+    """A message none of whose tokens can be sent waits for no answer."""
+    result = client_of(new_session(), simulator).send(Message(["zz", None, ""], alert="hello"))
+    assert sorted(code for code, _ in result.failed.values()) == [2, 2, 8]
+    assert (result.errors, result.retry()) == ([], None)
+    assert simulator.accepted_count == 0
+
+
+def test_the_explanation_does_not_repeat_the_token(simulator, new_session):
+    """Neither the text nor the result's representation shows a token."""
+    bad = "secret-device-token-" * 4
+    result = client_of(new_session(), simulator).send(Message([bad], alert="hello"))
+    assert "secret" not in result.failed[bad][1]
+    assert "secret" not in repr(result) + repr(result.message)
+
+
+# Payloads.
+
+@pytest.mark.parametrize("payload, error", [
+    ({"aps": {}, "when": datetime.datetime(2014, 1, 1)}, TypeError),
+    ({"aps": {}, "text": "x" * 66000}, ValueError),
+    (b"x" * 65536, ValueError),
+], ids=["not JSON", "too large", "too large text"])
+def test_a_payload_that_cannot_be_sent_raises_before_a_connection_is_opened(
+        simulator, new_session, payload, error):
+    """The exception is that of JSON, or names the size; nothing is connected, nothing sent."""
+    session = new_session(read_tail_timeout=SILENCE)
+    client = client_of(session, simulator)
+    message = Message(TOKENS, payload=payload)
+    with pytest.raises(error) as caught:
+        client.send(message)
+    with pytest.raises(error):
+        list(client.send_many([message]))
+    if error is ValueError:
+        size = len(message.get_json_payload())
+        assert str(size) in str(caught.value)
+        assert "65535" in str(caught.value)
+    # A connection that had been opened before would have been counted before this one.
+    other = APNs(session.new_connection(simulator.gateway_address,
+                                        cert_string=simulator.cert_string))
+    assert other.send(Message(TOKENS, alert="hello")).retry() is None
+    await_accepted(simulator, len(TOKENS))
+    assert simulator.connections == 1
+    assert simulator.refused == 0
+
+
+def test_the_largest_payload_that_a_frame_carries_is_sent(new_session):
+    """65 535 bytes are not too many for a frame; whether they are for the gateway, it says."""
+    payload = b'{"aps":{}}' + b" " * (65535 - 10)
+    with Simulator(payload_size=65535) as gateway:
+        session = new_session(ca_string=gateway.ca_string, read_tail_timeout=SILENCE)
+        assert client_of(session, gateway).send(Message(TOKENS, payload=payload)).retry() is None
+        await_accepted(gateway, len(TOKENS))
+        assert gateway.accepted[0].payload == payload
+
+
+# Fields.
+
+@pytest.mark.parametrize("field, value", [
+    ("expiry", -1), ("expiry", 1 << 32), ("expiry", datetime.timedelta(days=60000)),
+    ("expiry", datetime.datetime(1900, 1, 1)), ("expiry", "tomorrow"), ("expiry", float("nan")),
+    ("priority", -1), ("priority", 256), ("priority", None), ("priority", "high"),
+])
+def test_a_value_that_does_not_fit_its_field_is_refused_at_construction(field, value):
+    """The error names the field, the value and the range."""
+    with pytest.raises(ValueError) as caught:
+        Message(TOKENS, alert="hello", **{field: value})
+    text = str(caught.value)
+    assert field in text
+    assert "from 0 to %d" % {"expiry": 0xFFFFFFFF, "priority": 0xFF}[field] in text
+    if isinstance(value, int):
+        assert str(value) in text
+
+
+# Certificates.
+
+AUTHORITY = Authority()
+PASSPHRASE = "correct horse battery staple"
+GOOD = AUTHORITY.issue("good")
+OTHER = AUTHORITY.issue("other")
+LOCKED = AUTHORITY.issue("locked", passphrase=PASSPHRASE)
+#: A line of each private key that must never be seen.
+KEY_LINES = [line for one in (GOOD, OTHER, LOCKED) for line in one.key_string.splitlines()
+             if "-----" not in line]
+
+BAD_CERTIFICATES = {
+    "garbage": (dict(cert_string="this is no certificate"), "garbage"),
+    "damaged": (dict(cert_string=re.sub("\n[^-].{9}", "\nAAAAAAAAAA", GOOD.pem, count=1)),
+                "garbage"),
+    "no key": (dict(cert_string=GOOD.certificate_string), "no private key"),
+    "wrong passphrase": (dict(cert_string=LOCKED.pem, passphrase="open sesame 1234"),
+                         "wrong passphrase"),
+    "no passphrase": (dict(cert_string=LOCKED.pem), "no passphrase"),
+    "another key": (dict(cert_string=GOOD.certificate_string, key_string=OTHER.key_string),
+                    "another certificate"),
+    "garbage for a key": (dict(cert_string=GOOD.certificate_string, key_string="no key at all"),
+                          "no private key"),
+    "damaged key": (dict(cert_string=GOOD.certificate_string, key_string=re.sub(
+        "\n[^-].{9}", "\nAAAAAAAAAA", GOOD.key_string, count=1)), "key"),
+    "nothing": (dict(), "no certificate given"),
+    "no such file": (dict(cert_file="/nowhere/at/all.pem"), "/nowhere/at/all.pem"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(BAD_CERTIFICATES))
+def test_a_certificate_that_cannot_be_used_says_why_and_gives_nothing_away(
+        simulator, new_session, caplog, name):
+    """One type of exception says which fault it is; key and passphrase are nowhere to be seen."""
+    parameters, words = BAD_CERTIFICATES[name]
+    with caplog.at_level(logging.DEBUG):
+        with pytest.raises(CertificateError) as caught:
+            new_session().get_connection(simulator.gateway_address, **parameters)
+    error = caught.value
+    assert words in str(error)
+    shown = "".join([str(error), repr(error), repr(error.args), caplog.text] + _chained(error)
+                    + traceback.format_exception(caught.type, error, caught.tb))
+    for secret in KEY_LINES + ["open sesame 1234", PASSPHRASE]:
+        assert secret not in shown
+    assert simulator.connections == simulator.refused == 0
+
+
+def _chained(error):
+    """Return the texts of the exceptions behind one (Python 3 keeps them)."""
+    behind = getattr(error, "__cause__", None) or getattr(error, "__context__", None)
+    return [str(behind), repr(behind)] + _chained(behind) if behind is not None else []
+
+
+def test_a_session_in_use_shows_neither_key_nor_passphrase(simulator, new_session, caplog):
+    """Representations of all objects, and the log at its most talkative, keep the secret."""
+    locked = simulator.authority.issue("locked", passphrase=PASSPHRASE)
+    session = new_session(read_tail_timeout=SILENCE)
+    simulator.devices.bad(TOKENS[3])
+    with caplog.at_level(logging.DEBUG):
+        handle = session.get_connection(simulator.gateway_address, cert_string=locked.pem,
+                                        passphrase=PASSPHRASE)
+        result = APNs(handle).send(Message(TOKENS, alert="hello"))
+    certificate = handle._certificate
+    shown = "".join(map(repr, [session, handle, certificate, result, session._backend,
+                               certificate.get_context()])) + caplog.text
+    for secret in [PASSPHRASE] + [line for line in locked.key_string.splitlines()
+                                  if "-----" not in line]:
+        assert secret not in shown
+    for token in TOKENS:
+        assert token not in shown
+
+
+@pytest.mark.parametrize("tls_1_3", [False, True])
+def test_an_expired_certificate_loads_with_a_warning_and_the_refusal_says_why(
+        new_session, caplog, tls_1_3):
+    """The log names the date; when the gateway refuses the certificate, so does the exception."""
+    with Simulator(tls_1_3=tls_1_3) as gateway:
+        expired = gateway.client_certificate(not_after=datetime.datetime(2020, 3, 4))
+        with caplog.at_level(logging.WARNING):
+            client = client_of(new_session(ca_string=gateway.ca_string), gateway,
+                               cert_string=expired)
+        assert "expired on 2020-03-04" in caplog.text
+        with pytest.raises(CertificateRefused) as caught:
+            client.send(Message(TOKENS, alert="hello"))
+        assert "expired on 2020-03-04" in str(caught.value)
+        assert gateway.accepted_count == 0
+
+
+def test_a_certificate_that_is_not_valid_yet_loads_with_a_warning(simulator, new_session, caplog):
+    """The log names the date from which on it is valid, and so does the refusal."""
+    begin = datetime.datetime(2090, 5, 17)
+    early = simulator.client_certificate(not_before=begin)
+    with caplog.at_level(logging.WARNING):
+        client = client_of(new_session(), simulator, cert_string=early)
+    assert "not valid before 2090-05-17" in caplog.text
+    with pytest.raises(CertificateRefused, match="not valid before 2090-05-17"):
+        client.send(Message(TOKENS, alert="hello"))
+    assert simulator.accepted_count == 0
+
+
+def test_a_certificate_of_another_authority_is_refused(simulator, new_session):
+    """A gateway that does not know who issued our certificate refuses it, and send raises."""
+    client = client_of(new_session(), simulator,
+                       cert_string=simulator.client_certificate(foreign=True))
+    with pytest.raises(CertificateRefused):
+        client.send(Message(TOKENS, alert="hello"))
+    assert simulator.accepted_count == 0
+
+
+# Frames and records.
+
+@pytest.mark.parametrize("garbage", [
+    b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x00", b"\x09\x08\x00\x00\x00\x01",
+    b"\x08\x08\xff\xff\xff\xff", b"\x08\x08\x00", b"\x08", b"\x07" * 100000,
+], ids=["HTTP", "zero", "unknown command", "identifier never sent", "cut", "one byte", "flood"])
+@pytest.mark.parametrize("after", [0, 3])
+def test_a_frame_that_the_protocol_does_not_know_leaves_the_outcome_unknown(
+        simulator, new_session, garbage, after):
+    """The connection is closed, all is in the retry, and the next message goes its way."""
+    simulator.script(Script(garbage_after=after, garbage=garbage))
+    session = new_session()
+    result = client_of(session, simulator).send(Message(TOKENS, alert="hello"))
+    assert (result.failed, result.errors) == ({}, [(None, "Unknown")])
+    assert tokens_of(result.retry()) == TOKENS
+    await_closed(simulator)
+    assert client_of(new_session(read_tail_timeout=SILENCE), simulator).send(
+        result.retry()).retry() is None
+    await_accepted(simulator, after + len(TOKENS))
+
+
+def test_a_gateway_that_sends_nonsense_and_stays_is_left(new_session):
+    """The connection is closed by us, at once, where the gateway does not close it."""
+    ended = threading.Event()
+
+    def babble(tls):
+        tls.send(b"\x42" * 6)
+        wait_for_end(tls)
+        ended.set()
+
+    with Server(over_tls(babble)) as server:
+        session = new_session(ca_string=SERVERS.ca_string)
+        client = APNs(session.get_connection(server.address, cert_string=CLIENT.pem))
+        result = client.send(Message(TOKENS, alert="hello"))
+        assert (result.failed, result.errors) == ({}, [(None, "Unknown")])
+        assert tokens_of(result.retry()) == TOKENS
+        assert ended.wait(SOON)
+
+
+@pytest.mark.parametrize("script, words", [
+    (FeedbackScript(garbage=b"\x53\x2c\x00\x00\x00\x00"), "without a token"),
+    (FeedbackScript(close_after=6 * 38 - 1), "37 bytes into a record"),
+    (FeedbackScript(close_after=5 * 38 + 1), "1 bytes into a record"),
+], ids=["length 0", "cut before its end", "cut at its start"])
+def test_a_feedback_record_that_is_none_ends_the_generator(
+        simulator, new_session, caplog, script, words):
+    """What was whole is yielded, the rest is logged, the generator ends."""
+    for token in TOKENS:
+        simulator.devices.uninstall(token, 1400000000)
+    simulator.script_feedback(script)
+    client = APNs(new_session(read_timeout=SOON).new_connection(
+        simulator.feedback_address, cert_string=simulator.cert_string))
+    with caplog.at_level(logging.WARNING):
+        tokens = [token.decode("ascii") for token, _ in client.feedback()]
+    assert tokens == (TOKENS if script.garbage else TOKENS[:5])
+    assert words in caplog.text

@@ -1,0 +1,320 @@
+"""``APNs.send`` over TLS: what each answer of the gateway, and each failure, makes of a message."""
+
+from __future__ import absolute_import, division, print_function
+
+import logging
+import sys
+import threading
+
+import pytest
+
+from apnsclient import APNs, Message, Result, Session
+from apnsclient.backends import dummy
+from apnsclient.errors import ConnectError
+from apnsclient.testing.simulator import Script, Simulator
+from net_support import (
+    AUTHORITY,
+    CLIENT,
+    SILENCE,
+    SOON,
+    Drip,
+    Outcome,
+    Server,
+    await_accepted,
+    await_closed,
+    client_of,
+    make_tokens,
+    over_tls,
+    tokens_of,
+)
+
+pytestmark = pytest.mark.timeout(60)
+
+TOKENS = make_tokens(6)
+
+
+def raw_client(new_session, server, **options):
+    """Return a client of a server that is a function of ``stdio_support``'s kind."""
+    session = new_session(ca_string=AUTHORITY.ca_string, **options)
+    return APNs(session.get_connection(server.address, cert_string=CLIENT.pem))
+
+
+def test_silence_is_success(simulator, new_session):
+    """A gateway that says nothing has accepted everything, in order and exactly as it was sent."""
+    client = client_of(new_session(read_tail_timeout=SILENCE), simulator)
+    message = Message(TOKENS, alert=u"caf\xe9", expiry=1234567890, priority=5)
+    result = client.send(message)
+    assert (result.failed, result.errors, result.retry()) == ({}, [], None)
+    assert not result.needs_retry()
+    assert result.message is message
+    await_accepted(simulator, len(TOKENS))
+    assert simulator.accepted_tokens() == TOKENS
+    first = simulator.accepted[0]
+    assert (first.payload, first.expiry, first.priority) == (
+        u'{"aps":{"alert":"caf\xe9"}}'.encode("utf-8"), 1234567890, 5)
+
+
+@pytest.mark.parametrize("status", [1, 2, 3, 4, 5, 6, 7, 8, 11, 128, 255, 0])
+def test_each_status_means_what_the_table_says(simulator, new_session, status):
+    """The status of an error frame decides on failed, errors and retry."""
+    simulator.script(Script(status_at={3: status}))
+    result = client_of(new_session(), simulator).send(Message(TOKENS, alert="hello"))
+    code = status if status in Result.ERROR_CODES else None
+    entry = (code, Result.ERROR_CODES[code])
+    blames = status in (2, 5, 8)
+    assert result.failed == ({TOKENS[2]: entry} if blames else {})
+    assert result.errors == ([] if blames else [entry])
+    expected = {True: TOKENS[3:], False: TOKENS[2:]}[blames]
+    if status in (3, 4, 6, 7):
+        expected = []
+    assert tokens_of(result.retry()) == expected
+    assert result.needs_retry() == bool(expected)
+    await_accepted(simulator, 2)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 6])
+def test_shutdown_retries_what_follows_the_last_accepted(simulator, new_session, count):
+    """Status 10 names the last token that was accepted: what follows it is retried, no more."""
+    simulator.script(Script(shutdown_after=count))
+    result = client_of(new_session(), simulator).send(Message(TOKENS, alert="hello"))
+    assert (result.failed, result.errors) == ({}, [])
+    assert tokens_of(result.retry()) == TOKENS[count:]
+    assert result.needs_retry() == (count < len(TOKENS))
+    assert simulator.accepted_tokens() == TOKENS[:count]
+
+
+def test_retrying_until_nothing_is_left_reaches_every_good_token(simulator, new_session):
+    """The loop that the documents show delivers to each good token exactly once."""
+    tokens = make_tokens(60)
+    bad = tokens[0::7]
+    for number, token in enumerate(bad):
+        simulator.devices.bad(token, (8, 5)[number % 2])
+    simulator.script(None, Script(shutdown_after=4), Script(status_at={2: 1}))
+    outcome = Outcome()
+    session = new_session(read_tail_timeout=1, on_late_result=outcome.late)
+    client = client_of(session, simulator)
+    outcome.send_all(client, [Message(tokens, alert="hello")])
+    outcome.finish(client, session, simulator, len(bad) + 2)
+    assert sorted(outcome.failed) == bad
+    assert outcome.errors == [(1, "Processing error")]
+    assert simulator.accepted_tokens() == [token for token in tokens if token not in bad]
+
+
+@pytest.mark.parametrize("script", [
+    Script(close_after=0), Script(close_after=2), Script(reset_after=0), Script(reset_after=2),
+    Script(garbage_after=2), Script(garbage_after=0), Script(garbage_after=2, garbage=b"\x08\x08"),
+], ids=["close", "close later", "reset", "reset later", "garbage", "garbage at once", "cut frame"])
+def test_an_end_without_an_answer_is_unknown_and_retried(simulator, new_session, script):
+    """A connection that ends without a status leaves the outcome unknown, and all in the retry."""
+    simulator.script(script)
+    client = client_of(new_session(), simulator)
+    result = client.send(Message(TOKENS, alert="hello"))
+    assert (result.failed, result.errors) == ({}, [(None, "Unknown")])
+    assert tokens_of(result.retry()) == TOKENS
+    await_closed(simulator)
+    accepted = simulator.accepted_count
+    assert accepted <= 2
+    assert client_of(new_session(read_tail_timeout=SILENCE), simulator).send(
+        result.retry()).retry() is None
+    await_accepted(simulator, accepted + len(TOKENS))
+
+
+def test_a_connection_lost_in_a_long_write_loses_no_token(new_session):
+    """What was accepted and what is retried are together all the tokens, wherever it broke."""
+    tokens = make_tokens(40000)
+    with Simulator(receive_buffer=4096) as gateway:
+        gateway.script(Script(reset_after=1000))
+        client = client_of(new_session(ca_string=gateway.ca_string), gateway)
+        result = client.send(Message(tokens, alert="hello"))
+        assert result.errors == [(None, "Unknown")]
+        assert set(gateway.accepted_tokens() + tokens_of(result.retry())) == set(tokens)
+        assert gateway.accepted_count == 1000
+
+
+def test_the_reason_is_read_although_the_write_failed(new_session):
+    """A gateway that answers and resets the connection is understood by whoever still writes."""
+    message = Message(make_tokens(100000), alert="hello")
+
+    def refuse(tls):
+        tls.recv(65536)
+        tls.send(b"\x08\x08\x00\x00\x00\x02")
+        # What was not read makes the kernel reset the connection.
+        tls._socket.close()
+
+    with Server(over_tls(refuse)) as server:
+        # All of it is written in one go, and far more than the buffers of the kernel hold.
+        result = raw_client(new_session, server, write_buffer_size=1 << 24).send(message)
+    assert result.failed == {message.tokens[1]: (8, "Invalid token")}
+    assert tokens_of(result.retry()) == message.tokens[2:]
+
+
+def test_a_gateway_that_stops_reading_costs_no_more_than_the_write_timeout(new_session):
+    """Accept, then stall: the write times out, and everything is in the retry."""
+    tokens = make_tokens(100000)
+    with Simulator(receive_buffer=4096) as gateway:
+        gateway.script(Script(stall_after=10))
+        session = new_session(ca_string=gateway.ca_string, write_timeout=SILENCE,
+                              read_tail_timeout=SILENCE)
+        result = client_of(session, gateway).send(Message(tokens, alert="hello"))
+        assert result.errors == [(None, "Unknown")]
+        assert tokens_of(result.retry()) == tokens
+        assert gateway.accepted_count == 10
+
+
+def test_write_timeout_is_absolute_where_a_little_is_taken_again_and_again(new_session):
+    """A peer that takes a little of a chunk at a time does not prolong the time to write it."""
+    over, taken = threading.Event(), []
+
+    def sip(tls):
+        while not over.wait(0.02):
+            taken.append(len(tls._socket.recv(65536)))
+
+    with Server(over_tls(sip), ignore=Exception) as server:
+        client = raw_client(new_session, server, write_timeout=0.8, read_tail_timeout=SILENCE,
+                            write_buffer_size=1 << 24)
+        message = Message(make_tokens(150000), alert="hello")
+        result = client.send(message)
+        over.set()
+    assert taken
+    assert result.errors == [(None, "Unknown")]
+    assert result.retry().tokens == message.tokens
+
+
+def test_tail_wait_is_absolute_where_a_byte_comes_again_and_again(new_session):
+    """A peer that sends a TLS record byte by byte does not prolong the wait for an error frame."""
+    drip = Drip()
+    with Server(over_tls(drip)) as server:
+        client = raw_client(new_session, server, read_tail_timeout=0.5)
+        sender = threading.Thread(target=client.send, args=(Message(TOKENS, alert="hello"),))
+        sender.start()
+        sender.join(SOON)
+        prolonged = sender.is_alive()
+        drip.over.set()
+        sender.join(SOON)
+    assert not prolonged
+
+
+def test_an_error_frame_in_pieces_is_put_together(new_session):
+    """It does not matter in how many reads an error frame arrives."""
+    answer = b"\x08\x08\x00\x00\x00\x02"
+
+    def spell(tls):
+        tls.recv(65536)
+        for index in range(len(answer)):
+            tls.send(answer[index:index + 1])
+        tls.shutdown()
+
+    with Server(over_tls(spell)) as server:
+        result = raw_client(new_session, server).send(Message(TOKENS, alert="hello"))
+    assert result.failed == {TOKENS[1]: (8, "Invalid token")}
+    assert tokens_of(result.retry()) == TOKENS[2:]
+
+
+def test_a_message_without_tokens_is_a_warning_and_no_connection(simulator, new_session, caplog):
+    """Nothing to send is nothing sent, nothing connected, and a warning."""
+    with caplog.at_level(logging.WARNING):
+        result = client_of(new_session(), simulator).send(Message([], alert="hello"))
+    assert (result.failed, result.errors, result.retry()) == ({}, [], None)
+    assert "without tokens" in caplog.text
+    assert simulator.connections == 0
+
+
+def test_a_pooled_connection_is_used_again(simulator, new_session):
+    """Messages to one address with one certificate, however it was given, share a connection."""
+    session = new_session(read_tail_timeout=SILENCE)
+    certificate = simulator.cert_string
+    for given in (certificate, certificate.encode("ascii"), certificate):
+        client = client_of(session, simulator, cert_string=given)
+        assert client.send(Message(TOKENS, alert="hello")).retry() is None
+    await_accepted(simulator, 3 * len(TOKENS))
+    assert simulator.connections == 1
+    # Identifiers run on over the life of the connection.
+    identifiers = [one.identifier for one in simulator.accepted]
+    assert identifiers == list(range(identifiers[0], identifiers[0] + 3 * len(TOKENS)))
+
+
+def test_a_new_connection_is_closed_after_each_use(simulator, new_session):
+    """``new_connection`` connects for each message, and leaves nothing open."""
+    session = new_session(read_tail_timeout=SILENCE)
+    client = APNs(session.new_connection(simulator.gateway_address,
+                                         cert_string=simulator.cert_string))
+    for _ in range(2):
+        assert client.send(Message(TOKENS, alert="hello")).retry() is None
+        await_closed(simulator)
+    assert simulator.connections == 2
+
+
+def test_what_cannot_be_connected_raises(simulator, new_session):
+    """A gateway that refuses the connection makes send raise, and the client works afterwards."""
+    client = client_of(new_session(read_tail_timeout=SILENCE), simulator)
+    simulator.script(Script(refuse=True))
+    with pytest.raises(ConnectError):
+        client.send(Message(TOKENS, alert="hello"))
+    assert simulator.accepted_count == 0
+    assert client.send(Message(TOKENS, alert="hello")).retry() is None
+    await_accepted(simulator, len(TOKENS))
+
+
+def test_outdate_and_shutdown_leave_a_connection_in_use_alone(simulator, new_session):
+    """What is being sent is not disturbed by a shutdown of the session."""
+    session = new_session(read_tail_timeout=SILENCE)
+    client = client_of(session, simulator)
+
+    def messages():
+        yield Message(TOKENS[:3], alert="one")
+        session.shutdown()
+        yield Message(TOKENS[3:], alert="two")
+
+    assert [result.retry() for result in client.send_many(messages())] == [None, None]
+    await_accepted(simulator, len(TOKENS))
+    assert simulator.connections == 1
+    session.shutdown()
+    await_closed(simulator)
+
+
+class Backlogged(dummy.Backend):
+    """A back-end whose connections hold what was written back for some looks at it."""
+
+    def __init__(self, looks):
+        super(Backlogged, self).__init__(push=[None])
+        self.looks = looks
+
+    def get_new_connection(self, address, certificate, timeout=None):
+        connection = super(Backlogged, self).get_new_connection(address, certificate, timeout)
+
+        def unacknowledged():
+            self.looks -= 1
+            return 1 if self.looks >= 0 else 0
+
+        connection.unacknowledged = unacknowledged
+        return connection
+
+
+def test_silence_proves_nothing_as_long_as_something_has_not_arrived():
+    """A message is delivered once all of it has left this machine, and the silence has passed."""
+    backend = Backlogged(looks=3)
+    client = APNs(Session(backend, read_tail_timeout=0.01).get_connection())
+    assert not client.send(Message(make_tokens(3), alert="hello")).needs_retry()
+    assert backend.looks < 0
+
+
+def test_what_never_arrives_is_to_be_retried():
+    """A connection that takes nothing more for write_timeout is given up."""
+    client = APNs(Session(Backlogged(looks=10 ** 9), read_tail_timeout=0.01,
+                          write_timeout=0.05).get_connection())
+    result = client.send(Message(make_tokens(3), alert="hello"))
+    assert result.errors == [(None, "Unknown")]
+    assert result.retry().tokens == make_tokens(3)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux can tell")
+def test_what_stays_in_the_send_buffer_is_not_taken_for_delivered(new_session):
+    """A gateway that reads nothing, and a message that our own system has room for."""
+    with Simulator(receive_buffer=4096) as gateway:
+        gateway.script(Script(stall_after=0))
+        session = new_session(ca_string=gateway.ca_string, read_tail_timeout=SILENCE,
+                              write_timeout=0.5)
+        tokens = make_tokens(2000)
+        result = client_of(session, gateway).send(Message(tokens, alert="x" * 200))
+        assert result.errors == [(None, "Unknown")]
+        assert result.retry().tokens == tokens
