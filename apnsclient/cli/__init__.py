@@ -1,0 +1,142 @@
+"""The command ``apns``: the client, the feedback service and the simulator from a shell.
+
+Each sub-command has a file of its own, with ``add_parser`` and ``run``. What ``run`` needs beyond
+the standard library is imported when it runs, so that ``apns --help`` is quick and works without
+the extras. What may be expected to go wrong ends as one line on standard error; a traceback is a
+defect of this package.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import argparse
+import contextlib
+import signal
+import sys
+import warnings
+
+from .. import __version__
+from .._compat import MYPY
+from . import _console, _options, demo, feedback, send, simulator
+
+if MYPY:
+    from typing import Any, Iterator, List, Optional
+
+__all__ = ["main"]
+
+_DESCRIPTION = "Push notifications to Apple devices, and to a gateway of your own for tests."
+_EPILOG = """\
+apns demo needs nothing and shows what the others are about.
+apns COMMAND --help tells all about a command.
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Writes as the commands do; argparse, depending on the Python, fails or hides a failure."""
+
+    def _print_message(self, message, file=None):
+        # type: (str, Any) -> None
+        if message:
+            _console.write_line(sys.stderr if file is None else file, message.rstrip("\n"))
+
+
+class _Version(argparse.Action):
+    """Prints the version to standard output; argparse of Python 2.7 prints it to standard error."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        # type: (Any, Any, Any, Optional[str]) -> None
+        _console.write_line(sys.stdout, "apns (apns-client) %s" % __version__)
+        parser.exit()
+
+
+def _build_parser():
+    # type: () -> argparse.ArgumentParser
+    parser = _Parser(
+        prog="apns", description=_DESCRIPTION, epilog=_EPILOG,
+        formatter_class=_options.HelpFormatter)
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    for module in (demo, send, feedback, simulator):
+        module.add_parser(commands)
+    return parser
+
+
+def main(argv=None):
+    # type: (Optional[List[str]]) -> int
+    """Run the command.
+
+    :param argv: arguments without the command's own name (list of str); None takes them from
+        ``sys.argv``.
+    :return: exit status (int). After an interruption (130) SIGINT stays ignored, so that nothing
+        disturbs the end of the process.
+    :raises SystemExit: where argparse ends the program: for ``--help``, ``--version`` and wrong
+        usage.
+    """
+    console = _console.Console()
+    try:
+        try:
+            status = _run(argv, console)
+        except SystemExit:
+            console.flush()
+            raise
+        console.flush()
+        return status
+    except _console.Failure as failure:
+        return _report(failure, console)
+    except _console.OutputClosed:
+        console.abandon()
+        return _console.OUTPUT_CLOSED
+    except KeyboardInterrupt:
+        return _report(_console.Failure("interrupted", _console.INTERRUPTED), console)
+
+
+def _run(argv, console):
+    # type: (Optional[List[str]], _console.Console) -> int
+    parser = _build_parser()
+    arguments = parser.parse_args(argv)
+    if getattr(arguments, "run", None) is None:
+        parser.error("a command is needed: demo, send, feedback or simulator")
+    with warnings.catch_warnings(), _console.log_to(console), _one_interruption():
+        if not sys.warnoptions:
+            # Libraries announce there which Python they are going to drop; nobody who runs a
+            # command can act on it. With -W or PYTHONWARNINGS all is shown.
+            warnings.simplefilter("ignore")
+        status = arguments.run(arguments, console)  # type: int
+    return status
+
+
+@contextlib.contextmanager
+def _one_interruption():
+    # type: () -> Iterator[None]
+    """Let the first SIGINT raise KeyboardInterrupt, and ignore those that follow.
+
+    Connections are closed then, which an impatient user must not turn into a traceback.
+    """
+    def interrupted(number, frame):
+        # type: (int, Any) -> None
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield  # It is ignored, or the caller of main() has something else in mind.
+        return
+    try:
+        signal.signal(signal.SIGINT, interrupted)
+    except ValueError:  # This is not the main thread, which is the one to be interrupted.
+        yield
+        return
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGINT) is interrupted:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _report(failure, console):
+    # type: (_console.Failure, _console.Console) -> int
+    """Say on standard error what went wrong, and return the exit status."""
+    try:
+        console.error(failure)
+        console.flush()
+    except (_console.OutputClosed, _console.Failure):
+        console.abandon()
+    return failure.status

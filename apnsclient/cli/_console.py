@@ -1,0 +1,299 @@
+"""Where the commands write: standard output for results, standard error for everything else.
+
+What always holds: results alone go to standard output, so that a pipe gets nothing but them; a
+reader that goes away ends the command quietly; a character that the terminal's encoding lacks is
+written as an escape.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import contextlib
+import errno
+import json
+import logging
+import os
+import sys
+
+import six
+
+from .._compat import MYPY, PY2
+
+if MYPY:
+    from typing import Any, Iterator
+
+#: Exit statuses that every command shares.
+ALL_WELL, NOT_ALL, USAGE, NO_CONNECTION, OUTPUT_FAILED = range(5)
+#: Exit statuses as a shell gives them to a program that SIGINT or SIGPIPE has ended.
+INTERRUPTED, OUTPUT_CLOSED = 130, 141
+
+_STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
+
+
+class Failure(Exception):
+    """An end that was to be expected: one line for the user, and the exit status.
+
+    :param message: the line, without the command's name (str).
+    :param status: exit status (int).
+    """
+
+    def __init__(self, message, status):
+        # type: (object, int) -> None
+        super(Failure, self).__init__(message)
+        self.status = status
+
+
+class OutputClosed(Exception):
+    """Whoever read our output has gone away; there is nobody left to tell."""
+
+
+class Console(object):
+    """Standard output and standard error of this process, as they were at construction."""
+
+    def __init__(self):
+        # type: () -> None
+        self._out = sys.stdout
+        self._err = sys.stderr
+        #: What is shown at the end of standard error, and has to make way for a line (Progress).
+        self.progress = Progress()
+
+    def line(self, text=""):
+        # type: (object) -> None
+        """Write one line of the result."""
+        write_line(self._out, text)
+
+    def document(self, value):
+        # type: (Any) -> None
+        """Write one value as a line of JSON: ASCII only, keys in alphabetical order."""
+        write_line(self._out, json.dumps(value, sort_keys=True))
+
+    def note(self, text):
+        # type: (object) -> None
+        """Write one line to standard error, above the progress bar if there is one."""
+        self.progress.hide()
+        write_line(self._err, text)
+        self.progress.show()
+
+    def error(self, failure):
+        # type: (object) -> None
+        """Write to standard error, in one line, why the command ends."""
+        write_line(self._err, "apns: error: %s" % one_line(failure))
+
+    def flush(self):
+        # type: () -> None
+        """Hand over what has been written, so that a failure shows here and not at exit."""
+        for stream in (self._out, self._err):
+            if stream is not None:
+                with _failures_of(stream):
+                    stream.flush()
+
+    def abandon(self):
+        # type: () -> None
+        """Write nothing further, not even when the interpreter flushes its buffers at exit."""
+        for stream in (self._out, self._err):
+            try:
+                stream.flush()
+            except (AttributeError, IOError, OSError, ValueError):
+                _lead_nowhere(stream)
+
+    def is_terminal(self):
+        # type: () -> bool
+        """Tell whether results are shown on a terminal."""
+        return _is_terminal(self._out)
+
+    def shows_progress(self):
+        # type: () -> bool
+        """Tell whether there is a terminal to show progress on."""
+        return _is_terminal(self._err)
+
+    @property
+    def error_stream(self):
+        # type: () -> Any
+        """The stream that progress is shown on."""
+        return self._err
+
+    def styled(self, text, style):
+        # type: (object, str) -> str
+        """Return the text in a style (``bold``, ``dim``, ``red``, ``green`` or ``yellow``).
+
+        Plain where the result goes to a file or a pipe, where the environment sets ``NO_COLOR``,
+        and on terminals that cannot show styles.
+        """
+        if not self.is_terminal() or "NO_COLOR" in os.environ \
+                or os.environ.get("TERM", "dumb") == "dumb":
+            return "%s" % (text,)
+        return "\x1b[%sm%s\x1b[0m" % (_STYLES[style], text)
+
+
+class Progress(object):
+    """Shows nothing: the progress of a command whose standard error is not a terminal."""
+
+    def advance(self, count):
+        # type: (int) -> None
+        """Note that ``count`` more tokens (int, may be negative) have been dealt with."""
+
+    def expect(self, total):
+        # type: (int) -> None
+        """Set the number of tokens that there are in all, as far as it is known."""
+
+    def describe(self, text):
+        # type: (str) -> None
+        """Say what is going on now."""
+
+    def hide(self):
+        # type: () -> None
+        """Make way for a line of text."""
+
+    def show(self):
+        # type: () -> None
+        """Be seen again."""
+
+    def close(self):
+        # type: () -> None
+        """Leave the terminal as it is; nothing is shown any more."""
+
+
+class _Bar(Progress):
+    """A progress bar on standard error."""
+
+    def __init__(self, tqdm, console):
+        # type: (Any, Console) -> None
+        tqdm.monitor_interval = 0  # No thread of tqdm's own.
+        self._bar = tqdm(total=0, unit="token", unit_scale=True, file=console.error_stream,
+                         dynamic_ncols=True)
+        self._console = console
+        console.progress = self
+
+    def advance(self, count):
+        # type: (int) -> None
+        self._bar.update(count)
+
+    def expect(self, total):
+        # type: (int) -> None
+        if self._bar.total != total:
+            self._bar.total = total
+            self._bar.refresh()
+
+    def describe(self, text):
+        # type: (str) -> None
+        self._bar.set_description(text)
+
+    def hide(self):
+        # type: () -> None
+        self._bar.clear()
+
+    def show(self):
+        # type: () -> None
+        self._bar.refresh()
+
+    def close(self):
+        # type: () -> None
+        self._console.progress = Progress()
+        self._bar.close()
+
+
+def open_progress(console, is_wanted=True):
+    # type: (Console, bool) -> Progress
+    """Return a progress bar where there is a terminal, and tqdm, to show it; else a silent one."""
+    if not is_wanted or not console.shows_progress():
+        return Progress()
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        console.note("apns: no progress bar, because tqdm is not installed: "
+                     "pip install apns-client[cli]")
+        return Progress()
+    return _Bar(tqdm, console)
+
+
+class _Handler(logging.Handler):
+    """Shows what the package logs as lines on standard error."""
+
+    def __init__(self, console):
+        # type: (Console) -> None
+        super(_Handler, self).__init__(logging.WARNING)
+        self._console = console
+
+    def emit(self, record):
+        # type: (logging.LogRecord) -> None
+        """Write one line; a traceback that is attached to the record is left out."""
+        try:
+            self._console.note("apns: %s: %s" % (record.levelname.lower(),
+                                                 one_line(record.getMessage())))
+        except (OutputClosed, Failure):
+            pass  # The code that logs cannot help it; the next result to be written will tell.
+
+
+@contextlib.contextmanager
+def log_to(console):
+    # type: (Console) -> Iterator[None]
+    """Show the warnings of this package on standard error as long as the block runs."""
+    logger = logging.getLogger("apnsclient")
+    handler = _Handler(console)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+def one_line(value):
+    # type: (object) -> str
+    """Return a text, or the message of an exception, as one line of text."""
+    if isinstance(value, EnvironmentError) and value.strerror and not value.filename:
+        value = value.strerror
+    try:
+        text = six.ensure_text(value if isinstance(value, (bytes, six.text_type)) else str(value),
+                               "utf-8", "replace")
+    except UnicodeError:  # Python 2.7: str() of an exception whose message is not ASCII.
+        text = six.text_type(value)
+    return " ".join(text.split()) or type(value).__name__
+
+
+def write_line(stream, text):
+    # type: (Any, object) -> None
+    """Write a text and the end of a line.
+
+    :raises OutputClosed: if whoever read the stream has gone away.
+    :raises Failure: if it cannot be written for another reason.
+    """
+    if stream is None:  # Python 3 was started with this descriptor closed.
+        return
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "replace")
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    data = (u"%s\n" % (text,)).encode(encoding, "backslashreplace")
+    with _failures_of(stream):
+        stream.write(data if PY2 else data.decode(encoding))
+
+
+@contextlib.contextmanager
+def _failures_of(stream):
+    # type: (Any) -> Iterator[None]
+    """Turn the failure of a write into what it means for the command."""
+    try:
+        yield
+    except (IOError, OSError) as error:
+        if error.errno == errno.EPIPE:
+            raise OutputClosed()
+        raise Failure("cannot write to %s: %s" % (getattr(stream, "name", "the output"),
+                                                  one_line(error)), OUTPUT_FAILED)
+
+
+def _is_terminal(stream):
+    # type: (Any) -> bool
+    try:
+        return bool(stream is not None and stream.isatty())
+    except ValueError:  # It has been closed.
+        return False
+
+
+def _lead_nowhere(stream):
+    # type: (Any) -> None
+    """Let what is still buffered go to the null device."""
+    try:
+        descriptor = stream.fileno()
+        null = os.open(os.devnull, os.O_WRONLY)
+    except (AttributeError, IOError, OSError, ValueError):
+        return
+    os.dup2(null, descriptor)
+    os.close(null)

@@ -1,0 +1,277 @@
+"""Pushes one message to any number of tokens, and accounts for every one of them.
+
+The tokens pass through in slices, each a message of its own, all on one connection. What a result
+says may be tried again goes out again, in the same stream while there is progress, else after a
+pause. The one thing that always holds: each token that was taken from the source is in exactly one
+of ``accepted`` (a number), ``failed``, ``not_sent`` and ``unknown``.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import contextlib
+import signal
+import time
+from collections import deque
+
+from .._compat import MYPY
+from ..reasons import reason_of
+from ._console import Progress
+from ._options import CONNECT_ERRORS, explain
+
+if MYPY:
+    from typing import Any, Callable, Deque, Iterable, Iterator, List, Optional, Tuple
+
+    from ._tokens import TokenSource
+
+#: Longest pause between two attempts, in seconds.
+_LONGEST_PAUSE = 60.0
+
+
+class _Job(object):
+    """A message that has been handed to the client and has no result yet."""
+
+    __slots__ = ("count", "message", "settled_before")
+
+    def __init__(self, message, settled_before):
+        # type: (Any, int) -> None
+        self.message = message
+        self.count = len(message.tokens)
+        self.settled_before = settled_before
+
+
+class Delivery(object):
+    """One message to all tokens of a source.
+
+    :param send_many: takes an iterable of messages and yields a result for each, in order.
+    :param new_message: takes a list of tokens and returns a message.
+    :param source: where the tokens come from (:class:`~apnsclient.cli._tokens.TokenSource`).
+    :param slice_size: most tokens in one message (int, from 1).
+    :param retries: how often in a row to try again after an attempt that achieved nothing (int,
+        from 0).
+    :param pause: seconds to wait before the first of these; each further wait is twice as long.
+    :param close: closes the connection when there is nothing left to send; answers that come out
+        late then, and at any other time, are given to :meth:`account_late`.
+    :param progress: shows how far it is.
+    :param say: called with a line of text that the user should see at once.
+    """
+
+    def __init__(self, send_many, new_message, source, slice_size=5000, retries=5, pause=1.0,
+                 close=None, progress=None, say=None):
+        # type: (Callable[[Iterable[Any]], Iterable[Any]], Callable[[List[str]], Any], TokenSource, int, int, float, Optional[Callable[[], None]], Optional[Progress], Optional[Callable[[str], None]]) -> None  # noqa: E501
+        self._send_many = send_many
+        self._new_message = new_message
+        self._source = source
+        self._slice_size = slice_size
+        self._retries = retries
+        self._pause = pause
+        self._close = close or _do_nothing
+        self._progress = progress or Progress()
+        self._say = say or _do_nothing
+        self._in_flight = deque()  # type: Deque[_Job]
+        self._ready = deque()  # type: Deque[Any]
+        self._stalled = deque()  # type: Deque[Any]
+        self._settled_before_attempt = 0
+        #: True once a connection could be had.
+        self.has_connected = False
+        self._is_stopping = False
+        self._may_interrupt = False
+        #: How many tokens the gateway took (int).
+        self.accepted = 0
+        #: ``(token, code, reason)`` of each token that was refused (list).
+        self.failed = []  # type: List[Tuple[str, Optional[int], str]]
+        #: ``(token, code, reason)`` of each token that was taken from the source and not sent
+        #: (list). With a code, the gateway refuses the message, whomever it is for.
+        self.not_sent = []  # type: List[Tuple[str, Optional[int], str]]
+        #: Tokens that were handed over and whose outcome was not awaited (list).
+        self.unknown = []  # type: List[str]
+        #: How many tokens were sent again, each counted as often as it was (int).
+        self.resent = 0
+        #: True if the user ended it.
+        self.is_interrupted = False
+        #: The last error that was not a token's (str), or None.
+        self.error = None  # type: Optional[str]
+
+    def run(self):
+        # type: () -> None
+        """Deliver.
+
+        The first SIGINT stops taking tokens, and awaits the answers to those that went out; the
+        second stops at once. A failure to connect ends up in :attr:`error`.
+
+        :raises ValueError: if the payload cannot be put on the wire.
+        """
+        with self._interrupts():
+            try:
+                self._attempt_until_done()
+            except KeyboardInterrupt:
+                self.is_interrupted = True
+            self._close_books()
+
+    def account_late(self, result):
+        # type: (Any) -> None
+        """Correct the books by a result that replaces an earlier one of the same message.
+
+        What was taken for accepted then, for lack of an answer, was refused or thrown away.
+        """
+        self.accepted -= self._book(result)
+
+    @property
+    def _settled(self):
+        # type: () -> int
+        return self.accepted + len(self.failed)
+
+    def _attempt_until_done(self):
+        # type: () -> None
+        attempts_in_vain = 0
+        while True:
+            self._settled_before_attempt = self._settled
+            self._attempt()
+            if self._is_stopping or not (self._ready or self._stalled):
+                self._close()
+            if self._is_stopping or not (self._ready or self._stalled):
+                return
+            if self._settled > self._settled_before_attempt:
+                attempts_in_vain = 0
+            else:
+                attempts_in_vain += 1
+                if attempts_in_vain > self._retries:
+                    return
+                self._wait(attempts_in_vain)
+            self._ready.extend(self._stalled)
+            self._stalled.clear()
+
+    def _attempt(self):
+        # type: () -> None
+        """Send what there is until there is no more, or nothing goes any more."""
+        try:
+            for result in self._send_many(self._outgoing()):
+                job = self._in_flight.popleft()
+                self.has_connected = True
+                self.accepted += job.count - self._book(result, job.settled_before)
+                self._progress.expect(self._source.expected())
+        except CONNECT_ERRORS as error:
+            # What had been written has got its result; the rest is as good as never sent.
+            self.error = explain(error)
+            self._stalled.extend(job.message for job in self._in_flight)
+            self._in_flight.clear()
+            self._is_stopping = not self.has_connected
+
+    def _outgoing(self):
+        # type: () -> Iterator[Any]
+        """Yield the messages as the client asks for them; when it does, the last one is written."""
+        is_first = True
+        while not self._is_stopping:
+            message = self._next_message()
+            if message is None:
+                break
+            job = _Job(message, self._settled)
+            self._in_flight.append(job)
+            # Until the first message is written, connecting may take its time.
+            self._may_interrupt = is_first
+            if self._is_stopping:
+                self._ready.append(self._in_flight.pop().message)
+                break
+            yield message
+            self._may_interrupt = is_first = False
+            self._progress.advance(job.count)
+        if self.is_interrupted and self._in_flight:
+            self._say("apns: stopping; waiting for the gateway's answers to what has been sent "
+                      "(Ctrl-C again: do not wait)")
+        self._progress.describe("awaiting answers")
+
+    def _next_message(self):
+        # type: () -> Optional[Any]
+        if self._ready:
+            message = self._ready.popleft()
+            self.resent += len(message.tokens)
+            return message
+        if self._stalled and self._settled == self._settled_before_attempt:
+            return None  # Nothing goes at present: take no more tokens until something does.
+        try:
+            tokens = self._source.take(self._slice_size)
+        except KeyboardInterrupt:
+            self._is_stopping = self.is_interrupted = True
+            return None
+        self._progress.expect(self._source.expected())
+        return self._new_message(tokens) if tokens else None
+
+    def _book(self, result, settled_before=None):
+        # type: (Any, Optional[int]) -> int
+        """Enter what a result says; return how many of its tokens were not accepted."""
+        failed = result.failed
+        self.failed.extend((token, code, reason) for token, (code, reason) in failed.items())
+        for code, reason in result.errors:
+            self.error = reason
+            if not reason_of(code).retries_rest:
+                return self._reject_message(result, code, reason)
+        retry = result.retry()
+        if retry is None:
+            return len(failed)
+        self._progress.advance(-len(retry.tokens))
+        has_progress = settled_before is None or self._settled > settled_before
+        (self._ready if has_progress else self._stalled).append(retry)
+        return len(failed) + len(retry.tokens)
+
+    def _reject_message(self, result, code, reason):
+        # type: (Any, Optional[int], str) -> int
+        """The gateway does not want this message for anybody: nothing more is sent."""
+        self._is_stopping = True
+        undelivered = result.undelivered
+        self.not_sent.extend((token, code, reason) for token in undelivered)
+        return len(result.failed) + len(undelivered)
+
+    def _wait(self, attempt):
+        # type: (int) -> None
+        """Pause before an attempt; each pause in a row is twice as long as the one before."""
+        seconds = min(self._pause * 2 ** (attempt - 1), _LONGEST_PAUSE)
+        self._may_interrupt = True
+        if not self._is_stopping:
+            self._progress.describe("nothing goes; trying again in %d s (%d of %d)"
+                                    % (round(seconds), attempt, self._retries))
+            time.sleep(seconds)
+        self._may_interrupt = False
+
+    def _close_books(self):
+        # type: () -> None
+        """Enter the tokens that nothing more is going to happen to."""
+        reason = "interrupted" if self.is_interrupted else self.error or "Unknown"
+        for job in self._in_flight:
+            self.unknown.extend(job.message.tokens)
+        for message in list(self._ready) + list(self._stalled):
+            self.not_sent.extend((token, None, reason) for token in message.tokens)
+        self.not_sent.extend((token, None, reason) for token in self._source.rest())
+
+    @contextlib.contextmanager
+    def _interrupts(self):
+        # type: () -> Iterator[None]
+        """Let SIGINT end the delivery in good order, where this is the main thread.
+
+        Once it has, further ones are ignored for good: the summary is all that is left to do.
+        """
+        try:
+            previous = signal.getsignal(signal.SIGINT)
+            if previous is not signal.SIG_IGN:
+                signal.signal(signal.SIGINT, self._on_interrupt)
+        except ValueError:
+            previous = None
+        try:
+            yield
+        finally:
+            if previous is not None:
+                signal.signal(signal.SIGINT, signal.SIG_IGN if self.is_interrupted else previous)
+
+    def _on_interrupt(self, number, frame):
+        # type: (int, Any) -> None
+        if self._may_interrupt or self._is_stopping:
+            # This one ends the delivery; another one would catch it closing the books.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            raise KeyboardInterrupt
+        if self._source.is_waiting:
+            raise KeyboardInterrupt
+        self._is_stopping = self.is_interrupted = True
+        self._source.stop()
+
+
+def _do_nothing(*arguments):
+    # type: (*Any) -> None
+    """Stands for a function that was not given."""

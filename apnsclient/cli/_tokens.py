@@ -1,0 +1,138 @@
+"""Where the tokens of ``apns send`` come from: arguments, then lines of a file or a pipe.
+
+Tokens are read when they are needed, so that a list of any length passes through in slices. Nothing
+is asked of a token here; one that is malformed gets its verdict from the client like every other.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import itertools
+import os
+import stat
+
+from .._compat import MYPY
+from ._console import one_line
+
+if MYPY:
+    from typing import Any, Iterator, List, Optional, Sequence
+
+#: Longest line that is read in one piece, in bytes: more than the longest token that has a frame.
+_LONGEST_LINE = 1 << 18
+
+
+class TokenSource(object):
+    """Tokens, once through.
+
+    :param tokens: the first tokens (list of str).
+    :param stream: binary stream with one token a line; None for none. Blank lines, and lines that
+        start with ``#``, are skipped.
+    """
+
+    def __init__(self, tokens, stream=None):
+        # type: (Sequence[str], Optional[Any]) -> None
+        self._given = len(tokens)
+        self._stream = stream
+        self._size = _size_of(stream)
+        self._tokens = itertools.chain(tokens, self._from_stream())
+        self._next = None  # type: Optional[str]
+        self._bytes_read = 0
+        self._lines_read = 0
+        self._taken = []  # type: List[str]
+        #: True while a read may take as long as it likes, because it is not from a regular file.
+        self.is_waiting = False
+        self._is_stopped = False
+        #: How many tokens have been handed out (int).
+        self.count = 0
+        #: True once the last one has been handed out.
+        self.is_exhausted = False
+        #: Why reading ended before the end (str), or None.
+        self.error = None  # type: Optional[str]
+
+    def take(self, size):
+        # type: (int) -> List[str]
+        """Return the next tokens: at most ``size``, none of them twice; an empty list at the end.
+
+        The outcome of a message tells its tokens apart by their value, so one that comes again is
+        left for the next call. If this is interrupted, :meth:`rest` has what was read.
+        """
+        seen = set(token.lower() for token in self._taken)
+        while len(self._taken) < size:
+            if self._next is None:
+                self._next = next(self._tokens, None)
+            if self._next is None:
+                self.is_exhausted = True
+                break
+            if self._next.lower() in seen:
+                break
+            seen.add(self._next.lower())
+            self._taken.append(self._next)
+            self._next = None
+        tokens, self._taken = self._taken, []
+        self.count += len(tokens)
+        return tokens
+
+    def stop(self):
+        # type: () -> None
+        """Let the next read that might wait raise KeyboardInterrupt instead."""
+        self._is_stopped = True
+
+    def rest(self):
+        # type: () -> List[str]
+        """Return the tokens that have not been handed out, as far as they can be had at once.
+
+        All that is left of the arguments and of a regular file; of a pipe only what has been read.
+        :attr:`is_exhausted` tells whether that was all.
+        """
+        rest, self._taken = self._taken, []
+        if self._next is not None:
+            rest.append(self._next)
+        if self._stream is None or self._size is not None:
+            rest.extend(self._tokens)
+            self.is_exhausted = self.error is None
+        self.count += len(rest)
+        return rest
+
+    def expected(self):
+        # type: () -> int
+        """Return how many tokens there are in all, as far as can be known before the end.
+
+        The rest of a regular file is estimated from its size and the length of the lines so far;
+        nothing is known of the rest of a pipe.
+        """
+        if self.is_exhausted or not self._lines_read or not self._size:
+            return max(self.count, self._given)
+        return self.count + max(0, self._size - self._bytes_read) * self._lines_read \
+            // self._bytes_read
+
+    def _from_stream(self):
+        # type: () -> Iterator[str]
+        while self._stream is not None:
+            try:
+                # One line at a time: iterating over a pipe of Python 2.7 waits for a full buffer.
+                self.is_waiting = self._size is None
+                if self.is_waiting and self._is_stopped:
+                    raise KeyboardInterrupt
+                line = self._stream.readline(_LONGEST_LINE)
+                self.is_waiting = False
+            except EnvironmentError as error:
+                self.error = one_line(error)
+                return
+            if not line:
+                return
+            if not self._bytes_read and line.startswith(b"\xef\xbb\xbf"):
+                line = line[3:]  # The mark that editors of Windows put in front.
+            self._bytes_read += len(line)
+            self._lines_read += 1
+            token = line.strip()
+            if token and not token.startswith(b"#"):
+                yield token.decode("utf-8", "replace")
+
+
+def _size_of(stream):
+    # type: (Any) -> Optional[int]
+    """Return the size of a regular file in bytes, or None for anything else."""
+    try:
+        status = os.fstat(stream.fileno())
+    except (AttributeError, EnvironmentError, ValueError):
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None

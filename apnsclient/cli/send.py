@@ -1,0 +1,372 @@
+"""``apns send``: one message to many devices."""
+
+from __future__ import absolute_import, division, print_function
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import sys
+import time
+
+import six
+
+from .._compat import MYPY, monotonic
+from . import _options
+from ._console import (
+    ALL_WELL,
+    INTERRUPTED,
+    NO_CONNECTION,
+    NOT_ALL,
+    USAGE,
+    Failure,
+    one_line,
+    open_progress,
+)
+from ._delivery import Delivery
+from ._tokens import TokenSource
+
+if MYPY:
+    from typing import Any, Dict, Iterator, List, Optional, Tuple
+
+    from ._console import Console
+
+#: Numbers from here up are taken for a time; smaller ones for seconds from now. As seconds these
+#: are 31 years, as a time the year 2001.
+_FIRST_TIMESTAMP = 10 ** 9
+
+#: How many rows of one kind a terminal is shown.
+_ROWS_ON_TERMINAL = 20
+
+#: How many characters of a token the table shows; twice what the longest one of Apple's has.
+_LONGEST_TOKEN = 200
+
+_DESCRIPTION = """\
+Send one message to many devices over one connection, learn which tokens were refused and why, and
+send again what the gateway threw away.
+"""
+_EPILOG = """\
+tokens:
+  hexadecimal, from the arguments, then from --tokens-file, one a line; blank lines and lines that
+  start with # are skipped. "-" in place of a token or a file is standard input, which is also read
+  when no token is given and it is not a terminal. A token that is malformed is reported as failed;
+  all the others are sent.
+
+output:
+  a summary, and one line for each token that was not accepted: what became of it (failed,
+  not-sent, unknown), token, status code and reason, with tabs between them (a terminal is shown the
+  first {rows}). With --json one document:
+    {{"accepted": 2, "error": null, "failed": [{{"code": 8, "reason": ..., "token": ...}}],
+     "interrupted": false, "not_sent": [{{"code": null, "reason": ..., "token": ...}}],
+     "read_to_end": true, "resent": 0, "seconds": 3.1, "status": 1, "tokens": 3,
+     "unknown": [token, ...]}}
+  of which wrong usage and an unusable credential leave no more than error and status.
+  failed: give the token up. not_sent: may be sent again; with a code (3, 4, 6, 7) the gateway
+  refuses the message, so correct that first. unknown: written, and the outcome was not awaited,
+  because the command was interrupted.
+
+exit status:
+  0    every token was accepted
+  1    some token was not
+  2    wrong usage: arguments, a message that cannot be made, a file that cannot be read
+  3    no connection, or the certificate, key or passphrase cannot be used; nothing was sent
+  4    the output could not be written
+  130  interrupted (Ctrl-C once: stop and await the answers; twice: stop at once)
+  141  whoever read the output has gone away
+
+examples:
+  apns send --address gateway.example.com:2195 --cert push.pem --alert "Dinner is ready" 5f1c...
+  apns send --address gateway.example.com:2195 --cert push.pem --payload-file news.json - < tokens
+  apns send --address localhost:2195 --cert client.pem --ca-file ca.pem --alert hi --json 5f1c...
+""".format(rows=_ROWS_ON_TERMINAL)
+
+
+def add_parser(commands):
+    # type: (Any) -> None
+    """Add this command to the argument parser."""
+    parser = commands.add_parser(
+        "send", help="send one message to many devices", description=_DESCRIPTION, epilog=_EPILOG,
+        formatter_class=_options.HelpFormatter)
+    parser.add_argument("tokens", metavar="TOKEN", nargs="*", type=_options.text,
+                        help='device token; "-" reads standard input')
+    parser.add_argument("--tokens-file", metavar="FILE", help="file with one token a line")
+    _options.add_connection_arguments(parser, "push_sandbox, push_production")
+    _add_message_arguments(parser)
+    _add_delivery_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--no-progress", action="store_true",
+                        help="no progress bar, not even on a terminal")
+    parser.set_defaults(run=run)
+
+
+def _add_message_arguments(parser):
+    # type: (argparse.ArgumentParser) -> None
+    message = parser.add_argument_group("message")
+    message.add_argument("--alert", metavar="TEXT", type=_options.text, help="text to show")
+    message.add_argument("--badge", metavar="NUMBER", type=int, help="number on the app's icon")
+    message.add_argument("--sound", metavar="NAME", type=_options.text, help="sound to play")
+    message.add_argument("--content-available", action="store_const", const=1,
+                         help="there is something to fetch in the background")
+    message.add_argument(
+        "--extra", metavar="KEY=VALUE", type=_pair, action="append", default=[],
+        help="more to put into the payload; VALUE is JSON, or text where it is not JSON")
+    message.add_argument(
+        "--payload-file", metavar="FILE",
+        help="JSON object that is the whole payload, sent as it stands, in place of all the above")
+    message.add_argument(
+        "--expiry", metavar="WHEN", type=_expiry, default="86400",
+        help="when the gateway may stop trying: seconds from now, or a Unix time (numbers from "
+             "1000000000 up); 0: try once and do not store (default: 86400, one day)")
+    message.add_argument("--priority", metavar="NUMBER", type=_options.number_from(0), default=10,
+                         help="10: at once; 5: when it suits the device (default: 10)")
+
+
+def _add_delivery_arguments(parser):
+    # type: (argparse.ArgumentParser) -> None
+    delivery = parser.add_argument_group("delivery")
+    delivery.add_argument(
+        "--retries", metavar="NUMBER", type=_options.number_from(0), default=5,
+        help="how often in a row to try again when an attempt achieved nothing at all; as long as "
+             "something goes, what can be sent again is (default: 5)")
+    delivery.add_argument(
+        "--retry-delay", metavar="SECONDS", type=_options.seconds, default=1.0,
+        help="wait before the first of these; each further wait is twice as long (default: 1)")
+    delivery.add_argument(
+        "--slice", metavar="NUMBER", type=_options.number_from(1), default=5000,
+        help="most tokens to read and hand over at a time (default: 5000)")
+    delivery.add_argument(
+        "--write-timeout", metavar="SECONDS", type=_options.seconds, default=20.0,
+        help="longest wait for the gateway to take a block of data (default: 20)")
+    delivery.add_argument(
+        "--tail-timeout", metavar="SECONDS", type=_options.seconds, default=3.0,
+        help="silence of the gateway that is taken for success (default: 3)")
+
+
+def run(arguments, console):
+    # type: (argparse.Namespace, Console) -> int
+    """Send, tell what became of the tokens, and return the exit status."""
+    started = monotonic()
+    try:
+        delivery, source = _deliver(arguments, console)
+    except Failure as failure:
+        if arguments.json:
+            console.document({"error": one_line(failure), "status": failure.status})
+        raise
+    status = _status(delivery, source)
+    if arguments.json:
+        console.document(_report(delivery, source, status, monotonic() - started))
+    elif status not in (USAGE, NO_CONNECTION):
+        _summarise(delivery, source, console, monotonic() - started)
+    if source.error is not None:
+        raise Failure("cannot read the tokens: %s" % source.error, status)
+    if status == NO_CONNECTION:
+        raise Failure(delivery.error, status)
+    return status
+
+
+def _deliver(arguments, console):
+    # type: (argparse.Namespace, Console) -> Tuple[Delivery, TokenSource]
+    """Send, and return what is known then."""
+    from ..apns import APNs
+    parts = _message_parts(arguments)
+    _new_message([], parts)
+    certificate = _options.credential(arguments, console)
+
+    def correct(result):
+        # type: (Any) -> None
+        delivery.account_late(result)
+
+    session = _options.new_session(
+        arguments, write_buffer_size=16384, write_timeout=arguments.write_timeout,
+        read_tail_timeout=arguments.tail_timeout, on_late_result=correct)
+    service = APNs(_options.connect(session.get_connection, arguments, certificate))
+    with _token_source(arguments) as source:
+        progress = open_progress(console, not arguments.no_progress)
+        delivery = Delivery(
+            service.send_many, lambda tokens: _new_message(tokens, parts), source,
+            slice_size=arguments.slice, retries=arguments.retries, pause=arguments.retry_delay,
+            close=session.shutdown, progress=progress, say=console.note)
+        try:
+            delivery.run()
+        except ValueError as error:  # The payload does not fit into a frame.
+            raise Failure(one_line(error), USAGE)
+        finally:
+            progress.close()
+    return delivery, source
+
+
+def _status(delivery, source):
+    # type: (Delivery, TokenSource) -> int
+    if source.error is not None and not source.count:
+        return USAGE
+    if delivery.is_interrupted:
+        return INTERRUPTED
+    if delivery.error is not None and not delivery.has_connected:
+        return NO_CONNECTION
+    is_complete = source.is_exhausted and not (
+        delivery.failed or delivery.not_sent or delivery.unknown)
+    return ALL_WELL if is_complete else NOT_ALL
+
+
+def _report(delivery, source, status, seconds):
+    # type: (Delivery, TokenSource, int, float) -> Dict[str, Any]
+    """Return the document of ``--json``."""
+    return {
+        "accepted": delivery.accepted,
+        "error": source.error or delivery.error,
+        "failed": [{"token": token, "code": code, "reason": reason}
+                   for token, code, reason in delivery.failed],
+        "interrupted": delivery.is_interrupted,
+        "not_sent": [{"token": token, "code": code, "reason": reason}
+                     for token, code, reason in delivery.not_sent],
+        "read_to_end": source.is_exhausted,
+        "resent": delivery.resent,
+        "seconds": round(seconds, 3),
+        "status": status,
+        "tokens": source.count,
+        "unknown": delivery.unknown,
+    }
+
+
+def _summarise(delivery, source, console, seconds):
+    # type: (Delivery, TokenSource, Console, float) -> None
+    """Write the summary for people."""
+    groups = [
+        ("failed", "red", delivery.failed),
+        ("not-sent", "yellow", delivery.not_sent),
+        ("unknown", "yellow", [(token, None, "outcome not awaited")
+                               for token in delivery.unknown]),
+    ]  # type: List[Tuple[str, str, List[Tuple[str, Optional[int], str]]]]
+    for name, style, rows in groups:
+        shown = rows[:_ROWS_ON_TERMINAL] if console.is_terminal() else rows
+        for token, code, reason in shown:
+            console.line("%s\t%s\t%s\t%s" % (console.styled(name, style), _printable(token),
+                                             "-" if code is None else code, reason))
+        if len(shown) < len(rows):
+            console.line("%s\t... and %d more: --json, or a pipe, shows all"
+                         % (console.styled(name, style), len(rows) - len(shown)))
+    console.line("%d of %d tokens accepted, %d failed, %d not sent, %d unknown; %d sent again; "
+                 "%.1f s"
+                 % (delivery.accepted, source.count, len(delivery.failed), len(delivery.not_sent),
+                    len(delivery.unknown), delivery.resent, seconds))
+    refused = [one for one in delivery.not_sent if one[1] is not None][:1]
+    for _, code, reason in refused:
+        console.note("apns: the gateway refuses this message (%s, %s): sent again as it is, it "
+                     "would be refused again" % (code, reason))
+    if not source.is_exhausted:
+        console.note("apns: the list of tokens was not read to its end")
+    if not source.count and source.error is None:
+        console.note("apns: there were no tokens, so nothing was sent")
+
+
+def _printable(token):
+    # type: (str) -> str
+    """Return a token as it can be shown in a table: escaped where need be, and not too long."""
+    shown = u"".join(one if u" " <= one <= u"~" or one >= u"\xa1" else
+                     one.encode("unicode_escape").decode("ascii")
+                     for one in six.ensure_text(token[:_LONGEST_TOKEN], "utf-8", "replace"))
+    return shown + u"..." if len(token) > _LONGEST_TOKEN else shown
+
+
+def _message_parts(arguments):
+    # type: (argparse.Namespace) -> Dict[str, Any]
+    """Return the arguments of the message, apart from its tokens."""
+    parts = {"expiry": arguments.expiry, "priority": arguments.priority}
+    given = {"alert": arguments.alert, "badge": arguments.badge, "sound": arguments.sound,
+             "content_available": arguments.content_available}
+    if arguments.extra:
+        given["extra"] = dict(arguments.extra)
+    if arguments.payload_file is not None:
+        given["payload"] = _read_payload(arguments.payload_file)
+    if all(value is None for value in given.values()):
+        raise Failure("nothing to send: give --alert, --badge, --sound, --content-available, "
+                      "--extra or --payload-file", USAGE)
+    parts.update((name, value) for name, value in given.items() if value is not None)
+    return parts
+
+
+def _new_message(tokens, parts):
+    # type: (List[str], Dict[str, Any]) -> Any
+    from ..apns import Message
+    try:
+        return Message(tokens, **parts)
+    except ValueError as error:
+        raise Failure(one_line(error), USAGE)
+
+
+def _read_payload(name):
+    # type: (str) -> bytes
+    content = _options.read_file(name, "the payload", USAGE)
+    try:
+        is_object = isinstance(json.loads(content.decode("utf-8")), dict)
+    except ValueError as error:
+        raise Failure("the payload %r is not JSON: %s" % (str(name), one_line(error)), USAGE)
+    if not is_object:
+        raise Failure("the payload %r is JSON, but not an object" % str(name), USAGE)
+    return content
+
+
+@contextlib.contextmanager
+def _token_source(arguments):
+    # type: (argparse.Namespace) -> Iterator[TokenSource]
+    """Open where the tokens come from.
+
+    :raises Failure: if there are none, or the file cannot be read.
+    """
+    tokens = [token for token in arguments.tokens if token != "-"]
+    name = arguments.tokens_file
+    if len(tokens) < len(arguments.tokens):
+        if name not in (None, "-"):
+            raise Failure('"-" and --tokens-file cannot be given together', USAGE)
+        name = "-"
+    if name is None and not tokens:
+        if sys.stdin is None or sys.stdin.isatty():
+            raise Failure("no tokens: give them as arguments, with --tokens-file, or on standard "
+                          "input", USAGE)
+        name = "-"
+    if name is None:
+        yield TokenSource(tokens)
+    elif name == "-":
+        yield TokenSource(tokens, getattr(sys.stdin, "buffer", sys.stdin))
+    else:
+        try:
+            stream = io.open(name, "rb")
+        except EnvironmentError as error:
+            raise Failure("cannot read the tokens in %r: %s"
+                          % (str(name), os.strerror(error.errno or 0)), USAGE)
+        with stream:
+            _check_is_text(stream, name)
+            yield TokenSource(tokens, stream)
+
+
+def _check_is_text(stream, name):
+    # type: (Any, str) -> None
+    """Raise Failure if a regular file begins as no list of tokens does."""
+    if not os.path.isfile(name):
+        return
+    try:
+        start = stream.peek(4096)
+    except EnvironmentError:
+        return  # Reading it will tell.
+    if b"\0" in start:
+        raise Failure("%r does not look like a list of tokens" % str(name), USAGE)
+
+
+def _pair(value):
+    # type: (str) -> Tuple[str, Any]
+    """Argument type: ``KEY=VALUE``, the value being JSON or else text."""
+    key, separator, content = _options.text(value).partition("=")
+    if not separator or not key:
+        raise argparse.ArgumentTypeError("%r is not KEY=VALUE" % value)
+    try:
+        return key, json.loads(content)
+    except ValueError:
+        return key, content
+
+
+def _expiry(value):
+    # type: (str) -> int
+    """Argument type: seconds from now, a Unix time, or 0."""
+    number = _options.number_from(0)(value)
+    return number if number == 0 or number >= _FIRST_TIMESTAMP else int(time.time()) + number

@@ -1,0 +1,209 @@
+"""Runs the command ``apns`` as a process of its own: over pipes, or on a terminal."""
+
+from __future__ import absolute_import, division, print_function
+
+import contextlib
+import errno
+import fcntl
+import io
+import json
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import threading
+
+import apnsclient
+
+#: A hang limit in seconds, not an expectation: the process is killed when it is over.
+HANG = 50
+
+_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(apnsclient.__file__)))
+
+
+def token(number):
+    """Return a device token of our own numbering."""
+    return "%064x" % number
+
+
+class Ended(object):
+    """What is left of a process: exit status, and what it wrote."""
+
+    def __init__(self, status, out, err=b""):
+        self.status = status
+        self.out = out.decode("utf-8")
+        self.err = err.decode("utf-8")
+
+    @property
+    def document(self):
+        return json.loads(self.out)
+
+    @property
+    def rows(self):
+        return [line.split("\t") for line in self.out.splitlines()]
+
+
+def environment(**changes):
+    """Return the environment for a process: ours, with changes; None takes a variable away."""
+    variables = dict(os.environ, PYTHONPATH=_ROOT, TERM="xterm", COLUMNS="100")
+    for name in ("APNS_PASSPHRASE", "NO_COLOR", "PYTHONUNBUFFERED"):
+        variables.pop(name, None)
+    for name, value in changes.items():
+        variables.pop(name, None)
+        if value is not None:
+            variables[name] = value
+    return variables
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "apnsclient.cli"] + [str(argument) for argument in arguments]
+
+
+@contextlib.contextmanager
+def running(arguments, **options):
+    """Start a process without a terminal; it is dead when the block ends."""
+    options.setdefault("env", environment())
+    for stream in ("stdin", "stdout", "stderr"):
+        options.setdefault(stream, subprocess.PIPE)
+    options.setdefault("preexec_fn", os.setsid)
+    options.setdefault("close_fds", True)
+    process = subprocess.Popen(arguments, **options)
+    watchdog = threading.Timer(HANG, process.kill)
+    watchdog.start()
+    try:
+        yield process
+    finally:
+        watchdog.cancel()
+        if process.poll() is None:
+            process.kill()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                with ignored_failures():
+                    stream.close()
+        process.wait()
+
+
+@contextlib.contextmanager
+def ignored_failures():
+    try:
+        yield
+    except (IOError, OSError):
+        pass
+
+
+def finish(process, standard_input=None):
+    """Wait for the end of a process, and return what is left of it."""
+    out, err = process.communicate(standard_input)
+    return Ended(process.returncode, out or b"", err or b"")
+
+
+def apns(*arguments, **options):
+    """Run the command to its end; ``standard_input`` (bytes) is what it reads."""
+    standard_input = options.pop("standard_input", b"")
+    with running(command(*arguments), **options) as process:
+        return finish(process, standard_input)
+
+
+def python(program, *arguments):
+    """Run a Python program to its end."""
+    with running([sys.executable, "-c", program] + list(arguments)) as process:
+        return finish(process, b"")
+
+
+def interrupt_until_ended(process):
+    """Press Ctrl-C until the process ends: the second time is when it does not wait."""
+    out = []
+    reader = threading.Thread(target=lambda: out.append(finish(process)))
+    reader.start()
+    while reader.is_alive():
+        with ignored_failures():
+            process.send_signal(signal.SIGINT)
+        reader.join(0.2)
+    return out[0]
+
+
+@contextlib.contextmanager
+def terminal(arguments, pipes=(), env=None, is_controlling=True):
+    """Start a process on a terminal of its own; what is in ``pipes`` is a pipe instead.
+
+    Ctrl-C works, and /dev/tty exists, only where the terminal is the controlling one.
+
+    Yields ``(process, file descriptor of the terminal's other end)``.
+    """
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 25, 100, 0, 0))
+
+    def take_terminal():
+        os.setsid()
+        if not is_controlling:
+            return
+        stream = [number for number in range(3) if os.isatty(number)][0]
+        fcntl.ioctl(stream, termios.TIOCSCTTY, 0)
+
+    streams = dict((name, subprocess.PIPE if name in pipes else theirs)
+                   for name in ("stdin", "stdout", "stderr"))
+    try:
+        with running(arguments, env=env or environment(), preexec_fn=take_terminal,
+                     **streams) as process:
+            os.close(theirs)
+            theirs = None
+            yield process, ours
+    finally:
+        os.close(ours)
+        if theirs is not None:
+            os.close(theirs)
+
+
+def read_terminal(descriptor, until=None):
+    """Read what appears on a terminal, up to a text (bytes), or to the end."""
+    seen = b""
+    while until is None or until not in seen:
+        ready = select.select([descriptor], [], [], HANG)[0]
+        assert ready, "nothing more came after %r" % seen
+        try:
+            data = os.read(descriptor, 65536)
+        except OSError as error:  # Linux: nobody has the other end open any more.
+            assert error.errno == errno.EIO
+            data = b""
+        if not data:
+            assert until is None, "the end came after %r" % seen
+            break
+        seen += data
+    return seen
+
+
+def write_file(path, content):
+    """Write a file (``py.path`` or ``pathlib``); return its name as str."""
+    with io.open(str(path), "wb") as stream:
+        stream.write(content if isinstance(content, bytes) else content.encode("utf-8"))
+    return str(path)
+
+
+class Bed(object):
+    """A simulator, and the arguments that lead to it."""
+
+    def __init__(self, simulator, directory):
+        self.simulator = simulator
+        self.directory = directory
+        self.ca = write_file(directory / "ca.pem", simulator.ca_string)
+        self.cert = write_file(directory / "client.pem", simulator.cert_string)
+
+    @property
+    def where(self):
+        return ["send", "--address", "%s:%d" % self.simulator.gateway_address,
+                "--ca-file", self.ca, "--cert", self.cert]
+
+    def arguments(self, *more):
+        # Where the gateway has something to say, it says it at once, so a long tail costs nothing;
+        # where it is silent, a short one is enough.
+        return self.where + ["--tail-timeout", "1", "--retry-delay", "0.05"] + list(more)
+
+    def send(self, *more, **options):
+        return apns(*self.arguments(*more), **options)
+
+    def file(self, name, content):
+        return write_file(self.directory / name, content)

@@ -1,0 +1,299 @@
+"""The books of ``apns send``: where tokens come from, and that each ends in exactly one place."""
+
+from __future__ import absolute_import, division, print_function
+
+import io
+import os
+import signal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from apnsclient.apns import Message, Result
+from apnsclient.cli import _options
+from apnsclient.cli._console import Console, Failure, one_line, write_line
+from apnsclient.cli._delivery import Delivery
+from apnsclient.cli._tokens import TokenSource
+from apnsclient.errors import ConnectError
+from cli_support import token, write_file
+
+
+def _source(tokens):
+    return TokenSource([], io.BytesIO("\n".join(tokens).encode("ascii")))
+
+
+def _deliver(send_many, source, **options):
+    options.setdefault("pause", 0.001)
+    delivery = Delivery(send_many, lambda tokens: Message(tokens, alert="x"), source, **options)
+    delivery.run()
+    return delivery
+
+
+# Where tokens come from.
+
+def test_a_slice_has_no_token_twice():
+    """In either case; what comes again starts the next slice."""
+    source = TokenSource(["aa", "bb", "AA", "cc", "bb", "cc"])
+    slices = []
+    while not source.is_exhausted:
+        slices.append(source.take(3))
+    assert slices == [["aa", "bb"], ["AA", "cc", "bb"], ["cc"]]
+    assert source.count == 6
+    assert source.take(3) == []
+
+
+def test_arguments_come_before_lines():
+    """And the number of lines of a pipe is not known."""
+    source = TokenSource(["1"], io.BytesIO(b"2\n3\n"))
+    assert source.expected() == 1
+    assert source.take(2) == ["1", "2"]
+    assert source.expected() == 2
+    assert source.rest() == []
+    assert not source.is_exhausted
+
+
+def test_the_number_of_tokens_in_a_file_is_estimated(tmp_path):
+    """From its size and the lines so far; it is exact where all lines are of one length."""
+    name = write_file(tmp_path / "tokens", "".join(token(number) + "\n" for number in range(1000)))
+    with open(name, "rb") as stream:
+        source = TokenSource([], stream)
+        assert source.expected() == 0
+        source.take(10)
+        assert source.expected() == 1000
+        assert len(source.rest()) == 990
+        assert source.is_exhausted
+        assert source.expected() == source.count == 1000
+
+
+def test_the_rest_has_what_waits_for_the_next_slice():
+    """A token that came again had been read already."""
+    source = TokenSource(["1", "1", "2"])
+    assert source.take(9) == ["1"]
+    assert source.rest() == ["1", "2"]
+    assert source.is_exhausted
+
+
+def test_the_rest_has_what_an_interrupted_read_left():
+    """Also a token that waits for the next slice because it came twice."""
+    class Interrupted(io.BytesIO):
+        def readline(self, size=-1):
+            line = io.BytesIO.readline(self, size)
+            if not line:
+                raise KeyboardInterrupt
+            return line
+
+    source = TokenSource([], Interrupted(b"1\n2\n1\n"))
+    assert source.take(9) == ["1", "2"]
+    with pytest.raises(KeyboardInterrupt):
+        source.take(9)
+    assert source.rest() == ["1"]
+    assert source.is_waiting
+
+
+def test_a_read_that_fails_ends_the_source():
+    """The reason is kept; what had been read is delivered."""
+    class Failing(io.BytesIO):
+        def readline(self, size=-1):
+            line = io.BytesIO.readline(self, size)
+            if not line:
+                raise IOError(5, "Input/output error")
+            return line
+
+    source = TokenSource([], Failing(b"1\n2\n"))
+    assert source.take(9) == ["1", "2"]
+    assert source.error == "Input/output error"
+
+
+# The books.
+
+class Gateway(object):
+    """Takes messages as ``send_many`` does, and answers as a list of numbers says.
+
+    0 and 1: all accepted. 2: the token in the middle is bad. 3: nothing is known. 4: shut down
+    after the first. 5: thrown away whole. 6: the connection cannot be had. 7: processing error.
+    """
+
+    def __init__(self, answers):
+        self.answers = list(answers)
+        self.accepted = []
+
+    def send_many(self, messages):
+        for message in messages:
+            answer = self.answers.pop(0) if self.answers else 0
+            if answer == 6:
+                raise ConnectError("nobody there")
+            yield self.answer(answer, message)
+
+    def answer(self, answer, message):
+        middle = len(message.tokens) // 2
+        failure = {2: (8, middle), 3: (None, 0), 4: (10, 0), 7: (1, 0)}.get(answer)
+        taken = {2: middle, 3: 0, 4: 1, 5: 0, 7: 0}.get(answer, len(message.tokens))
+        self.accepted.extend(message.tokens[:taken])
+        return Result(message, failure, unprocessed=answer == 5)
+
+
+@settings(max_examples=200)
+@given(answers=st.lists(st.integers(0, 7), max_size=30), count=st.integers(0, 12),
+       size=st.integers(1, 5), retries=st.integers(0, 2))
+def test_every_token_ends_in_exactly_one_place(answers, count, size, retries):
+    """Whatever the gateway answers: accepted, failed or not sent, and once."""
+    tokens = [token(number) for number in range(count)]
+    gateway = Gateway(answers)
+    source = TokenSource(tokens)
+    delivery = _deliver(gateway.send_many, source, slice_size=size, retries=retries)
+    ended = (gateway.accepted + [one[0] for one in delivery.failed]
+             + [one[0] for one in delivery.not_sent])
+    assert sorted(ended) == tokens
+    assert delivery.accepted == len(gateway.accepted)
+    assert delivery.unknown == []
+    assert source.count == count
+    assert all(reason for _, _, reason in delivery.not_sent)
+
+
+def test_a_late_result_is_sent_again_and_counted_once():
+    """What counted as accepted and was not leaves the count, and comes back into it."""
+    tokens = [token(number) for number in range(6)]
+    first = []
+
+    def send_many(messages):
+        for message in messages:
+            if not first:
+                first.append(message)
+            yield Result(message)
+
+    def close():
+        if len(first) == 1:
+            first.append(None)
+            delivery.account_late(Result(first[0], (8, 1)))
+
+    delivery = Delivery(send_many, lambda tokens: Message(tokens, alert="x"), TokenSource(tokens),
+                        slice_size=3, close=close)
+    delivery.run()
+    assert delivery.accepted == 5
+    assert [one[0] for one in delivery.failed] == [tokens[1]]
+    assert delivery.not_sent == []
+    assert delivery.resent == 1
+
+
+def test_pauses_grow_while_nothing_goes(monkeypatch):
+    """Each is twice as long as the one before, up to a minute; progress starts them anew."""
+    pauses = []
+    monkeypatch.setattr("time.sleep", pauses.append)
+    gateway = Gateway([7] * 10 + [2] + [7] * 3)
+    delivery = _deliver(gateway.send_many, TokenSource(["1", "2", "3"]), retries=12, pause=1.0)
+    assert delivery.not_sent == []
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60, 60, 1, 2]
+
+
+def test_no_more_tokens_are_taken_while_nothing_goes():
+    """A list of any length does not end up in memory because the gateway is out of order."""
+    source = TokenSource([], io.BytesIO(b"1\n2\n3\n4\n5\n6\n"))
+    delivery = _deliver(Gateway([3] * 100).send_many, source, slice_size=1, retries=2)
+    assert source.count == len(delivery.not_sent) == 1
+    assert not source.is_exhausted
+
+
+def test_it_works_where_signals_cannot_be_handled(monkeypatch):
+    """In a thread that is not the main one, SIGINT is somebody else's business."""
+    def refuse(number, handler):
+        raise ValueError("signal only works in main thread")
+
+    monkeypatch.setattr(signal, "signal", refuse)
+    assert _deliver(Gateway([]).send_many, TokenSource(["1"])).accepted == 1
+
+
+def test_sigint_before_the_first_message_sends_nothing():
+    """What had been taken by then is told as not sent."""
+    before = signal.getsignal(signal.SIGINT)
+    sent = []
+
+    def send_many(messages):
+        for message in messages:
+            sent.append(message)
+            yield Result(message)
+
+    def interrupted(tokens):
+        signal.getsignal(signal.SIGINT)(signal.SIGINT, None)
+        return Message(tokens, alert="x")
+
+    delivery = Delivery(send_many, interrupted, TokenSource(["1", "2", "3"]), slice_size=2)
+    try:
+        delivery.run()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert sent == []
+    assert delivery.is_interrupted
+    assert [one[0] for one in delivery.not_sent] == ["1", "2", "3"]
+
+
+# Small things that the commands share.
+
+@pytest.mark.parametrize("given_text, expected", [
+    ("push_sandbox", "push_sandbox"), ("localhost:2195", ("localhost", 2195)),
+    ("[::1]:2195", ("::1", 2195)), ("192.0.2.1:1", ("192.0.2.1", 1))])
+def test_addresses(given_text, expected):
+    """Names are left to the session, which knows them."""
+    assert _options.address(given_text) == expected
+
+
+@pytest.mark.parametrize("value, expected", [
+    (ValueError("two\nlines"), "two lines"), (IOError(2, "No such file"), "No such file"),
+    (ValueError(), "ValueError"), (ValueError(u"Gr\u00fc\u00dfe"), u"Gr\u00fc\u00dfe"),
+    (u"text", "text"), (b"bytes", "bytes")])
+def test_one_line(value, expected):
+    """Whatever an exception says, the user gets one line of it."""
+    assert one_line(value) == expected
+
+
+def test_what_the_encoding_lacks_is_escaped():
+    """A terminal that knows only ASCII is no reason to fail."""
+    raw = io.BytesIO()
+
+    class Stream(object):
+        encoding = "ascii"
+
+        def write(self, text):
+            raw.write(text if isinstance(text, bytes) else text.encode("ascii"))
+
+    write_line(Stream(), u"Gr\u00fc\u00dfe")
+    assert raw.getvalue() == b"Gr\\xfc\\xdfe\n"
+
+
+def test_a_closed_stream_is_no_terminal(monkeypatch):
+    """And nothing to fail over."""
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr("sys.stdout", closed)
+    console = Console()
+    assert not console.is_terminal()
+    console.abandon()
+
+
+def test_a_write_that_fails_says_so():
+    """With status 4."""
+    class Full(object):
+        name = "<full>"
+        encoding = None
+
+        def write(self, text):
+            raise IOError(28, "No space left on device")
+
+    with pytest.raises(Failure) as failure:
+        write_line(Full(), "x")
+    assert failure.value.status == 4
+    assert str(failure.value) == "cannot write to <full>: No space left on device"
+
+
+@pytest.mark.timeout(60)
+def test_a_source_that_was_stopped_does_not_wait_for_a_pipe():
+    """An interruption right before the read counts as one in the midst of it."""
+    theirs, ours = os.pipe()
+    with io.open(theirs, "rb") as stream:
+        source = TokenSource(["aa"], stream)
+        source.stop()
+        with pytest.raises(KeyboardInterrupt):
+            source.take(2)
+        assert source.rest() == ["aa"]
+    os.close(ours)

@@ -1,0 +1,562 @@
+"""``apns send``: what goes out, what comes back, and with which status it ends."""
+
+from __future__ import absolute_import, division, print_function
+
+import json
+import os
+import socket
+import time
+
+import pytest
+import six
+
+from apnsclient.cli import main
+from apnsclient.testing.simulator import Script, Simulator
+from cli_support import (
+    Bed,
+    apns,
+    command,
+    environment,
+    finish,
+    read_terminal,
+    running,
+    terminal,
+    token,
+)
+
+GOOD = [token(number) for number in range(1, 8)]
+
+
+@pytest.fixture
+def bed(simulator, tmp_path):
+    return Bed(simulator, tmp_path)
+
+
+# What goes out.
+
+def test_tokens_from_arguments_are_accepted_in_order(bed):
+    """Status 0: every token was accepted."""
+    ended = bed.send("--alert", "hi", *GOOD)
+    assert (ended.status, ended.err) == (0, "")
+    assert ended.out.startswith("7 of 7 tokens accepted, 0 failed, 0 not sent, 0 unknown; "
+                                "0 sent again; ")
+    assert bed.simulator.accepted_tokens() == GOOD
+
+
+def test_all_parts_of_the_message_arrive(bed):
+    """Alert, badge, sound, content-available, extra, expiry and priority."""
+    before = int(time.time())
+    ended = bed.send(
+        "--alert", six.ensure_str(u"Gr\u00fc\u00dfe", "utf-8"), "--badge", "3",
+        "--sound", "default", "--content-available", "--extra", "user=bob",
+        "--extra", "ids=[1,2]", "--extra", "empty=", "--expiry", "3600", "--priority", "5", GOOD[0],
+        env=environment(LC_ALL="C.UTF-8"))
+    assert ended.status == 0, ended.err
+    accepted, = bed.simulator.accepted
+    assert json.loads(accepted.payload.decode("utf-8")) == {
+        "aps": {"alert": u"Gr\u00fc\u00dfe", "badge": 3, "sound": "default",
+                "content-available": 1},
+        "user": "bob", "ids": [1, 2], "empty": ""}
+    assert accepted.priority == 5
+    assert before + 3600 <= accepted.expiry <= int(time.time()) + 3600
+
+
+@pytest.mark.parametrize("given, expected", [("0", 0), ("2000000000", 2000000000)])
+def test_expiry_may_be_a_time_or_none_at_all(bed, given, expected):
+    """0 means that it is not to be stored; large numbers are Unix times."""
+    assert bed.send("--alert", "hi", "--expiry", given, GOOD[0]).status == 0
+    assert bed.simulator.accepted[0].expiry == expected
+
+
+def test_a_payload_file_is_sent_byte_for_byte(bed):
+    """Spaces, order of keys and the newline at the end included."""
+    content = b'{ "x": 1, "aps": {"alert":"\xc3\xa9"} }\n'
+    assert bed.send("--payload-file", bed.file("payload.json", content), GOOD[0]).status == 0
+    assert bed.simulator.accepted[0].payload == content
+
+
+def test_tokens_from_a_file_skip_blank_lines_and_comments(bed):
+    """Also with the line ends, and the mark in front, of other systems' editors."""
+    name = bed.file("tokens", b"\xef\xbb\xbf# ours\r\n%s\r\n\r\n  %s  \n#\n%s" % tuple(
+        one.encode("ascii") for one in GOOD[1:4]))
+    assert bed.send("--alert", "hi", "--tokens-file", name, GOOD[0]).status == 0
+    assert bed.simulator.accepted_tokens() == GOOD[:4]
+
+
+@pytest.mark.parametrize("arguments", [[], ["-"], ["--tokens-file", "-"]])
+def test_tokens_come_from_standard_input(bed, arguments):
+    """With "-", and without any token when it is not a terminal."""
+    ended = bed.send("--alert", "hi", *arguments,
+                     standard_input="\n".join(GOOD).encode("ascii"))
+    assert (ended.status, ended.err) == (0, "")
+    assert bed.simulator.accepted_tokens() == GOOD
+
+
+def test_many_slices_are_one_stream(bed):
+    """A list of any length passes through in slices, on one connection, in order."""
+    tokens = [token(number) for number in range(1, 2001)]
+    ended = bed.send("--alert", "hi", "--json", "--slice", "150",
+                     standard_input="\n".join(tokens).encode("ascii"))
+    assert ended.status == 0
+    assert ended.document["accepted"] == ended.document["tokens"] == 2000
+    assert bed.simulator.accepted_tokens() == tokens
+    assert bed.simulator.connections == 1
+
+
+def test_a_token_that_is_given_twice_is_sent_twice(bed):
+    """And accounted for twice: good or bad, well-formed or not."""
+    bed.simulator.devices.bad(GOOD[1])
+    given = [GOOD[0], GOOD[1], "zz", GOOD[0], GOOD[1], "zz", GOOD[0].upper()]
+    ended = bed.send("--alert", "hi", "--json", *given)
+    assert ended.status == 1
+    assert ended.document["accepted"] == 2 + 1
+    assert sorted(one["token"] for one in ended.document["failed"]) == sorted(
+        [GOOD[1], GOOD[1], "zz", "zz"])
+
+
+def test_no_tokens_at_all_is_no_failure_and_needs_no_connection(bed):
+    """Every token was accepted: there was none. A job with an empty list goes on."""
+    ended = bed.send("--alert", "hi")
+    assert ended.status == 0
+    assert "there were no tokens" in ended.err
+    assert bed.simulator.connections == 0
+
+
+# What comes back.
+
+def test_refused_and_malformed_tokens_are_told_with_their_reason(bed):
+    """Status 1: some token was not accepted. All the others were."""
+    bed.simulator.devices.bad(GOOD[2])
+    bed.simulator.devices.bad(GOOD[4], 5)
+    ended = bed.send("--alert", "hi", "not hex", *(GOOD + [""]))
+    assert (ended.status, ended.err) == (1, "")
+    failed = dict((row[1], row[2:]) for row in ended.rows[:-1])
+    assert all(row[0] == "failed" for row in ended.rows[:-1])
+    assert failed[GOOD[2]] == ["8", "Invalid token"]
+    assert failed[GOOD[4]] == ["5", "Invalid token size"]
+    assert failed["not hex"][0] == "8"
+    assert failed[""][0] == "2"
+    assert len(failed) == 4
+    assert ended.rows[-1][0].startswith("5 of 9 tokens accepted, 4 failed, 0 not sent")
+    assert bed.simulator.accepted_tokens() == [GOOD[number] for number in (0, 1, 3, 5, 6)]
+
+
+def test_json_accounts_for_every_token(bed):
+    """One document, with the fields that the help promises."""
+    bed.simulator.devices.bad(GOOD[2])
+    ended = bed.send("--alert", "hi", "--json", *GOOD)
+    shown = ended.document
+    assert ended.status == shown.pop("status") == 1
+    assert shown.pop("seconds") >= 0
+    assert shown == {
+        "accepted": 6, "error": None, "interrupted": False, "not_sent": [], "read_to_end": True,
+        "failed": [{"token": GOOD[2], "code": 8, "reason": "Invalid token"}],
+        "resent": 4, "tokens": 7, "unknown": []}
+
+
+def test_what_a_shutdown_threw_away_is_sent_again(bed):
+    """The gateway says which one was its last; nothing is lost and nothing sent twice."""
+    bed.simulator.script(Script(shutdown_after=3), Script(shutdown_after=2))
+    ended = bed.send("--alert", "hi", "--json", *GOOD)
+    assert ended.status == 0
+    assert ended.document["resent"] == 4 + 2
+    assert bed.simulator.accepted_tokens() == GOOD
+
+
+def test_a_gateway_that_recovers_gets_everything(bed):
+    """Attempts that achieve nothing are repeated, after a pause."""
+    bed.simulator.script(Script(status_at={1: 1}), Script(status_at={1: 1}), Script(close_after=0))
+    ended = bed.send("--alert", "hi", "--json", "--retries", "3", *GOOD)
+    assert ended.status == 0
+    assert bed.simulator.accepted_tokens() == GOOD
+    assert bed.simulator.connections == 4
+    assert ended.document["resent"] == 21
+
+
+def test_attempts_in_vain_come_to_an_end(bed):
+    """Then all that was not sent is told, with the reason, including what had not been read yet."""
+    bed.simulator.script(*[Script(status_at={1: 1})] * 20)
+    name = bed.file("tokens", "\n".join(GOOD))
+    ended = bed.send("--alert", "hi", "--json", "--retries", "2", "--slice", "3",
+                     "--tokens-file", name)
+    assert ended.status == 1
+    assert bed.simulator.connections < 20
+    assert bed.simulator.accepted_count == 0
+    shown = ended.document
+    assert [one["token"] for one in shown["not_sent"]] == GOOD
+    assert set(one["reason"] for one in shown["not_sent"]) == set(["Processing error"])
+    assert (shown["accepted"], shown["tokens"], shown["read_to_end"]) == (0, 7, True)
+
+
+def test_without_retries_one_attempt_is_made(bed):
+    """What may be sent again is told, for whoever wants to do it himself."""
+    bed.simulator.script(Script(close_after=0), Script(close_after=0))
+    ended = bed.send("--alert", "hi", "--retries", "0", *GOOD)
+    assert ended.status == 1
+    assert bed.simulator.connections == 1
+    assert [row[:3] for row in ended.rows[:-1]] == [["not-sent", one, "-"] for one in GOOD]
+
+
+@pytest.mark.parametrize("status, reason", [(4, "Missing payload"), (7, "Invalid payload size")])
+def test_a_message_that_nobody_may_get_is_not_sent_again(bed, status, reason):
+    """The gateway would refuse it for every token, so the first refusal is the last."""
+    bed.simulator.script(*[Script(status_at={1: status})] * 20)
+    ended = bed.send("--alert", "hi", "--json", "--slice", "3",
+                     standard_input="\n".join(GOOD).encode("ascii"))
+    assert ended.status == 1
+    assert bed.simulator.accepted_count == 0
+    shown = ended.document
+    assert shown["error"] == reason
+    assert [one["token"] for one in shown["not_sent"]] == GOOD[:len(shown["not_sent"])]
+    assert set(one["code"] for one in shown["not_sent"]) == set([status])
+    assert shown["accepted"] + len(shown["not_sent"]) == shown["tokens"]
+
+
+def test_the_text_has_the_code_of_a_refused_message(bed):
+    """And does not let anybody believe that the same could be sent again."""
+    bed.simulator.script(*[Script(status_at={1: 7})] * 20)
+    ended = bed.send("--alert", "hi", GOOD[0])
+    assert ended.status == 1
+    assert ended.rows[0] == ["not-sent", GOOD[0], "7", "Invalid payload size"]
+    assert "(7, Invalid payload size): sent again as it is, it would be refused" in ended.err
+
+
+def test_a_gateway_that_goes_away_midway_is_status_1(bed):
+    """Some tokens were accepted, so it is not a failure to connect; the rest is told."""
+    bed.simulator.script(Script(shutdown_after=2), *[Script(refuse=True)] * 20)
+    ended = bed.send("--alert", "hi", "--json", "--retries", "1", *GOOD)
+    assert ended.status == 1
+    shown = ended.document
+    assert shown["accepted"] == 2
+    assert [one["token"] for one in shown["not_sent"]] == GOOD[2:]
+    assert shown["not_sent"][0]["reason"] == shown["error"]
+
+
+def test_an_error_frame_that_comes_late_corrects_the_summary(bed):
+    """What was counted as accepted, for lack of an answer, and was not, is sent again."""
+    bed.simulator.script(Script(hold=True))
+    bed.simulator.devices.bad(GOOD[0])
+    arguments = bed.arguments("--alert", "hi", "--json", "--slice", "1")
+    with running(command(*arguments)) as process:
+        # More than the tail timeout after the first token, the second one is read: by then the
+        # silence counted as success. The third one meets the error frame.
+        process.stdin.write((GOOD[0] + "\n" + GOOD[1] + "\n").encode("ascii"))
+        process.stdin.flush()
+        assert bed.simulator.wait_for(lambda: bed.simulator.held == 1, 30)
+        bed.simulator.wait_for(lambda: False, 1.5)
+        process.stdin.write((GOOD[2] + "\n").encode("ascii"))
+        process.stdin.flush()
+        bed.simulator.wait_for(lambda: False, 0.5)
+        assert bed.simulator.release_held() == 1
+        ended = finish(process, "\n".join(GOOD[3:]).encode("ascii"))
+    assert ended.status == 1
+    assert [one["token"] for one in ended.document["failed"]] == [GOOD[0]]
+    assert ended.document["accepted"] == 6
+    assert sorted(bed.simulator.accepted_tokens()) == GOOD[1:]
+
+
+# Wrong usage: status 2, one line or the usage, nothing sent.
+
+@pytest.mark.parametrize("arguments, complaint", [
+    (["--address", "nowhere"], "expected HOST:PORT"),
+    (["--address", "host:0"], "0 is not a port; expected 1 to 65535"),
+    (["--address", ":2195"], "is not host:port"),
+    (["--address", "host:70000"], "70000 is not a port; expected 1 to 65535"),
+    (["--address", "::1:2195"], "write an IPv6 address as [address]:port"),
+    (["--badge", "many"], "--badge"),
+    (["--expiry", "-1"], "is not a whole number from 0 up"),
+    (["--expiry", "5000000000"], "expiry is "),
+    (["--priority", "256"], "priority is 256"),
+    (["--extra", "key"], "is not KEY=VALUE"),
+    (["--extra", "=value"], "is not KEY=VALUE"),
+    (["--extra", "aps=1"], "aps"),
+    (["--slice", "0"], "is not a whole number from 1 up"),
+    (["--retries", "x"], "is not a whole number from 0 up"),
+    (["--tail-timeout", "0"], "is not a number of seconds above 0"),
+    (["--tail-timeout", "nan"], "is not a number of seconds above 0"),
+    (["--tail-timeout", "soon"], "is not a number of seconds above 0"),
+    (["--tokens-file", "/nonexistent/tokens"], "cannot read the tokens in '/nonexistent/tokens'"),
+    (["--payload-file", "/nonexistent/x"], "cannot read the payload '/nonexistent/x'"),
+    (["--tokens-file", "x", "-"], "cannot be given together"),
+])
+def test_wrong_usage_is_status_2(bed, capsys, arguments, complaint):
+    """The message says what is wrong and what was expected."""
+    try:
+        status = main(bed.arguments(*(["--alert", "hi"] + arguments + GOOD[:1])))
+    except SystemExit as ended:
+        status = ended.code
+    shown = capsys.readouterr()
+    assert status == 2
+    assert complaint in shown.err
+    assert shown.out == ""
+    assert bed.simulator.connections == 0
+
+
+@pytest.mark.parametrize("content, complaint", [
+    (b"{", "is not JSON"), (b"\xff", "is not JSON"), (b"[1]", "is JSON, but not an object")])
+def test_a_payload_that_is_no_json_object_is_status_2(bed, content, complaint):
+    """Apple would refuse it for every token."""
+    ended = bed.send("--payload-file", bed.file("payload", content), GOOD[0])
+    assert ended.status == 2
+    assert complaint in ended.err
+
+
+def test_a_binary_file_is_no_list_of_tokens(bed):
+    """It is found before anything is sent."""
+    name = bed.file("bin.txt", b"5f\0\x01\n" * 9)
+    ended = bed.send("--alert", "hi", "--tokens-file", name)
+    assert ended.status == 2
+    assert ended.err == "apns: error: %r does not look like a list of tokens\n" % name
+
+
+def test_tokens_are_escaped_and_cut_in_the_table(bed):
+    """A line of a list must not draw on the terminal, nor add a column."""
+    ended = bed.send("--alert", "hi", standard_input=b"a\tb\x1b[31m\n" + b"z" * 999 + b"\n")
+    assert ended.status == 1
+    assert sorted(row[1] for row in ended.rows[:2]) == ["a\\tb\\x1b[31m", "z" * 200 + "..."]
+
+
+def test_a_message_of_nothing_is_status_2(bed):
+    """Rather than a push that no device shows."""
+    ended = bed.send(GOOD[0])
+    assert ended.status == 2
+    assert ended.err == ("apns: error: nothing to send: give --alert, --badge, --sound, "
+                         "--content-available, --extra or --payload-file\n")
+    assert bed.simulator.connections == 0
+
+
+def test_payload_together_with_its_parts_is_status_2(bed):
+    """It stands for the whole."""
+    ended = bed.send("--payload-file", bed.file("payload", b"{}"), "--alert", "x", GOOD[0])
+    assert ended.status == 2
+    assert ended.err.startswith("apns: error: payload ")
+
+
+def test_a_payload_too_large_for_a_frame_is_status_2(bed):
+    """It is found before a connection is opened."""
+    name = bed.file("payload", json.dumps({"x": "y" * 66000}))
+    ended = bed.send("--payload-file", name, "--json", GOOD[0])
+    assert ended.status == ended.document["status"] == 2
+    assert "66010" in ended.document["error"] or "65535" in ended.err.replace(" ", "")
+    assert bed.simulator.connections == 0
+
+
+def test_a_directory_in_place_of_the_tokens_is_status_2(bed):
+    """On every Python, whether opening or reading fails."""
+    ended = bed.send("--alert", "hi", "--tokens-file", str(bed.directory))
+    assert ended.status == 2
+    assert "Is a directory" in ended.err
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="it takes a file that opens "
+                    "and then cannot be read")
+def test_tokens_that_cannot_be_read_to_the_end(bed):
+    """Status 1 if some had been read by then, and 2 if none had."""
+    ended = bed.send("--alert", "hi", "--tokens-file", "/proc/self/mem", *GOOD[:2])
+    assert ended.status == 1
+    assert ended.out.startswith("2 of 2 tokens accepted")
+    assert ended.err == ("apns: the list of tokens was not read to its end\n"
+                         "apns: error: cannot read the tokens: Input/output error\n")
+    ended = bed.send("--alert", "hi", "--tokens-file", "/proc/self/mem")
+    assert ended.status == 2
+    assert ended.err == "apns: error: cannot read the tokens: Input/output error\n"
+
+
+def test_no_tokens_on_a_terminal_is_status_2(bed):
+    """The command does not sit there and wait."""
+    arguments = bed.arguments("--alert", "hi")
+    with terminal(command(*arguments), pipes=("stdout", "stderr")) as (process, _):
+        process.stdin = None
+        ended = finish(process)
+    assert ended.status == 2
+    assert "no tokens: give them as arguments" in ended.err
+
+
+def test_an_argument_that_is_not_text_is_status_2(bed):
+    """Rather than a notification of replacement characters."""
+    with running(command(*bed.arguments(GOOD[0], "--alert")) + [b"\xff\xfe"],
+                 env=environment(LC_ALL="C.UTF-8")) as process:
+        ended = finish(process)
+    assert ended.status == 2
+    assert "is not text" in ended.err
+
+
+# No connection: status 3, one line, nothing sent.
+
+def _assert_refused(ended, *complaints):
+    assert ended.status == 3
+    assert ended.out == ""
+    assert ended.err.startswith("apns: error: ")
+    assert ended.err.count("\n") == 1
+    for complaint in complaints:
+        assert complaint in ended.err
+
+
+def test_nobody_listening_is_status_3(bed):
+    """With JSON, the document accounts for the tokens all the same."""
+    bed.simulator.stop()
+    _assert_refused(bed.send("--alert", "hi", *GOOD), "%s" % bed.simulator.gateway_address[1])
+    ended = bed.send("--alert", "hi", "--json", *GOOD)
+    assert ended.status == ended.document["status"] == 3
+    assert [one["token"] for one in ended.document["not_sent"]] == GOOD
+    assert ended.document["error"] in ended.err
+
+
+def test_a_host_that_says_nothing_is_status_3(bed):
+    """Within the connect timeout, and with the IPv6 notation if there is IPv6."""
+    bed.simulator.script(*[Script(stall_handshake=True)] * 9)
+    _assert_refused(bed.send("--alert", "hi", "--connect-timeout", "0.3", *GOOD))
+
+
+def test_an_ipv6_address_goes_in_brackets(bed):
+    """As in a URL."""
+    try:
+        with Simulator(host="::1") as simulator:
+            other = Bed(simulator, bed.directory)
+            arguments = other.arguments("--alert", "hi", GOOD[0])
+            arguments[arguments.index("--address") + 1] = "[::1]:%d" % simulator.gateway_address[1]
+            assert apns(*arguments).status == 0
+    except (OSError, socket.error):
+        pytest.skip("the system has no IPv6")
+
+
+def test_a_server_of_another_authority_is_status_3(bed):
+    """Unless the user does not want to know who it is."""
+    other = bed.file("other.pem", Simulator().ca_string)
+    arguments = bed.arguments("--alert", "hi", "--ca-file", other, *GOOD)
+    _assert_refused(apns(*arguments), "not among the trusted ones")
+    assert apns(*(arguments + ["--no-verify"])).status == 0
+
+
+def test_a_certificate_that_the_server_refuses_is_status_3(bed):
+    """With TLS 1.3 the client learns of it only later; the status is the same."""
+    cert = bed.file("foreign.pem", bed.simulator.client_certificate(foreign=True))
+    ended = bed.send("--alert", "hi", "--cert", cert, *GOOD)
+    assert ended.status == 3
+    assert ended.out == ""
+    last = ended.err.splitlines()[-1]
+    assert last.startswith("apns: error: ") and "refused our certificate" in last
+
+
+def test_an_expired_certificate_is_warned_of(bed):
+    """And when the server then refuses it, the error says so too."""
+    cert = bed.file("expired.pem", bed.simulator.client_certificate(expired=True))
+    ended = bed.send("--alert", "hi", "--cert", cert, *GOOD)
+    assert ended.status == 3
+    lines = ended.err.splitlines()
+    assert lines[0].startswith("apns: warning: ") and "expired" in lines[0]
+    assert lines[-1].startswith("apns: error: ") and "expired" in lines[-1]
+
+
+@pytest.mark.parametrize("option, complaint", [
+    ("--cert", "the certificate"), ("--key", "the key"),
+    ("--ca-file", "the file of authorities"), ("--passphrase-file", "--passphrase-file")])
+def test_a_file_that_cannot_be_read_is_status_3(bed, option, complaint):
+    """The message names what it was to be."""
+    _assert_refused(bed.send("--alert", "hi", option, "/nonexistent/f", *GOOD),
+                    "cannot read", complaint, "No such file")
+
+
+def test_garbage_in_place_of_certificates_is_status_3(bed):
+    """Ours and the authority's."""
+    name = bed.file("garbage.pem", "-----BEGIN NOTHING-----\n")
+    _assert_refused(bed.send("--alert", "hi", "--cert", name, *GOOD), "cannot use %s" % name)
+    _assert_refused(bed.send("--alert", "hi", "--ca-file", name, *GOOD), "cannot use %s" % name)
+
+
+# The passphrase.
+
+SECRET = "correct-horse"
+
+
+@pytest.fixture
+def locked(bed):
+    """A bed whose key is encrypted, and in a file of its own."""
+    credential = bed.simulator.authority.issue("client", passphrase=SECRET)
+    bed.cert = bed.file("cert-only.pem", credential.certificate_string)
+    bed.key = bed.file("key-only.pem", credential.key_string)
+    return bed
+
+
+def test_the_passphrase_comes_from_a_file_or_the_environment(locked):
+    """Never from an argument, where everybody sees it."""
+    locked.file("right", SECRET + "\r\nanother line\n")
+    arguments = locked.arguments("--key", locked.key, "--alert", "hi", GOOD[0])
+    assert apns(*arguments, env=environment(APNS_PASSPHRASE=SECRET)).status == 0
+    from_file = arguments + ["--passphrase-file", str(locked.directory / "right")]
+    assert apns(*from_file, env=environment(APNS_PASSPHRASE="wrong")).status == 0
+    assert "--passphrase " not in apns("send", "--help").out
+
+
+def test_a_wrong_or_missing_passphrase_is_status_3_and_stays_secret(locked):
+    """Neither what was given nor the key is in the output."""
+    arguments = locked.arguments("--key", locked.key, "--alert", "hi", GOOD[0])
+    wrong = apns(*arguments, env=environment(APNS_PASSPHRASE="wrong-secret"))
+    _assert_refused(wrong, "passphrase")
+    assert "wrong-secret" not in wrong.err
+    _assert_refused(apns(*arguments), "the key is encrypted: give --passphrase-file")
+    mistaken = apns(*(arguments + ["--passphrase", SECRET]))
+    assert mistaken.status in (2, 3)
+    assert SECRET not in mistaken.err + mistaken.out
+    for ended in (wrong, mistaken):
+        assert "PRIVATE" not in ended.err + ended.out
+
+
+def test_the_passphrase_is_asked_for_on_a_terminal(locked):
+    """Also when the tokens come through a pipe. What is typed is not shown."""
+    arguments = locked.arguments("--key", locked.key, "--alert", "hi", "--no-progress")
+    with terminal(command(*arguments), pipes=("stdin", "stdout")) as (process, screen):
+        read_terminal(screen, until=b"Passphrase of the key: ")
+        os.write(screen, SECRET.encode("ascii") + b"\n")
+        out = process.communicate(GOOD[0].encode("ascii"))[0]
+        shown = read_terminal(screen)
+    assert process.returncode == 0
+    assert out.startswith(b"1 of 1 tokens accepted")
+    assert SECRET.encode("ascii") not in shown
+
+
+def test_an_empty_passphrase_file_is_said(locked):
+    """Rather than that no passphrase was given."""
+    arguments = locked.arguments("--key", locked.key, "--alert", "hi", GOOD[0])
+    _assert_refused(apns(*(arguments + ["--passphrase-file", locked.file("empty", "")])),
+                    "the first line of the file of --passphrase-file is empty")
+
+
+def test_errors_of_the_credential_name_options_and_files(bed):
+    """And not the parameters of the library."""
+    key = bed.file("garbage.pem", "garbage")
+    ended = bed.send("--alert", "hi", "--key", key, *GOOD)
+    _assert_refused(ended, "cannot use %s: " % key, "--key %s" % key)
+    assert "_string" not in ended.err
+
+
+def test_nobody_is_asked_where_nobody_can_answer(locked):
+    """A terminal that is not the controlling one is only looked at."""
+    arguments = locked.arguments("--key", locked.key, "--alert", "hi", GOOD[0])
+    with terminal(command(*arguments), is_controlling=False) as (process, screen):
+        shown = read_terminal(screen)
+        assert process.wait() == 3
+    assert b"the key is encrypted: give --passphrase-file" in shown
+
+
+def test_no_answer_to_the_question_is_status_3(locked):
+    """End of input where the passphrase was to be."""
+    arguments = locked.arguments("--key", locked.key, "--alert", "hi", GOOD[0])
+    with terminal(command(*arguments)) as (process, screen):
+        read_terminal(screen, until=b"Passphrase of the key: ")
+        os.write(screen, b"\x04")
+        shown = read_terminal(screen)
+        assert process.wait() == 3
+    assert b"no passphrase was given" in shown
+
+
+def test_ctrl_c_at_the_question_is_status_130(locked):
+    """Without a traceback."""
+    arguments = locked.arguments("--key", locked.key, "--alert", "hi", GOOD[0])
+    with terminal(command(*arguments)) as (process, screen):
+        read_terminal(screen, until=b"Passphrase of the key: ")
+        os.write(screen, b"\x03")
+        shown = read_terminal(screen)
+        assert process.wait() == 130
+    assert b"apns: error: interrupted" in shown
+    assert b"Traceback" not in shown

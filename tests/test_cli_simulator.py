@@ -1,0 +1,264 @@
+"""``apns simulator``: runs until a signal, and what it prints and writes leads clients to it."""
+
+from __future__ import absolute_import, division, print_function
+
+import json
+import os
+import shlex
+import signal
+import socket
+import stat
+import threading
+
+import pytest
+
+from apnsclient.apns import APNs, Message
+from apnsclient.cli import main
+from apnsclient.transport import Session
+from cli_support import apns, command, finish, python, running, token, write_file
+
+GOOD = [token(number) for number in range(1, 6)]
+
+
+class Started(object):
+    """A simulator that runs as a process, and what it said when it was ready."""
+
+    def __init__(self, process):
+        self.process = process
+        self.ready = json.loads(process.stdout.readline().decode("ascii"))
+
+    def stop(self, number=signal.SIGTERM):
+        """End it by a signal; return what is left, with the summary as its document."""
+        self.process.send_signal(number)
+        return finish(self.process)
+
+    def session(self):
+        return Session(ca_file=self.ready["ca_file"], read_tail_timeout=1)
+
+    def send(self, *tokens):
+        session = self.session()
+        connection = session.get_connection(_address(self.ready["gateway"]),
+                                            cert_file=self.ready["cert_file"])
+        result = APNs(connection).send(Message(list(tokens), alert="hi"))
+        session.shutdown()
+        return result
+
+
+def _address(text):
+    host, port = text.rsplit(":", 1)
+    return host.strip("[]"), int(port)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_runs_until_a_signal_and_tells_what_happened(number):
+    """Status 0. The temporary files are gone then."""
+    with running(command("simulator", "--json")) as process:
+        started = Started(process)
+        assert started.ready["event"] == "ready"
+        assert started.ready["pid"] == process.pid
+        assert started.send(*GOOD).failed == {}
+        assert os.path.exists(started.ready["cert_file"])
+        ended = started.stop(number)
+    assert (ended.status, ended.err) == (0, "")
+    shown = ended.document
+    assert shown.pop("resumed") >= 0
+    assert shown == {"event": "summary", "accepted": 5, "errors": 0, "connections": 1,
+                     "refused": 0, "feedback_connections": 0, "feedback_rows": 0}
+    assert not os.path.exists(os.path.dirname(started.ready["cert_file"]))
+
+
+def test_the_printed_commands_work_as_they_stand(tmp_path):
+    """Paste them, and the notification arrives."""
+    directory = str(tmp_path / "with space")
+    with running(command("simulator", "--directory", directory)) as process:
+        lines = []
+        while "Ctrl-C" not in "".join(lines):
+            lines.append(process.stdout.readline().decode("utf-8"))
+        pasted = [shlex.split(line)[1:] for line in lines if line.startswith("  apns ")]
+        for arguments in pasted:
+            assert apns(*arguments).status == 0
+        process.send_signal(signal.SIGTERM)
+        ended = finish(process)
+    assert [arguments[0] for arguments in pasted] == ["send", "feedback"]
+    assert ended.status == 0
+    assert ended.out.startswith("1 notifications accepted, 0 error frames, 1 connections (")
+    assert "0 feedback rows read on 1 connections" in ended.out
+    assert sorted(os.listdir(directory)) == ["ca.pem", "client.pem"]
+
+
+def test_only_the_owner_can_read_the_files(tmp_path):
+    """One of them holds a private key. Files of an earlier start are replaced."""
+    seen = []
+    for _ in range(2):
+        with running(command("simulator", "--json", "--directory", tmp_path / "new")) as process:
+            name = Started(process).ready["cert_file"]
+            assert stat.S_IMODE(os.stat(name).st_mode) == 0o600
+            with open(name) as stream:
+                seen.append(stream.read())
+            process.terminate()
+            assert finish(process).status == 0
+    assert seen[0] != seen[1]
+
+
+def test_files_of_somebody_elses_making_are_left_alone(tmp_path):
+    """Status 2; a real certificate may be in that place."""
+    mine = write_file(tmp_path / "client.pem", "precious")
+    ended = apns("simulator", "--directory", tmp_path)
+    assert ended.status == 2
+    assert "is there already" in ended.err
+    with open(mine) as stream:
+        assert stream.read() == "precious"
+
+
+def test_devices_and_ports_are_as_the_arguments_say(tmp_path):
+    """Known, bad and uninstalled ones; the rest is refused where it is strict."""
+    port = _free_port()
+    with running(command("simulator", "--json", "--strict", "--device", GOOD[0],
+                         "--device", GOOD[1], "--bad", GOOD[2] + "=5", "--bad", GOOD[3],
+                         "--uninstalled", GOOD[4], "--gateway-port", port)) as process:
+        started = Started(process)
+        assert started.ready["gateway"] == "127.0.0.1:%d" % port
+        codes = [list(code for code, _ in started.send(one).failed.values())
+                 for one in GOOD + [token(99)]]
+        session = started.session()
+        rows = list(APNs(session.new_connection(
+            _address(started.ready["feedback"]), cert_file=started.ready["cert_file"])).feedback())
+        shown = started.stop().document
+    assert codes == [[], [], [5], [8], [], [8]]
+    assert [row[0].decode("ascii") for row in rows] == [GOOD[4]]
+    assert (shown["accepted"], shown["errors"], shown["feedback_rows"]) == (3, 3, 1)
+
+
+@pytest.mark.parametrize("arguments, accepted, errors", [
+    (["--close-after", "2"], 2, 0), (["--reset-after", "2"], 2, 0), (["--stall-after", "2"], 2, 0),
+    (["--garbage-after", "2"], 2, 0), (["--shutdown-after", "2"], 2, 1),
+    (["--bad", GOOD[2], "--delay", "0.1"], 2, 1)])
+def test_it_misbehaves_as_it_is_told(arguments, accepted, errors):
+    """On every connection."""
+    with running(command("simulator", "--json", *arguments)) as process:
+        started = Started(process)
+        result = started.send(*GOOD)
+        shown = started.stop().document
+    assert (shown["accepted"], shown["errors"]) == (accepted, errors)
+    assert result.needs_retry() is (arguments[0] != "--stall-after")
+
+
+def test_the_record_has_what_was_accepted_as_it_comes(tmp_path):
+    """One JSON object a line, appended, and readable before the end."""
+    name = write_file(tmp_path / "record", '"before"\n')
+    with running(command("simulator", "--json", "--record", name, "--bad", GOOD[3])) as process:
+        started = Started(process)
+        started.send(*GOOD)
+        with open(name) as stream:
+            rows = [json.loads(line) for line in stream]
+        started.stop()
+    assert rows[0] == "before"
+    assert [row["token"] for row in rows[1:]] == GOOD[:3]
+    assert json.loads(rows[1]["payload"]) == {"aps": {"alert": "hi"}}
+    assert set(row["connection"] for row in rows[1:]) == set([1])
+    assert rows[1]["priority"] == 10
+    assert rows[1]["expiry"] > 0
+    assert rows[2]["identifier"] == rows[1]["identifier"] + 1
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
+def test_a_record_that_cannot_be_written_is_status_4():
+    """It goes on serving, and tells at the end."""
+    with running(command("simulator", "--json", "--record", "/dev/full")) as process:
+        started = Started(process)
+        started.send(*GOOD)
+        ended = started.stop()
+    assert ended.status == 4
+    assert ended.err == "apns: error: cannot write the record: No space left on device\n"
+    assert ended.document["accepted"] == 5
+
+
+@pytest.mark.parametrize("arguments, complaint", [
+    (["--gateway-port", "70000"], "is not a port"),
+    (["--gateway-port", "x"], "is not a whole number from 0 up"),
+    (["--bad", "5f=x"], "is not a whole number from 0 up"),
+    (["--bad", "5f=256"], "status is 256"),
+    (["--bad", "xyz"], "the token "),
+    (["--uninstalled", "5"], "odd number of digits"),
+    (["--close-after", "1", "--stall-after", "1"], "not allowed with"),
+    (["--record", "/nonexistent/record"], "cannot write the record '/nonexistent/record'"),
+    (["--directory", "/dev/null/x"], "cannot make the directory '/dev/null/x'"),
+])
+def test_wrong_usage_is_status_2(arguments, complaint, capsys):
+    """The message says what was wrong."""
+    try:
+        status = main(["simulator"] + arguments)
+    except SystemExit as ended:
+        status = ended.code
+    shown = capsys.readouterr()
+    assert status == 2
+    assert complaint in shown.err
+    assert shown.out == ""
+
+
+def test_a_directory_that_cannot_be_written_is_status_2(tmp_path):
+    """Here the name of a file is taken by a directory."""
+    (tmp_path / "ca.pem").mkdir()
+    ended = apns("simulator", "--directory", tmp_path)
+    assert ended.status == 2
+    assert "cannot write" in ended.err
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "192.0.2.1", "no-such-host.invalid"])
+def test_an_address_that_cannot_be_listened_at_is_status_3(host):
+    """In use, of another machine, or unknown."""
+    taken = socket.socket()
+    try:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen(1)
+        ended = apns("simulator", "--host", host, "--gateway-port", taken.getsockname()[1])
+    finally:
+        taken.close()
+    assert ended.status == 3
+    assert ended.err.startswith("apns: error: cannot listen at %s: " % host)
+    assert ended.err.count("\n") == 1
+
+
+def test_a_reader_that_goes_away_ends_it_quietly():
+    """And takes the temporary files with it."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        ended = apns("simulator", stdout=writer)
+    finally:
+        os.close(writer)
+    assert (ended.status, ended.err) == (141, "")
+
+
+def test_it_gives_the_signals_back(capsys):
+    """A program that calls it handles them as before when it is done."""
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM))
+    previous = signal.signal(signal.SIGTERM, lambda number, frame: None)
+    timer.start()
+    try:
+        assert main(["simulator", "--json"]) == 0
+    finally:
+        timer.join()
+        signal.signal(signal.SIGTERM, previous)
+    assert before == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_an_ipv6_address_is_shown_in_brackets():
+    """So that it can be pasted."""
+    if python("import socket; socket.socket(socket.AF_INET6).bind(('::1', 0))").status:
+        pytest.skip("the system has no IPv6")
+    with running(command("simulator", "--json", "--host", "::1")) as process:
+        started = Started(process)
+        assert started.ready["gateway"].startswith("[::1]:")
+        assert started.send(*GOOD).failed == {}
+        assert started.stop().status == 0
+
+
+def _free_port():
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    port = sock.getsockname()[1]
+    sock.close()
+    return port
