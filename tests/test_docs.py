@@ -1,0 +1,190 @@
+"""Every Python example of README.rst and docs/*.rst runs.
+
+The convention for authors of pages:
+
+* The blocks ``.. code-block:: python`` of a page run unchanged, from top to bottom, as one program
+  in a process of its own, in an empty folder. The page is good if the program ends without an
+  exception and without an "Exception ignored" on standard error. Warnings are errors in it.
+* A block with the option ``:caption: name.py`` is not run but stored in that folder under this
+  name, so that what follows can import it.
+* What a page needs beside its text, such as a simulator to talk to or an assertion on what came
+  out, stands in a comment that begins with ``.. hidden python``, and is run in its place::
+
+      .. hidden python
+
+         from apnsclient.testing.simulator import Simulator
+         apns = Simulator()
+
+* Whatever is not meant to run has another language: ``text``, ``sh``, ``pycon``.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import collections
+import io
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+FOLDER = os.path.join(ROOT, "docs")
+PAGES = ["README.rst"] + sorted("docs/" + name for name in os.listdir(FOLDER)
+                                if name.endswith(".rst"))
+
+#: Pages that would not be worth their name without an example.
+PAGES_WITH_EXAMPLES = ["README.rst", "docs/extending.rst", "docs/getting-started.rst",
+                       "docs/testing.rst"]
+
+MARKER = re.compile(r"^( *)\.\. (code-block:: python|hidden python)\s*$")
+OPTION = re.compile(r"^ *:([a-z-]+): *(.*)$")
+
+#: One example: number of its first line (from 0), its lines without indentation, and the name of
+#: the file that it is (None if it is run).
+Block = collections.namedtuple("Block", "start lines filename")
+
+
+def find_blocks(text):
+    """Return the Python examples of a page, in order."""
+    lines = text.splitlines()
+    blocks = []
+    for number, line in enumerate(lines):
+        marker = MARKER.match(line)
+        if marker:
+            blocks.append(read_block(lines, number + 1, len(marker.group(1))))
+    return blocks
+
+
+def read_block(lines, start, outer):
+    """Return the block that begins at a line and is indented by more than ``outer`` spaces."""
+    options = {}
+    while start < len(lines) and OPTION.match(lines[start]):
+        options.update([OPTION.match(lines[start]).groups()])
+        start += 1
+    end = start
+    while end < len(lines) and (not lines[end].strip() or indentation(lines[end]) > outer):
+        end += 1
+    body = lines[start:end]
+    margin = min([indentation(line) for line in body if line.strip()] or [0])
+    return Block(start, [line[margin:].rstrip() for line in body], options.get("caption"))
+
+
+def indentation(line):
+    return len(line) - len(line.lstrip(" "))
+
+
+def make_program(blocks):
+    """Join the blocks that are run; each line keeps the number that it has on the page."""
+    lines = [u"# -*- coding: utf-8 -*-"]
+    for block in blocks:
+        if block.filename is None:
+            lines += [u""] * (block.start - len(lines)) + block.lines
+    return u"\n".join(lines) + u"\n"
+
+
+def read_page(page):
+    with io.open(os.path.join(ROOT, *page.split("/")), encoding="utf-8") as stream:
+        return stream.read()
+
+
+def write(path, text):
+    with io.open(str(path), "w", encoding="utf-8") as stream:
+        stream.write(text)
+
+
+def run_page(text, folder, name="page"):
+    """Run the examples of a page; return the exit status and the standard error."""
+    blocks = find_blocks(text)
+    for block in blocks:
+        if block.filename is not None:
+            write(folder.join(block.filename),
+                  u"# -*- coding: utf-8 -*-\n" + u"\n".join(block.lines) + u"\n")
+    program = folder.join(name + ".py")
+    write(program, make_program(blocks))
+    # cryptography warns on import that an interpreter is old; all other warnings are errors.
+    command = [sys.executable, "-W", "error", "-W", "ignore:Python", str(program)]
+    child = subprocess.Popen(command, cwd=str(folder), stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    output = child.communicate()[0].decode("utf-8", "replace")
+    return child.returncode, output
+
+
+def is_good(status, output):
+    return status == 0 and "Exception ignored" not in output and "Traceback" not in output
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_examples_of_a_page_run(page, tmpdir):
+    """A reader who types a page's examples in gets what the page says."""
+    status, output = run_page(read_page(page), tmpdir, re.sub(r"\W", "_", page))
+
+    assert is_good(status, output), output
+
+
+@pytest.mark.parametrize("page", PAGES_WITH_EXAMPLES)
+def test_the_page_has_examples(page):
+    """A page that lost its examples, or marks them in another way, is noticed."""
+    assert find_blocks(read_page(page))
+
+
+PAGE = u"""
+Title
+=====
+
+.. hidden python
+
+   number = 1
+
+Text.
+
+.. code-block:: python
+   :caption: helper.py
+
+   def double(value):
+
+       return 2 * value
+
+.. code-block:: text
+
+   not Python
+
+* In a list:
+
+  .. code-block:: python
+
+     from helper import double
+
+     number = double(number)
+%s
+
+The end.
+"""
+
+
+def test_blocks_share_one_namespace_from_top_to_bottom(tmpdir):
+    """Hidden blocks, files and shown blocks work together."""
+    status, output = run_page(PAGE % u"     assert number == 2", tmpdir)
+
+    assert is_good(status, output), output
+
+
+def test_a_failing_example_is_reported_with_the_line_of_the_page(tmpdir):
+    """An exception ends the page; the line number is that of the page."""
+    page = PAGE % u"     assert number == 3"
+    line = page.splitlines().index(u"     assert number == 3") + 1
+
+    status, output = run_page(page, tmpdir)
+
+    assert not is_good(status, output)
+    assert "line %d, in" % line in output
+
+
+@pytest.mark.skipif(sys.version_info < (3,), reason="Python 2.7 has no ResourceWarning")
+def test_an_example_that_leaves_a_socket_open_is_reported(tmpdir):
+    """A warning that comes too late to raise anything counts as well."""
+    status, output = run_page(
+        PAGE % u"     import socket\n     socket.socket()\n     number = 0", tmpdir)
+
+    assert not is_good(status, output)

@@ -1,0 +1,241 @@
+"""A program in the manner of the documents of apns-client 0.2 runs unchanged.
+
+It makes every call that the getting-started page and the API reference of 0.2 show, with the
+imports, arguments and names that they show; ``print`` is a function here. What it needs from
+outside is given the way a user would give it: the certificate lies in a file, ``SSL_CERT_FILE``
+names the authority, and the names of Apple's retired hosts lead to the simulator.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import io
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from apnsclient.testing.simulator import Simulator
+
+PROGRAM = u'''\
+from __future__ import print_function
+
+from apnsclient import *
+
+# What the program keeps somewhere else: the database.
+import database
+get_last_update_of_token = database.get_last_update_of_token
+remove_token = delete_token = database.remove_token
+db_certificate = database.read_certificate()
+
+# Connections.
+con = Session().new_connection("feedback_sandbox", cert_file="sandbox.pem")
+session = Session()
+con = session.get_connection("push_sandbox", cert_file="sandbox.pem")
+
+# Sending.
+message = Message(@TOKENS@, alert="My message", badge=10)
+srv = APNs(con)
+try:
+    res = srv.send(message)
+except:
+    print("Can't connect to APNs, looks like network is down")
+else:
+    for token, reason in res.failed.items():
+        code, errmsg = reason
+        print("Device failed: {0}, reason: {1}".format(token, errmsg))
+
+    for code, errmsg in res.errors:
+        print("Error: {}".format(errmsg))
+
+    if res.needs_retry():
+        retry_message = res.retry()
+        print("Retry: {}".format(",".join(retry_message.tokens)))
+
+# State of a message.
+state = message.__getstate__()
+message_copy = Message(**state)
+
+# Maintenance.
+import datetime
+
+delta = datetime.timedelta(minutes=5)
+session.outdate(delta)
+session.shutdown()
+
+# Feedback.
+con = Session().new_connection("feedback_sandbox", cert_file="sandbox.pem")
+srv = APNs(con)
+try:
+    for token, when in srv.feedback():
+        last_update = get_last_update_of_token(token)
+        if last_update < when:
+            remove_token(token)
+except:
+    print("Can't connect to APNs, looks like network is down")
+
+# The same with a certificate from a string, as the reference shows it.
+session = Session()
+con = session.new_connection("feedback_production", cert_string=db_certificate)
+service = APNs(con)
+try:
+    for token, when in service.feedback():
+        last_update = get_last_update_of_token(token)
+        if last_update < when:
+            remove_token(token)
+except:
+    print("Check your network, I could not connect to APNs")
+
+session = Session()
+con = session.get_connection("push_production", cert_string=db_certificate)
+message = Message(@TOKENS@, alert="Message")
+service = APNs(con)
+try:
+    result = service.send(message)
+except:
+    print("Check your network, I could not connect to APNs")
+else:
+    for token, (reason, explanation) in result.failed.items():
+        delete_token(token)
+
+    for reason, explanation in result.errors:
+        pass
+
+    if result.needs_retry():
+        message = result.retry()
+
+print("Result: {}".format(sorted(message.tokens)))
+'''
+
+#: What the user has beside the program.
+DATABASE = u'''\
+import datetime
+
+removed = []
+
+def get_last_update_of_token(token):
+    assert isinstance(token, bytes)
+    return datetime.datetime(2014, 1, 1)
+
+def remove_token(token):
+    print("Removed: {}".format(token if isinstance(token, str) else token.decode("ascii")))
+
+def read_certificate():
+    with open("sandbox.pem") as stream:
+        return stream.read()
+'''
+
+#: Runs the program where the names of Apple's hosts lead to the simulator. The session's default
+#: wait for an error frame is longer there than any machine needs to bring one about.
+RUNNER = u'''\
+import json
+import runpy
+import sys
+
+import apnsclient.transport
+
+for name, address in json.loads(sys.argv[1]).items():
+    apnsclient.transport.ADDRESSES[name] = (str(address[0]), address[1])
+constructor = vars(apnsclient.transport.Session)["__init__"]
+arguments = constructor.__code__.co_varnames[1:]
+defaults = list(constructor.__defaults__)
+defaults[arguments.index("read_tail_timeout")] = 30
+constructor.__defaults__ = tuple(defaults)
+runpy.run_path("program.py", run_name="__main__")
+'''
+
+TOKENS = ["%02x" % number * 32 for number in range(3)]
+
+
+@pytest.fixture
+def run(tmpdir):
+    """A function that runs the program with a list of tokens against a simulator."""
+    def run_with(simulator, tokens):
+        for name, text in (("program.py", PROGRAM.replace(u"@TOKENS@", u"%s" % json.dumps(tokens))),
+                           ("database.py", DATABASE), ("runner.py", RUNNER),
+                           ("ca.pem", simulator.ca_string), ("sandbox.pem", simulator.cert_string)):
+            with io.open(str(tmpdir.join(name)), "w", encoding="ascii") as stream:
+                stream.write(u"%s" % text)
+        addresses = {"push_sandbox": simulator.gateway_address,
+                     "push_production": simulator.gateway_address,
+                     "feedback_sandbox": simulator.feedback_address,
+                     "feedback_production": simulator.feedback_address}
+        child = subprocess.Popen(
+            [sys.executable, "-W", "error", "-W", "ignore:Python", "runner.py",
+             json.dumps(addresses)],
+            cwd=str(tmpdir), env=dict(os.environ, SSL_CERT_FILE="ca.pem"),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        output, noise = (text.decode("utf-8", "replace") for text in child.communicate())
+        assert (child.returncode, noise) == (0, u""), noise
+        return output.splitlines()
+    return run_with
+
+
+def test_the_program_reports_what_the_gateway_refused(run):
+    """A bad token is reported and given up, the rest is to be retried, the feedback is read."""
+    with Simulator() as simulator:
+        simulator.devices.bad(TOKENS[1])
+        simulator.devices.uninstall(TOKENS[0])
+
+        lines = run(simulator, TOKENS)
+
+        assert lines == [
+            "Device failed: %s, reason: Invalid token" % TOKENS[1],
+            "Retry: %s" % TOKENS[2],
+            "Removed: %s" % TOKENS[0],
+            "Removed: %s" % TOKENS[1],
+            "Result: %r" % [TOKENS[2]],
+        ]
+        assert simulator.accepted_tokens() == [TOKENS[0]] * 2
+        assert simulator.feedback_connections == 2
+
+
+def test_the_placeholders_of_the_documents_are_reported_one_by_one(run):
+    """What is no token is in the result, and nothing is sent."""
+    placeholders = ["my", "device", "tokens"]
+    with Simulator() as simulator:
+        lines = run(simulator, placeholders)
+
+        assert sorted(lines[:3]) == [
+            "Device failed: device, reason: Invalid token: the token is not hexadecimal",
+            "Device failed: my, reason: Invalid token: the token is not hexadecimal",
+            "Device failed: tokens, reason: Invalid token: the token is not hexadecimal",
+        ]
+        assert sorted(lines[3:6]) == ["Removed: device", "Removed: my", "Removed: tokens"]
+        assert lines[6:] == ["Result: %r" % sorted(placeholders)]
+        assert simulator.accepted_count == 0
+
+
+def test_the_program_without_a_gateway_says_so(run):
+    """Where nothing can be connected to, every call raises, and the program goes on."""
+    simulator = Simulator().start()
+    simulator.stop()
+
+    lines = run(simulator, TOKENS)
+
+    assert lines == [
+        "Can't connect to APNs, looks like network is down",
+        "Can't connect to APNs, looks like network is down",
+        "Check your network, I could not connect to APNs",
+        "Check your network, I could not connect to APNs",
+        "Result: %r" % TOKENS,
+    ]
+
+
+def test_a_program_with_its_own_addresses_runs_as_well(tmpdir):
+    """The same calls with ``(host, port)``, a certificate file and the option for the authority."""
+    from apnsclient import APNs, Message, Session
+
+    certificate = tmpdir.join("sandbox.pem")
+    with Simulator() as simulator:
+        certificate.write(simulator.cert_string)
+        simulator.devices.bad(TOKENS[0])
+        session = Session(ca_string=simulator.ca_string, read_tail_timeout=20)
+        con = session.get_connection(simulator.gateway_address, cert_file=str(certificate))
+
+        result = APNs(con).send(Message(TOKENS, alert="My message", badge=10))
+
+        assert result.failed == {TOKENS[0]: (8, "Invalid token")}
+        assert result.retry().tokens == TOKENS[1:]
+        session.shutdown()
