@@ -1,0 +1,137 @@
+"""What is built for distribution holds what it must, and asks for nothing more than it needs."""
+
+from __future__ import absolute_import, division, print_function
+
+import email
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+
+import pytest
+
+import apnsclient
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+@pytest.fixture(scope="module")
+def dist(tmpdir_factory):
+    """A folder with the source distribution and the wheel, built from a copy of the source."""
+    source = str(tmpdir_factory.mktemp("source").join("tree"))
+    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(
+        ".*", "*.egg-info", "__pycache__", "*.pyc", "build", "dist", "_build"))
+    folder = str(tmpdir_factory.mktemp("dist"))
+    program = ("import sys; from setuptools import build_meta; folder = sys.argv[1]; "
+               "build_meta.build_sdist(folder); build_meta.build_wheel(folder)")
+    child = subprocess.Popen([sys.executable, "-c", program, folder], cwd=source,
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT)
+    output = child.communicate()[0]
+    assert child.returncode == 0, output.decode("utf-8", "replace")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sdist_names(dist):
+    """The names of the files in the source distribution, below its one folder."""
+    with tarfile.open(find_one(dist, ".tar.gz")) as archive:
+        return {name.partition("/")[2] for name in archive.getnames()}
+
+
+@pytest.fixture(scope="module")
+def wheel_names(dist):
+    """The names of the files in the wheel."""
+    with zipfile.ZipFile(find_one(dist, ".whl")) as archive:
+        return set(archive.namelist())
+
+
+@pytest.fixture(scope="module")
+def metadata(dist):
+    """What the wheel says of itself."""
+    with zipfile.ZipFile(find_one(dist, ".whl")) as archive:
+        name, = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        return email.message_from_string(str(archive.read(name).decode("utf-8").encode(
+            "ascii", "replace").decode("ascii")))
+
+
+def find_one(folder, ending):
+    name, = [name for name in os.listdir(folder) if name.endswith(ending)]
+    return os.path.join(folder, name)
+
+
+def source_files():
+    """The files of the package that are Python source, and ``py.typed``, relative to the root."""
+    found = set()
+    for folder, _, names in os.walk(os.path.join(ROOT, "apnsclient")):
+        for name in names:
+            if name.endswith(".py") or name == "py.typed":
+                path = os.path.relpath(os.path.join(folder, name), ROOT)
+                found.add(path.replace(os.sep, "/"))
+    return found
+
+
+def test_every_source_file_is_in_both(sdist_names, wheel_names):
+    """No sub-package and no ``py.typed`` is forgotten."""
+    expected = source_files()
+
+    assert {"apnsclient/py.typed", "apnsclient/backends/stdio.py"} <= expected
+    assert expected <= sdist_names
+    assert expected <= wheel_names
+
+
+def test_nothing_else_is_installed(wheel_names):
+    """The wheel installs the package alone: no tests, no documentation, no stray module."""
+    tops = {name.split("/")[0] for name in wheel_names}
+
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"apnsclient"}
+
+
+def test_the_source_distribution_can_be_built_from(sdist_names):
+    """What setup.py reads is there, the tests are not."""
+    assert {"setup.py", "pyproject.toml", "README.rst", "LICENSE", "CHANGELOG.rst"} <= sdist_names
+    assert not [name for name in sdist_names if name.split("/")[0] in ("tests", "docs", ".ci")]
+
+
+def test_the_license_is_in_the_wheel(wheel_names):
+    """The Apache License asks that a copy of it goes along."""
+    assert [name for name in wheel_names if re.search(r"\.dist-info/(licenses/)?LICENSE$", name)]
+
+
+def test_only_six_and_pyopenssl_are_required(metadata):
+    """Everything further is an extra."""
+    required = [line for line in metadata.get_all("Requires-Dist") if "extra ==" not in line]
+
+    assert sorted(re.match(r"[\w-]+", line).group().lower() for line in required) == [
+        "pyopenssl", "six"]
+
+
+def test_the_extra_all_is_the_sum_of_the_others(metadata):
+    """Whoever asks for everything gets everything."""
+    extras = {}
+    for line in metadata.get_all("Requires-Dist"):
+        found = re.match(r"(.*?)\s*;.*extra == ['\"](\w+)['\"]", line)
+        if found:
+            extras.setdefault(found.group(2), set()).add(found.group(1).replace(" ", ""))
+    everything = extras.pop("all")
+
+    assert sorted(extras) == ["cli", "testing"]
+    assert set().union(*extras.values()) == everything
+
+
+def test_the_version_is_that_of_the_package(metadata):
+    """There is one place to change the version in."""
+    assert metadata["Version"] == apnsclient.__version__
+    assert metadata["Name"].replace("_", "-") == "apns-client"
+
+
+def test_the_command_is_installed(dist):
+    """``apns`` leads into the command line."""
+    with zipfile.ZipFile(find_one(dist, ".whl")) as archive:
+        name, = [name for name in archive.namelist() if name.endswith("entry_points.txt")]
+        text = archive.read(name).decode("ascii")
+
+    assert re.search(r"^apns\s*=\s*apnsclient\.cli:main$", text, re.M)
