@@ -8,6 +8,7 @@ function stays blocked, waits for the threads, and raises what a function let th
 from __future__ import absolute_import, division, print_function
 
 import datetime
+import errno
 import os
 import socket
 import struct
@@ -106,6 +107,12 @@ def reset(accepted):
     accepted.close()
 
 
+def _is_hang_up(error):
+    """Tell whether the client is gone: one that has written nothing hangs up with a reset."""
+    return (isinstance(error, GONE) and bool(error.args)
+            and error.args[0] in (errno.ECONNRESET, errno.EPIPE))
+
+
 class Server(object):
     """A listening socket; each connection runs ``function(socket)`` in a thread of its own."""
 
@@ -144,7 +151,7 @@ class Server(object):
         try:
             self._function(accepted)
         except Exception as error:
-            if not self._is_over and not isinstance(error, self._ignore):
+            if not (self._is_over or isinstance(error, self._ignore) or _is_hang_up(error)):
                 self.errors.append(error)
         finally:
             accepted.close()
