@@ -176,6 +176,22 @@ def read_terminal(descriptor, until=None):
     return seen
 
 
+def interrupt_on_terminal(screen):
+    """Press Ctrl-C, and return what appears until the end.
+
+    Once more after a while: the interpreter swallows an exception that a signal handler raises
+    while a finalizer happens to run, and a person would press again as well.
+    """
+    os.write(screen, b"\x03")
+    again = threading.Timer(10, os.write, (screen, b"\x03"))
+    again.daemon = True
+    again.start()
+    try:
+        return read_terminal(screen)
+    finally:
+        again.cancel()
+
+
 def write_file(path, content):
     """Write a file (``py.path`` or ``pathlib``); return its name as str."""
     with io.open(str(path), "wb") as stream:

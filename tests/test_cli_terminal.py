@@ -15,6 +15,7 @@ from cli_support import (
     command,
     environment,
     finish,
+    interrupt_on_terminal,
     interrupt_until_ended,
     python,
     read_terminal,
@@ -196,8 +197,7 @@ def test_ctrl_c_while_connecting_ends_at_once(bed):
     arguments = bed.arguments("--alert", "hi", "--connect-timeout", "40", *GOOD)
     with terminal(command(*arguments)) as (process, screen):
         read_terminal(screen, until=b"0.00/7.00")
-        os.write(screen, b"\x03")
-        shown = read_terminal(screen)
+        shown = interrupt_on_terminal(screen)
         assert process.wait() == 130
     # Not sent if the signal came before connecting began.
     assert (b"0 of 7 tokens accepted, 0 failed, 0 not sent, 7 unknown" in shown
@@ -211,8 +211,7 @@ def test_ctrl_c_while_waiting_to_try_again_ends_at_once(bed):
     arguments = bed.arguments("--alert", "hi", "--retry-delay", "40", *GOOD)
     with terminal(command(*arguments)) as (process, screen):
         read_terminal(screen, until=b"trying again in 40 s")
-        os.write(screen, b"\x03")
-        shown = read_terminal(screen)
+        shown = interrupt_on_terminal(screen)
         assert process.wait() == 130
     assert b"0 of 7 tokens accepted, 0 failed, 7 not sent, 0 unknown" in shown
 

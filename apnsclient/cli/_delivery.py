@@ -73,6 +73,7 @@ class Delivery(object):
         self._settled_before_attempt = 0
         #: True once a connection could be had.
         self.has_connected = False
+        self._is_over = False
         self._is_stopping = False
         self._may_interrupt = False
         #: How many tokens the gateway took (int).
@@ -102,9 +103,14 @@ class Delivery(object):
         """
         with self._interrupts():
             try:
-                self._attempt_until_done()
+                try:
+                    self._attempt_until_done()
+                except KeyboardInterrupt:
+                    self._is_over = self.is_interrupted = True
             except KeyboardInterrupt:
-                self.is_interrupted = True
+                # Another one, right when the first was taken note of.
+                self._is_over = self.is_interrupted = True
+            self._is_over = True
             self._close_books()
 
     def account_late(self, result):
@@ -262,11 +268,11 @@ class Delivery(object):
 
     def _on_interrupt(self, number, frame):
         # type: (int, Any) -> None
-        if self._may_interrupt or self._is_stopping:
-            # This one ends the delivery; another one would catch it closing the books.
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            raise KeyboardInterrupt
-        if self._source.is_waiting:
+        if self._is_over:
+            # The books are being closed, which is not to be disturbed.
+            self.is_interrupted = True
+            return
+        if self._may_interrupt or self._is_stopping or self._source.is_waiting:
             raise KeyboardInterrupt
         self._is_stopping = self.is_interrupted = True
         self._source.stop()
