@@ -1,0 +1,600 @@
+"""The client's side of an HTTP/2 connection to Apple's provider API (RFC 9113).
+
+Bytes in, events out, bytes back. Requests go out in batches: streams with consecutive numbers that
+differ in the token alone. What comes back is nearly always the same, too: one HEADERS frame that
+begins with the byte 0x88, which is ``:status: 200`` and needs no decoding. That much is done in one
+loop, :meth:`ClientConnection.receive`; everything else a peer may do, at any time and in any order,
+goes through one method for each type of frame.
+
+That works because we offer the peer no dynamic table for its header blocks (HEADER_TABLE_SIZE 0):
+each block stands alone. Until the peer has acknowledged that, every block is decoded.
+
+What always holds: each stream that was opened ends exactly once: in a reply, in a reset, or in what
+:meth:`ClientConnection.abandon` and :meth:`ClientConnection.cancel` return. What was received is
+given back to the peer's windows. Nothing is raised for what a peer sent:
+:attr:`ClientConnection.error` is set, the frame that tells the peer is in the output, and from
+there on nothing more is accepted.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+from ..._compat import MYPY, PY2
+from . import frames
+from .events import GoAway, Reply, Reset
+from .frames import (
+    ACK,
+    CONTINUATION,
+    DATA,
+    DEFAULT_FRAME_SIZE,
+    END_HEADERS,
+    END_STREAM,
+    FRAME_HEAD,
+    HEADERS,
+    LARGEST_STREAM,
+    PADDED,
+    PROTOCOL_ERROR,
+    SETTINGS,
+    Http2Error,
+    check_head,
+    window_update,
+)
+from .headers import ReplyDecoder, status_in
+from .streams import Streams
+
+if MYPY:
+    from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+    from ..binary import TokenError
+    from .requests import RequestTemplate
+    from .streams import Batch
+
+    Field = Tuple[bytes, bytes, bool]
+
+__all__ = ["ClientConnection", "GoAway", "Reply", "Reset"]
+
+#: Flags of HEADERS that matter, and their value when the frame is all of a reply.
+_REPLY_FLAGS = END_STREAM | END_HEADERS | PADDED | frames.PRIORITIZED
+_WHOLE_REPLY = END_STREAM | END_HEADERS
+#: How a header block begins whose status is 200 (RFC 7541, appendix A).
+_STATUS_200 = 0x88
+#: Equal to no byte.
+_NO_BYTE = -1
+#: Length and type of the longest frame that we accept, as one number.
+_LONGEST = DEFAULT_FRAME_SIZE << 8 | 0xFF
+
+#: Length and type of frames.RST_STREAM, as one number.
+_WHOLE_RESET = 4 << 8 | frames.RST_STREAM
+
+#: Windows that we give the peer, in bytes: for the connection, and for each stream.
+_OUR_WINDOW = 1 << 24
+_OUR_STREAM_WINDOW = 1 << 16
+#: Longest header block, in bytes, with a charge for each frame that it comes in.
+_LONGEST_BLOCK = 1 << 16
+_FRAME_CHARGE = 64
+#: Most bytes of the frames.GOAWAY's debug data that are kept.
+_LONGEST_DEBUG = 1024
+
+#: What we begin with.
+_GREETING = frames.PREFACE + frames.settings_frame([
+    (frames.HEADER_TABLE_SIZE, 0), (frames.ENABLE_PUSH, 0),
+    (frames.INITIAL_WINDOW_SIZE, _OUR_STREAM_WINDOW), (frames.MAX_HEADER_LIST_SIZE, _LONGEST_BLOCK),
+]) + window_update(0, _OUR_WINDOW - frames.DEFAULT_WINDOW)
+
+
+class _Partial(object):
+    """A reply of which the head has come.
+
+    :ivar body: what has come of the body (bytearray).
+    :ivar window: how much more DATA the peer may send on this stream, in bytes.
+    """
+
+    __slots__ = ("status", "block", "body", "window")
+
+    def __init__(self, status, block):
+        # type: (int, Any) -> None
+        self.status = status
+        self.block = block
+        self.body = bytearray()
+        self.window = _OUR_STREAM_WINDOW
+
+
+class ClientConnection(object):
+    """State of one connection.
+
+    :param authority: host, with the port if it is not 443, for each request (bytes).
+
+    :ivar has_settings: whether the peer's settings have come (bool).
+    :ivar goaway: the peer's :class:`GoAway`, or None.
+    :ivar error: the rule that the peer has broken (:class:`.Http2Error`), or None.
+    :ivar accepted: how many requests were answered with 200 (int).
+    :ivar answered: how many were answered at all (int).
+    :ivar is_cautious: True allows one request at a time, until one was answered with anything but
+        403: as Apple wants it of connections with a provider token.
+    :ivar is_ping_answered: whether the answer to the last :meth:`ping` has come (bool).
+    """
+
+    def __init__(self, authority):
+        # type: (bytes) -> None
+        self.has_settings = False
+        self.goaway = None  # type: Optional[GoAway]
+        self.error = None  # type: Optional[Http2Error]
+        self.accepted = self.answered = 0
+        self.is_cautious = False
+        self.is_ping_answered = False
+        self._ping = None  # type: Optional[bytes]
+        self._output = []  # type: List[bytes]
+        self._streams = Streams(authority, self._output.append)
+        self._decoder = ReplyDecoder()
+        self._is_settled = False
+        self._marker = _NO_BYTE
+        self._rest = b""
+        self._events = []  # type: List[Any]
+        self._partial = {}  # type: Dict[int, _Partial]
+        # A header block of which more is to come: stream, flags, pieces, size with charges.
+        self._block = None  # type: Optional[Tuple[int, int, List[bytes], int]]
+        self._our_window = _OUR_WINDOW
+        self._output.append(_GREETING)
+
+    # What goes out.
+
+    def output(self):
+        # type: () -> bytes
+        """Return what has to be sent beside requests, and forget it."""
+        if not self._output:
+            return b""
+        data = b"".join(self._output)
+        del self._output[:]
+        return data
+
+    @property
+    def encoder(self):
+        # type: () -> Any
+        """What makes the requests; its ``authorization`` may be set between two batches."""
+        return self._streams.encoder
+
+    @property
+    def in_flight(self):
+        # type: () -> int
+        """How many requests have not ended yet."""
+        return len(self._streams)
+
+    @property
+    def next_stream(self):
+        # type: () -> int
+        """Number of the stream that the next request opens (int)."""
+        return self._streams.next
+
+    @property
+    def can_start(self):
+        # type: () -> bool
+        """Whether this connection takes requests at all, now or later."""
+        return self.goaway is None and self.error is None and not self._streams.is_used_up
+
+    def room(self, size):
+        # type: (int) -> int
+        """Return how many requests may be started now.
+
+        :param size: how many bytes of payload each has (int).
+        """
+        if self.goaway is not None or self.error is not None:
+            return 0
+        room = self._streams.room(size)
+        return max(0, min(room, 1 - len(self._streams))) if self.is_cautious else room
+
+    def send(self, template, tokens, indices, owner, rejected):
+        # type: (RequestTemplate, Sequence[Any], Sequence[int], Any, List[Tuple[int, TokenError]]) -> Tuple[Optional[Batch], Any]  # noqa: E501
+        """Start a request for each token.
+
+        :param template: what the requests have in common.
+        :param tokens: device tokens in hexadecimal, at most as many as there is :meth:`room` for.
+        :param indices: what the owner calls each of them.
+        :param owner: goes into the batch.
+        :param rejected: list that gets ``(index, TokenError)`` of each that cannot be sent.
+        :return: the :class:`.Batch`, None if it is empty, and the frames.
+        """
+        started = self._streams.start(template, tokens, indices, owner, rejected)
+        if self._streams.has_unsent:
+            self._mark()
+        return started
+
+    def send_each(self, templates, tokens, indices, owner, rejected):
+        # type: (Sequence[RequestTemplate], Sequence[Any], Sequence[int], Any, List[Tuple[int, TokenError]]) -> Tuple[Optional[Batch], Any]  # noqa: E501
+        """Do the same with a template of its own for each token."""
+        started = self._streams.start_each(templates, tokens, indices, owner, rejected)
+        if self._streams.has_unsent:
+            self._mark()
+        return started
+
+    def ask(self, fields, body, owner, body_limit=1 << 24):
+        # type: (List[Field], bytes, Any, int) -> Tuple[Batch, bytes]
+        """Start any other request; its reply becomes an event even if it is 200.
+
+        :param fields: all header fields, the pseudo-header fields first.
+        :param body: its body (bytes).
+        :param owner: goes into the batch.
+        :param body_limit: most bytes of the reply's body (int).
+        :return: the :class:`.Batch`, of one request, and the frames.
+        """
+        asked = self._streams.ask(fields, body, owner, body_limit)
+        self._mark()
+        return asked
+
+    def ping(self, data):
+        # type: (bytes) -> None
+        """Ask the peer for a sign of life; :attr:`is_ping_answered` tells.
+
+        :param data: 8 bytes that the answer has to have.
+        """
+        self.is_ping_answered, self._ping = False, data
+        self._output.append(frames.ping(data))
+
+    def cancel(self, batch):
+        # type: (Batch) -> List[int]
+        """Give up what is left of a batch; return the indices of which nothing is known."""
+        indices = []
+        for stream in range(batch.first, batch.first + 2 * len(batch.indices), 2):
+            if self._streams.is_open(stream):
+                self._streams.reset(stream, frames.CANCEL)
+                if not self._leave(stream):
+                    indices.append(batch.index_of(stream))
+        return indices
+
+    def abandon(self):
+        # type: () -> List[Tuple[Batch, int]]
+        """End everything, because the connection is over.
+
+        :return: ``(batch, stream)`` of each request that had not ended.
+        """
+        opened = [(self._streams.find(stream), stream) for stream in self._streams.above(0)]
+        return [(batch, stream) for batch, stream in opened
+                if batch is not None and not self._leave(stream)]
+
+    def _leave(self, stream):
+        # type: (int) -> bool
+        """Let a stream end before its reply has; tell whether it was a success all the same.
+
+        Whoever says 200 has accepted the notification, whatever was to follow.
+        """
+        partial = self._partial.get(stream)
+        if partial is None or partial.status != 200 or stream in self._streams.asked:
+            self._end(stream)
+            return False
+        self._conclude(stream, partial.status, partial.block, b"")
+        return True
+
+    def say_goodbye(self):
+        # type: () -> None
+        """Tell the peer that the connection is going to be closed."""
+        self._output.append(frames.goaway(0, frames.NO_ERROR))
+
+    # What comes in.
+
+    def receive(self, data):
+        # type: (bytes) -> List[Any]
+        """Take what the peer has sent.
+
+        :param data: any number of bytes.
+        :return: what came of it: :class:`Reply` and :class:`Reset`, in order. Replies with status
+            200 are only counted, in their batch and in :attr:`accepted`.
+        """
+        if self.error is not None:
+            return []
+        if self._rest:
+            data = self._rest + data
+        buffer = bytearray(data) if PY2 else data  # type: Any
+        position, size, accepted = 0, len(buffer), 0
+        unpack, take, marker = FRAME_HEAD.unpack_from, self._streams.open.pop, self._marker
+        while size - position >= 9:
+            length, flags, stream = unpack(buffer, position)
+            start = position + 9
+            end = start + (length >> 8)
+            if end > size or length > _LONGEST:
+                self._judge_head(length & 0xFF, flags, stream & LARGEST_STREAM, length >> 8)
+                break
+            if (length & 0xFF == HEADERS and flags & _REPLY_FLAGS == _WHOLE_REPLY
+                    and end > start and buffer[start] == marker):
+                batch = take(stream, None)
+                if batch is not None:
+                    batch.left -= 1
+                    accepted += 1
+                    position = end
+                    continue
+            done = self._take_usual(buffer, length, flags, stream, end)
+            if not done:
+                self._take(length & 0xFF, flags, stream & LARGEST_STREAM,
+                           bytes(buffer[start:end]))
+                if self.error is not None:
+                    break
+                done, marker = end, self._marker
+            position = done
+        self._rest = bytes(buffer[position:])
+        if accepted:
+            self.accepted += accepted
+            self.answered += accepted
+            self.is_cautious = False
+        events, self._events = self._events, []
+        return events
+
+    def _take_usual(self, buffer, length, flags, stream, end):
+        # type: (Any, int, int, int, int) -> int
+        """Take what else comes often; return where it ends, or 0 if nothing was done.
+
+        :param length: length and type of a frame, as one number (int).
+        :param end: where the frame ends in the buffer (int).
+        """
+        if self._marker == _NO_BYTE:
+            return 0
+        if length == _WHOLE_RESET:
+            # Some servers answer early, and then reset the stream for the rest of the request.
+            return end if self._streams.has_ended(stream) else 0
+        if length & 0xFF == HEADERS and flags & _REPLY_FLAGS == END_HEADERS:
+            return self._take_failure(buffer, stream, end - (length >> 8), end)
+        return 0
+
+    def _take_failure(self, buffer, stream, start, end):
+        # type: (Any, int, int, int) -> int
+        """Take HEADERS with one DATA frame behind them: so Apple's failures come.
+
+        :return: where the reply ends (int); 0 if it is not like that, and nothing was done.
+        """
+        batch = self._streams.open.get(stream)
+        if batch is None or len(buffer) < end + 9:
+            return 0
+        length, flags, other = FRAME_HEAD.unpack_from(buffer, end)
+        kind, length, body = length & 0xFF, length >> 8, end + 9
+        if (kind != DATA or other != stream or flags & (END_STREAM | PADDED) != END_STREAM
+                or not length <= min(batch.body_limit, self._our_window - _OUR_WINDOW // 2)
+                or len(buffer) < body + length):
+            return 0
+        block = bytes(buffer[start:end])
+        try:
+            status = self._decoder.status_of(block, stream)
+        except Http2Error:
+            return 0
+        if status <= 200:
+            return 0
+        self._our_window -= length
+        self._conclude(stream, status, block, bytes(buffer[body:body + length]))
+        return body + length
+
+    def _judge_head(self, kind, flags, stream, length):
+        # type: (int, int, int, int) -> None
+        """Judge a frame by its head: it is not complete, or too long to ever be."""
+        try:
+            if not self.has_settings and (kind != SETTINGS or flags & ACK):
+                raise Http2Error("what came first is no SETTINGS frame; is it HTTP/2 at all?",
+                                 PROTOCOL_ERROR)
+            check_head(kind, flags, stream, length, DEFAULT_FRAME_SIZE)
+        except Http2Error as error:
+            self._fail(error)
+
+    def _take(self, kind, flags, stream, payload):
+        # type: (int, int, int, bytes) -> None
+        """Take a frame that is not simply a reply with status 200."""
+        self._judge_head(kind, flags, stream, len(payload))
+        if self.error is not None:
+            return
+        try:
+            if self._block is not None and (kind != CONTINUATION or stream != self._block[0]):
+                raise Http2Error("a frame of type %d within a header block" % kind, PROTOCOL_ERROR)
+            take = self._TAKE.get(kind)
+            if take is not None:
+                take(self, flags, stream, payload)
+        except Http2Error as error:
+            self._fail(error)
+        self._mark()
+
+    def _mark(self):
+        # type: () -> None
+        """Decide whether replies may be told from their first byte now."""
+        is_simple = (self._is_settled and self._block is None and not self._partial
+                     and not self._streams.has_unsent)
+        self._marker = _STATUS_200 if is_simple else _NO_BYTE
+
+    def _fail(self, error):
+        # type: (Http2Error) -> None
+        """Answer a broken rule, with the end of the stream or of the connection."""
+        if not error.stream:
+            self.error = error
+            self._output.append(frames.goaway(0, error.code))
+            return
+        batch = self._end(error.stream)
+        if batch is not None:
+            self._streams.reset(error.stream, error.code)
+            self._events.append(Reset(batch, error.stream, error.code, False))
+
+    def _end(self, stream):
+        # type: (int) -> Optional[Batch]
+        """Let a stream end; return its batch, or None if it was not open."""
+        self._partial.pop(stream, None)
+        return self._streams.end(stream)
+
+    def _take_headers(self, flags, stream, payload):
+        # type: (int, int, bytes) -> None
+        block = frames.strip(HEADERS, flags, payload)
+        if flags & END_HEADERS:
+            self._take_block(stream, block, bool(flags & END_STREAM))
+        else:
+            self._block = stream, flags, [block], len(block)
+
+    def _take_continuation(self, flags, stream, payload):
+        # type: (int, int, bytes) -> None
+        if self._block is None:
+            raise Http2Error("CONTINUATION without HEADERS", PROTOCOL_ERROR)
+        _, first_flags, pieces, size = self._block
+        size += len(payload) + _FRAME_CHARGE
+        if size > _LONGEST_BLOCK:
+            raise Http2Error("a header block of more than %d bytes" % _LONGEST_BLOCK,
+                             frames.ENHANCE_YOUR_CALM)
+        pieces.append(payload)
+        self._block = stream, first_flags, pieces, size
+        if flags & END_HEADERS:
+            self._block = None
+            self._take_block(stream, b"".join(pieces), bool(first_flags & END_STREAM))
+
+    def _take_block(self, stream, block, is_end):
+        # type: (int, bytes, bool) -> None
+        """Take a header block: the head of a reply, its trailers, or word that it will come."""
+        kept = block  # type: Any
+        if not self._is_settled:
+            # The decoder has to see each of them, because it may refer to earlier ones.
+            kept = self._decoder.full(block)
+        if self._streams.find(stream) is None:
+            return
+        partial = self._partial.get(stream)
+        if partial is not None:
+            if not is_end:
+                raise Http2Error("trailers that do not end stream %d" % stream, PROTOCOL_ERROR,
+                                 stream)
+            self._finish(stream, partial.status, partial.block, bytes(partial.body))
+            return
+        status = self._status(stream, kept)
+        if status < 200 and is_end:
+            raise Http2Error("stream %d ends with status %d" % (stream, status), PROTOCOL_ERROR,
+                             stream)
+        if is_end:
+            self._finish(stream, status, kept, b"")
+        elif status >= 200:
+            self._partial[stream] = _Partial(status, kept)
+
+    def _status(self, stream, block):
+        # type: (int, Any) -> int
+        """Return the status of a reply, of which the block or the fields are given."""
+        if isinstance(block, bytes):
+            return self._decoder.status_of(block, stream)
+        return status_in(block, stream)
+
+    def _finish(self, stream, status, block, body):
+        # type: (int, int, Any, bytes) -> None
+        """Let a request end with its reply, which is complete."""
+        if self._streams.is_incomplete(stream):
+            # Whoever has answered does not want the rest (RFC 9113, 8.1).
+            self._streams.reset(stream, frames.NO_ERROR)
+        self._conclude(stream, status, block, body)
+
+    def _conclude(self, stream, status, block, body):
+        # type: (int, int, Any, bytes) -> None
+        """Let a request end with its reply, or with what came of it before the stream was reset."""
+        is_asked = stream in self._streams.asked
+        batch = self._end(stream)
+        self.answered += 1
+        if status != 403:
+            self.is_cautious = False
+        if status == 200 and not is_asked:
+            self.accepted += 1
+        else:
+            self._events.append(Reply(batch, stream, status, block, body))
+
+    def _take_data(self, flags, stream, payload):
+        # type: (int, int, bytes) -> None
+        self._our_window -= len(payload)
+        if self._our_window < 0:
+            raise Http2Error("more DATA than the connection's window", frames.FLOW_CONTROL_ERROR)
+        if self._our_window < _OUR_WINDOW // 2:
+            self._output.append(window_update(0, _OUR_WINDOW - self._our_window))
+            self._our_window = _OUR_WINDOW
+        data = frames.strip(DATA, flags, payload)
+        batch = self._streams.find(stream)
+        if batch is None:
+            return
+        partial = self._partial.get(stream)
+        if partial is None:
+            raise Http2Error("DATA before HEADERS on stream %d" % stream, PROTOCOL_ERROR, stream)
+        partial.window -= len(payload)
+        if partial.window < 0:
+            raise Http2Error("more DATA on stream %d than its window" % stream,
+                             frames.FLOW_CONTROL_ERROR, stream)
+        partial.body += data
+        if flags & END_STREAM:
+            self._finish(stream, partial.status, partial.block, bytes(partial.body))
+        elif len(partial.body) > batch.body_limit:
+            # Nothing of Apple's is that long. The status tells what became of the request.
+            self._streams.reset(stream, frames.CANCEL)
+            self._conclude(stream, partial.status, partial.block, b"")
+        elif partial.window < _OUR_STREAM_WINDOW // 2:
+            self._output.append(window_update(stream, _OUR_STREAM_WINDOW - partial.window))
+            partial.window = _OUR_STREAM_WINDOW
+
+    def _take_reset(self, flags, stream, payload):
+        # type: (int, int, bytes) -> None
+        code = frames.read_number(payload)
+        self._streams.check_opened(stream)
+        self._reset(stream, code, code == frames.REFUSED_STREAM)
+
+    def _reset(self, stream, code, is_unprocessed):
+        # type: (int, int, bool) -> None
+        """Let a request end because the peer has ended its stream."""
+        partial = self._partial.get(stream)
+        if partial is not None:
+            # It was processed, whatever the code says: there is a status. Only the body, or its
+            # end, has not come.
+            self._conclude(stream, partial.status, partial.block, bytes(partial.body))
+            return
+        batch = self._end(stream)
+        if batch is not None:
+            self._events.append(Reset(batch, stream, code, is_unprocessed))
+
+    def _take_settings(self, flags, stream, payload):
+        # type: (int, int, bytes) -> None
+        if flags & ACK:
+            if not self._is_settled:
+                self._is_settled = True
+                self._decoder.settle()
+            return
+        streams = self._streams
+        for key, value in frames.read_settings(payload):
+            if key == frames.MAX_CONCURRENT_STREAMS:
+                streams.limit = min(value, streams.LIMIT)
+            elif key == frames.INITIAL_WINDOW_SIZE:
+                streams.resize_windows(value)
+            elif key == frames.MAX_FRAME_SIZE:
+                # Longer frames than the usual ones are of no use to us.
+                streams.frame_size = min(value, DEFAULT_FRAME_SIZE)
+            elif key == frames.HEADER_TABLE_SIZE:
+                streams.encoder.resize_table(value)
+            elif key == frames.ENABLE_PUSH and value:
+                raise Http2Error("a server with ENABLE_PUSH", PROTOCOL_ERROR)
+        self.has_settings = True
+        self._output.append(frames.SETTINGS_ACK)
+        streams.send_rest()
+
+    def _take_push(self, flags, stream, payload):
+        # type: (int, int, bytes) -> None
+        raise Http2Error("PUSH_PROMISE, which our settings forbid", PROTOCOL_ERROR)
+
+    def _take_ping(self, flags, stream, payload):
+        # type: (int, int, bytes) -> None
+        if not flags & ACK:
+            self._output.append(frames.ping(payload, True))
+        elif payload == self._ping:
+            self.is_ping_answered = True
+
+    def _take_goaway(self, flags, stream, payload):
+        # type: (int, int, bytes) -> None
+        last, code, debug = frames.read_goaway(payload)
+        if self.goaway is not None:
+            # The last stream may become an earlier one, never a later one (RFC 9113, 6.8). A
+            # reason that was given holds until there is another.
+            last = min(last, self.goaway.last_stream)
+            debug = debug or self.goaway.debug
+        self.goaway = GoAway(last, code, debug[:_LONGEST_DEBUG])
+        for above in self._streams.above(last):
+            self._streams.ignore(above)
+            self._reset(above, code, True)
+
+    def _take_window_update(self, flags, stream, payload):
+        # type: (int, int, bytes) -> None
+        self._streams.widen(stream, frames.read_number(payload) & frames.LARGEST_WINDOW)
+
+    #: What takes a frame of each type; the others are ignored (RFC 9113, 4.1).
+    _TAKE = {
+        DATA: _take_data,
+        HEADERS: _take_headers,
+        frames.RST_STREAM: _take_reset,
+        SETTINGS: _take_settings,
+        frames.PUSH_PROMISE: _take_push,
+        frames.PING: _take_ping,
+        frames.GOAWAY: _take_goaway,
+        frames.WINDOW_UPDATE: _take_window_update,
+        CONTINUATION: _take_continuation,
+    }

@@ -1,0 +1,18 @@
+"""What a client's connection tells: what became of its requests, and how the peer ends it."""
+
+from __future__ import absolute_import, division, print_function
+
+from collections import namedtuple
+
+__all__ = ["GoAway", "Reply", "Reset"]
+
+#: A request was answered: with anything but 200, or it was one of :meth:`ClientConnection.ask`.
+#: ``block`` is the header block of the reply where it stands alone (bytes), else its fields (list).
+Reply = namedtuple("Reply", "batch stream status block body")
+
+#: A request was not answered, and will not be, because of an error code. If it is unprocessed that
+#: is proven: the peer refused the stream, or named an earlier one in a GOAWAY.
+Reset = namedtuple("Reset", "batch stream code is_unprocessed")
+
+#: What the peer said when it began to end the connection.
+GoAway = namedtuple("GoAway", "last_stream code debug")

@@ -1,0 +1,331 @@
+"""Requests that push a message to devices, as HTTP/2 frames.
+
+The requests of a message differ in the token and in the number of the stream. So they are built by
+the hundred: the tokens are joined by the constant bytes between them, and the numbers of the
+streams are laid over the result column by column. That takes header blocks that are the same for
+each request, which they are once all fields that they share are in the dynamic table: the first
+requests of a connection, and those after a change of the table, are made one by one.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import struct
+
+from six.moves import range
+
+from ..._compat import MYPY
+from .frames import (
+    DATA,
+    DEFAULT_FRAME_SIZE,
+    END_HEADERS,
+    END_STREAM,
+    FRAME_HEAD,
+    HEADERS,
+    data_frames,
+    header_frames,
+)
+from .headers import HeaderEncoder, encode_number, literal_field
+
+if MYPY:
+    from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
+
+    Field = Tuple[bytes, bytes, bool]
+    #: What stands before ``:path`` in a header block, and behind it.
+    Parts = Tuple[bytes, bytes]
+
+__all__ = ["RequestEncoder", "RequestTemplate"]
+
+_PATH = b"/3/device/"
+#: How a literal ``:path`` begins that does not enter the dynamic table.
+_PATH_NAME = b"\x04"
+#: How many digits Apple's device tokens have.
+_APPLE_DIGITS = 64
+_HEXADECIMAL = b"0123456789abcdefABCDEF"
+#: Most bytes that a literal field takes beside its name and value, and a request beside its fields.
+_LITERAL_OVERHEAD = 10
+_LONGEST_REST = 64
+#: Where the number of the stream stands in the head of a frame.
+_STREAM_OFFSET = 5
+#: How many sets of shared fields are remembered.
+_MOST_FORMS = 256
+
+
+class RequestTemplate(object):
+    """What the requests of a message have in common.
+
+    :param fields: ``(name, value, is_indexed)`` of each header field that is none of the request
+        itself (sequence of bytes, bytes, bool; it must not change any more). What is indexed goes
+        into the dynamic table, and should be the same in many requests. It is sent first.
+    :param payload: the body of each request (bytes).
+    """
+
+    __slots__ = ("fields", "payload")
+
+    def __init__(self, fields, payload):
+        # type: (Sequence[Field], bytes) -> None
+        self.fields = fields
+        self.payload = payload
+
+
+def _join_alike(tokens, digits):
+    # type: (Sequence[Any], int) -> Optional[bytes]
+    """Return tokens with a space between one and the next.
+
+    :param tokens: at least one device token.
+    :param digits: how many digits each is to have (int).
+    :return: bytes, or None if not all are hexadecimal and of that length.
+    :raises TypeError, ValueError: if they are not of one type, or not even ASCII.
+
+    There is a space at each place where one belongs, and nothing but digits at all other places: so
+    no token is longer or shorter than the others, and none has a space in it.
+    """
+    count = len(tokens)
+    if isinstance(tokens[0], bytes):
+        if set(map(type, tokens)) != {bytes}:
+            return None
+        joined = b" ".join(tokens)
+    else:
+        joined = u" ".join(tokens).encode("ascii")
+    spaces = b" " * (count - 1)
+    if len(joined) != count * (digits + 1) - 1 or joined[digits::digits + 1] != spaces \
+            or joined.translate(None, _HEXADECIMAL) != spaces:
+        return None
+    return joined
+
+
+def _path_head(digits):
+    # type: (int) -> bytes
+    """Return what stands before a token of so many digits in a header block."""
+    return _APPLE_HEAD if digits == _APPLE_DIGITS else _new_path_head(digits)
+
+
+def _new_path_head(digits):
+    # type: (int) -> bytes
+    return _PATH_NAME + encode_number(len(_PATH) + digits, 7) + _PATH
+
+
+_APPLE_HEAD = _new_path_head(_APPLE_DIGITS)
+
+
+class _Layout(object):
+    """The constant bytes of a request to a token of so many digits.
+
+    A request is ``lead``, token, ``end``; the number of its stream is still to be filled in.
+
+    :param parts: header block without ``:path``, which changes no table.
+    """
+
+    def __init__(self, template, parts, digits):
+        # type: (RequestTemplate, Parts, int) -> None
+        self.template = template
+        self.digits = digits
+        payload = template.payload
+        head = parts[0] + _path_head(digits)
+        length = len(head) + digits + len(parts[1])
+        self.is_short = length <= DEFAULT_FRAME_SIZE and len(payload) <= DEFAULT_FRAME_SIZE
+        flags = END_HEADERS if payload else END_HEADERS | END_STREAM
+        # The length has 24 bits; without them nothing is made of this layout.
+        self.lead = FRAME_HEAD.pack((length & 0xFFFFFF) << 8 | HEADERS, flags, 0) + head
+        self.end = parts[1] + (data_frames(0, payload, True) if payload else b"")
+        self.size = len(self.lead) + digits + len(self.end)
+        #: What stands between two tokens.
+        self.between = bytearray(self.end + self.lead)
+        self.places = [_STREAM_OFFSET]
+        if payload:
+            self.places.append(FRAME_HEAD.size + length + _STREAM_OFFSET)
+
+    def frames(self, joined, count, first_stream):
+        # type: (bytes, int, int) -> bytes
+        """Return the frames of some requests.
+
+        :param joined: their tokens, with one byte between each and the next.
+        """
+        # The module keeps what it made of such a format the last time.
+        tokens = struct.unpack("%ds" % self.digits + "x%ds" % self.digits * (count - 1), joined)
+        # Joining puts `between` before the first token and after the last one as well.
+        frames = self.between.join((b"",) + tokens + (b"",))
+        start, size = len(self.end), self.size
+        end = start + count * size
+        numbers = struct.pack(">%dI" % count,
+                              *range(first_stream, first_stream + 2 * count, 2))
+        columns = [numbers[octet::4] for octet in range(4)]
+        for place in self.places:
+            place += start
+            for column in columns:
+                frames[place:end:size] = column
+                place += 1
+        return memoryview(frames)[start:end].tobytes()
+
+
+class RequestEncoder(object):
+    """Makes the requests of one connection.
+
+    :param authority: host, with the port if it is not 443 (bytes).
+    """
+
+    def __init__(self, authority):
+        # type: (bytes) -> None
+        self._headers = HeaderEncoder()
+        self._authorization = None  # type: Optional[bytes]
+        self._before = [(b":method", b"POST", False), (b":scheme", b"https", False),
+                        (b":authority", authority, True)]
+        # Header blocks that hold good as long as the table has this version, by shared fields; and
+        # what was last made of one: for which fields, and as which layout.
+        self._version = 0
+        self._forms = {}  # type: Dict[Tuple[Field, ...], Parts]
+        self._last_fields = None  # type: Optional[Sequence[Field]]
+        self._last_parts = b"", b""
+        self._last_layout = None  # type: Optional[_Layout]
+
+    @property
+    def authorization(self):
+        # type: () -> Optional[bytes]
+        """Value of the header field of that name (bytes), None for none; may be set any time."""
+        return self._authorization
+
+    @authorization.setter
+    def authorization(self, value):
+        # type: (Optional[bytes]) -> None
+        if value != self._authorization:
+            self._authorization = value
+            self._forget()
+
+    def _forget(self):
+        # type: () -> None
+        """Drop what holds good no more."""
+        self._version = self._headers.version
+        self._forms.clear()
+        self._last_fields = self._last_layout = None
+
+    def resize_table(self, size):
+        # type: (int) -> None
+        """Take the peer's setting HEADER_TABLE_SIZE (int); the next header block confirms it."""
+        self._headers.resize(size)
+
+    def size(self, template, digits):
+        # type: (RequestTemplate, int) -> int
+        """Return how many bytes a request to a token of so many digits takes (int).
+
+        They are exact as soon as the fields are in the table; before, as good as exact.
+        """
+        head, tail = self._parts_of(template.fields) or (b"\0" * 3, b"\0" + b"".join(
+            b"\0" if is_indexed else literal_field(name, value)
+            for name, value, is_indexed in template.fields))
+        payload = template.payload
+        return (FRAME_HEAD.size + len(head) + len(_path_head(digits)) + digits + len(tail)
+                + (FRAME_HEAD.size + len(payload) if payload else 0))
+
+    def block(self, fields):
+        # type: (Iterable[Field]) -> bytes
+        """Return the header block of any request; the pseudo-header fields come first."""
+        return self._headers.encode(fields)
+
+    def one(self, template, token, stream, frame_size=DEFAULT_FRAME_SIZE, has_data=False):
+        # type: (RequestTemplate, bytes, int, int, bool) -> bytes
+        """Return one request, or its header alone.
+
+        :param token: device token in hexadecimal (bytes).
+        :param stream: number of the stream (int).
+        :param frame_size: longest payload of a frame that the peer allows (int).
+        :param has_data: whether the payload comes along (bool).
+        """
+        head, tail = self._parts_of(template.fields) or self._encode(template.fields)
+        path, payload = _path_head(len(token)), template.payload
+        length = len(head) + len(path) + len(token) + len(tail)
+        if length <= frame_size and len(payload) <= frame_size and has_data and payload:
+            return b"".join((
+                FRAME_HEAD.pack(length << 8 | HEADERS, END_HEADERS, stream), head, path, token,
+                tail, FRAME_HEAD.pack(len(payload) << 8 | DATA, END_STREAM, stream), payload))
+        block = b"".join((head, path, token, tail))
+        frames = header_frames(stream, block, not payload, frame_size)
+        if has_data and payload:
+            frames += data_frames(stream, payload, True, frame_size)
+        return frames
+
+    def alike(self, template, tokens, first_stream):
+        # type: (RequestTemplate, Sequence[Any], int) -> Optional[bytes]
+        """Return the requests to tokens that are all alike.
+
+        :param template: what they have in common.
+        :param tokens: device tokens.
+        :param first_stream: stream of the first request (int); each further one has the next.
+        :return: the frames (bytes), or None if the tokens are not hexadecimal, of one type and
+            of one even length, or if header or payload are too long for one frame each. With None,
+            the table of the header fields is what it was.
+        """
+        try:
+            digits = len(tokens[0])
+            joined = _join_alike(tokens, digits) if digits and not digits % 2 else None
+        except (IndexError, TypeError, ValueError):
+            return None
+        if joined is None or not self._is_short(template, digits):
+            return None
+        count, done, frames = len(tokens), 0, []
+        while done < count and self._parts_of(template.fields) is None:
+            # These fill the table; the others refer to it.
+            start = done * (digits + 1)
+            frames.append(self.one(template, joined[start:start + digits],
+                                   first_stream + 2 * done, has_data=True))
+            done += 1
+        if done < count:
+            frames.append(self._layout(template, digits).frames(
+                joined[done * (digits + 1):], count - done, first_stream + 2 * done))
+        return frames[0] if len(frames) == 1 else b"".join(frames)
+
+    def _is_short(self, template, digits):
+        # type: (RequestTemplate, int) -> bool
+        """Tell whether header and payload fit into a frame each, whatever is in the table.
+
+        It has to be known before anything is encoded: what is, changes the table.
+        """
+        if self._parts_of(template.fields) is not None:
+            return self._layout(template, digits).is_short
+        fields = self._before + list(template.fields)
+        longest = _LONGEST_REST + digits + len(self._authorization or b"") + sum(
+            len(name) + len(value) + _LITERAL_OVERHEAD for name, value, _ in fields)
+        return longest <= DEFAULT_FRAME_SIZE and len(template.payload) <= DEFAULT_FRAME_SIZE
+
+    def _layout(self, template, digits):
+        # type: (RequestTemplate, int) -> _Layout
+        """Return the layout of requests whose fields are in the table."""
+        layout = self._last_layout
+        if layout is None or layout.template is not template or layout.digits != digits:
+            layout = self._last_layout = _Layout(template, self._last_parts, digits)
+        return layout
+
+    def _parts_of(self, fields):
+        # type: (Sequence[Field]) -> Optional[Parts]
+        """Return the parts of a block that changes no table, or None if there is none (yet)."""
+        if self._version != self._headers.version:
+            self._forget()
+            return None
+        if fields is not self._last_fields:
+            form = self._forms.get(tuple([field for field in fields if field[2]]))
+            if form is None:
+                return None
+            self._last_fields = fields
+            self._last_parts = form[0], form[1] + _own_part(fields)
+        return self._last_parts
+
+    def _encode(self, fields):
+        # type: (Sequence[Field]) -> Parts
+        """Return the parts of the next block; remember them if it changes no table."""
+        shared = tuple([field for field in fields if field[2]])
+        after = list(shared)  # type: List[Field]
+        if self._authorization is not None:
+            after.insert(0, (b"authorization", self._authorization, True))
+        version, split = self._headers.version, len(self._before)
+        pieces = self._headers.pieces(self._before + after)
+        head, tail = b"".join(pieces[:split]), b"".join(pieces[split:])
+        if version == self._headers.version == self._version:
+            if len(self._forms) >= _MOST_FORMS:
+                self._forms.clear()
+            self._forms[shared] = head, tail
+        return head, tail + _own_part(fields)
+
+
+def _own_part(fields):
+    # type: (Sequence[Field]) -> bytes
+    """Return the fields that are not shared, spelt out."""
+    return b"".join([literal_field(name, value) for name, value, is_indexed in fields
+                     if not is_indexed])

@@ -1,0 +1,330 @@
+"""The streams of a client: who has which, how many there may be, and what is still to be sent.
+
+What always holds: each stream that was opened is open until :meth:`Streams.end` was called for it,
+and its batch knows how many of its streams are.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+from collections import OrderedDict
+from itertools import repeat
+
+from six.moves import range
+
+from ..._compat import MYPY
+from ..binary import TokenError, decode_token
+from .frames import (
+    DEFAULT_FRAME_SIZE,
+    DEFAULT_WINDOW,
+    FLOW_CONTROL_ERROR,
+    LARGEST_STREAM,
+    LARGEST_WINDOW,
+    PROTOCOL_ERROR,
+    STREAM_CLOSED,
+    Http2Error,
+    data_frames,
+    header_frames,
+    rst_stream,
+)
+from .requests import RequestEncoder
+
+if MYPY:
+    from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
+
+    from .requests import RequestTemplate
+
+    Field = Tuple[bytes, bytes, bool]
+
+__all__ = ["Batch", "Streams"]
+
+#: How many streams that we reset are remembered: the peer may have answered them.
+_REMEMBERED = 4096
+
+
+class Batch(object):
+    """Requests that were started together, on consecutive streams.
+
+    :param owner: whoever started them.
+    :param indices: what the owner calls each of them (sequence).
+    :param first: number of the first stream (int).
+    :param body_limit: how many bytes of a reply's body are kept (int).
+
+    :ivar left: how many of them have not ended yet.
+    :ivar written_at: when they were written (monotonic seconds); set by the owner.
+    """
+
+    __slots__ = ("owner", "indices", "first", "left", "written_at", "body_limit")
+
+    def __init__(self, owner, indices, first, body_limit=4096):
+        # type: (Any, Sequence[int], int, int) -> None
+        self.owner = owner
+        self.indices = indices
+        self.first = first
+        self.left = len(indices)
+        self.written_at = 0.0
+        self.body_limit = body_limit
+
+    def index_of(self, stream):
+        # type: (int) -> int
+        """Return what the owner calls the request on a stream."""
+        return self.indices[(stream - self.first) >> 1]
+
+
+class Streams(object):
+    """The client's streams, and what limits them.
+
+    :param authority: host, with the port if it is not 443, for each request (bytes).
+    :param say: called with frames that have to be sent beside requests (bytes).
+
+    :ivar encoder: makes the requests (:class:`~.requests.RequestEncoder`).
+    :ivar open: :class:`Batch` of each stream of a batch, by number. Whoever takes one out counts
+        down its ``left``.
+    :ivar asked: the same for streams whose replies are wanted in any case.
+    :ivar next: number of the stream that the next request opens (int).
+    :ivar limit: how many may be open (int).
+    :ivar frame_size: longest payload of a frame that the peer allows (int).
+    :ivar window: what the peer takes on all streams together, in bytes (int).
+    :ivar stream_window: what it takes on a new stream (int); it may be negative.
+    """
+
+    #: Most requests in flight, whatever the peer allows: it may allow any number.
+    LIMIT = 1000
+
+    def __init__(self, authority, say):
+        # type: (bytes, Any) -> None
+        self.encoder = RequestEncoder(authority)
+        self.open = {}  # type: Dict[int, Batch]
+        self.asked = {}  # type: Dict[int, Batch]
+        self.next = 1
+        self.limit = self.LIMIT
+        self.frame_size = DEFAULT_FRAME_SIZE
+        self.window = self.stream_window = DEFAULT_WINDOW
+        self._say = say
+        # Requests of which not everything could be sent: what is left, and the stream's window.
+        self._unsent = OrderedDict()  # type: OrderedDict[int, List[Any]]
+        # Streams that the peer may go on about. So it may about each up to the last one forgotten.
+        self._was_reset = OrderedDict()  # type: OrderedDict[int, None]
+        self._forgotten = 0
+
+    def __len__(self):
+        # type: () -> int
+        return len(self.open) + len(self.asked)
+
+    @property
+    def is_used_up(self):
+        # type: () -> bool
+        """Whether there is no number left for another stream (RFC 9113, 5.1.1)."""
+        return self.next > LARGEST_STREAM
+
+    @property
+    def has_unsent(self):
+        # type: () -> bool
+        """Whether there are requests of which not everything could be sent."""
+        return bool(self._unsent)
+
+    def is_open(self, stream):
+        # type: (int) -> bool
+        """Tell whether the request on a stream has not ended yet."""
+        return stream in self.open or stream in self.asked
+
+    def is_incomplete(self, stream):
+        # type: (int) -> bool
+        """Tell whether a part of the request on a stream is still to be sent."""
+        return stream in self._unsent
+
+    def room(self, size):
+        # type: (int) -> int
+        """Return how many requests may be started now.
+
+        :param size: how many bytes of payload each has (int).
+        """
+        room = self.limit - len(self.open) - len(self.asked)
+        if size > self.window:
+            # One that is larger than the whole window has to go out bit by bit.
+            room = min(room, 1 if self.window > 0 and not self._unsent else 0)
+        elif size * room > self.window:
+            room = self.window // size
+        if self.next + 2 * room > LARGEST_STREAM:
+            room = (LARGEST_STREAM - self.next) // 2 + 1
+        return max(room, 0)
+
+    def start(self, template, tokens, indices, owner, rejected):
+        # type: (RequestTemplate, Sequence[Any], Sequence[int], Any, List[Tuple[int, TokenError]]) -> Tuple[Optional[Batch], Any]  # noqa: E501
+        """Start a request for each token; see :meth:`.ClientConnection.send`."""
+        size, count = len(template.payload), len(tokens)
+        frames = None
+        if count > 1 and not self._unsent and size <= self.stream_window \
+                and size <= self.frame_size and size * count <= self.window:
+            frames = self.encoder.alike(template, tokens, self.next)
+        if frames is None:
+            return self.start_each(repeat(template), tokens, indices, owner, rejected)
+        batch = Batch(owner, indices, self.next)
+        end = self.next + 2 * count
+        self.open.update(dict.fromkeys(range(self.next, end, 2), batch))
+        self.next = end
+        self.window -= size * count
+        return batch, frames
+
+    def start_each(self, templates, tokens, indices, owner, rejected):
+        # type: (Iterable[RequestTemplate], Sequence[Any], Sequence[int], Any, List[Tuple[int, TokenError]]) -> Tuple[Optional[Batch], bytes]  # noqa: E501
+        """Start a request for each token; see :meth:`.ClientConnection.send_each`."""
+        frames, good = [], []  # type: List[bytes], List[int]
+        first = stream = self.next
+        one, frame_size = self.encoder.one, self.frame_size
+        longest = min(self.stream_window, frame_size)
+        for template, token, index in zip(templates, tokens, indices):
+            try:
+                decode_token(token)
+            except TokenError as error:
+                rejected.append((index, error))
+                continue
+            digits = token if isinstance(token, bytes) else token.encode("ascii")
+            size = len(template.payload)
+            fits = size <= longest and size <= self.window and not self._unsent
+            frames.append(one(template, digits, stream, frame_size, fits))
+            if fits:
+                self.window -= size
+            elif size:
+                frames.append(self._start_data(stream, template.payload))
+            good.append(index)
+            stream += 2
+        if not good:
+            return None, b""
+        batch = Batch(owner, good, first)
+        self.open.update(dict.fromkeys(range(first, stream, 2), batch))
+        self.next = stream
+        return batch, b"".join(frames)
+
+    def ask(self, fields, body, owner, body_limit):
+        # type: (List[Field], bytes, Any, int) -> Tuple[Batch, bytes]
+        """Start any other request; see :meth:`.ClientConnection.ask`."""
+        stream, self.next = self.next, self.next + 2
+        batch = self.asked[stream] = Batch(owner, [0], stream, body_limit)
+        frames = header_frames(stream, self.encoder.block(fields), not body, self.frame_size)
+        return batch, frames + (self._start_data(stream, body) if body else b"")
+
+    def _start_data(self, stream, payload):
+        # type: (int, bytes) -> bytes
+        """Return the DATA frames for as much of a payload as may be sent now; keep the rest."""
+        fits = max(0, min(len(payload), self.stream_window, self.window))
+        self.window -= fits
+        if fits == len(payload):
+            return data_frames(stream, payload, True, self.frame_size)
+        self._unsent[stream] = [payload[fits:], self.stream_window - fits]
+        return data_frames(stream, payload[:fits], False, self.frame_size) if fits else b""
+
+    def send_rest(self):
+        # type: () -> None
+        """Send what the windows now have room for, of requests that are not complete."""
+        for stream in list(self._unsent):
+            if self.window <= 0:
+                break
+            self._send_rest_of(stream)
+
+    def _send_rest_of(self, stream):
+        # type: (int) -> None
+        """Do the same for one request."""
+        rest, window = entry = self._unsent[stream]
+        fits = max(0, min(len(rest), window, self.window))
+        if fits:
+            is_end = fits == len(rest)
+            self._say(data_frames(stream, rest[:fits], is_end, self.frame_size))
+            self.window -= fits
+            entry[:] = rest[fits:], window - fits
+            if is_end:
+                del self._unsent[stream]
+
+    def end(self, stream):
+        # type: (int) -> Optional[Batch]
+        """Let a stream end; return its batch, or None if it was not open."""
+        batch = self.open.pop(stream, None) or self.asked.pop(stream, None)
+        if batch is not None:
+            batch.left -= 1
+            self._unsent.pop(stream, None)
+        return batch
+
+    def reset(self, stream, code):
+        # type: (int, int) -> None
+        """Reset a stream; the peer may go on about it until it has read that."""
+        self._say(rst_stream(stream, code))
+        self.ignore(stream)
+
+    def ignore(self, stream):
+        # type: (int) -> None
+        """Ignore what the peer still sends on a stream, as far as it is allowed to be sent."""
+        self._was_reset[stream] = None
+        if len(self._was_reset) > _REMEMBERED:
+            self._forgotten = max(self._forgotten, self._was_reset.popitem(last=False)[0])
+
+    def above(self, last):
+        # type: (int) -> List[int]
+        """Return the numbers of the open streams above one, in order."""
+        return sorted(one for each in (self.open, self.asked) for one in list(each) if one > last)
+
+    def has_ended(self, stream):
+        # type: (int) -> bool
+        """Tell whether a stream was open, and is so no more."""
+        return bool(stream & 1 and stream < self.next and stream not in self.open
+                    and stream not in self.asked)
+
+    def check_opened(self, stream):
+        # type: (int) -> None
+        """See that the peer speaks of a stream that was opened.
+
+        :raises Http2Error: if it was not (RFC 9113, 5.1).
+        """
+        if stream >= self.next or not stream & 1:
+            raise Http2Error("a frame of stream %d, which was never opened" % stream,
+                             PROTOCOL_ERROR)
+
+    def find(self, stream):
+        # type: (int) -> Optional[Batch]
+        """Return the batch of a stream that the peer sends on, or None if we ignore it.
+
+        :raises Http2Error: if it has no business there (RFC 9113, 5.1).
+        """
+        batch = self.open.get(stream) or self.asked.get(stream)
+        if batch is None and stream not in self._was_reset:
+            self.check_opened(stream)
+            if stream <= self._forgotten:
+                return None
+            raise Http2Error("a frame of stream %d, which has ended" % stream, STREAM_CLOSED)
+        return batch
+
+    def resize_windows(self, size):
+        # type: (int) -> None
+        """Set the window of new streams, and change those of open ones by the difference.
+
+        :raises Http2Error: if one becomes too large (RFC 9113, 6.9.2).
+        """
+        for entry in self._unsent.values():
+            entry[1] += size - self.stream_window
+            if entry[1] > LARGEST_WINDOW:
+                raise Http2Error("INITIAL_WINDOW_SIZE makes a window too large",
+                                 FLOW_CONTROL_ERROR)
+        self.stream_window = size
+
+    def widen(self, stream, increment):
+        # type: (int, int) -> None
+        """Enlarge the window of a stream, or of the connection (stream 0), and use it.
+
+        :raises Http2Error: if it becomes too large or the increment is 0 (RFC 9113, 6.9), or the
+            stream never was.
+        """
+        if stream:
+            self.check_opened(stream)
+        if not increment:
+            raise Http2Error("WINDOW_UPDATE with an increment of 0", PROTOCOL_ERROR, stream)
+        if not stream:
+            self.window += increment
+            if self.window > LARGEST_WINDOW:
+                raise Http2Error("the connection's window is too large", FLOW_CONTROL_ERROR)
+            self.send_rest()
+            return
+        entry = self._unsent.get(stream)
+        if entry is not None:
+            entry[1] += increment
+            if entry[1] > LARGEST_WINDOW:
+                raise Http2Error("the window of stream %d is too large" % stream,
+                                 FLOW_CONTROL_ERROR, stream)
+            self._send_rest_of(stream)
