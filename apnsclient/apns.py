@@ -9,26 +9,41 @@ from __future__ import absolute_import, division, print_function
 import calendar
 import datetime
 import json
+import logging
+import re
 import time
+import uuid
 
 import six
 
 from ._compat import MYPY, as_unicode
-from .protocols.binary import NotificationEncoder
-from .reasons import REASONS, reason_of
+from .outcomes import FrameOutcomes
+from .protocols.binary import MAX_ITEM_SIZE, NotificationEncoder
+from .protocols.http2.requests import RequestTemplate
+from .reasons import REASONS
 
 if MYPY:
     from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
+    from .outcomes import Failure, RequestOutcomes
     from .transport import Connection
 
     Expiry = Union[int, datetime.datetime, datetime.timedelta, None]
 
 __all__ = ["APNs", "Message", "Result"]
 
+_log = logging.getLogger(__name__)
+
+#: What a header can carry: printable ASCII without space at either end (RFC 9110, 5.5).
+_HEADER_VALUE = re.compile(r"[!-~]+(?: +[!-~]+)*\Z")
+
+#: The encoder for these is made once: json.dumps spends a third of its time on making one.
+_JSON_PARAMETERS = {"separators": (",", ":"), "ensure_ascii": False}
+_encode_json = json.JSONEncoder(**_JSON_PARAMETERS).encode  # type: ignore[arg-type]
+
 
 class APNs(object):
-    """Client for Apple's push gateway and feedback service, over one connection.
+    """Client for Apple's push and feedback services, over one connection.
 
     It may be used by several threads at once: each call takes a TLS connection of its own from the
     session's pool.
@@ -43,10 +58,15 @@ class APNs(object):
 
     def send(self, message):
         # type: (Message) -> Result
-        """Send a message to all its tokens, and wait for what the gateway has to say.
+        """Send a message to all its tokens, and wait for what the other side has to say.
 
-        Blocks until everything is written and the gateway has been silent for the session's
-        ``read_tail_timeout``: success is silence (Apple, Binary Provider API).
+        The binary protocol: blocks until everything is written and the gateway has been silent for
+        the session's ``read_tail_timeout``: success is silence (Apple, Binary Provider API).
+
+        HTTP/2: each token is a request of its own, and each request is answered. Blocks until the
+        last answer, or until one of the session's timeouts. What is proven not to have been
+        processed is sent again over a fresh connection; what was written and had no answer is not:
+        it is in the result's errors and retry.
 
         A message that has no tokens is not sent; that is logged as a warning.
 
@@ -65,17 +85,20 @@ class APNs(object):
         # type: (Iterable[Message]) -> Iterator[Result]
         """Send messages one after the other without waiting after each.
 
-        A result is yielded as soon as it is certain, in the manner of :meth:`send`: when the
-        gateway has answered for its message or a later one, or has been silent for the session's
-        ``read_tail_timeout`` after it was written. So the wait is paid once, at the end, however
-        many messages there are. Messages that the gateway threw away because an earlier one was
-        refused are sent again, over a fresh connection.
+        A result is yielded as soon as it is certain, in the manner of :meth:`send`. The binary
+        protocol: when the gateway has answered for its message or a later one, or has been silent
+        for the session's ``read_tail_timeout`` after it was written. So the wait is paid once, at
+        the end, however many messages there are. Messages that the gateway threw away because an
+        earlier one was refused are sent again, over a fresh connection. HTTP/2: when all its tokens
+        and those of the messages before it have their answers; messages share the connection and
+        as many streams as the other side allows.
 
-        Messages are taken from the iterable as they are sent, and no more than
-        65 536 are taken before the result of the first of them is yielded.
+        Messages are taken from the iterable as they are sent, and no more than 65 536 before the
+        result of the first of them is yielded. Over HTTP/2 those that come fast are written
+        together: after a rush, the last few of them may wait for the message that follows.
 
-        A generator that is closed before its end keeps its promises as far as it can: an error
-        frame that comes later is reported like any late one, see
+        A generator that is closed before its end keeps its promises as far as it can: over the
+        binary protocol an error frame that comes later is reported like any late one, see
         :class:`~apnsclient.transport.Session`.
 
         :param messages: any iterable of :class:`Message`; it is not read ahead of the sending.
@@ -88,16 +111,23 @@ class APNs(object):
 
     def feedback(self):
         # type: () -> Iterator[Tuple[bytes, datetime.datetime]]
-        """Read the feedback service: the tokens that are to be given up, and since when.
+        """Tell the tokens that are to be given up, and since when.
 
-        The service clears its list as it is read. The connection is opened for the purpose, and
-        closed at the end, also when the caller abandons the generator. If it fails on the way, the
-        generator ends, with a warning in the log; what was not read comes the next time.
+        The binary protocol: reads the feedback service, which clears its list as it is read. The
+        connection is opened for the purpose, and closed at the end, also when the caller abandons
+        the generator. If it fails on the way, the generator ends, with a warning in the log; what
+        was not read comes the next time.
+
+        HTTP/2: there is no such service any more. Apple says of each token that is dead when
+        something is sent to it (status 410), and the session keeps what it was told in its
+        ``feedback_store``. This yields the tokens that answered so since the last call, each once,
+        and connects to nothing. They are also in :attr:`Result.failed`.
 
         :return: generator of ``(token, when)``: lower-case hexadecimal digits as bytes, and the
             time from which on the device no longer took notifications (naive datetime, local time,
             as ``datetime.now()`` gives it).
-        :raises Exception: whatever the back-end raises when it cannot connect.
+        :raises Exception: whatever the back-end raises when it cannot connect, or the feedback
+            store when it cannot be read.
         """
         rows = self._connection.feedback()
         try:
@@ -133,21 +163,41 @@ class Message(object):
         that the notification is not to be stored.
     :param payload: the whole payload, instead of alert, badge, sound, content_available and extra:
         a dict, or the JSON text of one (str or bytes), which is sent as it is.
-    :param priority: 10, at once, or 5, when it suits the device (int, 0 to 255).
+    :param priority: 10, at once, or 5, when it suits the device, or over HTTP/2 also 1, if the
+        device is awake anyway (int, 0 to 255).
     :param extra: what else to put into the payload beside Apple's ``aps`` (dict).
-    :param extra_kwargs: the same as keyword arguments.
+    :param apns_topic: what the notification is for, as a rule the bundle identifier of the
+        application (str). None takes it from the certificate, where that is for one topic only.
+        This and the following are headers of the HTTP/2 provider API (Apple, *Sending notification
+        requests to APNs*); the binary protocol has no place for them.
+    :param apns_push_type: kind of the notification, like ``"alert"``, ``"background"`` or
+        ``"voip"`` (str). None derives it from the payload: ``background`` if there is nothing but
+        ``content-available`` in its ``aps``, ``mdm`` if it has a key ``mdm`` and no ``aps``, and
+        else ``alert``.
+    :param apns_id: identifier of the notification (str, or ``uuid.UUID``); None lets Apple make
+        one, a different one for each token.
+    :param apns_collapse_id: notifications with the same one replace each other on the device (str;
+        Apple takes 64 bytes).
+    :param extra_kwargs: the same as ``extra``, as keyword arguments.
     :raises ValueError: if a payload is given together with a part of it; if ``extra`` has a key
-        ``aps``; if expiry or priority do not fit into their field (0 to 4 294 967 295, 0 to 255).
+        ``aps``; if expiry or priority do not fit into their field (0 to 4 294 967 295, 0 to 255);
+        if a header is not printable ASCII, or is empty, or has space at either end.
     """
 
     #: Arguments of ``json.dumps``: no needless space, UTF-8 as it is.
-    json_parameters = {"separators": (",", ":"), "ensure_ascii": False}
+    json_parameters = dict(_JSON_PARAMETERS)
 
     def __init__(self, tokens, alert=None, badge=None, sound=None, content_available=None,
-                 expiry=None, payload=None, priority=10, extra=None, **extra_kwargs):
-        # type: (Any, Any, Any, Any, Any, Expiry, Any, int, Optional[Dict[str, Any]], Any) -> None
+                 expiry=None, payload=None, priority=10, extra=None, apns_topic=None,
+                 apns_push_type=None, apns_id=None, apns_collapse_id=None, **extra_kwargs):
+        # type: (Any, Any, Any, Any, Any, Expiry, Any, int, Optional[Dict[str, Any]], Any, Any, Any, Any, Any) -> None  # noqa: E501
         self._tokens = _as_list(tokens)
         self._payload = payload
+        self._aps = None  # type: Optional[Dict[str, Any]]
+        self.apns_topic = _as_header("apns_topic", apns_topic)
+        self.apns_push_type = _as_header("apns_push_type", apns_push_type)
+        self.apns_id = _as_header("apns_id", apns_id)
+        self.apns_collapse_id = _as_header("apns_collapse_id", apns_collapse_id)
         self.expiry = _as_field("expiry", _as_timestamp(expiry), 0xFFFFFFFF)
         self.priority = _as_field("priority", priority, 0xFF)
         extra = dict(extra or {}, **extra_kwargs)
@@ -161,7 +211,7 @@ class Message(object):
         content = _parse_payload(payload)
         if content is not None:
             aps = content.pop("aps", None)
-            aps = aps if isinstance(aps, dict) else {}
+            self._aps = aps = aps if isinstance(aps, dict) else {}
             self._set_parts(aps.get("alert"), aps.get("badge"), aps.get("sound"),
                             aps.get("content-available"), content)
 
@@ -204,7 +254,10 @@ class Message(object):
         if isinstance(payload, bytes):
             return payload
         if not isinstance(payload, six.text_type):
-            payload = json.dumps(as_unicode(payload), **self.json_parameters)  # type: ignore
+            if self.json_parameters == _JSON_PARAMETERS:
+                payload = _encode_json(as_unicode(payload))
+            else:
+                payload = json.dumps(as_unicode(payload), **self.json_parameters)  # type: ignore
         return payload if isinstance(payload, bytes) else payload.encode("utf-8")
 
     def encoder(self):
@@ -215,6 +268,46 @@ class Message(object):
         :raises TypeError, ValueError: if it cannot be expressed in JSON.
         """
         return NotificationEncoder(self.get_json_payload(), self.expiry, self.priority)
+
+    def request_template(self, default_topic=None):
+        # type: (Optional[str]) -> RequestTemplate
+        """Return what the requests of this message have in common over HTTP/2.
+
+        Apple refuses background notifications of priority 10 (Apple, *Pushing background updates to
+        your App*): they are sent with 5, and a warning is logged.
+
+        :param default_topic: topic of a message that has none itself (str), or None.
+        :raises ValueError: if the payload has more than 65 535 bytes.
+        :raises TypeError, ValueError: if it cannot be expressed in JSON.
+        """
+        payload = self.get_json_payload()
+        if len(payload) > MAX_ITEM_SIZE:
+            raise ValueError("the payload has %d bytes, at most %d can be sent; shorten it"
+                             % (len(payload), MAX_ITEM_SIZE))
+        topic = self.apns_topic or default_topic
+        push_type = self.apns_push_type or self._derive_push_type()
+        priority = self.priority
+        if priority == 10 and push_type == "background":
+            _log.warning("a background notification of priority 10 is sent with 5; Apple refuses "
+                         "it otherwise")
+            priority = 5
+        fields = _header_fields(topic, push_type, priority, self.expiry, self.apns_id,
+                                self.apns_collapse_id, len(self._tokens) > 1)
+        return RequestTemplate(fields, payload)
+
+    def _derive_push_type(self):
+        # type: () -> str
+        """Return the push type that the payload speaks for."""
+        if self._payload is not None:
+            names = list(self._aps or ())
+        elif self.alert is None and self.badge is None and self.sound is None:
+            names = [] if self.content_available is None else ["content-available"]
+        else:
+            return "alert"
+        if names == ["content-available"]:
+            return "background"
+        # A payload that could not be parsed has left no attribute extra.
+        return "mdm" if not names and "mdm" in getattr(self, "extra", ()) else "alert"
 
     def batch(self, packet_size):
         # type: (int) -> Iterator[Tuple[int, bytes]]
@@ -262,6 +355,10 @@ class Message(object):
         else:
             state.update(alert=self.alert, badge=self.badge, sound=self.sound,
                          content_available=self.content_available, extra=self.extra)
+        for name in ("apns_topic", "apns_push_type", "apns_id", "apns_collapse_id"):
+            # An older version would put what it does not know into the payload.
+            if getattr(self, name) is not None:
+                state[name] = getattr(self, name)
         return state
 
     def __setstate__(self, state):
@@ -277,106 +374,143 @@ class Result(object):
     """What became of a message.
 
     Each token that is neither in :attr:`failed`, nor in what :meth:`retry` returns, nor in
-    :attr:`undelivered`, was delivered to the gateway.
+    :attr:`undelivered`, was delivered to Apple, or to the gateway.
 
     :param message: the :class:`Message` that was sent.
-    :param failure: ``(status code, index of the token)`` that the gateway reported (int or None for
+    :param failure: ``(status code, index of the token)`` that a gateway reported (int or None for
         an IO failure, int), or None if it reported nothing.
     :param rejected: ``(index, code, explanation)`` of each token that could not be put on the wire.
     :param unprocessed: True if no token of the message was processed, which is no fault of theirs.
+    :param outcomes: what became of its tokens over HTTP/2, instead of the three above
+        (:class:`~apnsclient.outcomes.RequestOutcomes`).
     """
 
-    #: ``{code: explanation}`` of everything that :attr:`failed` and :attr:`errors` can report.
+    #: ``{code: explanation}`` of what the binary protocol can report. HTTP/2 reports the same codes
+    #: where they say the same, and else the HTTP status.
     ERROR_CODES = dict((code, reason.explanation) for code, reason in REASONS.items())
 
-    def __init__(self, message, failure=None, rejected=(), unprocessed=False):
-        # type: (Message, Optional[Tuple[Optional[int], int]], Sequence[Tuple[int, int, str]], bool) -> None  # noqa: E501
+    def __init__(self, message, failure=None, rejected=(), unprocessed=False, outcomes=None):
+        # type: (Message, Optional[Tuple[Optional[int], int]], Sequence[Tuple[int, int, str]], bool, Optional[RequestOutcomes]) -> None  # noqa: E501
         self.message = message
-        self._rejected = rejected
-        self._reason, self._index = None, 0
-        self._retry_from = 0 if unprocessed else None  # type: Optional[int]
-        if failure is not None:
-            self._reason, self._index = reason_of(failure[0]), failure[1]
-            if self._reason.retries_rest:
-                self._retry_from = self._index + (0 if self._reason.retries_reported else 1)
+        self._failed = None  # type: Optional[Dict[Any, Failure]]
+        self._outcomes = outcomes if outcomes is not None else FrameOutcomes(
+            len(message.tokens), failure, rejected, unprocessed
+        )  # type: Union[FrameOutcomes, RequestOutcomes]
 
     @property
     def failed(self):
-        # type: () -> Dict[Any, Tuple[int, str]]
+        # type: () -> Dict[Any, Failure]
         """``{token: (code, explanation)}`` of the tokens that are to be given up.
 
-        Tokens are as the message has them. The codes are 2, 5 and 8. The gateway reports at most
-        one token; the others here are those that could not be put on the wire.
+        Tokens are as the message has them. A token that the message has several times is here if it
+        failed once. The values are :class:`~apnsclient.outcomes.Failure`.
+
+        The binary protocol: the codes are 2, 5 and 8. The gateway reports at most one token; the
+        others here are those that could not be put on the wire. HTTP/2: every token that was
+        refused for its own sake. The codes are 2 and 8, and 410 for a reason that is not known.
         """
-        tokens = self.message.tokens
-        failed = dict((_as_key(tokens[index]), (code, explanation))
-                      for index, code, explanation in self._rejected)
-        if self._reason is not None and self._reason.blames_token:
-            failed[_as_key(tokens[self._index])] = (self._reason.code, self._reason.explanation)
-        return failed
+        if self._failed is None:
+            tokens = self.message.tokens
+            self._failed = dict((_as_key(tokens[index]), failure)
+                                for index, failure in self._outcomes.failures())
+        return self._failed
 
     @property
     def errors(self):
-        # type: () -> List[Tuple[Optional[int], str]]
-        """``[(code, explanation)]`` of what went wrong and is no token's fault; at most one.
+        # type: () -> List[Failure]
+        """``[(code, explanation)]`` of what went wrong and is no token's fault.
 
-        The codes are 1, 3, 4, 6, 7, and None when the connection failed or the gateway answered
-        with something that Apple does not document.
+        The values are :class:`~apnsclient.outcomes.Failure`. The codes are 1, 3, 4, 6, 7, and None
+        when the connection failed or the gateway answered with something that Apple does not
+        document. HTTP/2 adds 10 and HTTP statuses.
+
+        The binary protocol: at most one. HTTP/2: each that there was, once, as they came.
         """
-        if self._reason is None or not self._reason.is_error:
-            return []
-        return [(self._reason.code, self._reason.explanation)]
+        return self._outcomes.errors()
 
     @property
     def undelivered(self):
         # type: () -> List[Any]
         """The tokens that got nothing, and would get nothing another time (list).
 
-        After an error that concerns the message itself (codes 3, 4, 6 and 7): the token that the
-        gateway reported and those behind it, without what :attr:`failed` has already.
+        The binary protocol: after an error that concerns the message itself (codes 3, 4, 6 and 7)
+        the token that the gateway reported and those behind it, without what :attr:`failed` has
+        already. HTTP/2: the tokens whose requests were refused for a reason that is no token's
+        fault, and all that were not sent any more because such a reason concerns the message, or
+        the certificate or provider token (status 403).
         """
-        if self._reason is None or self._reason.retries_rest:
-            return []
-        rejected = set(entry[0] for entry in self._rejected)
-        return [token for index, token in enumerate(self.message.tokens)
-                if index >= self._index and index not in rejected]
+        tokens = self.message.tokens
+        return [tokens[index] for index in self._outcomes.undelivered()]
+
+    @property
+    def unknown(self):
+        # type: () -> List[Any]
+        """Those of the tokens in :meth:`retry` that may have got the message already (list).
+
+        They were written, and nobody said what became of them. Sent again, some devices get the
+        message twice; not sent again, some do not get it.
+        """
+        tokens = self.message.tokens
+        return [tokens[index] for index in self._outcomes.in_doubt()]
 
     def needs_retry(self):
         # type: () -> bool
         """Tell whether there are tokens to be sent again.
 
         After a shutdown of the gateway (code 10) there may be some although :attr:`failed` and
-        :attr:`errors` are empty.
+        :attr:`errors` are empty. Over HTTP/2 there may be, too, when no fresh connection could be
+        had for what was not processed.
         """
-        return self._retry_count() > 0
-
-    def _retry_count(self):
-        # type: () -> int
-        if self._retry_from is None:
-            return 0
-        rejected = sum(1 for entry in self._rejected if entry[0] >= self._retry_from)
-        return len(self.message.tokens) - self._retry_from - rejected
+        return len(self._outcomes.retried()) > 0
 
     def retry(self):
         # type: () -> Optional[Message]
         """Return the message for the tokens that are to be sent again, or None if there are none.
 
-        It may be sent at once. After an IO failure it has every token that is not known to be
-        delivered, so that some may get the message twice.
+        It may be sent at once, but a server that is too busy (429 and 503 in :attr:`errors`) is
+        better given a while. It has every token that is not known to be delivered, so that some may
+        get the message twice: after an IO failure of the binary protocol, and over HTTP/2 those
+        whose requests were written and not answered.
         """
-        if self._retry_from is None:
+        indices, tokens = self._outcomes.retried(), self.message.tokens
+        if not indices:
             return None
-        skipped = set(entry[0] for entry in self._rejected if entry[0] >= self._retry_from)
-        if not skipped:
-            return self.message.retry(self._retry_from, True)
-        return self.message.with_tokens(
-            [token for index, token in enumerate(self.message.tokens)
-             if index >= self._retry_from and index not in skipped])
+        if indices[0] + len(indices) == len(tokens):
+            return self.message.retry(indices[0], True)
+        return self.message.with_tokens([tokens[index] for index in indices])
 
     def __repr__(self):
         # type: () -> str
-        return "<%s: %d failed, errors %r, %d to retry>" % (
-            type(self).__name__, len(self.failed), self.errors, self._retry_count())
+        total, outcomes = len(self.message.tokens), self._outcomes
+        failed, retried = outcomes.count_failures(), len(outcomes.retried())
+        undelivered = len(outcomes.undelivered())
+        return ("<%s: %d of %d tokens accepted, %d failed, %d to retry, %d undelivered, errors %r>"
+                % (type(self).__name__, total - failed - retried - undelivered, total, failed,
+                   retried, undelivered, outcomes.errors()))
+
+
+_fields = {}  # type: Dict[Any, Tuple[Tuple[bytes, bytes, bool], ...]]
+
+
+def _header_fields(topic, push_type, priority, expiry, apns_id, collapse_id, is_shared):
+    # type: (Optional[str], str, int, int, Optional[str], Optional[str], bool) -> Tuple[Tuple[bytes, bytes, bool], ...]  # noqa: E501
+    """Return the header fields of a request: for messages that are alike, the very same tuple.
+
+    :param is_shared: whether several requests have them: then all are worth a place in the table of
+        the connection, and else only those that other messages are likely to have, too.
+    """
+    key = (topic, push_type, priority, expiry, apns_id, collapse_id, is_shared)
+    fields = _fields.get(key)
+    if fields is None:
+        candidates = (("apns-topic", topic, True), ("apns-push-type", push_type, True),
+                      ("apns-priority", priority, True), ("apns-expiration", expiry, is_shared),
+                      ("apns-id", apns_id, is_shared), ("apns-collapse-id", collapse_id, is_shared))
+        fields = tuple((name.encode("ascii"), str(value).encode("ascii"), is_indexed)
+                       for name, value, is_indexed in candidates if value is not None)
+        if len(_fields) >= 256:
+            _fields.clear()
+        _fields[key] = fields
+    return fields
 
 
 def _as_list(tokens):
@@ -434,6 +568,20 @@ def _as_field(name, value, largest):
     if not 0 <= number <= largest:
         raise ValueError("%s is %r, expected a number from 0 to %d" % (name, value, largest))
     return number
+
+
+def _as_header(name, value):
+    # type: (str, Any) -> Optional[str]
+    """Return the value of a header as str, or None for None."""
+    if value is None:
+        return None
+    text = str(value) if isinstance(value, uuid.UUID) else value
+    if isinstance(text, bytes) and not isinstance(text, str):
+        text = text.decode("latin-1")
+    if not isinstance(text, six.string_types) or not _HEADER_VALUE.match(text):
+        raise ValueError("%s is %.200r, expected printable ASCII without space at either end"
+                         % (name, value))
+    return str(text)
 
 
 def _parse_payload(payload):

@@ -1,11 +1,13 @@
-"""What each status code of Apple's gateway means, and what is to be done about it.
+"""What each answer of Apple's servers means, and what is to be done about it.
 
-One table. Each row says what became of the token that the gateway reported (the verdict) and whom
-the reason concerns (the scope); everything else that the package wants to know of a code is derived
-from these two.
+One table for both protocols: status codes of the binary gateway, and reasons of the HTTP/2 provider
+API. Each row says what became of the token that the answer is for (the verdict) and whom the reason
+concerns (the scope); everything else that the package wants to know of an answer is derived from
+these two.
 
 Source of the codes: Apple, *Local and Remote Notification Programming Guide*, appendix "Binary
-Provider API", table "Codes in error-response packet".
+Provider API", table "Codes in error-response packet". Source of the reasons: Apple, *Handling
+notification responses from APNs*.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -17,7 +19,8 @@ from ._compat import MYPY
 if MYPY:
     from typing import Dict, Optional
 
-__all__ = ["ACCEPTED", "MESSAGE", "REJECTED", "RESEND", "REASONS", "TOKEN", "Reason", "reason_of"]
+__all__ = ["ACCEPTED", "CREDENTIAL", "MESSAGE", "REASONS", "REJECTED", "REPLIES", "REQUEST",
+           "RESEND", "Reason", "TOKEN", "reason_of", "reason_of_reply"]
 
 #: Verdict: the reported token was the last one that was delivered.
 ACCEPTED = "accepted"
@@ -30,12 +33,28 @@ RESEND = "resend"
 TOKEN = "token"
 #: Scope: the reason concerns the message or the connection, whichever token was reported.
 MESSAGE = "message"
+#: Scope: the reason concerns one request, and says nothing of its token nor of other requests.
+REQUEST = "request"
+#: Scope: the reason concerns the certificate or the provider token, and so whatever is sent.
+CREDENTIAL = "credential"
 
 
-class Reason(namedtuple("Reason", "code explanation verdict scope")):
-    """A row of the table: ``code`` (int or None), ``explanation`` (str), ``verdict``, ``scope``."""
+class Reason(namedtuple("Reason", "code explanation verdict scope status name")):
+    """A row of the table.
+
+    :param code: what results report: a status code of the gateway, an HTTP status, or None (int).
+    :param explanation: the same in words (str).
+    :param verdict: ``ACCEPTED``, ``REJECTED`` or ``RESEND``.
+    :param scope: ``TOKEN``, ``MESSAGE``, ``REQUEST`` or ``CREDENTIAL``.
+    :param status: HTTP status of the reply (int), or None for the binary protocol.
+    :param name: Apple's name of the reason (str), or None where there is none.
+    """
 
     __slots__ = ()
+
+    def __new__(cls, code, explanation, verdict, scope, status=None, name=None):
+        # type: (Optional[int], str, str, str, Optional[int], Optional[str]) -> Reason
+        return super(Reason, cls).__new__(cls, code, explanation, verdict, scope, status, name)
 
     @property
     def blames_token(self):
@@ -47,13 +66,13 @@ class Reason(namedtuple("Reason", "code explanation verdict scope")):
     def is_error(self):
         # type: () -> bool
         """True if the reason belongs to the errors that no token is to blame for."""
-        return self.verdict != ACCEPTED and self.scope == MESSAGE
+        return self.verdict != ACCEPTED and self.scope != TOKEN
 
     @property
     def retries_rest(self):
         # type: () -> bool
         """True if the tokens behind the reported one are worth sending again."""
-        return not (self.verdict == REJECTED and self.scope == MESSAGE)
+        return not (self.verdict == REJECTED and self.scope in (MESSAGE, CREDENTIAL))
 
     @property
     def retries_reported(self):
@@ -61,11 +80,35 @@ class Reason(namedtuple("Reason", "code explanation verdict scope")):
         """True if the reported token is worth sending again."""
         return self.verdict == RESEND
 
+    @property
+    def stops_message(self):
+        # type: () -> bool
+        """True if no token would get this message."""
+        return self.verdict == REJECTED and self.scope == MESSAGE
+
+    @property
+    def stops_everything(self):
+        # type: () -> bool
+        """True if nothing more is to be sent with this credential, whichever message it is."""
+        return self.scope == CREDENTIAL
+
+    @property
+    def is_expired_token(self):
+        # type: () -> bool
+        """True if a new provider token, on a fresh connection, is worth one more try."""
+        return self.name == "ExpiredProviderToken"
+
+    @property
+    def is_gone(self):
+        # type: () -> bool
+        """True if the token has been dead since a certain time, which makes it feedback."""
+        return self.status == 410 and self.blames_token
+
 
 #: The row for IO failures and for every code that Apple does not document (128 and 255 are seen).
 UNKNOWN = Reason(None, "Unknown", RESEND, MESSAGE)
 
-#: ``{code: Reason}``; exactly the codes that a :class:`~apnsclient.apns.Result` can report.
+#: ``{code: Reason}`` of the binary protocol; exactly the codes that it can report.
 REASONS = dict((row.code, row) for row in (
     Reason(1, "Processing error", RESEND, MESSAGE),
     Reason(2, "Missing device token", REJECTED, TOKEN),
@@ -80,11 +123,89 @@ REASONS = dict((row.code, row) for row in (
 ))  # type: Dict[Optional[int], Reason]
 
 
+def _reply(status, name, verdict, scope, code=None):
+    # type: (int, str, str, str, Optional[int]) -> Reason
+    """Return the row of a reason of HTTP/2.
+
+    :param code: the code of the binary protocol that means the same (int); None for the status.
+    """
+    if code is None:
+        return Reason(status, name, verdict, scope, status, name)
+    meaning = REASONS[code].explanation
+    text = name if name == meaning else "%s: %s" % (meaning, name)
+    return Reason(code, text, verdict, scope, status, name)
+
+
+#: ``{name: Reason}`` of the HTTP/2 provider API.
+REPLIES = dict((row.name, row) for row in (
+    _reply(400, "BadCollapseId", REJECTED, MESSAGE),
+    _reply(400, "BadDeviceToken", REJECTED, TOKEN, 8),
+    _reply(400, "BadExpirationDate", REJECTED, MESSAGE),
+    _reply(400, "BadMessageId", REJECTED, MESSAGE),
+    _reply(400, "BadPriority", REJECTED, MESSAGE),
+    _reply(400, "BadTopic", REJECTED, MESSAGE),
+    _reply(400, "DeviceTokenNotForTopic", REJECTED, TOKEN, 8),
+    _reply(400, "DuplicateHeaders", REJECTED, MESSAGE),
+    _reply(400, "IdleTimeout", RESEND, REQUEST),
+    _reply(400, "InvalidPushType", REJECTED, MESSAGE),
+    _reply(400, "MissingDeviceToken", REJECTED, TOKEN, 2),
+    _reply(400, "MissingTopic", REJECTED, MESSAGE, 3),
+    _reply(400, "PayloadEmpty", REJECTED, MESSAGE, 4),
+    _reply(400, "TopicDisallowed", REJECTED, MESSAGE),
+    _reply(403, "BadCertificate", REJECTED, CREDENTIAL),
+    _reply(403, "BadCertificateEnvironment", REJECTED, CREDENTIAL),
+    _reply(403, "BadEnvironmentKeyIdInToken", REJECTED, CREDENTIAL),
+    _reply(403, "ExpiredProviderToken", REJECTED, CREDENTIAL),
+    _reply(403, "Forbidden", REJECTED, CREDENTIAL),
+    _reply(403, "InvalidProviderToken", REJECTED, CREDENTIAL),
+    _reply(403, "MissingProviderToken", REJECTED, CREDENTIAL),
+    _reply(403, "UnrelatedKeyIdInToken", REJECTED, CREDENTIAL),
+    _reply(404, "BadPath", REJECTED, REQUEST),
+    _reply(405, "MethodNotAllowed", REJECTED, REQUEST),
+    _reply(410, "ExpiredToken", REJECTED, TOKEN, 8),
+    _reply(410, "Unregistered", REJECTED, TOKEN, 8),
+    _reply(413, "PayloadTooLarge", REJECTED, MESSAGE, 7),
+    _reply(429, "TooManyProviderTokenUpdates", RESEND, CREDENTIAL),
+    _reply(429, "TooManyRequests", RESEND, REQUEST),
+    _reply(500, "InternalServerError", RESEND, REQUEST, 1),
+    _reply(503, "ServiceUnavailable", RESEND, REQUEST),
+    _reply(503, "Shutdown", RESEND, REQUEST, 10),
+))  # type: Dict[str, Reason]
+
+#: Verdict and scope by status, for reasons that are not in the table; what is not here either is
+#: for 400 to 499 a rejected request, and else a request that may be sent again.
+_BY_STATUS = {403: (REJECTED, CREDENTIAL), 410: (REJECTED, TOKEN), 413: (REJECTED, MESSAGE),
+              429: (RESEND, REQUEST)}
+
+
 def reason_of(code):
     # type: (Optional[int]) -> Reason
-    """Look a status code up.
+    """Look a status code of the binary protocol up.
 
     :param code: status code of an error frame (int, 0 to 255), or None for an IO failure.
     :return: its row; the row of None for every code that is not in the table.
     """
     return REASONS.get(code, UNKNOWN)
+
+
+def reason_of_reply(status, name=None):
+    # type: (int, Optional[str]) -> Reason
+    """Look up what a reply over HTTP/2 means.
+
+    :param status: HTTP status, anything but 200 (int).
+    :param name: the reason that the body of the reply names (str), or None if it names none.
+    :return: the row of that reason. One that is not in the table keeps its name as explanation,
+        and the status decides; then its code is the status.
+    """
+    row = REPLIES.get(name) if name is not None else None
+    if row is None:
+        verdict, scope = _BY_STATUS.get(
+            status, (REJECTED if 400 <= status < 500 else RESEND, REQUEST))
+        text = name or "HTTP status %d" % status
+        if not 400 <= status < 600:
+            text = "%s: %s" % (UNKNOWN.explanation, text)
+        return Reason(status, text, verdict, scope, status, name)
+    if row.status != status:
+        # The name is what Apple's documents explain; a status may change.
+        return row._replace(status=status, code=status if row.code == row.status else row.code)
+    return row

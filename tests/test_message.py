@@ -6,6 +6,7 @@ import calendar
 import datetime
 import json
 import time
+from collections import OrderedDict
 
 import pytest
 
@@ -77,6 +78,18 @@ def test_parameters_of_json_can_be_overridden():
 
     data = Escaped(TOKEN, alert=u"\u0416").get_json_payload()
     assert data == b'{"aps": {"alert": "\\u0416"}}'
+
+
+def test_parameters_of_json_can_be_changed_in_place():
+    """They are looked at each time."""
+    class Sorted(Message):
+        json_parameters = dict(Message.json_parameters)
+
+    message = Sorted(TOKEN, payload=OrderedDict([("b", u"\u0416"), ("a", 1)]))
+    assert message.get_json_payload() == b'{"b":"\xd0\x96","a":1}'
+    Sorted.json_parameters.update(sort_keys=True, ensure_ascii=True)
+    assert message.get_json_payload() == b'{"a":1,"b":"\\u0416"}'
+    assert Message.json_parameters == {"separators": (",", ":"), "ensure_ascii": False}
 
 
 @pytest.mark.parametrize("part", [

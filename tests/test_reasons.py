@@ -1,11 +1,26 @@
-"""The table of status codes, row by row, as the contract has it."""
+"""The table of status codes and of the reasons of HTTP/2, row by row, as the contract has it."""
 
 from __future__ import absolute_import, division, print_function
+
+import pickle
 
 import pytest
 
 from apnsclient.apns import Message, Result
-from apnsclient.reasons import REASONS, Reason, reason_of
+from apnsclient.outcomes import RequestOutcomes
+from apnsclient.reasons import (
+    CREDENTIAL,
+    MESSAGE,
+    REASONS,
+    REJECTED,
+    REPLIES,
+    REQUEST,
+    RESEND,
+    TOKEN,
+    Reason,
+    reason_of,
+    reason_of_reply,
+)
 
 TOKENS = ["%064x" % index for index in range(5)]
 #: Index of the token that the gateway reports.
@@ -63,3 +78,145 @@ def test_a_row_is_a_value():
     with pytest.raises(AttributeError):
         REASONS[8].note = "x"
     assert Reason(9, "x", "rejected", "token").blames_token
+
+
+# HTTP/2. What a reply does to its token, and what it stops.
+
+FAILED, UNDELIVERED, RETRIED = "failed", "undelivered", "retried"
+ONE, ALL_OF_IT, EVERYTHING = "this request", "this message", "this credential"
+
+#: status, reasons, code (None: the status), its explanation, what becomes of the token, what stops.
+REPLY_TABLE = [
+    (400, "BadDeviceToken DeviceTokenNotForTopic", 8, "Invalid token", FAILED, ONE),
+    (410, "Unregistered ExpiredToken", 8, "Invalid token", FAILED, ONE),
+    (400, "MissingDeviceToken", 2, "Missing device token", FAILED, ONE),
+    (400, "MissingTopic", 3, "Missing topic", UNDELIVERED, ALL_OF_IT),
+    (400, "PayloadEmpty", 4, "Missing payload", UNDELIVERED, ALL_OF_IT),
+    (413, "PayloadTooLarge", 7, "Invalid payload size", UNDELIVERED, ALL_OF_IT),
+    (400, ("BadCollapseId BadExpirationDate BadMessageId BadPriority BadTopic DuplicateHeaders "
+           "InvalidPushType TopicDisallowed"), None, None, UNDELIVERED, ALL_OF_IT),
+    (403, ("BadCertificate BadCertificateEnvironment Forbidden InvalidProviderToken "
+           "MissingProviderToken UnrelatedKeyIdInToken BadEnvironmentKeyIdInToken "
+           "ExpiredProviderToken"), None, None, UNDELIVERED, EVERYTHING),
+    (404, "BadPath", None, None, UNDELIVERED, ONE),
+    (405, "MethodNotAllowed", None, None, UNDELIVERED, ONE),
+    (429, "TooManyRequests", None, None, RETRIED, ONE),
+    (429, "TooManyProviderTokenUpdates", None, None, RETRIED, EVERYTHING),
+    (500, "InternalServerError", 1, "Processing error", RETRIED, ONE),
+    (503, "ServiceUnavailable", None, None, RETRIED, ONE),
+    (400, "IdleTimeout", None, None, RETRIED, ONE),
+]
+REPLY_ROWS = [(status, name, status if code is None else code,
+               name if code is None else "%s: %s" % (text, name), becomes, stops)
+              for status, names, code, text, becomes, stops in REPLY_TABLE
+              for name in names.split()]
+REPLY_ROWS.append((503, "Shutdown", 10, "Shutdown", RETRIED, ONE))
+
+#: status, name, what becomes of the token, what stops.
+UNKNOWN_ROWS = [
+    (400, "BadMood", UNDELIVERED, ONE), (400, None, UNDELIVERED, ONE),
+    (403, "NotOnMondays", UNDELIVERED, EVERYTHING), (403, None, UNDELIVERED, EVERYTHING),
+    (404, "NoSuchRoom", UNDELIVERED, ONE), (410, "MovedAway", FAILED, ONE),
+    (410, None, FAILED, ONE), (413, None, UNDELIVERED, ALL_OF_IT),
+    (418, "Teapot", UNDELIVERED, ONE), (429, "Slower", RETRIED, ONE), (429, None, RETRIED, ONE),
+    (500, "OutOfInk", RETRIED, ONE), (502, None, RETRIED, ONE), (599, "End", RETRIED, ONE),
+]
+
+
+def check_reply(reason, becomes, stops):
+    outcomes = RequestOutcomes()
+    outcomes.answer(REPORTED, reason)
+    result = Result(Message(TOKENS), outcomes=outcomes)
+    entry, token = (reason.code, reason.explanation), TOKENS[REPORTED]
+    retry = result.retry()
+    assert result.failed == ({token: entry} if becomes == FAILED else {})
+    assert result.errors == ([] if becomes == FAILED else [entry])
+    assert result.undelivered == ([token] if becomes == UNDELIVERED else [])
+    assert (retry.tokens if retry else []) == ([token] if becomes == RETRIED else [])
+    assert reason.stops_message == (stops == ALL_OF_IT)
+    assert reason.stops_everything == (stops == EVERYTHING)
+    assert reason.blames_token == (becomes == FAILED) != reason.is_error
+    assert reason.retries_reported == (becomes == RETRIED)
+
+
+@pytest.mark.parametrize("status, name, code, explanation, becomes, stops", REPLY_ROWS)
+def test_each_reason_does_what_its_row_says(status, name, code, explanation, becomes, stops):
+    """Code, explanation, what becomes of the token, and of the tokens not yet sent."""
+    reason = reason_of_reply(status, name)
+    assert reason is REPLIES[name]
+    assert (reason.code, reason.explanation) == (code, explanation)
+    assert (reason.status, reason.name) == (status, name)
+    check_reply(reason, becomes, stops)
+
+
+def test_the_reasons_are_those_of_the_table():
+    """No more, no less."""
+    assert set(REPLIES) == set(row[1] for row in REPLY_ROWS)
+
+
+@pytest.mark.parametrize("status, name, becomes, stops", UNKNOWN_ROWS)
+def test_for_any_other_reason_the_status_decides(status, name, becomes, stops):
+    """The name survives, if there is one."""
+    reason = reason_of_reply(status, name)
+    assert (reason.code, reason.status, reason.name) == (status, status, name)
+    assert reason.explanation == (name or "HTTP status %d" % status)
+    check_reply(reason, becomes, stops)
+
+
+@pytest.mark.parametrize("status", [0, 201, 204, 302, 600, 999])
+@pytest.mark.parametrize("name", ["Odd", None])
+def test_what_is_no_error_by_its_status_either_is_unknown(status, name):
+    """Nobody can say what became of the token."""
+    reason = reason_of_reply(status, name)
+    assert reason.explanation == "Unknown: %s" % (name or "HTTP status %d" % status)
+    assert reason.code == status
+    check_reply(reason, RETRIED, ONE)
+
+
+@pytest.mark.parametrize("status, name, code", [
+    (410, "BadDeviceToken", 8), (500, "Shutdown", 10), (400, "Forbidden", 400),
+    (404, "TooManyRequests", 404)])
+def test_the_name_decides_where_the_status_is_another_one(status, name, code):
+    """It is the name that Apple explains. The code that is the status stays the status."""
+    reason = reason_of_reply(status, name)
+    assert (reason.code, reason.status) == (code, status)
+    assert reason[2:4] == REPLIES[name][2:4]
+    assert reason.explanation == REPLIES[name].explanation
+
+
+def test_only_status_410_makes_feedback():
+    """The tokens of the others may work again, in the other environment for example."""
+    assert {name for name, row in REPLIES.items() if row.is_gone} == {
+        "Unregistered", "ExpiredToken"}
+    assert reason_of_reply(410).is_gone
+    assert reason_of_reply(410, "Whatever").is_gone
+    assert not reason_of_reply(410, "TooManyRequests").is_gone
+    assert not any(row.is_gone for row in REASONS.values())
+
+
+def test_only_an_expired_provider_token_is_worth_another():
+    """The others would be refused again."""
+    assert [name for name, row in REPLIES.items() if row.is_expired_token] == [
+        "ExpiredProviderToken"]
+
+
+def test_the_codes_of_old_keep_their_rows():
+    """No reason of HTTP/2 is among them, so that ``ERROR_CODES`` has what it always had."""
+    assert all(row.status is None and row.name is None for row in REASONS.values())
+    assert not any(row.stops_everything or row.is_expired_token for row in REASONS.values())
+    assert {code for code, row in REASONS.items() if row.stops_message} == {3, 4, 6, 7}
+
+
+@pytest.mark.parametrize("verdict, scope, retries_rest", [
+    (REJECTED, TOKEN, True), (REJECTED, MESSAGE, False), (REJECTED, REQUEST, True),
+    (REJECTED, CREDENTIAL, False), (RESEND, CREDENTIAL, True), (RESEND, MESSAGE, True)])
+def test_the_rest_is_lost_where_message_or_credential_is_refused(verdict, scope, retries_rest):
+    """Whichever token it was that the refusal came for."""
+    assert Reason(9, "x", verdict, scope).retries_rest == retries_rest
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_row_can_be_pickled(protocol):
+    """Results cross the borders of processes."""
+    for row in (REASONS[8], REPLIES["Unregistered"]):
+        assert pickle.loads(pickle.dumps(row, protocol)) == row

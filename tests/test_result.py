@@ -5,6 +5,9 @@ from __future__ import absolute_import, division, print_function
 import pytest
 
 from apnsclient import Message, Result
+from apnsclient.outcomes import RequestOutcomes
+from apnsclient.protocols.binary import TokenError
+from apnsclient.reasons import REPLIES
 
 A, B, C, D = ("%064x" % index for index in range(4))
 
@@ -91,10 +94,109 @@ def test_a_retry_is_the_same_message_for_other_tokens():
 def test_the_representation_has_numbers_and_no_token():
     """It can go into a log."""
     result = Result(Message([A, B, C, "zz"]), (8, 1), [(3, 8, "x")])
-    assert "2 failed" in repr(result)
-    assert "1 to retry" in repr(result)
-    assert A not in repr(result) and B not in repr(result)
+    assert repr(result) == (
+        "<Result: 1 of 4 tokens accepted, 2 failed, 1 to retry, 0 undelivered, errors []>")
+    assert repr(Result(Message([A, B]), (7, 1))) == (
+        "<Result: 1 of 2 tokens accepted, 0 failed, 0 to retry, 1 undelivered, "
+        "errors [(7, 'Invalid payload size')]>")
     assert A not in repr(Message([A]))
+
+
+@pytest.mark.parametrize("failure, rejected, unprocessed, accepted", [
+    (None, [], False, 3), (None, [(1, 8, "x")], False, 2), (None, [(1, 8, "x")], True, 0),
+    ((8, 1), [], False, 1), ((10, 1), [], False, 2), ((1, 1), [], False, 1),
+    ((3, 1), [(2, 8, "x")], False, 1), ((None, 0), [], False, 0)])
+def test_the_representation_counts_what_was_accepted(failure, rejected, unprocessed, accepted):
+    """Whichever way the others went."""
+    result = Result(Message([A, B, C]), failure, rejected, unprocessed)
+    assert "%d of 3 tokens accepted" % accepted in repr(result)
+
+
+def test_failed_is_made_once():
+    """Programs look their tokens up in it one by one."""
+    for result in (Result(Message([A, B]), (8, 1)), over_http2([A, B], (1, "Unregistered"))):
+        assert result.failed is result.failed
+
+
+def over_http2(tokens, *replies):
+    """Return a result over HTTP/2.
+
+    :param replies: index of the token and name of the reason of each reply, as they came.
+    """
+    outcomes = RequestOutcomes()
+    for index, name in replies:
+        outcomes.answer(index, REPLIES[name], None, 1700000000)
+    return Result(Message(tokens), outcomes=outcomes)
+
+
+def test_many_tokens_can_fail_over_http2():
+    """Each has an answer of its own."""
+    result = over_http2(
+        [A, B, C, D], (3, "Unregistered"), (0, "BadDeviceToken"), (1, "ExpiredToken"))
+    assert result.failed == {
+        A: (8, "Invalid token: BadDeviceToken"), B: (8, "Invalid token: ExpiredToken"),
+        D: (8, "Invalid token: Unregistered")}
+    assert result.failed[D].timestamp == 1700000000
+    assert (result.errors, result.undelivered, result.retry()) == ([], [], None)
+
+
+def test_what_is_retried_over_http2_stands_anywhere():
+    """In the order of the message, and as the same message."""
+    result = over_http2([A, B, C, D], (2, "TooManyRequests"), (0, "InternalServerError"))
+    assert result.needs_retry()
+    assert result.retry().tokens == [A, C]
+    assert result.retry().get_json_payload() == result.message.get_json_payload()
+    assert result.errors == [
+        (429, "TooManyRequests"), (1, "Processing error: InternalServerError")]
+    assert result.errors[0].status == 429
+
+
+@pytest.mark.parametrize("retried", [[2, 3], [3], [1, 3], [0, 2], [0, 1, 2, 3], [1, 2]])
+def test_a_retry_has_those_tokens_and_no_others(retried):
+    """Whether they are the end of the message or not."""
+    tokens = [A, B, C, D]
+    for indices in (retried, iter(retried), tuple(retried)):
+        outcomes = RequestOutcomes()
+        outcomes.unprocessed(indices)
+        retry = Result(Message(tokens), outcomes=outcomes).retry()
+        assert retry.tokens == [tokens[index] for index in retried]
+
+
+def test_a_message_that_is_refused_over_http2_leaves_undelivered_tokens():
+    """Those that were refused, and those that were not sent any more."""
+    outcomes = RequestOutcomes()
+    outcomes.answer(1, REPLIES["BadTopic"])
+    outcomes.undeliver([2, 3], REPLIES["BadTopic"])
+    result = Result(Message([A, B, C, D]), outcomes=outcomes)
+    assert result.undelivered == [B, C, D]
+    assert result.errors == [(400, "BadTopic")]
+    assert not result.needs_retry()
+    assert "1 of 4 tokens accepted, 0 failed, 0 to retry, 3 undelivered" in repr(result)
+
+
+def test_a_token_that_a_message_has_twice_is_failed_if_it_failed_once():
+    """The last failure in the message is the one that is told."""
+    result = over_http2([A, B, A], (0, "Unregistered"))
+    assert result.failed == {A: (8, "Invalid token: Unregistered")}
+    result = over_http2([A, B, A], (2, "ExpiredToken"), (0, "Unregistered"))
+    assert result.failed == {A: (8, "Invalid token: ExpiredToken")}
+    assert "1 of 3 tokens accepted, 2 failed" in repr(result)
+
+
+def test_garbage_among_the_tokens_is_failed_over_http2():
+    """Under its representation if it cannot be a key."""
+    outcomes = RequestOutcomes()
+    outcomes.reject(1, TokenError(8, "the token is a list, expected str or bytes"))
+    result = Result(Message([A, ["x"]]), outcomes=outcomes)
+    assert list(result.failed) == ["['x']"]
+    assert result.retry() is None
+
+
+def test_a_message_without_tokens_has_an_empty_result_over_http2():
+    """Nothing was sent."""
+    result = Result(Message([]), outcomes=RequestOutcomes())
+    assert (result.failed, result.errors, result.retry()) == ({}, [], None)
+    assert "0 of 0 tokens accepted" in repr(result)
 
 
 @pytest.mark.parametrize("code", [3, 4, 6, 7])

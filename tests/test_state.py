@@ -23,8 +23,12 @@ MESSAGES = [
     dict(tokens=TOKENS, payload='{"aps":{"alert":"x"},"k":1}', expiry=1),
     dict(tokens=TOKENS, payload={"aps": {"alert": u"\u0416"}, "k": [1]}, expiry=1),
     dict(tokens=TOKENS, payload="not JSON", expiry=1),
+    dict(tokens=TOKENS, alert="x", expiry=1, apns_topic="com.example.app"),
+    dict(tokens=TOKENS, payload={"aps": {}}, expiry=1, apns_topic="t", apns_push_type="voip",
+         apns_id="eabeae54-14a8-11e5-b60b-1697f925ec7b", apns_collapse_id="a b"),
 ]
 PARTS = ("alert", "badge", "sound", "content_available", "extra")
+HEADERS = ("apns_topic", "apns_push_type", "apns_id", "apns_collapse_id")
 
 
 def assert_same(message, other):
@@ -32,7 +36,7 @@ def assert_same(message, other):
     assert message.tokens == other.tokens
     assert message.get_json_payload() == other.get_json_payload()
     assert (message.expiry, message.priority) == (other.expiry, other.priority)
-    for name in PARTS:
+    for name in PARTS + HEADERS:
         assert getattr(message, name, "none") == getattr(other, name, "none")
 
 
@@ -67,6 +71,21 @@ def test_the_keys_of_the_state_are_constructor_arguments():
         "tokens", "alert", "badge", "sound", "content_available", "expiry", "priority", "extra"}
     assert set(Message(TOKENS, payload={}).__getstate__()) == {
         "tokens", "payload", "expiry", "priority"}
+
+
+def test_a_header_is_in_the_state_only_if_there_is_one():
+    """An older version takes what it does not know for a part of the payload."""
+    for name in HEADERS:
+        state = Message(TOKENS, **{name: "x"}).__getstate__()
+        assert set(state) - set(Message(TOKENS).__getstate__()) == {name}
+        assert state[name] == "x"
+
+
+def test_a_retry_keeps_the_headers():
+    """It is the same message."""
+    message = Message(TOKENS, **{name: name for name in HEADERS})
+    for other in (message.retry(0, False), message.with_tokens(["00"])):
+        assert [getattr(other, name) for name in HEADERS] == list(HEADERS)
 
 
 def test_bytes_become_text_in_the_state():

@@ -1,0 +1,368 @@
+"""What became of each token of one message, token by token where the protocol knows it.
+
+A token ends in exactly one of four ways: accepted, failed (it is to be given up), to be retried, or
+undelivered (it got nothing, and would get nothing another time). There is one implementation for
+each protocol, with the same questions that :class:`~apnsclient.apns.Result` asks of it:
+
+- :class:`FrameOutcomes`: the binary gateway names one token, and all the rest follows from there.
+- :class:`RequestOutcomes`: over HTTP/2 each token has an answer of its own. Nothing is kept of
+  those that were accepted, and the others are turned into objects when somebody asks for them, so
+  that a result costs no more than what went wrong.
+
+Tokens are known here by their indices in the message. A token that a message has several times is
+as many tokens.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import json
+from itertools import chain
+
+import six
+
+from ._compat import MYPY, PY2
+from .protocols.http2.frames import Http2Error
+from .reasons import UNKNOWN, Reason, reason_of
+
+if MYPY:
+    from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple, Union
+
+    from .protocols.binary import TokenError
+
+    Block = Union[bytes, List[Tuple[bytes, bytes]], None]
+    _Pair = Tuple[Optional[int], str]
+else:
+    _Pair = tuple
+
+__all__ = ["Failure", "FrameOutcomes", "RequestOutcomes", "parse_reply"]
+
+#: Longest body of a reply that is looked at, in bytes; Apple's have less than 100.
+_LONGEST_BODY = 4096
+#: Longest name of a reason that is passed on, in characters.
+_LONGEST_NAME = 100
+#: How many bodies without a timestamp are remembered with what they say.
+_MOST_BODIES = 256
+
+#: The type of a range, which takes no memory however long it is.
+_RANGE = type(six.moves.range(0))
+
+
+class Failure(_Pair):
+    """Why a token, or a message, failed: ``(code, explanation)``.
+
+    It unpacks as that pair and is equal to it. Over HTTP/2 it has attributes beside.
+
+    :ivar status: HTTP status of the reply (int), or None.
+    :ivar reason: Apple's name of the reason, like ``"Unregistered"`` (str), or None.
+    :ivar timestamp: since when the token has been dead, in seconds since 1970 (int), or None. Apple
+        gives it with status 410.
+    """
+
+    def __new__(cls, code, explanation, status=None, reason=None, timestamp=None, block=None):
+        # type: (Optional[int], str, Optional[int], Optional[str], Optional[int], Block) -> Failure
+        self = super(Failure, cls).__new__(cls, (code, explanation))
+        self._set(status, reason, timestamp, block)
+        return self
+
+    def _set(self, status, reason, timestamp, block):
+        # type: (Optional[int], Optional[str], Optional[int], Block) -> None
+        self.status = status
+        self.reason = reason
+        self.timestamp = timestamp
+        self._block = block
+
+    @classmethod
+    def of(cls, reason, timestamp=None, block=None):
+        # type: (Reason, Optional[int], Block) -> Failure
+        """Return what a reply says.
+
+        :param reason: its row in the table (:class:`~apnsclient.reasons.Reason`).
+        :param timestamp: the time that it tells, in seconds since 1970 (int), or None.
+        :param block: its header block (bytes), which has to stand alone, or the ``(name, value)``
+            pairs of it; None if it is not at hand.
+        """
+        return cls(reason.code, reason.explanation, reason.status, reason.name, timestamp, block)
+
+    @property
+    def apns_id(self):
+        # type: () -> Optional[str]
+        """Identifier of the notification as Apple's reply has it (lower-case str), or None."""
+        fields = self._block or ()
+        if isinstance(fields, bytes):
+            from .protocols.http2.headers import decode_block
+
+            try:
+                fields = decode_block(fields)
+            except Http2Error:
+                return None
+        for name, value in fields:
+            if name == b"apns-id":
+                return (value if PY2 else value.decode("latin-1")).lower()
+        return None
+
+    def __reduce__(self):
+        # type: () -> Tuple[Any, ...]
+        return type(self), tuple(self) + (self.status, self.reason, self.timestamp, self._block)
+
+
+class _Indices(object):
+    """Indices of tokens, in any order; whole ranges take no memory."""
+
+    def __init__(self):
+        # type: () -> None
+        self._single = []  # type: List[int]
+        self._spans = []  # type: List[Sequence[int]]
+
+    def add(self, index):
+        # type: (int) -> None
+        self._single.append(index)
+
+    def extend(self, indices):
+        # type: (Iterable[int]) -> None
+        span = indices if isinstance(indices, _RANGE) else list(indices)  # type: Any
+        if span:
+            self._spans.append(span)
+
+    def __len__(self):
+        # type: () -> int
+        return len(self._single) + sum(map(len, self._spans))
+
+    def in_order(self):
+        # type: () -> Sequence[int]
+        if len(self._spans) == 1 and not self._single and isinstance(self._spans[0], _RANGE):
+            return self._spans[0]
+        return sorted(chain(self._single, *self._spans))
+
+
+class FrameOutcomes(object):
+    """Outcomes of a message over the binary protocol.
+
+    :param count: how many tokens the message has (int).
+    :param failure: ``(status code, index of the token)`` that the gateway reported (int or None for
+        an IO failure, int), or None if it reported nothing.
+    :param rejected: ``(index, code, explanation)`` of each token that could not be put on the wire.
+    :param is_unprocessed: True if no token of the message was processed.
+    """
+
+    def __init__(self, count, failure=None, rejected=(), is_unprocessed=False):
+        # type: (int, Optional[Tuple[Optional[int], int]], Sequence[Tuple[int, int, str]], bool) -> None  # noqa: E501
+        self._count = count
+        self._rejected = rejected
+        self._reason, self._index = None, 0  # type: Optional[Reason], int
+        self._retry_from = 0 if is_unprocessed else count
+        if failure is not None:
+            self._reason, self._index = reason_of(failure[0]), failure[1]
+            if self._reason.retries_rest:
+                self._retry_from = self._index + (0 if self._reason.retries_reported else 1)
+
+    def count_failures(self):
+        # type: () -> int
+        """Return how many tokens are to be given up."""
+        return len(self._rejected) + int(self._reason is not None and self._reason.blames_token)
+
+    def failures(self):
+        # type: () -> Iterator[Tuple[int, Failure]]
+        """Yield ``(index, failure)`` of the tokens that are to be given up."""
+        for index, code, explanation in self._rejected:
+            yield index, Failure(code, explanation)
+        if self._reason is not None and self._reason.blames_token:
+            yield self._index, Failure.of(self._reason)
+
+    def errors(self):
+        # type: () -> List[Failure]
+        """Return what went wrong and is no token's fault, without repetition."""
+        if self._reason is None or not self._reason.is_error:
+            return []
+        return [Failure.of(self._reason)]
+
+    def retried(self):
+        # type: () -> Sequence[int]
+        """Return the indices of the tokens that are to be sent again, in order."""
+        return self._without_rejected(self._retry_from)
+
+    def in_doubt(self):
+        # type: () -> Sequence[int]
+        """Return those of the tokens to be sent again that may have been delivered, in order."""
+        return self.retried() if self._reason is UNKNOWN else ()
+
+    def undelivered(self):
+        # type: () -> Sequence[int]
+        """Return the indices of the tokens that got nothing and will get nothing, in order."""
+        if self._reason is None or self._reason.retries_rest:
+            return ()
+        return self._without_rejected(self._index)
+
+    def _without_rejected(self, start):
+        # type: (int) -> Sequence[int]
+        rejected = set(entry[0] for entry in self._rejected if entry[0] >= start)
+        indices = six.moves.range(start, self._count)
+        if rejected:
+            return [index for index in indices if index not in rejected]
+        return indices
+
+
+class RequestOutcomes(object):
+    """Outcomes of a message over HTTP/2. The driver reports each index once, if at all.
+
+    A token that is not reported was accepted.
+    """
+
+    def __init__(self):
+        # type: () -> None
+        self._failed = {}  # type: Dict[int, Any]
+        self._errors = []  # type: List[Failure]
+        self._known = set()  # type: Set[_Pair]
+        self._retried = _Indices()
+        self._in_doubt = []  # type: List[int]
+        self._undelivered = _Indices()
+
+    def reject(self, index, error):
+        # type: (int, TokenError) -> None
+        """Report a token that cannot be put on the wire.
+
+        :param index: index of the token (int), here and in the other methods.
+        :param error: what is wrong with it (:class:`~apnsclient.protocols.binary.TokenError`).
+        """
+        self._failed[index] = Failure(error.code, str(error))
+
+    def answer(self, index, reason, block=None, timestamp=None):
+        # type: (int, Reason, Block, Optional[int]) -> None
+        """Report a reply other than status 200.
+
+        :param reason: its row in the table (:class:`~apnsclient.reasons.Reason`). It decides
+            whether the token failed, is to be retried, or is undelivered.
+        :param block: the header block of the reply, see :meth:`Failure.of`.
+        :param timestamp: the time that the reply tells, in seconds since 1970 (int), or None.
+        """
+        if reason.blames_token:
+            # It becomes a Failure when somebody asks.
+            self._failed[index] = (reason, timestamp, block)
+            return
+        if reason[:2] not in self._known:
+            self._add_error(Failure.of(reason, timestamp, block))
+        (self._retried if reason.retries_reported else self._undelivered).add(index)
+
+    def unknown(self, index, text):
+        # type: (int, str) -> None
+        """Report a request that was written and had no answer: it may have been processed.
+
+        :param text: what happened instead (str).
+        """
+        self._add_error((UNKNOWN.code, "%s: %s" % (UNKNOWN.explanation, text)))
+        self._retried.add(index)
+        self._in_doubt.append(index)
+
+    def unprocessed(self, indices, cause=None):
+        # type: (Iterable[int], Union[Reason, _Pair, None]) -> None
+        """Report tokens of which it is proven that nobody processed them.
+
+        :param indices: indices of the tokens; a range takes no memory.
+        :param cause: why they were not sent again: the answer to another token
+            (:class:`~apnsclient.reasons.Reason`), a :class:`Failure` or a pair like it, or None.
+        """
+        self._retried.extend(indices)
+        if cause is not None:
+            self._add_error(cause)
+
+    def undeliver(self, indices, cause):
+        # type: (Iterable[int], Union[Reason, _Pair]) -> None
+        """Report tokens that nothing was sent to, because nothing good would have come of it.
+
+        :param indices: indices of the tokens; a range takes no memory.
+        :param cause: the answer to another token (:class:`~apnsclient.reasons.Reason`), or a
+            :class:`Failure` or a pair like it.
+        """
+        self._undelivered.extend(indices)
+        self._add_error(cause)
+
+    def _add_error(self, cause):
+        # type: (Union[Reason, _Pair]) -> None
+        if isinstance(cause, Reason):
+            cause = Failure.of(cause)
+        code, explanation = cause
+        if (code, explanation) not in self._known:
+            self._known.add((code, explanation))
+            self._errors.append(
+                cause if isinstance(cause, Failure) else Failure(code, explanation))
+
+    def count_failures(self):
+        # type: () -> int
+        """Return how many tokens are to be given up."""
+        return len(self._failed)
+
+    def failures(self):
+        # type: () -> Iterator[Tuple[int, Failure]]
+        """Yield ``(index, failure)`` of the tokens that are to be given up, in order."""
+        for index in sorted(self._failed):
+            entry = self._failed[index]
+            yield index, entry if isinstance(entry, Failure) else Failure.of(*entry)
+
+    def errors(self):
+        # type: () -> List[Failure]
+        """Return what went wrong and is no token's fault, as it came, without repetition."""
+        return list(self._errors)
+
+    def retried(self):
+        # type: () -> Sequence[int]
+        """Return the indices of the tokens that are to be sent again, in order."""
+        return self._retried.in_order()
+
+    def in_doubt(self):
+        # type: () -> Sequence[int]
+        """Return those of the tokens to be sent again that may have been delivered, in order."""
+        return sorted(self._in_doubt)
+
+    def undelivered(self):
+        # type: () -> Sequence[int]
+        """Return the indices of the tokens that got nothing and will get nothing, in order."""
+        return self._undelivered.in_order()
+
+
+_bodies = {}  # type: Dict[bytes, Tuple[Optional[str], Optional[int]]]
+
+
+def parse_reply(body):
+    # type: (bytes) -> Tuple[Optional[str], Optional[int]]
+    """Read the JSON that comes with a failure, or in the debug data of GOAWAY.
+
+    :param body: like ``{"reason": "Unregistered", "timestamp": 1700000000000}``. Anything else is
+        no error: it says nothing.
+    :return: ``(name of the reason, seconds since 1970)``: str and int, or None for what is not
+        there. Apple gives the time in milliseconds. A name has at most 100 characters, and ``?``
+        in the place of what is not printable ASCII.
+    """
+    known = _bodies.get(body)
+    if known is not None:
+        return known
+    if len(body) > _LONGEST_BODY:
+        return None, None
+    try:
+        content = json.loads(body.decode("utf-8"))
+    except (RuntimeError, ValueError):
+        # RuntimeError stands for text that is nested too deeply.
+        content = None
+    if not isinstance(content, dict):
+        content = {}
+    said = _as_name(content.get("reason")), _as_seconds(content.get("timestamp"))
+    if "timestamp" not in content:
+        # There are few of these, and each may come a hundred thousand times.
+        if len(_bodies) >= _MOST_BODIES:
+            _bodies.clear()
+        _bodies[body] = said
+    return said
+
+
+def _as_name(value):
+    # type: (Any) -> Optional[str]
+    if not isinstance(value, six.text_type) or not value:
+        return None
+    return str("".join(character if u" " <= character <= u"~" else "?"
+                       for character in value[:_LONGEST_NAME]))
+
+
+def _as_seconds(value):
+    # type: (Any) -> Optional[int]
+    """Turn milliseconds into seconds that every function of ``datetime`` takes."""
+    if isinstance(value, bool) or not isinstance(value, six.integer_types + (float,)):
+        return None
+    return int(value // 1000) if 0 <= value < 1000 << 32 else None
