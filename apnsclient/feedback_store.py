@@ -1,0 +1,290 @@
+"""Where dead device tokens wait until somebody asks for them.
+
+Over HTTP/2 Apple has no feedback service: a token that is dead answers so when something is sent to
+it. What answered so is kept in a store until :meth:`~apnsclient.apns.APNs.feedback` is called,
+which takes it out. A store is a value of ``Session(feedback_store=...)``: in memory by default, or
+in a file, for a program other than the one that sends.
+
+What always holds: a token comes out once for each time that it was put in, or less often, and with
+the newest of its timestamps; all methods may be called from several threads, also from a finalizer.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import errno
+import logging
+import os
+import sys
+import threading
+from collections import OrderedDict, deque
+
+import six
+
+from ._compat import MYPY
+from ._process import PerProcess
+
+if MYPY:
+    import sqlite3
+    from typing import Any, Callable, Dict, Iterable, List, Optional, Set, Tuple
+
+    #: Token as lower-case hexadecimal digits, and seconds since 1970 from which on it is dead.
+    Row = Tuple[bytes, int]
+
+__all__ = ["FeedbackStore", "MemoryStore", "SQLiteStore"]
+
+_log = logging.getLogger(__name__)
+
+
+class FeedbackStore(object):
+    """What a store has to do; subclass it for one of your own."""
+
+    def add(self, source, rows):
+        # type: (str, Iterable[Row]) -> None
+        """Keep tokens that are dead.
+
+        A token that is there already is kept once, with the newer timestamp. The session calls
+        this after it has sent; what it raises is logged, and does not disturb the sending.
+
+        :param source: what the tokens are of (str): it names the environment and the application,
+            and is the same in every process. Tokens of one source never come out for another.
+        :param rows: ``(token, timestamp)`` of each token: lower-case hexadecimal digits (bytes),
+            and the time from which on it is dead, in seconds since 1970 (int).
+        """
+        raise NotImplementedError("%s must implement add()" % type(self).__name__)
+
+    def drain(self, source):
+        # type: (str) -> List[Row]
+        """Take out all tokens of a source, the oldest timestamp first.
+
+        Nobody else gets what this returns, in whatever thread or process.
+
+        :param source: as in :meth:`add`.
+        :return: list of ``(token, timestamp)``, as in :meth:`add`.
+        :raises Exception: if the store cannot be read. Then nothing has been taken out.
+        """
+        raise NotImplementedError("%s must implement drain()" % type(self).__name__)
+
+
+class _Shelf(object):
+    """What one process has found."""
+
+    def __init__(self):
+        # type: () -> None
+        # Reentrant for the sake of finalizers, which may run in the middle of anything.
+        self.lock = threading.RLock()
+        self.sources = {}  # type: Dict[str, OrderedDict[bytes, int]]
+        self.full = set()  # type: Set[str]
+
+
+class MemoryStore(FeedbackStore):
+    """Keeps the tokens in the memory of this process.
+
+    Where nobody asks for them, only so many are kept, and the ones that came first are dropped,
+    with a warning in the log. They answer again when something is sent to them.
+
+    A forked child begins with an empty store: what its parent had found comes out in the parent.
+
+    :param size: most tokens that are kept for each source (int, at least 1).
+    :raises ValueError: if ``size`` is less than 1.
+    """
+
+    def __init__(self, size=100000):
+        # type: (int) -> None
+        if size < 1:
+            raise ValueError("size is %r, expected 1 or more tokens" % (size,))
+        self._size = size
+        self._shelves = PerProcess()
+
+    def add(self, source, rows):
+        # type: (str, Iterable[Row]) -> None
+        """Keep tokens that are dead; see the base class."""
+        shelf, has_dropped = self._shelf(), False
+        with shelf.lock:
+            known = shelf.sources.setdefault(source, OrderedDict())
+            for token, timestamp in rows:
+                if timestamp > known.get(token, -1):
+                    known[token] = timestamp
+                if len(known) > self._size:
+                    known.popitem(last=False)
+                    has_dropped = True
+            is_news = has_dropped and source not in shelf.full
+            if is_news:
+                shelf.full.add(source)
+        if is_news:
+            _log.warning("more than %d dead tokens of %s wait for feedback() to be called; those "
+                         "that came first are dropped", self._size, source)
+
+    def drain(self, source):
+        # type: (str) -> List[Row]
+        """Take out all tokens of a source; see the base class."""
+        shelf = self._shelf()
+        with shelf.lock:
+            known = shelf.sources.pop(source, OrderedDict())
+            shelf.full.discard(source)
+        return sorted(known.items(), key=_by_time)
+
+    def _shelf(self):
+        # type: () -> _Shelf
+        """Return what this process has."""
+        shelf = self._shelves.get(_Shelf)  # type: _Shelf
+        return shelf
+
+    def __repr__(self):
+        # type: () -> str
+        count = sum(len(known) for known in list(self._shelf().sources.values()))
+        return "<%s: %d tokens>" % (type(self).__name__, count)
+
+
+class _Gate(object):
+    """Lets one thread of a process at a time into SQLite, and no fork meanwhile.
+
+    SQLite keeps account of a file's locks for each process, and a child that is forked while one is
+    held would inherit the account without the lock. Python 3.7 and newer can put the fork off.
+    """
+
+    def __init__(self):
+        # type: () -> None
+        self._locks = PerProcess()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(before=lambda: self.lock().acquire(),
+                                after_in_parent=lambda: self.lock().release())
+
+    def lock(self):
+        # type: () -> Any
+        """Return the reentrant lock of this process; a forked child has another one."""
+        return self._locks.get(threading.RLock)
+
+
+_gate = _Gate()
+
+_SCHEMA = ("CREATE TABLE IF NOT EXISTS feedback (source TEXT NOT NULL, token TEXT NOT NULL, "
+           "timestamp INTEGER NOT NULL, PRIMARY KEY (source, token))")
+
+
+class SQLiteStore(FeedbackStore):
+    """Keeps the tokens in a file, an SQLite database, that many processes may use at once.
+
+    The file is made if it is not there, for its owner alone (mode 0600). It lies on a local disk:
+    the locks of network file systems are not to be relied upon. Each call opens the file, does its
+    work in one transaction, and closes it. So a forked child may use the store of its parent; on
+    Python 2.7 and 3.6 do not fork while another thread uses it.
+
+    :param path: name of the file (str, bytes, or a path of ``pathlib``). A relative one stays what
+        it is when the working directory changes.
+    :param timeout: longest time in seconds (float) to wait for other processes.
+    :raises ValueError: if ``path`` names no file.
+    :raises IOError, OSError: if the file cannot be made.
+    :raises sqlite3.Error: if it cannot be used. So do the methods; the text names the file.
+    """
+
+    def __init__(self, path, timeout=30.0):
+        # type: (Any, float) -> None
+        self._path = _as_path(path)
+        self._timeout = timeout
+        self._busy_process = None  # type: Optional[int]
+        self._waiting = deque()  # type: deque[Tuple[str, List[Row]]]
+        self._work(lambda database: None)
+
+    def add(self, source, rows):
+        # type: (str, Iterable[Row]) -> None
+        """Keep tokens that are dead; see the base class."""
+        entry = six.ensure_text(source), list(rows)
+        with _gate.lock():
+            self._waiting.append(entry)
+            if self._busy_process != os.getpid():
+                self._write_waiting()
+            # Else this is a finalizer, in the middle of another call; the next one writes them.
+
+    def drain(self, source):
+        # type: (str) -> List[Row]
+        """Take out all tokens of a source; see the base class."""
+        key = (six.ensure_text(source),)
+
+        def take(database):
+            # type: (sqlite3.Connection) -> List[Tuple[str, int]]
+            found = database.execute(
+                "SELECT token, timestamp FROM feedback WHERE source = ?", key).fetchall()
+            database.execute("DELETE FROM feedback WHERE source = ?", key)
+            return found
+
+        with _gate.lock():
+            self._write_waiting()
+            rows = self._work(take)
+        return sorted(((token.encode("ascii"), int(timestamp)) for token, timestamp in rows),
+                      key=_by_time)
+
+    def _write_waiting(self):
+        # type: () -> None
+        """Write what was added; what cannot be written is dropped, and the reason raised."""
+        rows = []  # type: List[Tuple[int, str, str]]
+        while self._waiting:
+            source, added = self._waiting.popleft()
+            rows.extend((timestamp, source, token.decode("ascii")) for token, timestamp in added)
+
+        def insert(database):
+            # type: (sqlite3.Connection) -> None
+            database.executemany("INSERT OR IGNORE INTO feedback (timestamp, source, token) "
+                                 "VALUES (?, ?, ?)", rows)
+            database.executemany("UPDATE feedback SET timestamp = max(timestamp, ?) "
+                                 "WHERE source = ? AND token = ?", rows)
+
+        if rows:
+            self._work(insert)
+
+    def _work(self, work):
+        # type: (Callable[[sqlite3.Connection], Any]) -> Any
+        """Call a function with the database, in a transaction of its own; return its result."""
+        import sqlite3  # There are Pythons without it.
+
+        with _gate.lock():
+            self._busy_process = os.getpid()
+            try:
+                self._make_file()
+                # None: transactions begin and end where it says so, and nowhere else.
+                database = sqlite3.connect(self._path, timeout=self._timeout,
+                                           isolation_level=None)
+                try:
+                    database.execute("BEGIN IMMEDIATE")
+                    database.execute(_SCHEMA)
+                    result = work(database)
+                    database.execute("COMMIT")
+                finally:
+                    database.close()  # That undoes a transaction which has not come to its end.
+            except sqlite3.Error as error:
+                error.args = ("feedback store %r: %s" % (self._path, error),)
+                raise
+            finally:
+                self._busy_process = None
+        return result
+
+    def _make_file(self):
+        # type: () -> None
+        """Make the file, empty and for its owner alone, unless it is there."""
+        try:
+            os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        except OSError as error:
+            if error.errno != errno.EEXIST:
+                raise
+
+    def __repr__(self):
+        # type: () -> str
+        return "<%s %r>" % (type(self).__name__, self._path)
+
+
+def _as_path(path):
+    # type: (Any) -> str
+    """Return the absolute name of a file."""
+    if hasattr(os, "fsdecode"):
+        path = os.fsdecode(path)
+    else:
+        path = getattr(path, "__fspath__", lambda: path)()
+        path = six.ensure_binary(path, sys.getfilesystemencoding() or "utf-8")
+    if path in ("", ":memory:"):
+        raise ValueError("path is %r, expected the name of a file; MemoryStore needs none"
+                         % (path,))
+    return str(os.path.abspath(path))
+
+
+def _by_time(row):
+    # type: (Row) -> Tuple[int, bytes]
+    return row[1], row[0]
