@@ -7,6 +7,8 @@ comparison.
 
 from __future__ import absolute_import, division, print_function
 
+import hashlib
+
 from ._compat import MYPY
 
 if MYPY:
@@ -76,6 +78,34 @@ class BaseCertificate(object):
         # type: () -> Any
         """Return what :meth:`load_context` made: all that a connection needs for its handshake."""
         return self._context
+
+    @property
+    def topics(self):
+        # type: () -> Tuple[str, ...]
+        """Topics that the certificate is for, where the back-end can tell; by default none.
+
+        A topic is what Apple knows an application by, most often its bundle identifier.
+        """
+        return ()
+
+    @property
+    def default_topic(self):
+        # type: () -> Optional[str]
+        """Topic of messages over HTTP/2 that name none, or None if it has to be named.
+
+        By default the one in :attr:`topics`, if there is exactly one.
+        """
+        return self.topics[0] if len(self.topics) == 1 else None
+
+    @property
+    def source_name(self):
+        # type: () -> str
+        """Name of the application for a store of feedback: the same in every process.
+
+        It is :attr:`default_topic`, which a renewed certificate has as well, or else a digest of
+        what the certificate is compared by.
+        """
+        return self.default_topic or hashlib.sha256(self.__identity).hexdigest()
 
     def __eq__(self, other):
         # type: (object) -> bool

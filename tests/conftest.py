@@ -58,6 +58,34 @@ def new_session(simulator):
 
 
 @pytest.fixture
+def descriptors():
+    """Fails the test if it leaves more descriptors open than there were."""
+    from stdio_support import count_descriptors
+
+    before = count_descriptors()
+    yield
+    assert count_descriptors() <= before
+
+
+@pytest.fixture
+def addresses(monkeypatch):
+    """Stands in for the resolver; its method ``add`` takes the addresses of every host."""
+    from stdio_support import Addresses
+
+    return Addresses(monkeypatch)
+
+
+@pytest.fixture(params=["select", "poll"])
+def waiting(request, monkeypatch):
+    """Run the test with select() and again with poll(), as for descriptors above select's limit."""
+    from apnsclient.backends import _sockets
+
+    if request.param == "poll":
+        monkeypatch.setattr(_sockets, "SELECT_LIMIT", 0)
+    return request.param
+
+
+@pytest.fixture
 def in_forked_child():
     """A function that calls a function in a forked child; an exception there fails the test.
 

@@ -20,7 +20,7 @@ from cryptography import x509
 from OpenSSL import SSL, crypto
 
 from apnsclient._compat import monotonic
-from apnsclient.backends import _identity
+from apnsclient.backends import _connect, _identity
 from apnsclient.backends.stdio import Backend
 from apnsclient.testing.certs import Authority
 
@@ -228,6 +228,21 @@ def until(condition, action=lambda: None):
         if condition():
             return True if result is None else result
         assert monotonic() < deadline, "it never happened"
+
+
+class Addresses(object):
+    """Stands in for the resolver: one host name with several addresses on loopback."""
+
+    def __init__(self, monkeypatch):
+        self._addresses = []
+        monkeypatch.setattr(_connect.socket, "getaddrinfo", self._look_up)
+
+    def add(self, *addresses):
+        self._addresses.extend(addresses)
+
+    def _look_up(self, host, port, *args):
+        return [(socket.AF_INET6 if ":" in address[0] else socket.AF_INET,
+                 socket.SOCK_STREAM, 6, "", address) for address in self._addresses]
 
 
 def count_descriptors():

@@ -250,6 +250,52 @@ def test_connections_are_opened_closed_and_asked_without_the_lock():
     assert len(states) > 10 and not any(states)
 
 
+def test_idle_connections_are_counted():
+    """All of them, or those of one address, of one certificate, or of both."""
+    backend = FakeBackend()
+    assert backend.idle_count() == 0
+    backend.fill(3)
+    backend.fill(2, certificate="b")
+    backend.fill(1, address=("there", 1))
+    backend.get()
+    a, b = Certificate(cert_string="a"), Certificate(cert_string="b")
+    assert backend.idle_count() == 5
+    assert backend.idle_count(address=HERE) == 4
+    assert backend.idle_count(certificate=a) == 3
+    assert backend.idle_count(HERE, a) == backend.idle_count(HERE, b) == 2
+    assert backend.idle_count(("there", 1), b) == 0
+    backend.outdate(datetime.timedelta(0))
+    assert backend.idle_count() == 0
+
+
+class SpeakingBackend(FakeBackend):
+    """Makes connections that speak the first protocol that is offered."""
+
+    has_alpn = True
+
+    def get_new_connection(self, address, certificate, timeout=None, alpn=()):
+        connection = super(SpeakingBackend, self).get_new_connection(address, certificate, timeout)
+        connection.alpn_protocol = alpn[0] if alpn else None
+        return connection
+
+
+def test_protocols_are_kept_apart():
+    """Who asks for one of several gets any of them; who asks for none gets none of them."""
+    backend = SpeakingBackend()
+    certificate = Certificate(cert_string="a")
+
+    def get(*alpn):
+        return backend.get_cached_connection(HERE, certificate, 5, alpn)
+
+    plain, h2, h3 = backend.get(), get("h2"), get("h3")
+    for connection in (plain, h2, h3):
+        backend.release(connection)
+    assert get("h1", "h3", "h2") is h3
+    assert backend.get() is plain
+    assert get("h3", "h2") is h2
+    assert get("h2").alpn_protocol == "h2" and len(backend.opened) == 4
+
+
 def test_keys_do_not_pile_up():
     """Nothing is left of an address or certificate whose connections are all gone."""
     backend = FakeBackend()

@@ -317,17 +317,17 @@ def test_forked_child_writes_nothing(in_forked_child):
 
 def test_write_in_a_forked_child_is_refused_without_fork_hooks(in_forked_child, monkeypatch):
     """Before Python 3.7, where nothing tells of a fork, each write asks which process it is in."""
-    from apnsclient.backends import stdio
+    from apnsclient.backends import _connection
 
-    monkeypatch.setattr(stdio._generation, "is_known", False)
+    monkeypatch.setattr(_connection._generation, "is_known", False)
     received = []
     with Server(over_tls(lambda tls: received.append(read_all(tls)))) as server:
         connection = open_connection(server.address)
         connection.write(b"x", SOON)
-        generation = stdio._generation.current
+        generation = _connection._generation.current
 
         def child():
-            stdio._generation.current = generation
+            _connection._generation.current = generation
             with pytest.raises(ConnectionLost):
                 connection.write(b"y", SOON)
 

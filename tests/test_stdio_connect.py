@@ -22,7 +22,6 @@ from stdio_support import (
     SHORT,
     SOON,
     Server,
-    count_descriptors,
     discard,
     fails,
     open_connection,
@@ -36,34 +35,6 @@ pytestmark = pytest.mark.timeout(120)
 
 VERSIONS = pytest.mark.parametrize("version", ["1.2", "1.3"])
 HOST = ("gateway.test", 2195)
-
-
-@pytest.fixture
-def descriptors():
-    """Fails the test if it leaves more descriptors open than there were."""
-    before = count_descriptors()
-    yield
-    assert count_descriptors() <= before
-
-
-class Addresses(object):
-    """Stands in for the resolver: one host name with several addresses on loopback."""
-
-    def __init__(self, monkeypatch):
-        self._addresses = []
-        monkeypatch.setattr(_connect.socket, "getaddrinfo", self._look_up)
-
-    def add(self, *addresses):
-        self._addresses.extend(addresses)
-
-    def _look_up(self, host, port, *args):
-        return [(socket.AF_INET6 if ":" in address[0] else socket.AF_INET,
-                 socket.SOCK_STREAM, 6, "", address) for address in self._addresses]
-
-
-@pytest.fixture
-def addresses(monkeypatch):
-    return Addresses(monkeypatch)
 
 
 @pytest.fixture

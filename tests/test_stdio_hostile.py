@@ -10,7 +10,7 @@ import pytest
 from OpenSSL import SSL
 
 from apnsclient._compat import monotonic
-from apnsclient.backends import BaseConnection, _sockets, stdio
+from apnsclient.backends import BaseConnection, _connection, _sockets
 from apnsclient.backends._cache import Cache
 from apnsclient.errors import CertificateRefused, ConnectTimeout, Timeout
 from apnsclient.testing.certs import Authority
@@ -122,7 +122,7 @@ def test_read_that_gives_up_early_leaves_nothing_behind(version, size, monkeypat
     with Server(over_tls(serve, version=version)) as server:
         connection = open_connection(server.address)
         with monkeypatch.context() as patch:
-            patch.setattr(stdio, "_PATIENCE", 1)
+            patch.setattr(_connection, "_PATIENCE", 1)
             patch.setattr(_sockets, "_RECEIVE_SIZE", 1)
             assert connection.read(65536, SOON) == b"x" * size
         connection.write(b"x", SOON)

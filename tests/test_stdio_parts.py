@@ -2,13 +2,17 @@
 
 from __future__ import absolute_import, division, print_function
 
+import gc
 import os
 import socket
+import sys
+import weakref
 
 import pytest
 from OpenSSL import SSL
 
 from apnsclient.backends import _engine, _sockets
+from apnsclient.backends._identity import reasons
 from apnsclient.backends.stdio import Certificate
 from stdio_support import (
     CLIENT,
@@ -109,6 +113,86 @@ def test_engine_hands_out_what_was_waiting_with_the_data():
         received += server.recv(65536)
     assert received == b"a" * 20000 + b"b" * 50000 + b"c" * 10
     assert not len(client.seal(b""))
+
+
+def open_engine(engine):
+    """Return an engine and its server after the handshake, with nothing left to be read."""
+    client, server = engine(client_context()), server_engine()
+    shake_hands(client, server)
+    with pytest.raises(SSL.WantReadError):
+        client.open(100)
+    return client, server
+
+
+ENGINES = pytest.mark.parametrize("engine", [_engine.Engine, _engine.DirectEngine])
+
+
+def sealed_by(server, *pieces):
+    """Return what a server sends, each piece in a record of its own."""
+    for piece in pieces:
+        server.send(piece)
+    return server.bio_read(1 << 20)
+
+
+def open_all(client, size):
+    """Return what can be read, in pieces of ``size`` at most."""
+    pieces = []
+    while True:
+        try:
+            pieces.append(client.open(size))
+        except SSL.WantReadError:
+            return pieces
+        assert 1 <= len(pieces[-1]) <= size
+
+
+@ENGINES
+@pytest.mark.parametrize("size", [1, 3, 100, 20000])
+def test_engines_read_the_same_records(engine, size):
+    """In the order in which they came, none twice, and never more than was asked for."""
+    client, server = open_engine(engine)
+    records = [b"a", b"bc" * 5, b"d" * 16384, b"e"]
+    client.feed(sealed_by(server, *records))
+    assert b"".join(open_all(client, size)) == b"".join(records)
+    client.feed(sealed_by(server, b"more"))
+    assert b"".join(open_all(client, size)) == b"more"
+
+
+def test_many_small_records_are_read_at_once():
+    """Replies come in records of a few bytes each, and reading is not to cost a call for each."""
+    client, server = open_engine(_engine.DirectEngine)
+    client.feed(sealed_by(server, *[b"%03d" % number for number in range(100)]))
+    assert len(open_all(client, 16384)) == 1
+
+
+def end(server):
+    """Return a close-notify."""
+    server.shutdown()
+    return server.bio_read(65536)
+
+
+@ENGINES
+@pytest.mark.parametrize("make, error", [
+    (end, SSL.ZeroReturnError), (lambda server: b"\x17\x03\x03\x00\x14" + b"x" * 20, SSL.Error)],
+    ids=["end", "garbage"])
+def test_what_came_before_the_end_is_read_first(engine, make, error):
+    """Then the end is told, as often as somebody asks, and nobody is kept alive by it."""
+    class Reader(object):
+        pass
+
+    def read(reader):
+        assert client.open(100)[:5] == b"whole"
+        for number in range(3):
+            with pytest.raises(error) as caught:
+                client.open(100)
+            assert number or error is SSL.ZeroReturnError or reasons(caught.value)
+        return weakref.ref(reader)
+
+    client, server = open_engine(engine)
+    client.feed(sealed_by(server, b"whole") + make(server))
+    gone = read(Reader())
+    getattr(sys, "exc_clear", gc.collect)()
+    gc.collect()
+    assert gone() is None
 
 
 def client_context():

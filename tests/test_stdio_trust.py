@@ -2,12 +2,9 @@
 
 from __future__ import absolute_import, division, print_function
 
-import socket
-
 import pytest
 from OpenSSL import SSL
 
-from apnsclient.backends import _connect
 from apnsclient.backends.stdio import Certificate
 from apnsclient.errors import (
     CertificateRefused,
@@ -22,7 +19,6 @@ from stdio_support import (
     SERVER,
     SOON,
     Server,
-    count_descriptors,
     discard,
     fails,
     new_backend,
@@ -37,34 +33,6 @@ from stdio_support import (
 pytestmark = pytest.mark.timeout(120)
 
 VERSIONS = pytest.mark.parametrize("version", ["1.2", "1.3"])
-
-
-@pytest.fixture
-def descriptors():
-    """Fails the test if it leaves more descriptors open than there were."""
-    before = count_descriptors()
-    yield
-    assert count_descriptors() <= before
-
-
-class Addresses(object):
-    """Stands in for the resolver: one host name with several addresses on loopback."""
-
-    def __init__(self, monkeypatch):
-        self._addresses = []
-        monkeypatch.setattr(_connect.socket, "getaddrinfo", self._look_up)
-
-    def add(self, *addresses):
-        self._addresses.extend(addresses)
-
-    def _look_up(self, host, port, *args):
-        return [(socket.AF_INET6 if ":" in address[0] else socket.AF_INET,
-                 socket.SOCK_STREAM, 6, "", address) for address in self._addresses]
-
-
-@pytest.fixture
-def addresses(monkeypatch):
-    return Addresses(monkeypatch)
 
 
 def test_server_is_verified_against_the_system_by_default(descriptors):

@@ -14,15 +14,18 @@ from __future__ import absolute_import, division, print_function
 import os
 
 from .._compat import MYPY, monotonic
+from .._process import PerProcess
+from ._turns import Event
 
 if MYPY:
     from datetime import timedelta
-    from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+    from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
     from ..certificate import BaseCertificate
 
     Address = Tuple[str, int]
-    Key = Tuple[Address, BaseCertificate]
+    # Address, certificate, and the protocol that ALPN has chosen.
+    Key = Tuple[Address, BaseCertificate, Optional[str]]
 
 __all__ = ["BaseBackend", "BaseConnection"]
 
@@ -50,6 +53,11 @@ class BaseConnection(object):
     #: State of the protocol that is spoken over this connection; put there by the session, and
     #: None as long as the connection has not been used. Back-ends leave it alone.
     protocol = None  # type: Any
+
+    #: Name of the protocol (str) that the server chose of those offered with ALPN (RFC 7301); None
+    #: if it chose none, or none was offered. A back-end that has ALPN sets it before it hands the
+    #: connection out, and never after.
+    alpn_protocol = None  # type: Optional[str]
 
     def __init__(self, address, certificate):
         # type: (Address, BaseCertificate) -> None
@@ -166,7 +174,7 @@ class BaseConnection(object):
 
 
 class _Pool(object):
-    """Idle connections of one process, oldest first, by address and certificate.
+    """Idle connections of one process, oldest first, by address, certificate and protocol.
 
     Its methods are called with the lock held. Even so one may run in the middle of another, in a
     finalizer of the same thread: between any two steps lists may become longer or shorter, and a
@@ -187,6 +195,15 @@ class _Pool(object):
             connection = None
         self._prune(key)
         return connection
+
+    def take_first(self, keys):
+        # type: (Iterable[Key]) -> Optional[BaseConnection]
+        """Do the same for the first of several keys that has any."""
+        for key in keys:
+            connection = self.take(key)
+            if connection is not None:
+                return connection
+        return None
 
     def take_all(self, is_wanted):
         # type: (Callable[[BaseConnection], bool]) -> List[BaseConnection]
@@ -227,7 +244,7 @@ class BaseBackend(object):
     A subclass gives :meth:`get_certificate`, :meth:`create_lock` and :meth:`get_new_connection`.
     Options of its own come before a call of this constructor, which takes the rest.
 
-    :param pool_size: how many idle connections are kept for each pair of address and certificate
+    :param pool_size: how many idle connections are kept for each address, certificate and protocol
         (int, at least 0). None keeps any number; 0 keeps none, so that each is closed after use.
     :param use_cache_for_reconnects: whether a pooled connection that turns out to be dead may be
         replaced by another one from the pool (bool), or by a new one only.
@@ -238,13 +255,17 @@ class BaseBackend(object):
     #: the first failure of a reused connection makes the session start over with another one.
     can_detect_close = False
 
+    #: Whether protocols can be offered to the server with ALPN, which HTTP/2 needs. Where it is
+    #: False, :meth:`get_new_connection` is never given the argument ``alpn`` and need not have it.
+    has_alpn = False
+
     def __init__(self, pool_size=5, use_cache_for_reconnects=True):
         # type: (Optional[int], bool) -> None
         if pool_size is not None and pool_size < 0:
             raise ValueError("pool_size is %r; expected None or a number from 0 up" % (pool_size,))
         self.pool_size = pool_size
         self.use_cache_for_reconnects = use_cache_for_reconnects
-        self.__pools = {}  # type: Dict[int, _Pool]
+        self.__pools = PerProcess()
 
     def get_certificate(self, cert_params):
         # type: (Mapping[str, Any]) -> BaseCertificate
@@ -265,17 +286,32 @@ class BaseBackend(object):
         """
         raise NotImplementedError("%s must implement create_lock()" % type(self).__name__)
 
-    def get_new_connection(self, address, certificate, timeout=None):
-        # type: (Address, BaseCertificate, Optional[float]) -> BaseConnection
+    def create_event(self):
+        # type: () -> Any
+        """Return a new event, for one caller who waits for a turn; by default threads wait.
+
+        Used are ``set()``, by anybody, and ``wait(timeout)`` with a number of seconds, which ends
+        as soon as the event is set. A finalizer may set it in the middle of ``wait()`` and in the
+        same thread, so ``threading.Event``, which takes a lock for both, will not do. A green
+        back-end overrides it, so that other greenlets run in the meantime.
+        """
+        return Event()
+
+    def get_new_connection(self, address, certificate, timeout=None, alpn=()):
+        # type: (Address, BaseCertificate, Optional[float], Tuple[str, ...]) -> BaseConnection
         """Open a connection that is ready for use; may be called by several threads at once.
 
         Nothing is written to a server before its certificate and host name have been verified.
 
         :param address: ``(host, port)`` (str, int 1 to 65535).
         :param certificate: what :meth:`get_certificate` returned, or what the user of the session
-            gave instead.
+            gave instead. Where :attr:`has_alpn` is True it may be a provider token, whose
+            ``get_context()`` returns None: then no client certificate is presented.
         :param timeout: longest time in seconds (float) for everything after the name lookup; None
             waits for ever.
+        :param alpn: names of the protocols to offer with ALPN (tuple of str), such as ``("h2",)``;
+            an empty one offers none. The connection's ``alpn_protocol`` tells what was chosen. A
+            server that chose none is no failure here.
         :raises Exception: if no connection can be had. The session lets it pass to its caller.
         """
         raise NotImplementedError("%s must implement get_new_connection()" % type(self).__name__)
@@ -289,20 +325,23 @@ class BaseBackend(object):
         for connection in connections:
             connection.close()
 
-    def get_cached_connection(self, address, certificate, timeout=None):
-        # type: (Address, BaseCertificate, Optional[float]) -> BaseConnection
+    def get_cached_connection(self, address, certificate, timeout=None, alpn=()):
+        # type: (Address, BaseCertificate, Optional[float], Tuple[str, ...]) -> BaseConnection
         """Take the connection that was used last from the pool, or open one if there is none.
 
         Arguments and exceptions are those of :meth:`get_new_connection`. The connection belongs to
-        the caller until it is given back with :meth:`release`.
+        the caller until it is given back with :meth:`release`. One from the pool speaks one of the
+        protocols in ``alpn``, or none that was chosen with ALPN where that is empty.
         """
-        key = (address, certificate)
+        keys = [(address, certificate, name) for name in alpn or (None,)]
         while True:
             pool = self.__pool()
             with pool.lock:
-                connection = pool.take(key)
+                connection = pool.take_first(keys)
             if connection is None:
-                return self.get_new_connection(address, certificate, timeout)
+                # Back-ends without ALPN do not know the argument.
+                options = {"alpn": alpn} if alpn else {}
+                return self.get_new_connection(address, certificate, timeout, **options)
             if not connection.closed():
                 connection.touch()
                 return connection
@@ -332,8 +371,21 @@ class BaseBackend(object):
         connection.touch()
         pool = self.__pool()
         with pool.lock:
-            return pool.put((connection.address, connection.certificate), connection,
-                            self.pool_size)
+            return pool.put(
+                (connection.address, connection.certificate, connection.alpn_protocol),
+                connection, self.pool_size)
+
+    def idle_count(self, address=None, certificate=None):
+        # type: (Optional[Address], Optional[BaseCertificate]) -> int
+        """Return how many idle connections there are in the pool.
+
+        :param address: count those to this address only.
+        :param certificate: count those that were opened with this certificate only.
+        """
+        pool = self.__pool()
+        with pool.lock:
+            return sum(len(idle) for key, idle in list(pool.idle.items())
+                       if address in (None, key[0]) and certificate in (None, key[1]))
 
     def outdate(self, delta):
         # type: (timedelta) -> None
@@ -367,18 +419,14 @@ class BaseBackend(object):
 
     def __pool(self):
         # type: () -> _Pool
-        """Return the pool of this process; in a forked child, get rid of the parent's first.
-
-        ``dict.setdefault`` is atomic, so that threads that start at the same time share one pool.
-        The parent's lock is never touched: another thread may have held it during the fork.
-        """
-        process = os.getpid()
-        pool = self.__pools.get(process)
-        if pool is None:
-            pool = self.__pools.setdefault(process, _Pool(self.create_lock()))
-            for other in [key for key in list(self.__pools) if key != process]:
-                inherited = self.__pools.pop(other, None)
-                for idle in list(inherited.idle.values()) if inherited else ():
-                    for connection in idle:
-                        connection.close()
+        """Return the pool of this process; in a forked child, get rid of the parent's first."""
+        pool = self.__pools.get(lambda: _Pool(self.create_lock()), _close_inherited)  # type: _Pool
         return pool
+
+
+def _close_inherited(pool):
+    # type: (_Pool) -> None
+    """Close the connections of the parent's pool, without a byte being written to them."""
+    for idle in list(pool.idle.values()):
+        for connection in idle:
+            connection.close()

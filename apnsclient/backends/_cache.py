@@ -3,10 +3,10 @@
 from __future__ import absolute_import, division, print_function
 
 import itertools
-import os
 import threading
 
 from .._compat import MYPY
+from .._process import PerProcess
 
 if MYPY:
     from typing import Any, Callable, Dict, Hashable, List, Optional, Tuple
@@ -35,7 +35,7 @@ class Cache(object):
         # type: (int) -> None
         self._size = size
         self._clock = itertools.count(1)
-        self._stores = {}  # type: Dict[int, Store]
+        self._stores = PerProcess()
 
     def get(self, key):
         # type: (Hashable) -> Optional[Any]
@@ -86,11 +86,6 @@ class Cache(object):
 
     def _store(self):
         # type: () -> Store
-        """Return lock and entries of this process; ``dict.setdefault`` is atomic."""
-        process = os.getpid()
-        store = self._stores.get(process)
-        if store is None:
-            store = self._stores.setdefault(process, (threading.RLock(), {}))
-            for other in [key for key in list(self._stores) if key != process]:
-                self._stores.pop(other, None)
+        """Return lock and entries of this process."""
+        store = self._stores.get(lambda: (threading.RLock(), {}))  # type: Store
         return store

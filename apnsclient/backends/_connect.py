@@ -20,7 +20,6 @@ if MYPY:
     from typing import Any, Callable, List, Optional, Tuple
 
     from ._sockets import Deadline
-    from ._tls import Handshake
 
     Address = Tuple[str, int]
 
@@ -33,20 +32,21 @@ ATTEMPT_DELAY = 0.25
 HANDSHAKE_PATIENCE = 2.0
 
 
-def look_up(address):
-    # type: (Address) -> List[Tuple[int, int, int, Any]]
+def look_up(address, role=""):
+    # type: (Address, str) -> List[Tuple[int, int, int, Any]]
     """Return ``(family, kind, protocol, socket address)`` for each address of the host.
 
     Families take turns, beginning with the one that the system prefers. Blocks as long as the
     system's resolver does.
 
+    :param role: what stands before the address in messages (str).
     :raises ~apnsclient.errors.ConnectError: if the name cannot be looked up.
     """
     try:
         found = socket.getaddrinfo(address[0], address[1], 0, socket.SOCK_STREAM)
     except (socket.error, UnicodeError, OverflowError, ValueError) as error:
-        raise ConnectError("cannot look up the host of %s: %s"
-                           % (display(address), _sockets.describe(error)))
+        raise ConnectError("cannot look up the host of %s%s: %s"
+                           % (role, display(address), _sockets.describe(error)))
     families = {}  # type: dict[int, list[Any]]
     order = []
     for family, kind, protocol, _, where in found:
@@ -68,7 +68,7 @@ class _Attempt(object):
         # type: (Any) -> None
         self.candidate = candidate
         self.socket = None  # type: Any
-        self.handshake = None  # type: Optional[Handshake]
+        self.handshake = None  # type: Any
         self.is_writer = True
 
     @property
@@ -84,7 +84,7 @@ class _Attempt(object):
         _sockets.start_connect(self.socket, where)
 
     def advance(self, new_handshake):
-        # type: (Callable[[Any], Handshake]) -> bool
+        # type: (Callable[[Any], Any]) -> bool
         """Go on after the socket became ready; return True when the connection is usable."""
         if self.handshake is None:
             _sockets.finish_connect(self.socket)
@@ -102,9 +102,9 @@ class _Attempt(object):
 class _Race(object):
     """Several attempts at one host; see the text of the module."""
 
-    def __init__(self, address, candidates, new_handshake, deadline):
-        # type: (Address, List[Any], Callable[[Any], Handshake], Deadline) -> None
-        self._where = display(address)
+    def __init__(self, where, candidates, new_handshake, deadline):
+        # type: (str, List[Any], Callable[[Any], Any], Deadline) -> None
+        self._where = where
         self._waiting = list(candidates)
         self._new_handshake = new_handshake
         self._deadline = deadline
@@ -200,19 +200,19 @@ class _Race(object):
     def _state(attempt):
         # type: (_Attempt) -> str
         return "%s: %s" % (attempt.name, "no answer" if attempt.handshake is None
-                           else "accepted, but did not complete the TLS handshake")
+                           else attempt.handshake.progress)
 
 
-def connect(address, candidates, new_handshake, deadline):
-    # type: (Address, List[Any], Callable[[Any], Handshake], Deadline) -> Tuple[Any, Handshake]
+def connect(where, candidates, new_handshake, deadline):
+    # type: (str, List[Any], Callable[[Any], Any], Deadline) -> Tuple[Any, Any]
     """Return a connected socket and its completed handshake.
 
-    :param address: ``(host, port)``, for messages.
+    :param where: what it leads to (str), for messages.
     :param candidates: what :func:`look_up` found.
-    :param new_handshake: called with a connected socket; returns a Handshake.
+    :param new_handshake: called with a connected socket; returns a Handshake or a Tunnel.
     :param deadline: Deadline for all of it.
     :raises ~apnsclient.errors.ConnectError: if no address can be had, or as soon as TLS itself
         fails with one of them.
     """
-    winner = _Race(address, candidates, new_handshake, deadline).run()
-    return winner.socket, winner.handshake  # type: ignore[return-value]
+    winner = _Race(where, candidates, new_handshake, deadline).run()
+    return winner.socket, winner.handshake

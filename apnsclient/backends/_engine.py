@@ -18,7 +18,7 @@ from OpenSSL import SSL
 from .._compat import MYPY
 
 if MYPY:
-    from typing import Any, List
+    from typing import Any, List, Optional, Tuple
 
 #: pyOpenSSL with the names that it does not document.
 _openssl = SSL  # type: Any
@@ -99,7 +99,43 @@ class DirectEngine(Engine):
         self._sealed = self.tls._from_ssl
         self._write = _openssl._lib.SSL_write
         self._read_sealed = _openssl._lib.BIO_read
+        self._read = _openssl._lib.SSL_read
         self._make_room(4096)
+        self._plain_room = 0
+        # Type and arguments: an exception would keep alive whoever was reading then.
+        self._problem = None  # type: Optional[Tuple[type, Any]]
+
+    def open(self, size):
+        # type: (int) -> bytes
+        """Return up to ``size`` plain bytes, of as many TLS records as there are."""
+        if self._problem is not None:
+            kind, arguments = self._problem
+            raise kind(*arguments)
+        if size > self._plain_room:
+            self._plain_room = size
+            self._plain = _openssl._ffi.new("char[]", size)
+        done = 0
+        while done < size:
+            count = self._read(self._ssl, self._plain + done, size - done)
+            if count <= 0:
+                self._stop_reading(count, done)
+                break
+            done += count
+        data = _openssl._ffi.buffer(self._plain, done)[:]  # type: bytes
+        return data
+
+    def _stop_reading(self, result, done):
+        # type: (int, int) -> None
+        """Raise what the result of a read means; after ``done`` bytes the next time."""
+        try:
+            self.tls._raise_ssl_error(self._ssl, result)
+        except SSL.WantReadError:
+            if not done:
+                raise
+        except SSL.Error as error:
+            if not done:
+                raise
+            self._problem = type(error), error.args
 
     def output(self):
         # type: () -> bytes
@@ -151,9 +187,10 @@ def _best_engine(module):
     probe = SSL.Connection(SSL.Context(SSL.TLS_CLIENT_METHOD), None)
     has_names = all([
         hasattr(getattr(module, "_lib", None), "SSL_write"),
+        hasattr(getattr(module, "_lib", None), "SSL_read"),
         hasattr(getattr(module, "_lib", None), "BIO_read"),
         hasattr(getattr(module, "_ffi", None), "from_buffer"),
-        hasattr(probe, "_ssl"), hasattr(probe, "_from_ssl")])
+        hasattr(probe, "_ssl"), hasattr(probe, "_from_ssl"), hasattr(probe, "_raise_ssl_error")])
     return DirectEngine if has_names else Engine
 
 

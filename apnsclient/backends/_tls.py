@@ -27,7 +27,7 @@ from ._identity import Identity, name_source, reasons, split_pem
 from ._names import ascii_host, display, mismatch, parse_ip
 
 if MYPY:
-    from typing import Any, Optional
+    from typing import Any, Optional, Tuple
 
 __all__ = ["Handshake", "TransportFailure", "Trust", "failure_of"]
 
@@ -94,13 +94,21 @@ class Trust(_Trust):
         """Raise ValueError if file or string cannot be used."""
         self._load_authorities(SSL.Context(SSL.TLS_CLIENT_METHOD))
 
-    def new_context(self, identity):
-        # type: (Identity) -> SSL.Context
-        """Return a context that presents ``identity`` and believes whom this trust allows."""
+    def new_context(self, identity, alpn=()):
+        # type: (Optional[Identity], Tuple[str, ...]) -> SSL.Context
+        """Return a context that believes whom this trust allows.
+
+        :param identity: what to present (Identity); None presents no certificate.
+        :param alpn: names of the protocols to offer (tuple of str), the preferred one first.
+        """
         context = SSL.Context(SSL.TLS_CLIENT_METHOD)
         context.set_min_proto_version(SSL.TLS1_2_VERSION)
         context.set_mode(_MODES)
-        identity.install(context)
+        if identity is not None:
+            identity.install(context)
+        context.set_app_data(alpn)
+        if alpn:
+            context.set_alpn_protos([six.ensure_binary(name) for name in alpn])
         if self.verify:
             if self.ca_file is None and self.ca_string is None:
                 context.set_default_verify_paths()
@@ -203,18 +211,24 @@ class Handshake(object):
 
     :param context: SSL.Context of our identity and trust.
     :param trust: the trust that the context was made with.
-    :param address: ``(host, port)``: what to verify, and the name in messages.
+    :param address: ``(host, port)``: what to verify.
     :param connected: non-blocking socket.
     :param session: session to resume (SSL.Session), or None.
-    :param identity: what the context presents.
+    :param identity: what the context presents, or None.
+    :param where: name of the server in messages (str) where it is not that of ``address`` alone.
+
+    :ivar identity: the same.
     """
 
-    def __init__(self, context, trust, address, connected, session, identity):
-        # type: (SSL.Context, Trust, Any, Any, Optional[SSL.Session], Identity) -> None
+    #: How far it has come, for messages.
+    progress = "accepted, but did not complete the TLS handshake"
+
+    def __init__(self, context, trust, address, connected, session, identity, where=None):
+        # type: (SSL.Context, Trust, Any, Any, Optional[SSL.Session], Optional[Identity], Optional[str]) -> None  # noqa: E501
         self.engine = _engine.best_engine(context)
         self._socket = connected
-        self._where = display(address)
-        self._identity = identity
+        self._where = where or display(address)
+        self.identity = identity
         self._verdict = _Verdict(trust, address[0])
         self._can_resume = session is not None
         self._is_complete = False
@@ -231,6 +245,18 @@ class Handshake(object):
         # type: () -> bool
         """Whether an earlier session was resumed; meaningful once the handshake is complete."""
         return self._can_resume and not self._verdict.has_passed
+
+    @property
+    def handshake(self):
+        # type: () -> Handshake
+        """The handshake itself; what a tunnel leads to has the same name there."""
+        return self
+
+    @property
+    def alpn_protocol(self):
+        # type: () -> Optional[str]
+        """Name of the protocol that the server has chosen of those offered, None if it has not."""
+        return six.ensure_str(self.engine.tls.get_alpn_proto_negotiated()) or None
 
     def step(self):
         # type: () -> Optional[str]
@@ -307,7 +333,7 @@ class Handshake(object):
                 % (self._where, self._verdict.problem))
         # No server has seen our certificate before it has shown its own.
         if self._verdict.has_passed or self._can_resume:
-            refusal = _refusal(error, self._where, self._identity)
+            refusal = _refusal(error, self._where, self.identity)
             if refusal is not None:
                 return refusal
         text = _text(error)
@@ -316,11 +342,17 @@ class Handshake(object):
             hint = ". What answers there does not seem to speak TLS"
         elif "protocol version" in text or "unsupported protocol" in text:
             hint = ". The server must speak TLS 1.2 or newer"
+        elif "no application protocol" in text or not reasons(error):
+            # Older versions of OpenSSL have no text for this alert.
+            offered = self.engine.tls.get_context().get_app_data()
+            if offered:
+                hint = ". The server seems to speak none of the protocols that were offered: %s" % (
+                    ", ".join(offered))
         return ConnectError("TLS handshake with %s failed: %s%s" % (self._where, text, hint))
 
 
 def failure_of(error, where, identity):
-    # type: (Exception, str, Identity) -> Exception
+    # type: (Exception, str, Optional[Identity]) -> Exception
     """Return the exception of ours for what an established connection raised."""
     if isinstance(error, SSL.Error):
         refusal = _refusal(error, where, identity)
@@ -332,17 +364,27 @@ def failure_of(error, where, identity):
 
 
 def _refusal(error, where, identity):
-    # type: (Exception, str, Identity) -> Optional[Exception]
+    # type: (Exception, str, Optional[Identity]) -> Optional[Exception]
     for reason in reasons(error):
         # "sslv3 alert bad certificate", "tlsv13 alert certificate required", "ssl/tls alert ..."
         alert = reason.partition(" alert ")[2]
         if alert in _REFUSALS:
-            problem = identity.validity_problem()
-            hint = ("our certificate " + problem if problem is not None
-                    else "check that certificate and key are the ones for this server")
+            what, hint = _explain_refusal(identity)
             return CertificateRefused(
-                "%s refused our certificate with the TLS alert \"%s\": %s" % (where, alert, hint))
+                "%s refused %s with the TLS alert \"%s\": %s" % (where, what, alert, hint))
     return None
+
+
+def _explain_refusal(identity):
+    # type: (Optional[Identity]) -> Tuple[str, str]
+    """Return what was refused, and what may be the reason."""
+    if identity is None:
+        return ("a connection without a client certificate",
+                "it may want one instead of a provider token")
+    problem = identity.validity_problem()
+    if problem is not None:
+        return "our certificate", "our certificate " + problem
+    return "our certificate", "check that certificate and key are the ones for this server"
 
 
 def _text(error):

@@ -156,7 +156,8 @@ class Backend(BaseBackend):
         """Return a lock of the ``threading`` module."""
         return threading.RLock()
 
-    def get_new_connection(self, address, certificate, timeout=None):
+    # As has_alpn is False, the argument ``alpn`` is never given.
+    def get_new_connection(self, address, certificate, timeout=None):  # type: ignore[override]
         # type: (Address, BaseCertificate, Optional[float]) -> Connection
         """Return a connection, and move on to the next entry of the script."""
         with self._counting:

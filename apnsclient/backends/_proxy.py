@@ -1,0 +1,286 @@
+"""Connecting through an HTTP proxy, which opens a tunnel when asked to (RFC 9110, 9.3.6).
+
+TLS begins behind the proxy's answer and ends at the server: the proxy sees which host and port are
+meant and how many bytes go there, and the server is verified as without it. The name of the server
+is looked up by the proxy.
+
+User and password go to the proxy alone, in the Basic scheme (RFC 7617). They are in no message, no
+``repr`` and no log, and neither is anything that the proxy says in return, which may repeat them.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import base64
+import re
+
+import six
+from six.moves.urllib import parse
+
+from .._compat import MYPY, PY2
+from ..errors import ConnectError
+from . import _sockets
+from ._names import ascii_host, display, parse_ip
+from ._tls import TransportFailure
+
+if MYPY:
+    from typing import Any, Callable, Optional, Tuple, Union
+
+    from ._tls import Handshake
+
+    Address = Tuple[str, int]
+    Text = Union[str, bytes]
+
+__all__ = ["Proxy", "Tunnel"]
+
+#: Most bytes of a header in the proxy's answer.
+HEADER_LIMIT = 16384
+
+_EXPECTED = "expected \"http://host:port\" or \"http://user:password@host:port\""
+#: Schemes that other programs know, and that a message may repeat.
+_UNSUPPORTED = ("https", "socks", "socks4", "socks4a", "socks5", "socks5h")
+_HOST_AND_PORT = re.compile(u"(?:\\[([0-9A-Fa-f:.]+)\\]|([^\\[\\]:/?#@\\s]+)):([0-9]{1,5})/?\\Z")
+#: What has to be percent-encoded in user and password (RFC 3986, 3.2.1), as far as it matters.
+_UNENCODED = re.compile(u"[\\x00-\\x20\\x7f/?#]")
+_HOST = re.compile("[A-Za-z0-9._-]+\\Z")
+
+_END_OF_HEADER = re.compile(br"\r?\n\r?\n")
+_STATUS_LINE = re.compile(br"HTTP/1\.[0-9] +([0-9]{3})(?![0-9])")
+_ASKS_FOR = re.compile(br"(?im)^proxy-authenticate:[ \t]*([a-z0-9-]+)")
+
+_ADVICE = {
+    400: "check that it is an HTTP proxy that knows CONNECT",
+    403: "it forbids this host or port, and would have to allow it",
+    404: "check that it is an HTTP proxy that knows CONNECT",
+    405: "check that it is an HTTP proxy that knows CONNECT",
+    501: "check that it is an HTTP proxy that knows CONNECT",
+    502: "it cannot reach this host and port",
+    503: "it cannot reach this host and port, or not now",
+    504: "it did not reach this host and port in time",
+}
+
+if PY2:
+    _unquote = parse.unquote
+else:
+    _unquote = parse.unquote_to_bytes
+
+
+class Proxy(object):
+    """An HTTP proxy. Immutable.
+
+    :param url: ``http://host:port`` or ``http://user:password@host:port`` (str or bytes), with the
+        special characters of user and password percent-encoded, and an IPv6 address in brackets.
+    :raises ValueError: if it is anything else. The message does not repeat it.
+
+    :ivar address: ``(host, port)`` of the proxy.
+    """
+
+    def __init__(self, url):
+        # type: (Text) -> None
+        userinfo, self.address = _split(_to_text(url))
+        self._authorization = None if userinfo is None else _basic(userinfo)
+
+    def request(self, address):
+        # type: (Address) -> bytes
+        """Return what is sent to the proxy to be connected to ``address``.
+
+        :raises ~apnsclient.errors.ConnectError: if the host is no name that can be sent.
+        """
+        target = _authority(address)
+        lines = ["CONNECT %s HTTP/1.1" % target, "Host: %s" % target]
+        if self._authorization is not None:
+            lines.append("Proxy-Authorization: Basic %s" % self._authorization)
+        return ("\r\n".join(lines) + "\r\n\r\n").encode("ascii")
+
+    def refusal(self, address, status, header):
+        # type: (Address, int, bytes) -> ConnectError
+        """Return the exception for an answer that opens no tunnel.
+
+        :param status: its status (int).
+        :param header: its header (bytes).
+        """
+        advice = _ADVICE.get(status, "expected 200")
+        if status == 407:
+            advice = self._how_to_log_in(header)
+        return ConnectError("the proxy %s answered %d when asked to connect to %s: %s"
+                            % (self, status, display(address), advice))
+
+    def _how_to_log_in(self, header):
+        # type: (bytes) -> str
+        schemes = {scheme.lower() for scheme in _ASKS_FOR.findall(header)}
+        if schemes and b"basic" not in schemes:
+            return "it wants a way to log in that is not supported here; only Basic is"
+        if self._authorization is None:
+            return "it wants user and password; set proxy to \"http://user:password@host:port\""
+        return ("it refuses user or password; in the option proxy their special characters have "
+                "to be percent-encoded")
+
+    def __str__(self):
+        # type: () -> str
+        return _authority(self.address)
+
+    def __repr__(self):
+        # type: () -> str
+        return "<Proxy %s>" % self
+
+
+class Tunnel(object):
+    """A TLS handshake behind a proxy: asks for the tunnel, then goes on as the handshake does.
+
+    :param connected: non-blocking socket that is connected to the proxy.
+    :param proxy: the Proxy.
+    :param address: ``(host, port)`` of the server, for messages.
+    :param request: what to send first (bytes), from :meth:`Proxy.request`.
+    :param new_handshake: called with the socket when the tunnel is open; returns a Handshake.
+
+    :ivar handshake: the Handshake; None as long as there is no tunnel.
+    """
+
+    def __init__(self, connected, proxy, address, request, new_handshake):
+        # type: (Any, Proxy, Address, bytes, Callable[[Any], Handshake]) -> None
+        self._proxy = proxy
+        self._address = address
+        self._socket = connected
+        self._new_handshake = new_handshake
+        self._outgoing = request
+        self._received = b""
+        self.handshake = None  # type: Optional[Handshake]
+
+    @property
+    def progress(self):
+        # type: () -> str
+        """How far it has come, for messages."""
+        if self.handshake is None:
+            return "accepted, but did not answer as a proxy"
+        return "opened a tunnel, behind which nobody completed the TLS handshake"
+
+    def step(self):
+        # type: () -> Optional[str]
+        """Go on as far as possible; see ``step()`` of the handshake.
+
+        :raises ~apnsclient.errors.ConnectError: also if the proxy refuses, or is none.
+        """
+        if self.handshake is None:
+            self._outgoing = self._outgoing[_sockets.try_send(self._socket, self._outgoing):]
+            if self._outgoing:
+                return "write"
+            # Once: the deadline is to be looked at in between.
+            if not self._receive():
+                return "read"
+        return self.handshake.step()  # type: ignore[union-attr]
+
+    def _receive(self):
+        # type: () -> bool
+        """Receive some of the answer; return whether the tunnel is open."""
+        data = _sockets.try_receive(self._socket)
+        if data is None:
+            return False
+        if not data:
+            raise TransportFailure("the proxy hung up before it answered")
+        self._received += data
+        while True:
+            header = self._take_header()
+            if header is None:
+                return False
+            status = self._status(header)
+            if status // 100 == 2:
+                break
+            # What is preliminary is followed by an answer (RFC 9110, 15.2).
+            if status // 100 != 1 or status == 101:
+                raise self._proxy.refusal(self._address, status, header)
+        self.handshake = self._new_handshake(self._socket)
+        if self._received:
+            self.handshake.engine.feed(self._received)
+        return True
+
+    def _take_header(self):
+        # type: () -> Optional[bytes]
+        """Take a whole header off what was received; None if there is none yet."""
+        begin = b"HTTP/1."
+        if self._received[:len(begin)] != begin[:len(self._received)]:
+            raise self._failure("does not speak HTTP")
+        end = _END_OF_HEADER.search(self._received)
+        if (len(self._received) if end is None else end.end()) > HEADER_LIMIT:
+            raise self._failure("answers with a header of more than %d bytes" % HEADER_LIMIT)
+        if end is None:
+            return None
+        header = self._received[:end.start()]
+        self._received = self._received[end.end():]
+        return header
+
+    def _status(self, header):
+        # type: (bytes) -> int
+        found = _STATUS_LINE.match(header)
+        if found is None:
+            raise self._failure("answers with a status line that cannot be understood")
+        return int(found.group(1))
+
+    def _failure(self, problem):
+        # type: (str) -> ConnectError
+        return ConnectError(
+            "cannot connect to %s: what answers at the proxy %s %s; check the option proxy"
+            % (display(self._address), self._proxy, problem))
+
+
+def _to_text(url):
+    # type: (Any) -> six.text_type
+    try:
+        return six.ensure_text(url)
+    except TypeError:
+        problem = "is of type %s" % type(url).__name__
+    except UnicodeDecodeError:
+        problem = "is not text in UTF-8"
+    raise ValueError("proxy %s; %s" % (problem, _EXPECTED))
+
+
+def _split(url):
+    # type: (six.text_type) -> Tuple[Optional[six.text_type], Address]
+    """Return the user and password as they are given, and the address of the proxy."""
+    scheme, _, rest = url.partition(u"://")
+    if scheme.lower() in _UNSUPPORTED:
+        raise ValueError("proxy begins with %s://, which is not supported; %s"
+                         % (str(scheme.lower()), _EXPECTED))
+    if scheme.lower() != u"http" or not rest:
+        raise ValueError("proxy does not begin with http://; %s" % _EXPECTED)
+    userinfo, at, place = rest.rpartition(u"@")
+    if _UNENCODED.search(userinfo):
+        raise ValueError("proxy has a user or a password with a space or one of / ? # in it; these "
+                         "have to be percent-encoded")
+    found = _HOST_AND_PORT.match(place)
+    if found is None or not 1 <= int(found.group(3)) <= 65535:
+        raise ValueError("proxy has no host and port; %s" % _EXPECTED)
+    host = found.group(1) or found.group(2)
+    try:
+        _authority((host, 0))
+    except ConnectError:
+        six.raise_from(ValueError("proxy has a host that is no name; %s" % _EXPECTED), None)
+    return userinfo if at else None, (six.ensure_str(host), int(found.group(3)))
+
+
+def _basic(userinfo):
+    # type: (six.text_type) -> str
+    """Return the value of the Basic scheme for user and password."""
+    user, _, password = userinfo.partition(u":")
+    user_id = _unquote(user.encode("utf-8"))
+    if b":" in user_id:
+        raise ValueError("proxy has a user with a colon in it, which cannot be sent")
+    return base64.b64encode(
+        user_id + b":" + _unquote(password.encode("utf-8"))).decode("ascii")
+
+
+def _authority(address):
+    # type: (Address) -> str
+    """Return host and port as HTTP has them.
+
+    :raises ~apnsclient.errors.ConnectError: if the host is no name.
+    """
+    parsed = parse_ip(address[0])
+    try:
+        host = ascii_host(address[0]) if parsed is None else str(parsed)
+    except UnicodeError:
+        host = ""
+    if parsed is not None and parsed.version == 6:
+        host = "[%s]" % host
+    elif not _HOST.match(host):
+        raise ConnectError("cannot connect to %s through a proxy: the host is no name"
+                           % display(address))
+    return "%s:%d" % (host, address[1])

@@ -1,0 +1,93 @@
+"""The topics that Apple has written into a certificate.
+
+The subject's user identifier is the topic of the application itself. Certificates that are for
+several topics (VoIP, complications) list them in an extension of Apple's own: a sequence in which
+each topic is a string, followed by a sequence that names its kind.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import re
+
+import six
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from .._compat import MYPY
+
+if MYPY:
+    from typing import Any, Iterator, List, Tuple
+
+__all__ = ["extension_topics", "subject_topics"]
+
+_EXTENSION = x509.ObjectIdentifier("1.2.840.113635.100.6.3.6")
+
+#: Tags of ASN.1: a sequence, and the kinds of strings that hold text (UTF8, Printable, IA5).
+_SEQUENCE = 0x30
+_STRINGS = (0x0C, 0x13, 0x16)
+
+_TOPIC = re.compile(r"[!-~]+\Z")
+
+
+def subject_topics(certificate):
+    # type: (x509.Certificate) -> List[str]
+    """Return the topics that the subject names, most often one; none if it cannot be read."""
+    try:
+        found = certificate.subject.get_attributes_for_oid(NameOID.USER_ID)
+        return _distinct(one.value for one in found)
+    except (ValueError, TypeError):
+        return []
+
+
+def extension_topics(certificate):
+    # type: (x509.Certificate) -> List[str]
+    """Return the topics of Apple's extension; none if it is missing or cannot be read."""
+    try:
+        extension = certificate.extensions.get_extension_for_oid(_EXTENSION)
+        value = extension.value  # type: Any
+        (tag, content), = _elements(value.value)
+        if tag != _SEQUENCE:
+            return []
+        return _distinct(text.decode("utf-8") for tag, text in _elements(content)
+                         if tag in _STRINGS)
+    except (ValueError, TypeError, AttributeError, x509.ExtensionNotFound,
+            x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        return []
+
+
+def _distinct(names):
+    # type: (Any) -> List[str]
+    """Return the names as native strings, each once, without those that no header can carry."""
+    found = []  # type: List[str]
+    for name in names:
+        name = six.ensure_str(name)
+        if _TOPIC.match(name) and name not in found:
+            found.append(name)
+    return found
+
+
+def _elements(der):
+    # type: (bytes) -> Iterator[Tuple[int, bytes]]
+    """Yield ``(tag, content)`` of each element of a DER encoding (ITU-T X.690, 8.1).
+
+    :raises ValueError: if it is not whole.
+    """
+    data = bytearray(der)
+    position = 0
+    while position < len(data):
+        if position + 2 > len(data):
+            raise ValueError("an element is cut off")
+        tag, length = data[position], data[position + 1]
+        position += 2
+        if length & 0x80:
+            width = length & 0x7F
+            if not 1 <= width <= 4 or position + width > len(data):
+                raise ValueError("the length of an element is not understood")
+            length = 0
+            for byte in data[position:position + width]:
+                length = length << 8 | byte
+            position += width
+        if position + length > len(data):
+            raise ValueError("an element is cut off")
+        yield tag, bytes(data[position:position + length])
+        position += length
