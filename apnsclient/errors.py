@@ -24,6 +24,7 @@ __all__ = [
     "ConnectionLost",
     "PeerVerificationError",
     "ProtocolError",
+    "RequestRefused",
     "Timeout",
     "is_timeout",
 ]
@@ -75,6 +76,20 @@ class ProtocolError(APNsError):
         # type: (str, Optional[int]) -> None
         super(ProtocolError, self).__init__(message)
         self.identifier = identifier
+
+
+class RequestRefused(APNsError):
+    """Apple answered a request about channels with an error.
+
+    :ivar status: HTTP status (int), or None.
+    :ivar reason: Apple's name of the reason, like ``"BadChannelId"`` (str), or None.
+    """
+
+    def __init__(self, message, status=None, reason=None):
+        # type: (str, Optional[int], Optional[str]) -> None
+        super(RequestRefused, self).__init__(message)
+        self.status = status
+        self.reason = reason
 
 
 def is_timeout(error):

@@ -20,6 +20,7 @@ BASES = [
     (errors.PeerVerificationError, (errors.ConnectError,)),
     (errors.CertificateRefused, (errors.ConnectError,)),
     (errors.ProtocolError, (errors.APNsError,)),
+    (errors.RequestRefused, (errors.APNsError,)),
 ]
 
 
@@ -65,3 +66,9 @@ def test_a_protocol_error_knows_its_identifier():
 def test_a_timeout_is_silence_and_nothing_worse(error, expected):
     """ETIMEDOUT is a dead connection, although Python 3.10 gives it the type of a timeout."""
     assert errors.is_timeout(error) is expected
+
+
+def test_a_refused_request_crosses_the_border_of_a_process_with_its_reason():
+    """Status and reason are what a caller acts on."""
+    copy = pickle.loads(pickle.dumps(errors.RequestRefused("refused", 400, "BadChannelId"), 2))
+    assert (str(copy), copy.status, copy.reason) == ("refused", 400, "BadChannelId")

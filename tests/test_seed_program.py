@@ -1,7 +1,8 @@
 """A program in the manner of the documents of apns-client 0.2 runs unchanged.
 
 It makes every call that the getting-started page and the API reference of 0.2 show, with the
-imports, arguments and names that they show; ``print`` is a function here. What it needs from
+imports, arguments and names that they show; ``print`` is a function here. With one argument more,
+``Session(protocol="http2")``, it speaks to Apple as Apple is today. What it needs from
 outside is given the way a user would give it: the certificate lies in a file, ``SSL_CERT_FILE``
 names the authority, and the names of Apple's retired hosts lead to the simulator.
 """
@@ -133,10 +134,12 @@ import json
 import runpy
 import sys
 
+import apnsclient.addresses
 import apnsclient.transport
 
 for name, address in json.loads(sys.argv[1]).items():
-    apnsclient.transport.ADDRESSES[name] = (str(address[0]), address[1])
+    for known in apnsclient.addresses.ADDRESSES, apnsclient.addresses.PROVIDER_ADDRESSES:
+        known[name] = (str(address[0]), address[1])
 constructor = vars(apnsclient.transport.Session)["__init__"]
 arguments = constructor.__code__.co_varnames[1:]
 defaults = list(constructor.__defaults__)
@@ -151,16 +154,20 @@ TOKENS = ["%02x" % number * 32 for number in range(3)]
 @pytest.fixture
 def run(tmpdir):
     """A function that runs the program with a list of tokens against a simulator."""
-    def run_with(simulator, tokens):
-        for name, text in (("program.py", PROGRAM.replace(u"@TOKENS@", u"%s" % json.dumps(tokens))),
-                           ("database.py", DATABASE), ("runner.py", RUNNER),
-                           ("ca.pem", simulator.ca_string), ("sandbox.pem", simulator.cert_string)):
+    def run_with(simulator, tokens, protocol=None):
+        program = PROGRAM.replace(u"@TOKENS@", u"%s" % json.dumps(tokens))
+        if protocol is not None:
+            program = program.replace(u"Session()", u"Session(protocol=%s)" % json.dumps(protocol))
+        for name, text in (("program.py", program), ("database.py", DATABASE),
+                           ("runner.py", RUNNER), ("ca.pem", simulator.ca_string),
+                           ("sandbox.pem", simulator.cert_string)):
             with io.open(str(tmpdir.join(name)), "w", encoding="ascii") as stream:
                 stream.write(u"%s" % text)
-        addresses = {"push_sandbox": simulator.gateway_address,
-                     "push_production": simulator.gateway_address,
-                     "feedback_sandbox": simulator.feedback_address,
-                     "feedback_production": simulator.feedback_address}
+        is_http2 = protocol == "http2"
+        push = simulator.provider_address if is_http2 else simulator.gateway_address
+        feedback = simulator.provider_address if is_http2 else simulator.feedback_address
+        addresses = {"push_sandbox": push, "push_production": push,
+                     "feedback_sandbox": feedback, "feedback_production": feedback}
         child = subprocess.Popen(
             [sys.executable, "-W", "error", "-W", "ignore:Python", "runner.py",
              json.dumps(addresses)],
@@ -207,18 +214,38 @@ def test_the_placeholders_of_the_documents_are_reported_one_by_one(run):
         assert simulator.accepted_count == 0
 
 
-def test_the_program_without_a_gateway_says_so(run):
+def test_the_program_delivers_over_http2_with_one_argument_more(run):
+    """Each token gets an answer, and a dead one says since when: nothing is to be retried."""
+    with Simulator() as simulator:
+        simulator.devices.bad(TOKENS[1])
+        simulator.devices.uninstall(TOKENS[0], 1700000000)
+
+        lines = run(simulator, TOKENS, "http2")
+
+        assert sorted(lines[:2]) == [
+            "Device failed: %s, reason: Invalid token: Unregistered" % TOKENS[0],
+            "Device failed: %s, reason: Invalid token: BadDeviceToken" % TOKENS[1],
+        ]
+        assert sorted(lines[2:4]) == ["Removed: %s" % TOKENS[0], "Removed: %s" % TOKENS[1]]
+        assert lines[4:] == ["Result: %r" % TOKENS]
+        assert simulator.accepted_tokens() == [TOKENS[2]] * 2
+        assert simulator.provider_connections == 2
+
+
+@pytest.mark.parametrize("protocol", [None, "http2"])
+def test_the_program_without_a_gateway_says_so(run, protocol):
     """Where nothing can be connected to, every call raises, and the program goes on."""
     simulator = Simulator().start()
     simulator.stop()
 
-    lines = run(simulator, TOKENS)
+    lines = run(simulator, TOKENS, protocol)
 
+    feedback_fails = protocol is None  # Over HTTP/2 nothing is connected for it.
     assert lines == [
         "Can't connect to APNs, looks like network is down",
-        "Can't connect to APNs, looks like network is down",
+    ] + ["Can't connect to APNs, looks like network is down"] * feedback_fails + [
         "Check your network, I could not connect to APNs",
-        "Check your network, I could not connect to APNs",
+    ] + ["Check your network, I could not connect to APNs"] * feedback_fails + [
         "Result: %r" % TOKENS,
     ]
 

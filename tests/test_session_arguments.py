@@ -208,7 +208,7 @@ def test_an_argument_that_certificates_do_not_have():
         Session(Recording()).get_connection(cert_strnig="x")
 
 
-@pytest.mark.parametrize("protocol", ["http2", "http", None, ""])
+@pytest.mark.parametrize("protocol", ["http3", "http", None, ""])
 def test_a_protocol_that_is_not_there(protocol):
     """The error has what was given and what is known."""
     with pytest.raises(ValueError) as caught:
@@ -328,8 +328,8 @@ def test_representations_tell_no_secret():
     """They may go into a log."""
     session = Session(Recording())
     connection = session.get_connection(("localhost", 7), cert_string="cert", passphrase="secret")
-    assert repr(session) == "<Session over test_session_arguments>"
-    assert repr(connection) == "<Connection to localhost:7>"
+    assert repr(session) == "<Session with binary over test_session_arguments: 0 idle>"
+    assert repr(connection) == "<Connection to localhost:7 over binary: 0 idle>"
     assert "secret" not in repr(connection._certificate)
     assert "cert" not in repr(connection._certificate).replace("Certificate", "").split(".")[-1]
 

@@ -30,9 +30,9 @@ from ..reasons import ACCEPTED, reason_of
 if MYPY:
     from typing import Callable, Iterator, List, Optional, Tuple
 
+    from .._arguments import Timing
     from ..apns import Message
     from ..backends import BaseConnection
-    from ..transport import Timing
 
 __all__ = ["BinaryDriver", "Delivery", "read_feedback"]
 
@@ -125,7 +125,7 @@ class BinaryDriver(object):
     """Sends messages over one connection, and finds out what became of them.
 
     :param connection: leased from the back-end (:class:`~apnsclient.backends.BaseConnection`).
-    :param timing: timeouts and buffer sizes (:class:`~apnsclient.transport.Timing`).
+    :param timing: timeouts and buffer sizes (``Timing``).
     :param report_late: called with a list of :class:`~apnsclient.apns.Result` when it turns out
         that messages whose results were handed out had not been delivered after all.
 
@@ -289,7 +289,8 @@ class BinaryDriver(object):
         is_news = bool(undecided) and not isinstance(error, ConnectError)
         _log.log(logging.WARNING if is_news else logging.DEBUG,
                  "the connection to %s ended without an answer: %s",
-                 self._where, error or "end of stream")
+                 self._where, error or "end of stream. If it speaks HTTP/2, set the session's "
+                                       "protocol to \"http2\"")
         for delivery in undecided:
             delivery.failure = (None, 0)
 

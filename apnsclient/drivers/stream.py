@@ -20,8 +20,8 @@ from .binary import Delivery
 if MYPY:
     from typing import Callable, Deque, Generator, Iterable, Iterator, List, Optional
 
+    from .._arguments import Timing
     from ..apns import Message, Result
-    from ..transport import Timing
     from .binary import BinaryDriver
 
 __all__ = ["Stream"]
@@ -37,7 +37,7 @@ class Stream(object):
     :param replace: called with a driver whose connection is stale for one to use instead, or for
         None if the back-end would have noticed, so that the failure is another one.
     :param release: called with each driver once, when it is no longer needed.
-    :param timing: timeouts and buffer sizes (:class:`~apnsclient.transport.Timing`).
+    :param timing: timeouts and buffer sizes (``Timing``).
     """
 
     #: How many messages may wait for their results.

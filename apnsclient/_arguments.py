@@ -1,0 +1,110 @@
+"""The arguments of a session, judged and turned into what they stand for."""
+
+from __future__ import absolute_import, division, print_function
+
+import importlib
+import numbers
+from collections import namedtuple
+
+import six
+
+from ._compat import MYPY
+
+if MYPY:
+    from typing import Any, Optional
+
+    from .backends import BaseBackend
+
+__all__ = ["Timing", "check_alpn", "check_ping_after", "check_timing", "import_hpack",
+           "make_backend"]
+
+#: Timeouts in seconds and sizes in bytes, as the session was told.
+Timing = namedtuple("Timing", "connect_timeout write_buffer_size write_timeout read_buffer_size "
+                              "read_timeout read_tail_timeout")
+
+
+def check_timing(timing):
+    # type: (Timing) -> Timing
+    """Return the timing, if it can be kept.
+
+    :raises ValueError: if it cannot.
+    """
+    for name, value in zip(timing._fields, timing):
+        is_number = isinstance(value, numbers.Real)
+        if name.endswith("_size"):
+            if not is_number or value < 1:
+                raise ValueError("%s is %r, expected 1 or more bytes" % (name, value))
+        elif name == "read_tail_timeout":
+            if not is_number or value < 0:
+                raise ValueError("read_tail_timeout is %r, expected seconds from 0 up: silence for "
+                                 "that long is success" % (value,))
+        elif value is not None and not (is_number and value > 0):
+            raise ValueError("%s is %r, expected seconds above 0, or None to wait for ever"
+                             % (name, value))
+    return timing
+
+
+def check_ping_after(value):
+    # type: (Any) -> Optional[float]
+    """Return after how many seconds an idle connection is pinged, if it is a number at all.
+
+    :raises ValueError: if it is not.
+    """
+    if value is None or isinstance(value, numbers.Real) and float(value) >= 0:
+        return value  # type: ignore[return-value]
+    raise ValueError("ping_after is %r, expected seconds from 0 up, or None never to ping"
+                     % (value,))
+
+
+def make_backend(pool, options):
+    # type: (Any, Any) -> BaseBackend
+    """Turn the argument ``pool`` of a session into a back-end.
+
+    :raises ImportError: if it names a module that does not exist, or has no back-end.
+    :raises TypeError: if it is nothing of what it may be, or takes no options.
+    """
+    if isinstance(pool, six.string_types):
+        try:
+            module = importlib.import_module(pool)
+        except (ImportError, TypeError, ValueError) as error:
+            # An empty or a relative name is the latter two.
+            six.raise_from(
+                ImportError("the back-end %s cannot be imported: %s" % (pool, error)), error)
+        pool = getattr(module, "Backend", None)
+        if pool is None:
+            raise ImportError("the back-end %s has no class Backend" % module.__name__)
+    if isinstance(pool, type):
+        pool, options = pool(**options), {}
+    if not hasattr(pool, "get_new_connection"):
+        raise TypeError("the back-end is %r, expected the name of a module, a subclass of "
+                        "BaseBackend or an instance of one" % (pool,))
+    if options:
+        raise TypeError("the back-end is an instance already and takes no options: %s"
+                        % ", ".join(sorted(options)))
+    return pool
+
+
+def check_alpn(backend):
+    # type: (BaseBackend) -> None
+    """See that a back-end can open connections for HTTP/2.
+
+    :raises ValueError: if it cannot.
+    """
+    if not backend.has_alpn:
+        raise ValueError("the back-end %s does not negotiate protocols with ALPN, which HTTP/2 "
+                         "needs: use another one, or have it set has_alpn and take the argument "
+                         "alpn" % type(backend).__module__)
+
+
+def import_hpack():
+    # type: () -> None
+    """See that header blocks can be decoded, before anything is sent.
+
+    :raises ImportError: if they cannot.
+    """
+    try:
+        importlib.import_module("hpack")
+    except ImportError as error:
+        six.raise_from(ImportError(
+            "protocol \"http2\" needs the package hpack: pip install 'apns-client[http2]' (%s)"
+            % error), error)

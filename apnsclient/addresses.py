@@ -1,0 +1,84 @@
+"""Apple's hosts, and the names that a session knows them by.
+
+Sources: Apple, *Local and Remote Notification Programming Guide* for the binary protocol; Apple,
+*Sending notification requests to APNs* and *Sending channel management requests to APNs* for
+HTTP/2.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import six
+
+from ._compat import MYPY
+
+if MYPY:
+    from typing import Any, Dict, Tuple
+
+    Address = Tuple[str, int]
+
+__all__ = ["ADDRESSES", "PROVIDER_ADDRESSES", "RETIRED", "environment_of", "resolve_address"]
+
+#: Hosts for the binary protocol. Apple switched them off on 31 March 2021.
+ADDRESSES = {
+    "push_sandbox": ("gateway.sandbox.push.apple.com", 2195),
+    "push_production": ("gateway.push.apple.com", 2195),
+    "feedback_sandbox": ("feedback.sandbox.push.apple.com", 2196),
+    "feedback_production": ("feedback.push.apple.com", 2196),
+}
+
+#: Hosts of the HTTP/2 provider API. There is no feedback service any more: the names are there for
+#: programs that read it, which get what the answers to their notifications told.
+PROVIDER_ADDRESSES = {
+    "push_sandbox": ("api.sandbox.push.apple.com", 443),
+    "push_production": ("api.push.apple.com", 443),
+    "feedback_sandbox": ("api.sandbox.push.apple.com", 443),
+    "feedback_production": ("api.push.apple.com", 443),
+    "channels_sandbox": ("api-manage-broadcast.sandbox.push.apple.com", 2195),
+    "channels_production": ("api-manage-broadcast.push.apple.com", 2196),
+}
+
+#: What the documents of apns-client 0.2 call push_sandbox in one place.
+_MISSPELT = {"push_sanbox": "push_sandbox"}
+
+#: What to say when one of the hosts for the binary protocol does not answer.
+RETIRED = ("Apple switched the binary protocol off on 31 March 2021, and %s with it: set the "
+           "session's protocol to \"http2\", or address to the (host, port) of a gateway that "
+           "still speaks it")
+
+
+def environment_of(address):
+    # type: (Address) -> str
+    """Return which of Apple's two environments an address belongs to.
+
+    :param address: ``(host, port)``.
+    :return: ``"sandbox"`` or ``"production"``; ``"other"`` for a host that is not Apple's.
+    """
+    host = address[0].lower()
+    if not host.endswith(".push.apple.com"):
+        return "other"
+    return "sandbox" if ".sandbox." in host else "production"
+
+
+def resolve_address(address, known):
+    # type: (Any, Dict[str, Address]) -> Address
+    """Turn the argument ``address`` of a session's methods into ``(host, port)``.
+
+    :param address: ``(host, port)``, or a name.
+    :param known: addresses by name.
+    :raises ValueError: if it is neither.
+    """
+    if isinstance(address, six.string_types):
+        found = known.get(_MISSPELT.get(address, address))
+        if found is not None:
+            return found
+    elif isinstance(address, (tuple, list)) and len(address) == 2:
+        host, port = address
+        if (isinstance(host, six.string_types) and isinstance(port, six.integer_types)
+                and 0 < port < 65536):
+            return host, port
+    shown = repr(address)
+    if len(shown) > 100:
+        # Whatever it is, it may be a secret.
+        shown = "a %s of %d characters" % (type(address).__name__, len(shown))
+    raise ValueError("the address is %s, expected (host, port) with a port from 1 to 65535, or one "
+                     "of %s" % (shown, ", ".join(sorted(known))))

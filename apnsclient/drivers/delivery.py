@@ -1,0 +1,365 @@
+"""What is sent over HTTP/2: messages, and requests that stand for themselves.
+
+A driver starts their requests, and tells them what became of each. There are three kinds: a
+:class:`Delivery` is one message for any number of tokens; a :class:`Bundle` is some messages for
+one token each, which would cost more than their requests if each were a delivery of its own; a
+:class:`Question` is any other request.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+from six.moves import range
+
+from .._compat import MYPY
+from ..apns import Result
+from ..outcomes import Failure, RequestOutcomes, parse_reply
+from ..reasons import reason_of_reply
+
+if MYPY:
+    from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+
+    from ..apns import Message
+    from ..protocols.http2.client import ClientConnection
+    from ..protocols.http2.events import Reply
+    from ..protocols.http2.requests import RequestTemplate
+    from ..protocols.http2.streams import Batch
+    from ..reasons import Reason
+    from .http2 import Http2Driver
+
+    Started = Tuple[Optional[Batch], Any]
+    Rejected = List[Tuple[int, Any]]
+
+__all__ = ["Bundle", "Delivery", "Parcel", "Question"]
+
+#: Outcomes of a message of which nothing was reported.
+_ALL_ACCEPTED = RequestOutcomes()
+#: How many batches there may be before those that are answered are forgotten. There are never more
+#: unanswered ones than there may be streams.
+_MANY_BATCHES = 4096
+#: How many digits Apple's device tokens have, for the size of a request.
+_DIGITS = 64
+#: What a request takes beside token and payload, about, in bytes.
+_OVERHEAD = 64
+
+
+class Parcel(object):
+    """Requests with numbers: which of them are still to be started, and which are on their way.
+
+    :param count: how many there are (int).
+    """
+
+    def __init__(self, count):
+        # type: (int) -> None
+        self._count = count
+        self._next = 0
+        self._again = []  # type: List[int]
+        self._refused = []  # type: List[int]
+        self._batches = []  # type: List[Batch]
+
+    # What a subclass gives.
+
+    @property
+    def payload_size(self):
+        # type: () -> int
+        """Size of the largest payload, in bytes (int)."""
+        raise NotImplementedError
+
+    def request_size(self, client):
+        # type: (ClientConnection) -> int
+        """Return how many bytes a request takes, about."""
+        raise NotImplementedError
+
+    def results(self):
+        # type: () -> Iterator[Result]
+        """Yield the result of each message, in order."""
+        raise NotImplementedError
+
+    def _send(self, client, indices, rejected):
+        # type: (ClientConnection, Sequence[int], Rejected) -> Started
+        raise NotImplementedError
+
+    def _token(self, index):
+        # type: (int) -> Any
+        raise NotImplementedError
+
+    def _place(self, index):
+        # type: (int) -> Tuple[RequestOutcomes, int]
+        """Return where the outcome of a request is reported, and as the outcome of what."""
+        raise NotImplementedError
+
+    def _places(self, indices):
+        # type: (Sequence[int]) -> Iterator[Tuple[RequestOutcomes, Sequence[int]]]
+        """Do the same for many."""
+        raise NotImplementedError
+
+    def _refuse_rest(self, reason):
+        # type: (Reason) -> None
+        """Heed a refusal of the message of one request."""
+
+    # What the driver and the dispatch ask and tell.
+
+    @property
+    def waiting(self):
+        # type: () -> int
+        """How many requests may be started now."""
+        return len(self._again) or self._count - self._next
+
+    @property
+    def has_refused(self):
+        # type: () -> bool
+        """Whether there are requests that wait for another connection."""
+        return bool(self._refused)
+
+    @property
+    def is_decided(self):
+        # type: () -> bool
+        """Whether the outcome of each request is known."""
+        if self._next < self._count or self._again or self._refused:
+            return False
+        batches = self._batches
+        while batches and not batches[-1].left:
+            batches.pop()
+        return not batches
+
+    def start(self, client, limit):
+        # type: (ClientConnection, int) -> Started
+        """Start requests, at most so many; return their batch, None if it is empty, and frames."""
+        if self._again:
+            indices = self._again[:limit]  # type: Sequence[int]
+            self._again = self._again[limit:]
+        else:
+            first, self._next = self._next, min(self._next + limit, self._count)
+            indices = range(first, self._next)
+        rejected = []  # type: Rejected
+        batch, frames = self._send(client, indices, rejected)
+        for index, error in rejected:
+            outcomes, place = self._place(index)
+            outcomes.reject(place, error)
+        if batch is not None:
+            if len(self._batches) >= _MANY_BATCHES:
+                self._batches = [one for one in self._batches if one.left]
+            self._batches.append(batch)
+        return batch, frames
+
+    def send_again(self, index):
+        # type: (int) -> None
+        """Note that a request was not processed and is to be sent again."""
+        self._again.append(index)
+
+    def refused(self, index):
+        # type: (int) -> None
+        """Note the same of one that this connection had better not be asked for again."""
+        self._refused.append(index)
+
+    def release_refused(self):
+        # type: () -> bool
+        """Let those be sent again over another connection; tell whether there were any."""
+        refused, self._refused = self._refused, []
+        self._again.extend(refused)
+        return bool(refused)
+
+    def stop(self, reason):
+        # type: (Reason) -> None
+        """Start nothing more, because of the reason that a request was refused for."""
+        failure = Failure.of(reason)
+        for outcomes, places in self._take_rest():
+            if reason.retries_reported:
+                outcomes.unprocessed(places, failure)
+            else:
+                outcomes.undeliver(places, failure)
+
+    def give_up(self, text):
+        # type: (str) -> None
+        """Leave it to the caller to send the rest, none of which was processed."""
+        for outcomes, places in self._take_rest():
+            outcomes.unprocessed(places, (None, "Not sent: %s" % text))
+
+    def _take_rest(self):
+        # type: () -> Iterator[Tuple[RequestOutcomes, Sequence[int]]]
+        """Take all requests that are not on their way."""
+        self.release_refused()
+        again, self._again = self._again, []
+        first, self._next = self._next, self._count
+        for indices in again, range(first, self._count):
+            if indices:
+                for place in self._places(indices):
+                    yield place
+
+    def unknown(self, index, text):
+        # type: (int, str) -> None
+        """Note that a request was written and will not be answered."""
+        outcomes, place = self._place(index)
+        outcomes.unknown(place, text)
+
+    def answered(self, driver, index, reply):
+        # type: (Http2Driver, int, Reply) -> None
+        """Take the reply to a request that was not accepted."""
+        name, timestamp = parse_reply(reply.body)
+        reason = reason_of_reply(reply.status, name)
+        if reason.is_expired_token and driver.may_renew:
+            driver.has_expired = True
+            self.send_again(index)
+            return
+        outcomes, place = self._place(index)
+        outcomes.answer(place, reason, reply.block, timestamp)
+        if reason.is_gone:
+            driver.gone(self._token(index), timestamp)
+        elif reason.stops_everything:
+            driver.stop_reason = reason
+        elif reason.stops_message:
+            self._refuse_rest(reason)
+
+
+class Delivery(Parcel):
+    """The requests of one message.
+
+    :param message: the :class:`~apnsclient.apns.Message`.
+    :param template: what its requests have in common.
+    """
+
+    def __init__(self, message, template):
+        # type: (Message, RequestTemplate) -> None
+        super(Delivery, self).__init__(len(message.tokens))
+        self._message = message
+        self._template = template
+        self._outcomes = RequestOutcomes()
+
+    @property
+    def payload_size(self):
+        # type: () -> int
+        """Size of the payload, in bytes (int)."""
+        return len(self._template.payload)
+
+    def request_size(self, client):
+        # type: (ClientConnection) -> int
+        """Return how many bytes a request takes, about."""
+        return client.encoder.size(self._template, _DIGITS)
+
+    def results(self):
+        # type: () -> Iterator[Result]
+        """Yield the result."""
+        yield Result(self._message, outcomes=self._outcomes)
+
+    def _send(self, client, indices, rejected):
+        # type: (ClientConnection, Sequence[int], Rejected) -> Started
+        tokens = self._message.tokens
+        if isinstance(indices, list):
+            chosen = [tokens[index] for index in indices]
+        else:
+            chosen = tokens[indices[0]:indices[0] + len(indices)]
+        return client.send(self._template, chosen, indices, self, rejected)
+
+    def _token(self, index):
+        # type: (int) -> Any
+        return self._message.tokens[index]
+
+    def _place(self, index):
+        # type: (int) -> Tuple[RequestOutcomes, int]
+        return self._outcomes, index
+
+    def _places(self, indices):
+        # type: (Sequence[int]) -> Iterator[Tuple[RequestOutcomes, Sequence[int]]]
+        yield self._outcomes, indices
+
+    def _refuse_rest(self, reason):
+        # type: (Reason) -> None
+        self.stop(reason)
+
+
+class Bundle(Parcel):
+    """Messages for one token each; the n-th request is that of the n-th message."""
+
+    def __init__(self):
+        # type: () -> None
+        super(Bundle, self).__init__(0)
+        self._messages = []  # type: List[Message]
+        self._templates = []  # type: List[RequestTemplate]
+        self._outcomes = {}  # type: Dict[int, RequestOutcomes]
+        self._payload_size = 0
+
+    def add(self, message, template):
+        # type: (Message, RequestTemplate) -> None
+        """Add a message, with what its request is made of, before any is started."""
+        self._messages.append(message)
+        self._templates.append(template)
+        self._count += 1
+        if len(template.payload) > self._payload_size:
+            self._payload_size = len(template.payload)
+
+    @property
+    def payload_size(self):
+        # type: () -> int
+        """Size of the largest payload, in bytes (int)."""
+        return self._payload_size
+
+    def request_size(self, client):
+        # type: (ClientConnection) -> int
+        """Return how many bytes a request takes, about."""
+        return _DIGITS + _OVERHEAD + self._payload_size
+
+    def results(self):
+        # type: () -> Iterator[Result]
+        """Yield the result of each message, in order."""
+        outcomes = self._outcomes
+        for index, message in enumerate(self._messages):
+            yield Result(message, outcomes=outcomes.get(index, _ALL_ACCEPTED))
+
+    def _send(self, client, indices, rejected):
+        # type: (ClientConnection, Sequence[int], Rejected) -> Started
+        templates, messages = self._templates, self._messages
+        return client.send_each([templates[index] for index in indices],
+                                [messages[index].tokens[0] for index in indices],
+                                indices, self, rejected)
+
+    def _token(self, index):
+        # type: (int) -> Any
+        return self._messages[index].tokens[0]
+
+    def _place(self, index):
+        # type: (int) -> Tuple[RequestOutcomes, int]
+        outcomes = self._outcomes.get(index)
+        if outcomes is None:
+            outcomes = self._outcomes[index] = RequestOutcomes()
+        return outcomes, 0
+
+    def _places(self, indices):
+        # type: (Sequence[int]) -> Iterator[Tuple[RequestOutcomes, Sequence[int]]]
+        for index in indices:
+            yield self._place(index)[0], (0,)
+
+
+class Question(object):
+    """A request that stands for itself.
+
+    :ivar reply: the :class:`~apnsclient.protocols.http2.events.Reply` once it has come.
+    :ivar problem: why there is none (str).
+    """
+
+    def __init__(self):
+        # type: () -> None
+        self.reply = None  # type: Optional[Reply]
+        self.problem = "it was not answered"
+
+    def answered(self, driver, index, reply):
+        # type: (Http2Driver, int, Reply) -> None
+        """Take the reply."""
+        self.reply = reply
+
+    def unknown(self, index, text):
+        # type: (int, str) -> None
+        """Note that nothing is known of it."""
+        self.problem = text
+
+    def send_again(self, index):
+        # type: (int) -> None
+        """Note that it was not processed."""
+        self.problem = "the server has not processed it; try again"
+
+    refused = send_again
+
+    @property
+    def has_expired(self):
+        # type: () -> bool
+        """Whether the reply asks for a new provider token."""
+        return (self.reply is not None and self.reply.status == 403
+                and parse_reply(self.reply.body)[0] == "ExpiredProviderToken")

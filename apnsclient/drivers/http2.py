@@ -1,0 +1,542 @@
+"""Drives HTTP/2 over one leased connection.
+
+Each request is answered, so that there is no guessing as in the binary protocol. A request ends in
+one of these ways:
+
+- It is answered with 200: the token has its notification. Nothing is kept of it.
+- It is answered with anything else: the reason decides, see :mod:`apnsclient.reasons`.
+- It is proven not to have been processed: the server refused its stream, named an earlier one in a
+  GOAWAY, or the request was never written. It may be sent again without asking anybody.
+- It was written and never answered: nothing is known, and sending it again is the caller's to
+  decide.
+
+All waiting has an end: a write, and the wait for the answer to a request, have their time from the
+moment they begin, whatever else the server sends in between.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import logging
+import os
+import time
+from collections import deque
+
+from .._compat import MYPY, monotonic
+from ..errors import ConnectError, ConnectTimeout, is_timeout
+from ..outcomes import parse_reply
+from ..protocols.http2.client import ClientConnection, Reply
+from ..protocols.http2.frames import name_of_error
+from ..reasons import REPLIES
+from .delivery import Question
+
+if MYPY:
+    from typing import Any, Callable, Deque, List, Optional, Tuple
+
+    from .._arguments import Timing
+    from ..backends import BaseConnection
+    from ..protocols.http2.streams import Batch
+    from ..reasons import Reason
+    from .delivery import Parcel
+
+__all__ = ["Http2Driver"]
+
+_log = logging.getLogger(__name__)
+
+#: Most bytes that are read at once.
+_READ_SIZE = 65536
+#: Fewest bytes of requests that are written at once, as long as there are more to come. A window of
+#: 64 KiB, as Apple's, comes back by halves: with more, both sides would wait in turns.
+_CHUNK = 12288
+#: How many batches may be remembered, before those that are answered are forgotten behind one that
+#: is not.
+_MANY_BATCHES = 4096
+#: Seconds for what a server says while it does not take what we write, and for our own goodbye.
+_LAST_WORDS = 1.0
+
+
+class _State(object):
+    """What the protocol knows of a connection; it lives and dies with it."""
+
+    def __init__(self, authority, credential):
+        # type: (bytes, Any) -> None
+        self.client = ClientConnection(authority)
+        #: What gives the connection its provider token, None with a certificate.
+        self.bearer = credential.new_bearer() if hasattr(credential, "new_bearer") else None
+        self.client.is_cautious = self.bearer is not None
+        #: Batches that were written and are not answered yet, oldest first.
+        self.batches = deque()  # type: Deque[Batch]
+        self.used_at = monotonic()
+
+
+class Http2Driver(object):
+    """Sends requests over one connection, and finds out what became of them.
+
+    :param connection: leased from the back-end (:class:`~apnsclient.backends.BaseConnection`).
+    :param timing: timeouts and buffer sizes (``Timing``).
+    :param report_gone: called with a list of ``(token, timestamp)`` of tokens that are dead:
+        lower-case hexadecimal bytes, seconds since 1970.
+
+    :ivar is_over: True once the connection is of no more use.
+    :ivar problem: why it ended (str).
+    :ivar may_renew: whether a refused provider token may be made anew (bool); set by who uses it.
+    :ivar has_expired: whether the provider token has been refused, and is to be made anew.
+    :ivar stop_reason: the reason for which nothing more is to be sent with the credential, or None.
+    :ivar has_unknown: whether it left requests behind of which nothing is known.
+    :ivar is_silent: whether it ended because a PING had no answer.
+    :ivar is_stalled: whether it ended because nothing came of the requests for as long as allowed.
+    """
+
+    def __init__(self, connection, timing, report_gone):
+        # type: (BaseConnection, Timing, Callable[[List[Tuple[bytes, int]]], None]) -> None
+        self.connection = connection
+        self.is_over = self.may_renew = self.has_expired = self.has_unknown = False
+        self.is_silent = self.is_stalled = False
+        self.stop_reason = None  # type: Optional[Reason]
+        self.problem = ""
+        self._where = "%s:%s" % tuple(connection.address)
+        self._timing = timing
+        self._report_gone = report_gone
+        self._gone = []  # type: List[Tuple[bytes, int]]
+        self._buffer = []  # type: List[Any]
+        self._buffered = 0
+        self._chunk = max(_CHUNK, timing.write_buffer_size)
+        self._unwritten = []  # type: List[Batch]
+        # True in the middle of a step that has to be done whole, which an interrupt may prevent.
+        self._is_amid = False
+        self._is_new = connection.protocol is None
+        if self._is_new:
+            connection.protocol = _State(_authority(*connection.address), connection.certificate)
+        self._state = connection.protocol  # type: _State
+        self._client = self._state.client
+        self._batches = self._state.batches
+        self._answered_before = self._client.answered
+        self._answered = self._client.answered
+        self._answered_at = monotonic()
+
+    # Before use.
+
+    def prepare(self, ping_after):
+        # type: (Optional[float]) -> bool
+        """Make a new connection ready; look whether an idle one still is.
+
+        :param ping_after: seconds of idleness after which the server has to give a sign of life
+            (float); None never asks for one.
+        :raises ~apnsclient.errors.ConnectError: if the server of a new connection does not let us
+            in, or does not speak HTTP/2.
+        """
+        if self._is_new:
+            self._greet()
+            return True
+        try:
+            self.look()
+            idle = monotonic() - self._state.used_at
+            if self.can_start and ping_after is not None and idle >= ping_after:
+                self._ping()
+        except ConnectError as error:
+            _log.debug("the idle connection to %s is dead: %s", self._where, error)
+        return self.can_start
+
+    def _greet(self):
+        # type: () -> None
+        """Send our settings and wait for the server's."""
+        timeout = self._timing.connect_timeout
+        deadline = None if timeout is None else monotonic() + timeout
+        self.flush()
+        while not self.is_over and not self._client.has_settings:
+            if not self._read(deadline):
+                self._end("it sent no settings")
+                raise ConnectTimeout("%s accepted the connection, but sent no HTTP/2 settings "
+                                     "within %s s" % (self._where, timeout))
+        if self.is_over:
+            raise ConnectError("%s does not let us speak HTTP/2: %s" % (self._where, self.problem))
+
+    def _ping(self):
+        # type: () -> None
+        """Wait for a sign of life."""
+        timeout = self._timing.connect_timeout
+        deadline = None if timeout is None else monotonic() + timeout
+        self._client.ping(os.urandom(8))
+        while not self.is_over and not self._client.is_ping_answered:
+            self.flush()
+            if not self.is_over and not self._read(deadline):
+                self.is_silent = True
+                self._end("the server did not answer a PING within %s s" % timeout)
+
+    # Requests.
+
+    @property
+    def can_start(self):
+        # type: () -> bool
+        """Whether requests may be started here, now or later."""
+        return not (self.is_over or self.has_expired) and self._client.can_start
+
+    @property
+    def in_flight(self):
+        # type: () -> int
+        """How many requests have not ended yet."""
+        return self._client.in_flight
+
+    @property
+    def has_answered(self):
+        # type: () -> bool
+        """Whether the server has answered any request since the connection was leased."""
+        return self._client.answered != self._answered_before
+
+    @property
+    def is_full(self):
+        # type: () -> bool
+        """Whether there is enough to write."""
+        return self._buffered >= self._chunk
+
+    @property
+    def has_output(self):
+        # type: () -> bool
+        """Whether there are requests that were not written yet."""
+        return bool(self._buffer)
+
+    def refresh_token(self):
+        # type: () -> None
+        """See that requests from here on carry a provider token that is valid."""
+        bearer = self._state.bearer
+        if bearer is not None:
+            token = bearer.current()
+            if token != self._client.encoder.authorization:
+                self._client.encoder.authorization = token
+
+    @property
+    def token(self):
+        # type: () -> Optional[bytes]
+        """The provider token of the last requests, None with a certificate."""
+        authorization = self._client.encoder.authorization  # type: Optional[bytes]
+        return authorization
+
+    def start(self, parcel):
+        # type: (Parcel) -> bool
+        """Start requests, to be written by :meth:`flush`.
+
+        :return: False if there is no room for any, or for so few that they are not worth it.
+        """
+        client, waiting = self._client, parcel.waiting
+        room = client.room(parcel.payload_size)
+        if not room:
+            return False
+        if waiting > 1:
+            worthwhile = -(-self._chunk // parcel.request_size(client))
+            if room < min(waiting, worthwhile // 2) and client.in_flight > room:
+                return False
+            room = min(room, worthwhile)
+        self._is_amid = True
+        batch, frames = parcel.start(client, room)
+        if batch is not None:
+            self._put(batch, frames)
+        self._is_amid = False
+        return True
+
+    def ask(self, method, path, fields, body):
+        # type: (bytes, bytes, List[Tuple[bytes, bytes]], bytes) -> Question
+        """Send any other request, and wait for the reply.
+
+        :param method: ``b"GET"``, ``b"POST"`` or ``b"DELETE"``.
+        :param path: path of the request (bytes).
+        :param fields: further ``(name, value)`` pairs of its header (bytes).
+        :param body: its body (bytes).
+        :return: the :class:`Question`; without a reply if there was none.
+        """
+        question = Question()
+        self.refresh_token()
+        head = [(b":method", method), (b":scheme", b"https"),
+                (b":authority", _authority(*self.connection.address)), (b":path", path)]
+        if self.token is not None:
+            head.append((b"authorization", self.token))
+        while self.can_start and not self._client.room(len(body)):
+            self.wait()
+        if not self.can_start:
+            question.problem = self.problem or "the server is ending the connection"
+            return question
+        whole = [(name, value, name == b"authorization") for name, value in head + fields]
+        self._is_amid = True
+        batch, frames = self._client.ask(whole, body, question)
+        self._put(batch, frames)
+        self._is_amid = False
+        while batch.left and not self.is_over:
+            self.wait()
+        return question
+
+    def _put(self, batch, frames):
+        # type: (Batch, Any) -> None
+        self._buffer.append(frames)
+        self._buffered += len(frames)
+        self._unwritten.append(batch)
+
+    def flush(self):
+        # type: () -> None
+        """Write what was started, and what the protocol itself has to say.
+
+        :raises ~apnsclient.errors.ConnectError: if the server refused us only now, as TLS 1.3 has
+            it. Nothing was processed.
+        """
+        self._is_amid = True
+        control = self._client.output()
+        if control:
+            # First, because what acknowledges settings has to come before what obeys them. Nothing
+            # was received since the requests in the buffer were started.
+            self._buffer.insert(0, control)
+        if self._buffer and not self.is_over:
+            self._write()
+        self._is_amid = False
+
+    def _write(self):
+        # type: () -> None
+        """Write what is in the buffer."""
+        data = self._buffer[0] if len(self._buffer) == 1 else b"".join(self._buffer)
+        started = self._unwritten
+        self._buffer, self._buffered, self._unwritten = [], 0, []
+        self._oldest()
+        if len(self._batches) > _MANY_BATCHES:
+            self._state.batches = self._batches = deque(one for one in self._batches if one.left)
+        self._batches.extend(started)
+        try:
+            self.connection.write(data, self._timing.write_timeout)
+        except Exception as error:
+            self._write_failed(error)
+            return
+        except BaseException:
+            # Nobody knows how much of the last frame was written.
+            self._end("the write was interrupted")
+            raise
+        now = monotonic()
+        for batch in started:
+            batch.written_at = now
+
+    def _write_failed(self, error):
+        # type: (Exception) -> None
+        """Find out why: the server may have said so before it hung up."""
+        _log.debug("writing to %s failed", self._where, exc_info=True)
+        deadline = monotonic() + _LAST_WORDS
+        while not self.is_over and not is_timeout(error) and self._read(deadline):
+            pass
+        self._end(str(error))
+        if isinstance(error, ConnectError):
+            raise error
+
+    def look(self):
+        # type: () -> None
+        """Take in what has arrived, without waiting, and not for ever if more and more comes."""
+        end = monotonic() + _LAST_WORDS
+        while not self.is_over and monotonic() < end:
+            self._is_amid = True
+            try:
+                data = self.connection.peek(_READ_SIZE)
+            except Exception as error:
+                self._failed(error)
+                return
+            if data is not None:
+                self._take(data)
+            self._is_amid = False
+            if data is None:
+                return
+
+    def wait(self):
+        # type: () -> None
+        """Write what is to be written; then wait for the server, as long as it has time."""
+        self.flush()
+        if self.is_over:
+            return
+        timeout = self._timing.read_timeout
+        oldest = self._oldest()
+        deadline = None
+        if timeout is not None:
+            deadline = timeout + (self._answered_at if oldest is None else oldest.written_at)
+        if not self._read(deadline):
+            # It may have come long ago, while nobody looked.
+            self.look()
+            if not self.is_over and self._oldest() is oldest:
+                self._expire(oldest)
+
+    def _oldest(self):
+        # type: () -> Optional[Batch]
+        """Return the oldest batch that is not answered yet."""
+        batches = self._batches
+        while batches and not batches[0].left:
+            batches.popleft()
+        return batches[0] if batches else None
+
+    def _read(self, deadline):
+        # type: (Optional[float]) -> bool
+        """Read once; return False if nothing came in time."""
+        timeout = None if deadline is None else max(deadline - monotonic(), 0.0)
+        if timeout == 0.0:
+            self.look()
+            return False
+        self._is_amid = True
+        try:
+            data = self.connection.read(_READ_SIZE, timeout)
+        except Exception as error:
+            self._is_amid = False
+            if is_timeout(error):
+                return False
+            self._failed(error)
+            return True
+        self._take(data)
+        self._is_amid = False
+        return True
+
+    def _failed(self, error):
+        # type: (Exception) -> None
+        """The connection failed while reading; that we are not let in is the caller's to know."""
+        _log.debug("reading from %s failed", self._where, exc_info=True)
+        self._end(str(error))
+        if isinstance(error, ConnectError):
+            raise error
+
+    def _take(self, data):
+        # type: (Optional[bytes]) -> None
+        """Take what was read: bytes, or ``b""`` or None at the end of the stream."""
+        if not data:
+            self._end("the server ended the connection")
+            return
+        client = self._client
+        try:
+            for event in client.receive(data):
+                self._happened(event)
+        except BaseException:
+            self._end("reading was interrupted")
+            raise
+        if self._gone:
+            self._hand_on_gone()
+        if client.answered != self._answered:
+            self._answered, self._answered_at = client.answered, monotonic()
+        if client.goaway is not None and not self.problem:
+            self._note_goaway()
+        if client.error is not None:
+            error = client.error
+            _log.warning("%s broke the rules of HTTP/2: %s", self._where, error)
+            self._say_last(client.output())
+            self._end(str(error))
+
+    def _note_goaway(self):
+        # type: () -> None
+        """Note why the server is ending the connection; Apple gives a reason in JSON."""
+        _, code, debug = self._client.goaway
+        name = parse_reply(debug)[0]
+        reason = REPLIES.get(name) if name is not None else None
+        self.problem = "the server is ending the connection (%s)" % (name or name_of_error(code))
+        _log.debug("%s: %s", self._where, self.problem)
+        if reason is not None and reason.stops_everything:
+            self.stop_reason = reason
+
+    def _happened(self, event):
+        # type: (Any) -> None
+        """Hand what became of a request to whoever started it."""
+        batch = event.batch
+        owner, index = batch.owner, batch.index_of(event.stream)
+        if isinstance(event, Reply):
+            if event.status != 200 or isinstance(owner, Question):
+                owner.answered(self, index, event)
+        elif not event.is_unprocessed:
+            self.has_unknown = True
+            owner.unknown(
+                index, "the request was reset (%s)" % name_of_error(event.code))
+        elif self._client.goaway is not None:
+            owner.send_again(index)
+        else:
+            owner.refused(index)
+
+    def gone(self, token, timestamp):
+        # type: (Any, Optional[int]) -> None
+        """Note that a token is dead, since a time in seconds since 1970 if the server named it."""
+        digits = token if isinstance(token, bytes) else token.encode("ascii")
+        self._gone.append((digits.lower(), int(time.time()) if timestamp is None else timestamp))
+
+    def _hand_on_gone(self):
+        # type: () -> None
+        """Hand on the dead tokens that were found."""
+        gone, self._gone = self._gone, []
+        try:
+            self._report_gone(gone)
+        except Exception:
+            _log.exception("the feedback store failed; %d dead tokens are not in it", len(gone))
+
+    def _expire(self, oldest):
+        # type: (Optional[Batch]) -> None
+        """The time of a request is over, or there was no room for one for as long."""
+        timeout = self._timing.read_timeout
+        if oldest is None:
+            if not self._client.room(1):
+                self.is_stalled = True
+                self._end("the server allowed no request for %s s" % timeout)
+        elif self._answered_at <= oldest.written_at:
+            self.is_stalled = True
+            self._end("the server answered nothing within %s s" % timeout)
+        else:
+            self.has_unknown = True
+            for index in self._client.cancel(oldest):
+                oldest.owner.unknown(index, "no answer within %s s" % timeout)
+
+    # After use.
+
+    def _end(self, problem):
+        # type: (str) -> None
+        """The connection is over, and nothing was said about what is still open."""
+        if self.is_over:
+            return
+        self.is_over = True
+        self.problem = self.problem or problem
+        unwritten = set(map(id, self._unwritten))
+        left = self._client.abandon()
+        _log.log(logging.WARNING if left else logging.DEBUG,
+                 "the connection to %s ended with %d requests unanswered: %s",
+                 self._where, len(left), problem)
+        for batch, stream in left:
+            index = batch.index_of(stream)
+            if id(batch) in unwritten:
+                batch.owner.send_again(index)
+            else:
+                self.has_unknown = True
+                batch.owner.unknown(
+                    index, "the request was written and not answered: %s" % problem)
+
+    def rest(self):
+        # type: () -> bool
+        """Note that the use is over; tell whether the connection may be used again."""
+        self._state.used_at = monotonic()
+        # What is answered would keep its messages in memory.
+        self._oldest()
+        # What an interrupt has kept from being written, or noted, would be missed for ever.
+        return self.can_start and not self._unwritten and not self._is_amid
+
+    def take_leave(self):
+        # type: () -> None
+        """Take in what has come, and tell the server that the connection is going to be closed."""
+        try:
+            self.look()
+        except ConnectError as error:
+            _log.debug("%s had refused us: %s", self._where, error)
+        if not self.is_over:
+            self._client.say_goodbye()
+            self._say_last(self._client.output())
+            self._end("it was closed here")
+
+    def close(self):
+        # type: () -> None
+        """Take leave of the server and close the connection."""
+        self.take_leave()
+        self.connection.close()
+
+    def _say_last(self, data):
+        # type: (bytes) -> None
+        """Write something that makes no difference to us any more."""
+        try:
+            if not self.connection.is_inherited:
+                self.connection.write(data, _LAST_WORDS)
+        except Exception:
+            _log.debug("%s did not take our last words", self._where, exc_info=True)
+
+
+def _authority(host, port):
+    # type: (str, int) -> bytes
+    """Return what names the server in a request."""
+    if ":" in host:
+        host = "[%s]" % host
+    name = host if port == 443 else "%s:%d" % (host, port)
+    return name.encode("ascii" if isinstance(name, bytes) else "idna")

@@ -1,0 +1,123 @@
+"""Servers of HTTP/2 for what the simulator cannot play: functions of a connection, run in threads.
+
+A peer greets, and then does what the test wants, frame by frame.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+from apnsclient import APNs, Session
+from apnsclient.protocols.http2 import frames
+from apnsclient.protocols.http2.frames import FrameReader
+from http2_support import OK, headers
+from stdio_support import AUTHORITY, CLIENT, SSL, Server, over_tls, server_context
+
+TOPIC = "com.example.app"
+
+
+class Peer(object):
+    """The server's side of one connection.
+
+    :ivar seen: frames that have come: ``(type, flags, stream, payload)``.
+    """
+
+    def __init__(self, tls):
+        self.tls = tls
+        self.seen = []
+        self._reader = FrameReader()
+
+    def greet(self, settings=()):
+        """Read the client's preface and send settings."""
+        preface = b""
+        while len(preface) < len(frames.PREFACE):
+            preface += self.tls.recv(len(frames.PREFACE) - len(preface))
+        assert preface == frames.PREFACE
+        self.say(frames.settings_frame(settings) + frames.SETTINGS_ACK)
+
+    def say(self, *pieces):
+        """Send bytes."""
+        self.tls.sendall(b"".join(pieces))
+
+    def read(self):
+        """Read once; return the frames that came, None at the end of the stream."""
+        try:
+            found = list(self._reader.feed(self.tls.recv(65536)))
+        except (SSL.ZeroReturnError, SSL.SysCallError):
+            return None
+        self.seen += found
+        return found
+
+    def requests(self, count):
+        """Wait until so many requests are complete in all; return their streams."""
+        while True:
+            streams = [stream for kind, flags, stream, _ in self.seen
+                       if kind in (frames.DATA, frames.HEADERS) and flags & frames.END_STREAM]
+            if len(streams) >= count:
+                return streams
+            if self.read() is None:
+                raise EOFError("the client has left after %d requests" % len(streams))
+
+    def await_frame(self, frame):
+        """Read until a frame has come."""
+        while frame not in self.seen:
+            if self.read() is None:
+                raise EOFError("the client has left without %r" % (frame,))
+
+    def read_to_end(self):
+        """Read until the client ends the stream."""
+        while self.read() is not None:
+            pass
+
+
+def serve(function, protocol=b"h2", **options):
+    """Return a ``Server`` that calls ``function(peer)`` for each connection.
+
+    :param protocol: what is chosen with ALPN; None does not take part in it.
+    """
+    context = server_context(**options)
+    if protocol is not None:
+        context.set_alpn_select_callback(lambda tls, offered: protocol)
+    return Server(over_tls(lambda tls: function(Peer(tls)), context), ignore=EOFError)
+
+
+def accept_all(peer):
+    """Greet, and accept whatever comes until the client leaves."""
+    peer.greet()
+    accept(peer)
+
+
+def accept(peer):
+    """Accept whatever comes until the client leaves."""
+    while True:
+        found = peer.read()
+        if found is None:
+            return
+        answers = []
+        for kind, flags, stream, payload in found:
+            if kind in (frames.DATA, frames.HEADERS) and flags & frames.END_STREAM:
+                answers.append(headers(stream, OK))
+            elif kind == frames.PING and not flags & frames.ACK:
+                answers.append(frames.ping(payload, True))
+        if answers:
+            peer.say(*answers)
+
+
+def new_session(**options):
+    """Return a session for HTTP/2 that trusts the peers."""
+    options.setdefault("ca_string", AUTHORITY.ca_string)
+    return Session(protocol="http2", **options)
+
+
+def client_of(session, server):
+    """Return an ``APNs`` for a server."""
+    return APNs(session.get_connection(server.address, cert_string=CLIENT.pem))
+
+
+def outcome(result):
+    """Return what a result says, but for the message: failed, errors, tokens to retry, rest."""
+    retry = result.retry()
+    return (result.failed, result.errors, [] if retry is None else retry.tokens,
+            result.undelivered)
+
+
+#: What :func:`outcome` says of a message that was accepted.
+ACCEPTED = ({}, [], [], [])

@@ -1,0 +1,537 @@
+"""What users of clients for HTTP/2 report most: one test or more for each, that it cannot happen.
+
+A send that never returns; idle connections that die behind NAT; GOAWAY that loses pushes in flight;
+REFUSED_STREAM; a receive window that is never given back; TooManyProviderTokenUpdates; sandbox and
+production mixed up; an expired certificate as an obscure alert; the tail of a batch that is lost
+after one bad token; duplicates from blind retries.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import base64
+import json
+import threading
+
+import pytest
+
+pytest.importorskip("hpack")
+pytest.importorskip("jwt")
+
+from apnsclient import APNs, Message, ProviderToken
+from apnsclient._compat import monotonic
+from apnsclient.errors import CertificateRefused, ConnectError
+from apnsclient.protocols.http2 import frames
+from apnsclient.protocols.http2.client import ClientConnection
+from apnsclient.provider_token import BUCKET, MARGIN, Bearer
+from apnsclient.testing.simulator import ProviderScript, Simulator
+from frame_peers import ACCEPTED, TOPIC, client_of, new_session, outcome, serve
+from http2_support import accept as replies
+from http2_support import headers, start, status_block
+from net_support import SOON, make_tokens, run_script
+from stdio_support import AUTHORITY, SHORT, Gate
+
+pytestmark = pytest.mark.timeout(120)
+
+TOKENS = make_tokens(3000)
+
+
+def client_for(session, apns, is_token=False, **credential):
+    """Return an ``APNs`` for the simulator."""
+    if is_token:
+        credential = {"certificate": ProviderToken(**apns.token_parameters)}
+    elif not credential:
+        credential = {"cert_string": apns.cert_string}
+    return APNs(session.get_connection(apns.provider_address, **credential))
+
+
+@pytest.fixture
+def sessions(simulator):
+    """A function that makes sessions that trust the simulator; they are shut down at the end."""
+    made = []
+
+    def make(**options):
+        made.append(new_session(ca_string=options.pop("ca_string", simulator.ca_string), **options))
+        return made[-1]
+
+    yield make
+    for session in made:
+        session.shutdown()
+
+
+def message(number=0, count=1, **options):
+    """Return a message to so many tokens."""
+    options.setdefault("alert", "hello")
+    return Message(TOKENS[number:number + count], **options)
+
+
+# 1. A send that never returns.
+
+
+@pytest.mark.parametrize("count", [1, 3000])
+@pytest.mark.parametrize("script", [
+    ProviderScript(silent_after=0), ProviderScript(silent_after=10), ProviderScript(stall_after=0),
+    ProviderScript(stall_after=10), ProviderScript(hold=True),
+    ProviderScript(settings={"max_concurrent_streams": 0}),
+    ProviderScript(settings={"initial_window_size": 3}, window_step=0),
+    ProviderScript(settings_at={1: {"max_concurrent_streams": 0}}),
+], ids=["silent", "silent later", "stalled", "stalled later", "held", "no stream", "no window",
+        "no more streams"])
+def test_a_send_always_returns(simulator, sessions, script, count):
+    """However a server keeps quiet: each token has its outcome, in about the time of the limits."""
+    simulator.script_provider(*[script] * 9)
+    session = sessions(read_timeout=SHORT, write_timeout=SHORT)
+    begin = monotonic()
+    result = client_for(session, simulator).send(message(count=count))
+    assert monotonic() - begin < SOON
+    failed, errors, retry, undelivered = outcome(result)
+    assert (failed, undelivered) == ({}, [])
+    if retry:
+        assert errors
+    accepted = simulator.accepted_tokens()
+    assert len(accepted) == len(set(accepted))
+    assert set(TOKENS[:count]) - set(retry) <= set(accepted)
+
+
+@pytest.mark.parametrize("script", [ProviderScript(stall_handshake=True),
+                                    ProviderScript(refuse=True)], ids=["stalled", "refused"])
+def test_a_send_that_cannot_connect_raises_in_time(simulator, sessions, script):
+    """A server that accepts TCP and nothing else takes no longer than the limit."""
+    simulator.script_provider(script)
+    begin = monotonic()
+    with pytest.raises(ConnectError) as caught:
+        client_for(sessions(connect_timeout=SHORT), simulator).send(message())
+    assert monotonic() - begin < SOON
+    assert "connect" in str(caught.value)
+
+
+# 2. Idle connections that die behind NAT.
+
+
+def test_an_idle_connection_whose_peer_is_gone_is_replaced_before_use(simulator, sessions):
+    """TCP looks alive, but nothing comes back: a PING finds out, and no message is lost."""
+    simulator.script_provider(ProviderScript(silent_after=1, late=0))
+    session = sessions(connect_timeout=1.0, ping_after=0)
+    client = client_for(session, simulator)
+    assert outcome(client.send(message(0))) == ACCEPTED
+    assert outcome(client.send(message(1))) == ACCEPTED
+    assert simulator.accepted_tokens() == TOKENS[:2]
+    assert simulator.provider_connections == 2
+
+
+def test_an_idle_connection_of_which_nobody_reads_is_replaced_before_use(sessions):
+    """The same with a server that sees nothing of the PING."""
+    over = threading.Event()
+
+    def answer_once(peer):
+        peer.greet()
+        peer.say(replies(peer.requests(1)[0]))
+        if len(server.accepted) == 1:
+            over.wait(SOON)
+
+    with serve(answer_once) as server:
+        session = sessions(ca_string=AUTHORITY.ca_string, connect_timeout=1.0, ping_after=0)
+        client = client_of(session, server)
+        assert outcome(client.send(message(0))) == ACCEPTED
+        assert outcome(client.send(message(1))) == ACCEPTED
+        assert len(server.accepted) == 2
+        over.set()
+        session.shutdown()
+
+
+def test_several_dead_connections_take_the_time_of_one(sessions):
+    """Whoever finds one to be dead connects anew, and does not ask the others."""
+    count, limit = 4, 2.0
+    over = threading.Event()
+
+    def answer_once(peer):
+        peer.greet()
+        peer.say(replies(peer.requests(1)[0]))
+        if len(server.accepted) <= count:
+            over.wait(SOON)
+
+    with serve(answer_once) as server:
+        session = sessions(ca_string=AUTHORITY.ca_string, connect_timeout=limit, ping_after=0)
+        client = client_of(session, server)
+        # An unfinished generator keeps its connection, so that each has one of its own.
+        generators = [client.send_many([message(number)] * 2) for number in range(count)]
+        for generator in generators:
+            next(generator)
+        for generator in generators:
+            generator.close()
+        assert session._backend.idle_count() == count
+        begin = monotonic()
+        assert outcome(client.send(message(50))) == ACCEPTED
+        assert monotonic() - begin < limit * (count - 1)
+        assert len(server.accepted) == count + 1
+        over.set()
+        session.shutdown()
+
+
+def test_an_idle_connection_that_lives_is_kept(simulator, sessions):
+    """A PING is answered, and there is no other connection."""
+    client = client_for(sessions(ping_after=0), simulator)
+    for number in range(5):
+        assert outcome(client.send(message(number))) == ACCEPTED
+    assert simulator.provider_connections == 1
+
+
+def test_a_connection_is_left_alone_before_its_age(sessions):
+    """One that was used just now is not asked."""
+    def answer(peer):
+        peer.greet()
+        for number in range(3):
+            peer.say(replies(peer.requests(number + 1)[number]))
+        peer.read_to_end()
+        seen.extend(kind for kind, _, _, _ in peer.seen)
+
+    seen = []
+    with serve(answer) as server:
+        session = sessions(ca_string=AUTHORITY.ca_string, ping_after=1000)
+        client = client_of(session, server)
+        for number in range(3):
+            assert outcome(client.send(message(number))) == ACCEPTED
+        session.shutdown()
+    assert seen and frames.PING not in seen
+
+
+def test_a_connection_that_rests_while_the_next_message_takes_its_time_is_asked(
+        simulator, sessions):
+    """An iterable may wait for hours within ``send_many()``: that is idleness, too."""
+    simulator.script_provider(ProviderScript(silent_after=1))
+    client = client_for(sessions(connect_timeout=1.0, ping_after=0.05), simulator)
+
+    def messages():
+        yield message(0)
+        threading.Event().wait(0.2)
+        yield message(1)
+
+    assert [outcome(result) for result in client.send_many(messages())] == [ACCEPTED] * 2
+    assert simulator.provider_connections == 2
+
+
+# 3. GOAWAY that loses pushes in flight.
+
+
+@pytest.mark.parametrize("is_many", [False, True], ids=["send", "send_many"])
+def test_goaway_loses_nothing(simulator, sessions, is_many):
+    """Late answers are taken; what is above the last stream goes out again, and nothing twice."""
+    simulator.script_provider(*[ProviderScript(
+        goaway_after=100, late=60, goaway_delay=0.1, goaway_reason="Shutdown")] * 3)
+    client = client_for(sessions(), simulator)
+    if is_many:
+        results = list(client.send_many([message(number) for number in range(1000)]))
+    else:
+        results = [client.send(message(count=1000))]
+    assert [outcome(result) for result in results] == [ACCEPTED] * len(results)
+    assert sorted(simulator.accepted_tokens()) == TOKENS[:1000]
+    assert simulator.provider_connections == 4
+
+
+def test_an_answer_behind_goaway_counts_as_such(simulator, sessions):
+    """Also when it is an error, and dead tokens are feedback as ever."""
+    for token in TOKENS[:5]:
+        simulator.devices.uninstall(token, 1700000000)
+    simulator.script_provider(ProviderScript(goaway_after=10, late=10, goaway_delay=0.05))
+    session = sessions()
+    client = client_for(session, simulator)
+    failed, errors, retry, undelivered = outcome(client.send(message(count=10)))
+    assert sorted(failed) == TOKENS[:5]
+    assert (errors, retry, undelivered) == ([], [], [])
+    assert sorted(row[0].decode("ascii") for row in client.feedback()) == TOKENS[:5]
+
+
+# 4. REFUSED_STREAM.
+
+
+def test_refused_streams_are_sent_again_and_fail_nothing(simulator, sessions):
+    """A server that refuses every third request gets them all over other connections."""
+    simulator.script_provider(ProviderScript(
+        reset_at={number: frames.REFUSED_STREAM for number in range(1, 900, 3)}))
+    client = client_for(sessions(), simulator)
+    assert outcome(client.send(message(count=900))) == ACCEPTED
+    assert sorted(simulator.accepted_tokens()) == TOKENS[:900]
+    assert simulator.provider_connections == 2
+
+
+# 5. A receive window that is never given back.
+
+
+def test_some_ten_thousand_errors_over_one_connection(simulator, sessions):
+    """Bodies of replies use the windows up many times over; they are given back."""
+    count = 20000
+    tokens = make_tokens(count)
+    for token in tokens:
+        simulator.devices.bad(token)
+    client = client_for(sessions(), simulator)
+    result = client.send(Message(tokens, alert="hello"))
+    assert len(result.failed) == count
+    assert (result.errors, result.retry()) == ([], None)
+    assert simulator.provider_connections == 1
+
+
+def test_the_window_of_a_connection_is_given_back_many_times_over():
+    """The windows that we gave, minus what we took of them, never come to an end."""
+    client = ClientConnection(b"localhost")
+    window = frames.DEFAULT_WINDOW
+    body = json.dumps({"reason": "BadDeviceToken", "pad": "x" * 4000}).encode("ascii")
+    client.receive(frames.settings_frame([]) + frames.SETTINGS_ACK)
+    for _ in range(12000):
+        batch, _ = start(client)
+        window -= len(body)
+        client.receive(headers(batch.first, status_block(400), False)
+                       + frames.data_frames(batch.first, body, True))
+        assert batch.left == 0
+        output = client.output()
+        if output.startswith(frames.PREFACE):
+            output = output[len(frames.PREFACE):]
+        for kind, _, stream, payload in frames.FrameReader().feed(output):
+            if kind == frames.WINDOW_UPDATE and not stream:
+                window += frames.read_number(payload)
+        assert window > 0
+    assert client.error is None
+
+
+# 6. TooManyProviderTokenUpdates.
+
+_MAKE = """
+import sys
+from apnsclient import ProviderToken
+with open(sys.argv[1]) as stream:
+    key = stream.read()
+provider = ProviderToken("KEY1234567", "TEAM123456", key_string=key,
+                         clock=lambda: float(sys.argv[3]))
+sys.stdout.write(provider.bearer().decode("ascii").rsplit(".", int(sys.argv[2]))[0])
+"""
+
+
+def _is_deterministic(key):
+    provider = [ProviderToken("KEY1234567", "TEAM123456", key_string=key, clock=lambda: 1.7e9)
+                for _ in range(2)]
+    return provider[0].bearer() == provider[1].bearer()
+
+
+def test_two_processes_make_the_same_provider_token(simulator, tmpdir):
+    """To the byte where the library can; else they differ in nothing but the signature."""
+    path = tmpdir.join("key.p8")
+    path.write(simulator.key_string)
+    without_signature = "0" if _is_deterministic(simulator.key_string) else "1"
+    first, second = (run_script(_MAKE, str(path), without_signature, now)
+                     for now in ("1700001400.5", "1700002900"))
+    assert first == second
+    assert first.startswith("bearer ")
+
+
+#: A minute before there is another token.
+BEFORE_A_CHANGE = 1700000000 // BUCKET * BUCKET + BUCKET + MARGIN - 60.0
+
+
+class Clocks(object):
+    """The time of day, and a clock that is never set."""
+
+    def __init__(self, now):
+        self.now = now
+        self.ticks = 5.0
+
+    def pass_by(self, seconds):
+        self.now += seconds
+        self.ticks += seconds
+
+
+def test_a_connection_changes_its_token_no_more_often_than_allowed(simulator):
+    """For a day with a request each minute: no sooner than after 20 minutes, none older than 60."""
+    clocks = Clocks(BEFORE_A_CHANGE)
+    provider = ProviderToken(clock=lambda: clocks.now, **simulator.token_parameters)
+    bearer = Bearer(provider, clock=lambda: clocks.ticks)
+    token, since, changes = bearer.current(), clocks.ticks, 0
+    for _ in range(24 * 60):
+        clocks.pass_by(60)
+        current = bearer.current()
+        if current != token:
+            assert clocks.ticks - since >= 20 * 60
+            token, since, changes = current, clocks.ticks, changes + 1
+        issued = json.loads(_decode(current.split(b".")[1]))["iat"]
+        assert MARGIN <= clocks.now - issued < 3600
+    assert changes >= 24
+
+
+def _decode(text):
+    return base64.urlsafe_b64decode(text + b"=" * (-len(text) % 4)).decode("ascii")
+
+
+def test_a_change_of_the_half_hour_is_no_reason_for_the_server_to_complain(sessions):
+    """Each connection keeps its token; the simulator counts as Apple does."""
+    clocks = Clocks(BEFORE_A_CHANGE)
+    with Simulator(clock=lambda: clocks.now) as apns:
+        provider = ProviderToken(clock=lambda: clocks.now, **apns.token_parameters)
+        provider.new_bearer = lambda: Bearer(provider, clock=lambda: clocks.ticks)
+        session = sessions(ca_string=apns.ca_string, ping_after=None)
+        client = APNs(session.get_connection(apns.provider_address, certificate=provider))
+        for number in range(60):
+            assert outcome(client.send(message(number, apns_topic=TOPIC))) == ACCEPTED
+            clocks.pass_by(400)
+        tokens = set(one.headers.get("authorization") for one in apns.accepted)
+        assert tokens == {None}
+        assert apns.provider_connections == 1
+        assert apns.answer_count == 0
+
+
+def test_one_request_goes_first_with_a_provider_token(sessions):
+    """Until it is answered, whatever the server's settings allow; then all the others follow."""
+    def answer(peer):
+        peer.greet([(frames.MAX_CONCURRENT_STREAMS, 1000)])
+        streams = peer.requests(1)
+        peer.say(frames.ping(b"whatever"))
+        peer.await_frame((frames.PING, frames.ACK, 0, b"whatever"))
+        first.extend(peer.requests(1))
+        peer.say(replies(*streams))
+        peer.say(replies(*peer.requests(500)[1:]))
+        peer.read_to_end()
+
+    first = []
+    with serve(answer, asks_client=False) as server:
+        session = sessions(ca_string=AUTHORITY.ca_string)
+        token = ProviderToken("KEY1234567", "TEAM123456", key_string=_key())
+        client = APNs(session.get_connection(server.address, certificate=token))
+        assert outcome(client.send(message(count=500, apns_topic=TOPIC))) == ACCEPTED
+        assert first == [1]
+        session.shutdown()
+
+
+def test_too_many_updates_stop_the_sending_for_now(simulator, sessions):
+    """It is no fault of any token, and going on at once would make it worse."""
+    simulator.script_provider(ProviderScript(answer_at={1: "TooManyProviderTokenUpdates"}))
+    client = client_for(sessions(), simulator, True)
+    result = client.send(message(count=500, apns_topic=TOPIC))
+    assert outcome(result) == ({}, [(429, "TooManyProviderTokenUpdates")], TOKENS[:500], [])
+    assert simulator.provider_connections == 1
+
+
+# 7. Sandbox and production mixed up.
+
+
+def test_the_environments_have_addresses_of_their_own(sessions):
+    """Each name leads to the host of its environment, and nothing is left to a default."""
+    session = sessions()
+    token = ProviderToken("KEY1234567", "TEAM123456", key_string=_key())
+    shown = [repr(session.get_connection("%s_%s" % (service, environment), token))
+             for environment in ("sandbox", "production") for service in ("push", "feedback")]
+    assert ["sandbox" in text for text in shown] == [True, True, False, False]
+    assert all(" api." in text for text in shown)
+
+
+def _key():
+    with Simulator() as apns:
+        return apns.key_string
+
+
+def test_dead_tokens_of_one_environment_do_not_come_out_for_the_other(simulator, sessions):
+    """The same certificate and the same store: each environment has rows of its own."""
+    session = sessions()
+    handles = [session.get_connection(name, cert_string=simulator.cert_string)
+               for name in ("push_sandbox", "push_production")]
+    session._gone_reporter(handles[0]._address, handles[0]._certificate)([(b"aa" * 32, 1700000000)])
+    assert list(APNs(handles[1]).feedback()) == []
+    feedback = session.get_connection("feedback_sandbox", cert_string=simulator.cert_string)
+    assert [row[0] for row in APNs(feedback).feedback()] == [b"aa" * 32]
+    assert list(APNs(handles[0]).feedback()) == []
+
+
+def test_a_certificate_of_the_other_environment_is_named_as_such(simulator, sessions):
+    """One answer says so, and the rest is not tried."""
+    pem = simulator.client_certificate(topic=TOPIC, environments=["production"])
+    result = client_for(sessions(), simulator, cert_string=pem).send(message(count=3000))
+    assert outcome(result) == ({}, [(403, "BadCertificateEnvironment")], [], TOKENS)
+    assert simulator.provider_connections == 1
+
+
+def test_a_key_of_the_other_environment_is_named_as_such(simulator, sessions):
+    """The same with a provider token."""
+    key = simulator.add_key("PRODUCTION", environment="production")
+    token = ProviderToken("PRODUCTION", simulator.team_id, key_string=key)
+    client = client_for(sessions(), simulator, certificate=token)
+    result = client.send(message(count=3000, apns_topic=TOPIC))
+    assert outcome(result) == ({}, [(403, "BadEnvironmentKeyIdInToken")], [], TOKENS)
+    assert (simulator.provider_connections, simulator.answer_count) == (1, 1)
+
+
+# 8. An expired certificate as an obscure alert.
+
+
+@pytest.mark.parametrize("tls_1_3", [False, True], ids=["TLS 1.2", "TLS 1.3"])
+@pytest.mark.parametrize("is_many", [False, True], ids=["send", "send_many"])
+def test_an_expired_certificate_is_reported_as_such(sessions, tls_1_3, is_many):
+    """Type and text say what it is, and since when."""
+    with Simulator(tls_1_3=tls_1_3) as apns:
+        session = sessions(ca_string=apns.ca_string)
+        client = client_for(session, apns, cert_string=apns.client_certificate(expired=True))
+        with pytest.raises(CertificateRefused) as caught:
+            if is_many:
+                list(client.send_many(message(number) for number in range(100)))
+            else:
+                client.send(message())
+        assert "expired" in str(caught.value)
+        assert apns.accepted_count == 0
+
+
+# 9. The tail of a batch that is lost after one bad token.
+
+
+@pytest.mark.parametrize("is_many", [False, True], ids=["send", "send_many"])
+def test_a_bad_token_costs_no_other_its_notification(simulator, sessions, is_many):
+    """Bad, dead, and such as are no tokens at all: everything around them is delivered."""
+    tokens = list(TOKENS)
+    for token in tokens[10::100]:
+        simulator.devices.bad(token)
+    for token in tokens[11::100]:
+        simulator.devices.uninstall(token, 1700000000)
+    bad = set(tokens[10::100] + tokens[11::100])
+    tokens[500] = "abc"
+    client = client_for(sessions(), simulator)
+    if is_many:
+        results = list(client.send_many(Message([token], alert="hello") for token in tokens))
+    else:
+        results = [client.send(Message(tokens, alert="hello"))]
+    assert set(token for result in results for token in result.failed) == bad | {"abc"}
+    assert [(result.errors, result.retry(), result.undelivered) for result in results] == [
+        ([], None, [])] * len(results)
+    assert sorted(simulator.accepted_tokens()) == [
+        token for token in tokens if token not in bad and token != "abc"]
+    assert simulator.provider_connections == 1
+
+
+# 10. Duplicates from blind retries.
+
+
+@pytest.mark.parametrize("ending", ["close_after", "reset_after", "silent_after"])
+def test_what_may_have_been_delivered_is_not_sent_again_by_itself(simulator, sessions, ending):
+    """Written and not answered: whether it is sent again is the caller's to decide."""
+    simulator.script_provider(ProviderScript(late=30, **{ending: 30}))
+    client = client_for(sessions(read_timeout=SHORT), simulator)
+    failed, errors, retry, undelivered = outcome(client.send(message(count=40)))
+    assert (failed, undelivered) == ({}, [])
+    assert set(TOKENS[:30]) <= set(retry)
+    assert errors[0][0] is None and errors[0][1].startswith("Unknown: ")
+    accepted = simulator.accepted_tokens()
+    assert len(accepted) == len(set(accepted))
+    assert set(TOKENS[:30]) <= set(accepted)
+
+
+def test_an_interrupted_write_is_not_sent_again(sessions):
+    """Whatever of it has arrived may have been processed."""
+    gate = Gate()
+
+    def hang_up(peer):
+        peer.greet()
+        peer.requests(1)
+        received.append(peer)
+        gate.open()
+
+    received = []
+    with serve(hang_up) as server:
+        session = sessions(ca_string=AUTHORITY.ca_string)
+        result = client_of(session, server).send(message(count=1))
+        gate.wait()
+        _, errors, retry, _ = outcome(result)
+        assert (len(received), retry) == (1, TOKENS[:1])
+        assert errors[0][1].startswith("Unknown: ")
+        session.shutdown()

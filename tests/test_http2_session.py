@@ -1,0 +1,469 @@
+"""A session over HTTP/2: its pool, its threads and processes, feedback, and how it ends."""
+
+from __future__ import absolute_import, division, print_function
+
+import datetime
+import gc
+import os
+import threading
+
+import pytest
+import six
+
+pytest.importorskip("hpack")
+pytest.importorskip("jwt")
+
+from apnsclient import APNs, Message, ProviderToken, Session
+from apnsclient.backends.stdio import Backend
+from apnsclient.errors import ConnectTimeout
+from apnsclient.feedback_store import SQLiteStore
+from apnsclient.testing.simulator import ProviderScript
+from frame_peers import ACCEPTED, TOPIC, new_session, outcome
+from net_support import SOON, make_tokens, run_script
+
+pytestmark = pytest.mark.timeout(120)
+
+TOKENS = make_tokens(1000)
+SINCE = 1700000000
+
+
+@pytest.fixture
+def sessions(simulator):
+    """A function that makes sessions that trust the simulator; they are shut down at the end."""
+    made = []
+
+    def make(**options):
+        made.append(new_session(ca_string=simulator.ca_string, **options))
+        return made[-1]
+
+    yield make
+    for session in made:
+        session.shutdown()
+
+
+def handle(session, apns, is_token=False):
+    """Return a handle to the simulator's provider API."""
+    credential = ({"certificate": ProviderToken(**apns.token_parameters)} if is_token
+                  else {"cert_string": apns.cert_string})
+    return session.get_connection(apns.provider_address, **credential)
+
+
+def client_for(session, apns, is_token=False):
+    """Return an ``APNs`` for the simulator."""
+    return APNs(handle(session, apns, is_token))
+
+
+def message(number=0, count=1, **options):
+    """Return a message to so many tokens."""
+    options.setdefault("alert", "hello")
+    options.setdefault("apns_topic", TOPIC)
+    return Message(TOKENS[number:number + count], **options)
+
+
+def sends(client, number, count=1):
+    """Send to tokens, which must be accepted."""
+    assert outcome(client.send(message(number, count))) == ACCEPTED
+
+
+def in_threads(functions, limit=60):
+    """Run functions at the same time; raise what one of them raised."""
+    raised, go = [], threading.Event()
+
+    def run(function):
+        go.wait()
+        try:
+            function()
+        except BaseException as error:
+            raised.append(error)
+
+    threads = [threading.Thread(target=run, args=(function,)) for function in functions]
+    for thread in threads:
+        thread.daemon = True
+        thread.start()
+    go.set()
+    for thread in threads:
+        thread.join(limit)
+        assert not thread.is_alive()
+    if raised:
+        raise raised[0]
+
+
+# The pool.
+
+
+@pytest.mark.parametrize("is_token", [False, True], ids=["certificate", "token"])
+def test_messages_share_a_connection(simulator, sessions, is_token):
+    """One after the other, with ``send()`` and ``send_many()``, over one connection."""
+    client = client_for(sessions(), simulator, is_token)
+    for number in range(20):
+        sends(client, number)
+    results = client.send_many(message(number) for number in range(20, 40))
+    assert [outcome(result) for result in results] == [ACCEPTED] * 20
+    assert simulator.accepted_tokens() == TOKENS[:40]
+    assert simulator.provider_connections == 1
+
+
+@pytest.mark.parametrize("way", ["close", "reset", "goaway"])
+def test_a_pooled_connection_that_has_ended_is_replaced(simulator, sessions, way):
+    """However the server ended it while nobody looked, no message is lost to it."""
+    client = client_for(sessions(), simulator)
+    for number in range(3):
+        sends(client, number)
+        if way == "goaway":
+            assert simulator.goaway_all("Shutdown") == 1
+        else:
+            assert simulator.disconnect_providers(reset=way == "reset") == 1
+    sends(client, 3)
+    assert simulator.accepted_tokens() == TOKENS[:4]
+    assert simulator.provider_connections == 4
+
+
+def test_a_handle_that_is_not_pooled_connects_each_time(simulator, sessions):
+    """``new_connection()`` leaves nothing open."""
+    session = sessions()
+    client = APNs(session.new_connection(simulator.provider_address,
+                                         cert_string=simulator.cert_string))
+    for number in range(3):
+        sends(client, number)
+    assert simulator.provider_connections == 3
+    assert simulator.wait_for(lambda: simulator.open_provider_connections == 0, SOON)
+
+
+def test_shutdown_closes_what_is_idle(simulator, sessions):
+    """The server sees an end with a word of leave; the session goes on afterwards."""
+    session = sessions()
+    client = client_for(session, simulator)
+    sends(client, 0)
+    session.shutdown()
+    assert simulator.wait_for(lambda: simulator.open_provider_connections == 0, SOON)
+    sends(client, 1)
+
+
+def test_two_protocols_may_share_a_back_end(simulator, sessions):
+    """Each gets connections of its own protocol from the pool."""
+    backend = Backend(ca_string=simulator.ca_string)
+    certificate = backend.get_certificate({"cert_string": simulator.cert_string})
+    modern = Session(pool=backend, protocol="http2")
+    old = Session(pool=backend, read_tail_timeout=0)
+    for number in range(0, 6, 2):
+        sends(APNs(modern.get_connection(simulator.provider_address, certificate)), number)
+        result = APNs(old.get_connection(simulator.gateway_address, certificate)).send(
+            message(number + 1))
+        assert outcome(result) == ACCEPTED
+    assert simulator.wait_for(lambda: simulator.accepted_count == 6, SOON)
+    assert (simulator.provider_connections, simulator.connections) == (1, 1)
+    modern.shutdown()
+
+
+# Many callers at once.
+
+
+@pytest.mark.parametrize("is_token", [False, True], ids=["certificate", "token"])
+def test_two_hundred_threads_share_few_connections(simulator, sessions, is_token):
+    """All of them get their turn, and the server never sees more than ``pool_size``."""
+    session = sessions(pool_size=3, connect_timeout=60)
+    client = client_for(session, simulator, is_token)
+
+    def sender(number):
+        def run():
+            for index in range(3):
+                sends(client, number * 3 + index)
+        return run
+
+    in_threads([sender(number) for number in range(200)])
+    assert sorted(simulator.accepted_tokens()) == TOKENS[:600]
+    assert 1 <= simulator.provider_connections <= 3
+    assert "0 in use, 0 callers waiting" in repr(session)
+
+
+def test_who_has_no_turn_in_time_is_told_why(simulator, sessions):
+    """The message names what can be changed; afterwards the turn is there again."""
+    simulator.script_provider(ProviderScript(hold=True))
+    session = sessions(pool_size=1, connect_timeout=2.0)
+    client = client_for(session, simulator)
+    results = []
+    first = threading.Thread(target=lambda: results.append(client.send(message(0))))
+    first.start()
+    assert simulator.wait_for(lambda: simulator.held == 1, SOON)
+    with pytest.raises(ConnectTimeout) as caught:
+        client.send(message(1))
+    assert "pool_size" in str(caught.value)
+    assert "1 in use" in repr(session)
+    assert simulator.release_held() == 1
+    first.join(SOON)
+    assert [outcome(result) for result in results] == [ACCEPTED]
+    assert "0 in use" in repr(session)
+
+
+def test_a_pause_between_messages_leaves_the_turn_to_others(simulator, sessions):
+    """Whoever sends while a generator waits for its next message gets the only connection."""
+    session = sessions(pool_size=1, connect_timeout=SOON)
+    client = client_for(session, simulator)
+
+    def messages():
+        yield message(0)
+        threading.Event().wait(0.15)
+        yield message(1)
+        sends(client, 2)
+        yield message(3)
+
+    results = client.send_many(messages())
+    assert [outcome(result) for result in results] == [ACCEPTED] * 3
+    assert simulator.accepted_tokens() == TOKENS[:4]
+    assert simulator.provider_connections == 1
+
+
+# Processes.
+
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+
+
+@needs_fork
+@pytest.mark.parametrize("is_token", [False, True], ids=["certificate", "token"])
+def test_a_forked_child_connects_anew(simulator, sessions, in_forked_child, is_token):
+    """Child and parent go on with connections of their own, before and after the child's end."""
+    session = sessions()
+    client = client_for(session, simulator, is_token)
+    sends(client, 0)
+
+    def child():
+        sends(client, 1)
+        sends(client, 2, 300)
+        session.shutdown()
+
+    in_forked_child(child)
+    sends(client, 500)
+    numbers = {one.token: one.connection for one in simulator.accepted}
+    assert [numbers[TOKENS[number]] for number in (0, 1, 2, 301, 500)] == [1, 2, 2, 2, 1]
+    assert simulator.provider_connections == 2
+
+
+@needs_fork
+@pytest.mark.parametrize("action", ["shutdown", "close", "collect", "go on", "nothing"])
+def test_a_child_writes_nothing_to_what_it_inherited(
+        simulator, sessions, in_forked_child, action):
+    """A generator that was half done in the fork goes on in the parent, as if nothing had been."""
+    session = sessions(pool_size=1)
+    client = client_for(session, simulator)
+    generators = [client.send_many(message(number) for number in range(500))]
+    assert outcome(next(generators[0])) == ACCEPTED
+
+    def child():
+        if action == "shutdown":
+            session.shutdown()
+        elif action == "close":
+            generators[0].close()
+        elif action == "collect":
+            generators.pop()
+            gc.collect()
+        elif action == "go on":
+            sends(client, 600)
+
+    in_forked_child(child)
+    results = [outcome(result) for result in generators[0]]
+    assert results == [ACCEPTED] * 499
+    assert sorted(simulator.accepted_tokens()) == TOKENS[:500] + (
+        [TOKENS[600]] if action == "go on" else [])
+
+
+@needs_fork
+def test_a_child_has_all_the_turns(simulator, sessions, in_forked_child):
+    """What other threads of the parent had in use does not count in the child."""
+    simulator.script_provider(ProviderScript(hold=True))
+    session = sessions(pool_size=1, connect_timeout=SOON)
+    client = client_for(session, simulator)
+    results = []
+    thread = threading.Thread(target=lambda: results.append(client.send(message(0))))
+    thread.start()
+    assert simulator.wait_for(lambda: simulator.held == 1, SOON)
+    in_forked_child(lambda: sends(client, 1))
+    assert simulator.release_held() == 1
+    thread.join(SOON)
+    assert [outcome(result) for result in results] == [ACCEPTED]
+
+
+# Feedback.
+
+
+def tokens_in(rows):
+    """Return the tokens of feedback, sorted, as text."""
+    return sorted(token.decode("ascii") for token, _ in rows)
+
+
+def kill(simulator, count, since=SINCE):
+    """Let the first so many tokens be dead."""
+    for token in TOKENS[:count]:
+        simulator.devices.uninstall(token, since)
+
+
+def test_feedback_tells_what_answered_410(simulator, sessions):
+    """Each token once, with Apple's time; bad tokens are none of it."""
+    kill(simulator, 3)
+    simulator.devices.bad(TOKENS[3])
+    client = client_for(sessions(), simulator)
+    result = client.send(Message([TOKENS[0].upper()] + TOKENS[1:6], alert="hello"))
+    assert len(result.failed) == 4
+    rows = list(client.feedback())
+    assert tokens_in(rows) == TOKENS[:3]
+    assert [when for _, when in rows] == [datetime.datetime.fromtimestamp(SINCE)] * 3
+    assert list(client.feedback()) == []
+    client.send(message(0, 3))
+    assert tokens_in(client.feedback()) == TOKENS[:3]
+
+
+def test_feedback_is_that_of_the_session_not_of_the_handle(simulator, sessions):
+    """Another handle to the same environment for the same application reads it."""
+    kill(simulator, 2)
+    session = sessions()
+    client_for(session, simulator).send(message(0, 5))
+    certificate = session._backend.get_certificate({"cert_string": simulator.cert_string})
+    other = APNs(session.new_connection(simulator.provider_address, certificate))
+    assert tokens_in(other.feedback()) == TOKENS[:2]
+
+
+def test_feedback_that_nobody_came_to_is_put_back(simulator, sessions):
+    """An abandoned generator takes only what it has given."""
+    kill(simulator, 10)
+    client = client_for(sessions(), simulator)
+    client.send(message(0, 10))
+    rows = client.feedback()
+    taken = [next(rows) for _ in range(4)]
+    del rows
+    gc.collect()
+    rest = list(client.feedback())
+    assert (len(taken), len(rest)) == (4, 6)
+    assert tokens_in(taken + rest) == TOKENS[:10]
+
+
+def test_threads_share_the_feedback(simulator, sessions):
+    """Some send to dead tokens and some read: each row comes out once."""
+    kill(simulator, 400)
+    client = client_for(sessions(pool_size=4, connect_timeout=60), simulator)
+    rows = []
+
+    def sender(number):
+        return lambda: client.send(message(number * 100, 100))
+
+    def read():
+        for _ in range(20):
+            rows.extend(client.feedback())
+
+    in_threads([sender(number) for number in range(4)] + [read] * 4)
+    rows.extend(client.feedback())
+    assert tokens_in(rows) == TOKENS[:400]
+
+
+_READ = """
+import sys
+from apnsclient import APNs, Session
+from apnsclient.feedback_store import SQLiteStore
+with open(sys.argv[2]) as stream:
+    pem = stream.read()
+session = Session(protocol="http2", feedback_store=SQLiteStore(sys.argv[1]))
+con = session.get_connection(("127.0.0.1", int(sys.argv[3])), cert_string=pem)
+for token, when in APNs(con).feedback():
+    print(token.decode("ascii"))
+"""
+
+
+def test_another_process_reads_the_feedback(simulator, sessions, tmpdir):
+    """The program that removes dead tokens now and then goes on working, with a file between."""
+    kill(simulator, 5)
+    path, pem = str(tmpdir.join("feedback.db")), tmpdir.join("client.pem")
+    pem.write(simulator.cert_string)
+    client = client_for(sessions(feedback_store=SQLiteStore(path)), simulator)
+    client.send(message(0, 10))
+    arguments = path, str(pem), str(simulator.provider_address[1])
+    assert sorted(run_script(_READ, *arguments).split()) == TOKENS[:5]
+    assert run_script(_READ, *arguments) == ""
+    assert list(client.feedback()) == []
+
+
+class BrokenStore(object):
+    """A store that fails."""
+
+    def add(self, source, rows):
+        raise RuntimeError("no space left")
+
+    def drain(self, source):
+        raise RuntimeError("no such table")
+
+
+def test_a_store_that_fails_does_not_disturb_the_sending(simulator, sessions, caplog):
+    """It is in the log; the result has the tokens all the same."""
+    kill(simulator, 2)
+    client = client_for(sessions(feedback_store=BrokenStore()), simulator)
+    result = client.send(message(0, 4))
+    assert sorted(result.failed) == TOKENS[:2]
+    assert "feedback store failed" in caplog.text
+    with pytest.raises(RuntimeError):
+        list(client.feedback())
+
+
+# What they look like, and how they end.
+
+
+def test_state_is_in_the_repr_and_secrets_are_not(simulator, sessions):
+    """Session and connection tell what is idle, in use, and waited for."""
+    session = sessions()
+    token = ProviderToken(**simulator.token_parameters)
+    connection = session.get_connection(simulator.provider_address, token)
+    assert "0 idle, 0 in use, 0 callers waiting" in repr(session)
+    client = APNs(connection)
+    results = client.send_many(message(number) for number in range(3))
+    next(results)
+    results.close()
+    for text in (repr(session), repr(connection)):
+        assert "http2" in text
+        assert "1 idle, 0 in use, 0 callers waiting" in text
+    shown = repr([session, connection, token, client])
+    assert "PRIVATE" not in shown and token.bearer().decode("ascii") not in shown
+    result = client.send(message(0, 2))
+    assert "2 of 2 tokens accepted" in repr(result)
+
+
+_END = """
+import sys, threading
+from apnsclient import APNs, Message, Session
+with open(sys.argv[1]) as stream:
+    pem = stream.read()
+session = Session(protocol="http2", ca_file=sys.argv[2], connect_timeout=20)
+client = APNs(session.get_connection(("127.0.0.1", int(sys.argv[3])), cert_string=pem))
+assert client.send(Message(["%s"], alert="hello")).retry() is None
+results = client.send_many(Message(["%%064x" %% number], alert="x") for number in range(100))
+next(results)
+if sys.argv[4] == "busy":
+    def send():
+        while True:
+            client.send(Message(["%s"], alert="hello"))
+    thread = threading.Thread(target=send)
+    thread.daemon = True
+    thread.start()
+elif sys.argv[4] == "cycle":
+    session.cycle = [session, results]
+print("done")
+""" % (TOKENS[0], TOKENS[1])
+
+
+# Python 2.7 takes the modules away from under threads that go on.
+@pytest.mark.parametrize("way", ["idle", "cycle"] + ["busy"] * (not six.PY2))
+def test_the_interpreter_ends_without_a_sound(simulator, tmpdir, way):
+    """With a connection in the pool, one in use by a generator, and threads that send."""
+    pem, authority = tmpdir.join("client.pem"), tmpdir.join("ca.pem")
+    pem.write(simulator.cert_string)
+    authority.write(simulator.ca_string)
+    output = run_script(_END, str(pem), str(authority), str(simulator.provider_address[1]), way)
+    assert output.split() == ["done"]
+    assert simulator.wait_for(lambda: simulator.open_provider_connections == 0, SOON)
+
+
+def test_a_session_that_is_dropped_closes_its_connections(simulator):
+    """Nobody has to call anything."""
+    session = new_session(ca_string=simulator.ca_string)
+    client = client_for(session, simulator)
+    sends(client, 0)
+    assert simulator.open_provider_connections == 1
+    del session, client
+    gc.collect()
+    assert simulator.wait_for(lambda: simulator.open_provider_connections == 0, SOON)
