@@ -15,7 +15,13 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from apnsclient.testing.certs import Authority, Credential
+from apnsclient.testing.certs import (
+    TOPICS_EXTENSION,
+    Authority,
+    Credential,
+    decode_topics,
+    encode_topics,
+)
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -198,6 +204,48 @@ def test_what_cannot_be_issued_is_refused(authority, arguments, words):
     with pytest.raises(ValueError) as caught:
         authority.issue("name", **arguments)
     assert words in str(caught.value)
+
+
+#: What Apple's extension holds, taken apart by hand: topics, each with a sequence of kinds.
+APPLE_TOPICS = (b"\x30\x22\x0c\x05com.a\x30\x05\x0c\x03app"
+                b"\x0c\x0acom.a.voip\x30\x06\x0c\x04voip")
+
+
+def test_topics_stand_in_apples_extension(authority):
+    """Topics and their kinds in DER, as Apple's certificates have them."""
+    credential = authority.issue("client", topics=["com.a", u"com.a.voip"])
+    extension, = [each for each in load(credential.certificate_string).extensions
+                  if each.oid.dotted_string == TOPICS_EXTENSION]
+
+    assert extension.value.value == APPLE_TOPICS and not extension.critical
+    assert decode_topics(APPLE_TOPICS) == ["com.a", "com.a.voip"]
+
+
+@pytest.mark.parametrize("length", [100, 126, 127, 128, 200, 255, 256, 1000])
+def test_topics_may_be_long(length):
+    """The length of an item takes one byte, two or three."""
+    topics = ["t" * length, "u"]
+
+    assert decode_topics(encode_topics(topics)) == topics
+
+
+@pytest.mark.parametrize("value", [
+    APPLE_TOPICS[:-1], b"\x30", b"\x30\x82\x01", b"\x30\x02\x0c\x05"])
+def test_what_is_cut_off_is_no_list_of_topics(value):
+    """A wrong length is an error, not half a list."""
+    with pytest.raises(ValueError, match="ends within an item"):
+        decode_topics(value)
+
+
+def test_environments_stand_in_extensions_of_their_own(authority):
+    """One for each; another environment there is not."""
+    numbers = {"sandbox": "1.2.840.113635.100.6.3.1", "production": "1.2.840.113635.100.6.3.2"}
+    for environments in ([], ["sandbox"], ["production"], ["sandbox", "production"]):
+        credential = authority.issue("client", environments=environments)
+        found = {each.oid.dotted_string for each in load(credential.certificate_string).extensions}
+        assert found & set(numbers.values()) == {numbers[name] for name in environments}
+    with pytest.raises(ValueError, match="expected sandbox, production or both"):
+        authority.issue("client", environments=["test"])
 
 
 def test_authority_shows_its_name():

@@ -29,7 +29,17 @@ if MYPY:
 
     Text = Union[str, bytes]
 
-__all__ = ["Authority", "Credential"]
+__all__ = ["Authority", "Credential", "ENVIRONMENT_EXTENSIONS", "TOPICS_EXTENSION", "decode_topics"]
+
+#: Extension of Apple's push certificates that lists the topics, as a dotted number.
+TOPICS_EXTENSION = "1.2.840.113635.100.6.3.6"
+#: Extensions that tell for which environments such a certificate is.
+ENVIRONMENT_EXTENSIONS = {
+    "1.2.840.113635.100.6.3.1": "sandbox",
+    "1.2.840.113635.100.6.3.2": "production",
+}
+
+_SEQUENCE, _UTF8_STRING, _NULL = 0x30, 0x0C, b"\x05\x00"
 
 _DAY = datetime.timedelta(days=1)
 _USAGES = {
@@ -87,8 +97,8 @@ class Authority(object):
         return _certificate_pem(self._certificate)
 
     def issue(self, common_name, dns=(), addresses=(), not_before=None, not_after=None,
-              usage="client", key="ec", topic=None, passphrase=None):
-        # type: (Text, Iterable[Text], Iterable[Text], Optional[datetime.datetime], Optional[datetime.datetime], str, str, Optional[Text], Optional[Text]) -> Credential
+              usage="client", key="ec", topic=None, passphrase=None, topics=(), environments=()):
+        # type: (Text, Iterable[Text], Iterable[Text], Optional[datetime.datetime], Optional[datetime.datetime], str, str, Optional[Text], Optional[Text], Iterable[Text], Iterable[str]) -> Credential
         """Issue a certificate with a new key.
 
         :param common_name: common name of the subject (str).
@@ -103,9 +113,12 @@ class Authority(object):
         :param topic: user identifier of the subject (str), where Apple's push certificates carry
             the topic; None leaves it out.
         :param passphrase: encrypts the private key (str or bytes); None leaves it open.
+        :param topics: topics that Apple's extension lists (iterable of str); empty leaves it out.
+        :param environments: ``"sandbox"``, ``"production"`` or both, each of which becomes one of
+            Apple's extensions (iterable of str).
         :return: a :class:`Credential`.
-        :raises ValueError: if ``usage``, ``key``, an address or the period of validity is not
-            acceptable.
+        :raises ValueError: if ``usage``, ``key``, an address, an environment or the period of
+            validity is not acceptable.
         """
         if usage not in _USAGES:
             raise ValueError("usage is %r, expected one of: client, server" % (usage,))
@@ -125,6 +138,8 @@ class Authority(object):
                   for address in addresses]
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        for extension in _apple_extensions(topics, environments):
+            builder = builder.add_extension(extension, critical=False)
         return Credential(_certificate_pem(self._sign(builder)), _key_pem(private, passphrase))
 
     def _sign(self, builder):
@@ -134,6 +149,74 @@ class Authority(object):
     def __repr__(self):
         # type: () -> str
         return "<Authority %s>" % self._name.rfc4514_string()
+
+
+def _apple_extensions(topics, environments):
+    # type: (Iterable[Text], Iterable[str]) -> List[Any]
+    raw = [(number, _NULL) for number, name in sorted(ENVIRONMENT_EXTENSIONS.items())
+           if name in environments]
+    if len(raw) != len(set(environments)):
+        raise ValueError("environments are %r, expected sandbox, production or both"
+                         % (list(environments),))
+    if topics:
+        raw.append((TOPICS_EXTENSION, encode_topics(topics)))
+    return [x509.UnrecognizedExtension(x509.ObjectIdentifier(number), value)
+            for number, value in raw]
+
+
+def encode_topics(topics):
+    # type: (Iterable[Text]) -> bytes
+    """Return the value of :data:`TOPICS_EXTENSION`: each topic, and what kind it is, in DER."""
+    content = b""
+    for topic in topics:
+        raw = six.ensure_binary(topic)
+        kind = raw.rpartition(b".")[2] if raw.endswith((b".voip", b".complication")) else b"app"
+        content += _der(_UTF8_STRING, raw) + _der(_SEQUENCE, _der(_UTF8_STRING, kind))
+    return _der(_SEQUENCE, content)
+
+
+def decode_topics(value):
+    # type: (bytes) -> List[str]
+    """Return the topics in the value of :data:`TOPICS_EXTENSION`.
+
+    :raises ValueError: if it is no such value.
+    """
+    return [six.ensure_str(content) for tag, content in _der_items(_der_items(value)[0][1])
+            if tag == _UTF8_STRING]
+
+
+def _der(tag, content):
+    # type: (int, bytes) -> bytes
+    size = len(content)
+    if size < 0x80:
+        head = bytearray([tag, size])
+    elif size < 0x100:
+        head = bytearray([tag, 0x81, size])
+    else:
+        head = bytearray([tag, 0x82, size >> 8, size & 0xFF])
+    return bytes(head) + content
+
+
+def _der_items(value):
+    # type: (bytes) -> List[Tuple[int, bytes]]
+    """Return ``(tag, content)`` of each item in DER."""
+    octets, items, position = bytearray(value), [], 0
+    while position < len(octets):
+        if position + 2 > len(octets):
+            raise ValueError("the extension ends within an item")
+        tag, size = octets[position], octets[position + 1]
+        position += 2
+        if size >= 0x80:
+            count = size & 0x7F
+            size = 0
+            for octet in octets[position:position + count]:
+                size = size << 8 | octet
+            position += count
+        items.append((tag, value[position:position + size]))
+        position += size
+        if position > len(octets):
+            raise ValueError("the extension ends within an item")
+    return items
 
 
 def _utc_now():

@@ -1,19 +1,33 @@
-"""Apple's binary gateway and feedback service on loopback, for the tests of a program that pushes.
+"""Apple's side on loopback, for the tests of a program that pushes.
 
 >>> from apnsclient.testing.simulator import Simulator
 >>> with Simulator() as apns:
-...     host, port = apns.gateway_address
+...     binary = apns.gateway_address, apns.feedback_address
+...     http2 = apns.provider_address
 
-It speaks real TLS, asks for a client certificate and checks it, understands the commands 0, 1 and
-2, and answers as Apple documents it. How it is to misbehave on a connection is told by a
-:class:`Script`.
+It speaks real TLS, checks client certificates and provider tokens, and answers as Apple documents
+it: the binary gateway with the commands 0, 1 and 2, the feedback service, the provider API over
+HTTP/2, and the management of broadcast channels. The latter two need the libraries ``hpack`` and
+``PyJWT``. How it is to misbehave on a connection is told by a :class:`Script` or a
+:class:`ProviderScript`.
 """
 
 from __future__ import absolute_import, division, print_function
 
+from .channels import BroadcastChannels
 from .devices import Devices
+from .provider_script import ProviderScript
 from .record import Accepted, Answer
 from .script import FeedbackScript, Script
 from .server import Simulator
 
-__all__ = ["Accepted", "Answer", "Devices", "FeedbackScript", "Script", "Simulator"]
+__all__ = [
+    "Accepted",
+    "Answer",
+    "BroadcastChannels",
+    "Devices",
+    "FeedbackScript",
+    "ProviderScript",
+    "Script",
+    "Simulator",
+]

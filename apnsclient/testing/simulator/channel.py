@@ -28,6 +28,8 @@ __all__ = ["Channel", "Handler", "Listener", "close_quietly", "refuse"]
 RECORD_SIZE = 16384
 #: Records that are read from one connection before the next one has its turn.
 RECORDS_PER_TURN = 16
+#: Bytes waiting to be sent at which no more is read from a connection, until they are fewer.
+MOST_WAITING = 1 << 20
 #: Connections that are accepted in one go.
 ACCEPTS_PER_TURN = 64
 
@@ -74,6 +76,7 @@ class Channel(object):
     :param handler: :class:`Handler`.
     :param linger: seconds for which a finished channel discards what arrives.
 
+    :ivar handler: the handler.
     :ivar is_established: True once the handshake is complete; also after the end.
     :ivar verified: True if the client's certificate was checked; False also if a session was
         resumed, for which that had been done.
@@ -83,11 +86,12 @@ class Channel(object):
         # type: (Loop, socket.socket, SSL.Context, Handler, float) -> None
         self._loop = loop
         self._socket = sock
-        self._handler = handler
+        self.handler = handler
         self._linger = linger
         self._timer = None  # type: Optional[Timer]
         self._state = _HANDSHAKE
         self._output = deque()  # type: Deque[bytes]
+        self._waiting = 0
         self._source = None  # type: Optional[Iterator[bytes]]
         self._paused = False
         self._watching = (True, False)
@@ -98,6 +102,18 @@ class Channel(object):
         self._tls.set_accept_state()
         self._descriptor = sock.fileno()
         loop.watch(self._descriptor, self._ready)
+
+    @property
+    def protocol(self):
+        # type: () -> bytes
+        """What ALPN chose; nothing if the client offered nothing."""
+        return bytes(self._tls.get_alpn_proto_negotiated())
+
+    def peer_certificate(self):
+        # type: () -> Any
+        """Return the client's certificate as ``cryptography`` has it, None if there is none."""
+        certificate = self._tls.get_peer_certificate()
+        return None if certificate is None else certificate.to_cryptography()
 
     def send(self, data):
         # type: (bytes) -> None
@@ -160,13 +176,13 @@ class Channel(object):
         else:
             close_quietly(self._socket)
         self._output.clear()
-        self._handler.closed(self, orderly)
+        self.handler.closed(self, orderly)
 
     # Readiness.
 
     def _watch(self, write=False):
         # type: (bool) -> None
-        read = self._state == _LINGERING or not self._paused
+        read = self._state == _LINGERING or not (self._paused or self._waiting >= MOST_WAITING)
         write = write or bool(self._output)
         if self._state != _CLOSED and self._watching != (read, write):
             self._watching = (read, write)
@@ -199,7 +215,7 @@ class Channel(object):
             self._state = _OPEN
             self.is_established = True
             self._watch()
-            self._handler.opened(self)
+            self.handler.opened(self)
             if self._state == _OPEN and not self._paused:
                 self._receive()
 
@@ -209,7 +225,7 @@ class Channel(object):
         if self._paused:
             self._close(orderly=False)
             return
-        receive, received = self._tls.recv, self._handler.received
+        receive, received = self._tls.recv, self.handler.received
         for _ in range(RECORDS_PER_TURN):
             try:
                 data = receive(RECORD_SIZE)
@@ -235,7 +251,7 @@ class Channel(object):
         # The end stays readable: nothing more is to be read, or the loop would turn and turn.
         self.pause()
         if self._state == _OPEN:
-            self._handler.ended(self)
+            self.handler.ended(self)
 
     def _flush(self):
         # type: () -> None
@@ -243,7 +259,9 @@ class Channel(object):
             while self._has_output():
                 # After a write that would have blocked, OpenSSL wants the very same object again.
                 piece = self._output[0]
-                self._output[0] = piece[self._tls.send(piece):]
+                sent = self._tls.send(piece)
+                self._output[0] = piece[sent:]
+                self._waiting -= sent
             if self._state == _FINISHING:
                 self._tls.shutdown()
         except (SSL.WantWriteError, SSL.WantReadError):
@@ -264,13 +282,14 @@ class Channel(object):
             piece = next(self._source, None)
             if piece is None:
                 self._source = None
-                self._handler.drained(self)
+                self.handler.drained(self)
             else:
                 self._queue(piece)
         return bool(self._output)
 
     def _queue(self, data):
         # type: (bytes) -> None
+        self._waiting += len(data)
         self._output.extend(data[start:start + RECORD_SIZE]
                             for start in range(0, len(data), RECORD_SIZE))
 

@@ -13,6 +13,7 @@ import six
 
 from ..._compat import MYPY
 from ...protocols.binary import decode_token
+from .provider_reasons import check_reason
 
 if MYPY:
     from typing import Any, Callable, Dict, Iterable, List, Optional, Set, Tuple, Union
@@ -24,6 +25,8 @@ __all__ = ["Devices", "UNKNOWN_TOKEN"]
 
 #: Status for a token that is not registered: Apple's "Invalid token".
 UNKNOWN_TOKEN = 8
+#: The same of the provider API.
+UNKNOWN_REASON = "BadDeviceToken"
 
 
 class Devices(object):
@@ -45,6 +48,8 @@ class Devices(object):
         self._lock = threading.Lock()
         self._known = set()  # type: Set[bytes]
         self._bad = {}  # type: Dict[bytes, int]
+        #: Reasons of the HTTP/2 half for tokens that are bad or uninstalled.
+        self._reasons = {}  # type: Dict[bytes, str]
         self._uninstalled = {}  # type: Dict[bytes, int]
         self._feedback = OrderedDict()  # type: OrderedDict[bytes, int]
 
@@ -57,29 +62,33 @@ class Devices(object):
         """
         self._set_state(tokens, None, None)
 
-    def bad(self, token, status=UNKNOWN_TOKEN):
-        # type: (Text, int) -> None
-        """Let the gateway answer a token with an error.
+    def bad(self, token, status=UNKNOWN_TOKEN, reason=UNKNOWN_REASON):
+        # type: (Text, int, str) -> None
+        """Let a token be answered with an error.
 
-        :param status: status of the error frame (int, 0 to 255).
-        :raises ValueError: if the status or the token is not acceptable.
+        :param status: status of the gateway's error frame (int, 0 to 255).
+        :param reason: reason that the provider API gives (str), any that Apple documents.
+        :raises ValueError: if the status, the reason or the token is not acceptable.
         """
         if not 0 <= status <= 255:
             raise ValueError("status is %r, expected an integer, 0 to 255" % (status,))
-        self._set_state([token], self._bad, status)
+        self._set_state([token], self._bad, status, check_reason(reason))
 
-    def uninstall(self, token, when=None):
-        # type: (Text, Any) -> None
+    def uninstall(self, token, when=None, reason="Unregistered"):
+        # type: (Text, Any, str) -> None
         """Let the application be uninstalled on a device.
 
         The gateway goes on accepting the token, as Apple's does. The feedback list gets a row at
-        once, and another one when the token is pushed to after the list has been read.
+        once, and another one when the token is pushed to after the list has been read. The provider
+        API refuses the token, with the time.
 
         :param when: time of the row: seconds since 1970 (int), or a ``datetime`` (UTC if it has no
             time zone). None is now.
+        :param reason: reason that the provider API gives (str): Unregistered or ExpiredToken.
+        :raises ValueError: if the time, the reason or the token is not acceptable.
         """
         timestamp = _timestamp(self._clock() if when is None else when)
-        raw = self._set_state([token], self._uninstalled, timestamp)
+        raw = self._set_state([token], self._uninstalled, timestamp, check_reason(reason))
         with self._lock:
             self._feedback[raw[0]] = timestamp
 
@@ -112,6 +121,20 @@ class Devices(object):
             return UNKNOWN_TOKEN
         return None
 
+    def find_fault(self, token):
+        # type: (bytes) -> Optional[Tuple[str, Optional[int]]]
+        """Tell what the provider API has against a token, given as raw bytes.
+
+        :return: ``(reason, timestamp)``, the latter in seconds since 1970, and None for a token
+            that was never good; None if the token is accepted.
+        """
+        reason = self._reasons.get(token)
+        if reason is not None:
+            return reason, self._uninstalled.get(token)
+        if self.strict and token not in self._known:
+            return UNKNOWN_REASON, None
+        return None
+
     def feedback_rows(self):
         # type: () -> List[Row]
         """The feedback list with raw tokens."""
@@ -129,14 +152,17 @@ class Devices(object):
                 if self._feedback.get(token) == when:
                     del self._feedback[token]
 
-    def _set_state(self, tokens, state, value):
-        # type: (Iterable[Text], Any, Any) -> List[bytes]
+    def _set_state(self, tokens, state, value, reason=None):
+        # type: (Iterable[Text], Any, Any, Optional[str]) -> List[bytes]
         raw = [decode_token(token) for token in tokens]
         with self._lock:
             for token in raw:
                 self._known.discard(token)
                 self._bad.pop(token, None)
                 self._uninstalled.pop(token, None)
+                self._reasons.pop(token, None)
+                if reason is not None:
+                    self._reasons[token] = reason
                 if state is None:
                     self._known.add(token)
                 else:

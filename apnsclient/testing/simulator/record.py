@@ -18,10 +18,17 @@ __all__ = ["Accepted", "Answer", "Record"]
 
 #: A notification that was accepted: number of the connection, identifier (int, None for command 0),
 #: token (lower-case hexadecimal str), payload (bytes), expiry and priority (int, None if not sent).
-Accepted = namedtuple("Accepted", "connection identifier token payload expiry priority")
+#: The identifier of one that came over HTTP/2 is its stream; it also has topic, push_type, apns_id
+#: and collapse_id (str, None if not sent) and headers (dict of str without the authorization).
+#: Connections to the gateway and to the provider API are numbered apart from one another.
+Accepted = namedtuple("Accepted", "connection identifier token payload expiry priority topic "
+                                  "push_type apns_id collapse_id headers")
+Accepted.__new__.__defaults__ = (None,) * 5
 
-#: An error frame that was sent: number of the connection, status and identifier (int).
-Answer = namedtuple("Answer", "connection status identifier")
+#: An error frame that was sent: number of the connection, status and identifier (int). Over HTTP/2
+#: a reply with an error: status, stream, reason (str), and path of the request (str).
+Answer = namedtuple("Answer", "connection status identifier reason path")
+Answer.__new__.__defaults__ = (None, None)
 
 
 class Record(object):
@@ -34,12 +41,16 @@ class Record(object):
 
     :ivar connections: gateway connections that completed their handshake.
     :ivar feedback_connections: the same for the feedback service.
-    :ivar resumed: how many of both resumed a TLS session.
+    :ivar provider_connections: the same for the provider API.
+    :ivar channel_connections: the same for the channel management.
+    :ivar resumed: how many of all of these resumed a TLS session.
     :ivar refused: handshakes that failed.
     :ivar open_connections: gateway connections after their handshake that are not closed yet.
+    :ivar open_provider_connections: the same for the provider API.
+    :ivar open_channel_connections: the same for the channel management.
     :ivar accepted_count: notifications that were accepted.
-    :ivar answer_count: error frames that were sent.
-    :ivar held: error frames that are being held back.
+    :ivar answer_count: error frames, and replies with an error, that were sent.
+    :ivar held: error frames and replies that are being held back.
     :ivar feedback_count: feedback rows that have been read.
     """
 
@@ -55,6 +66,10 @@ class Record(object):
         self._changed = threading.Condition()
         self.connections = 0
         self.feedback_connections = 0
+        self.provider_connections = 0
+        self.open_provider_connections = 0
+        self.channel_connections = 0
+        self.open_channel_connections = 0
         self.resumed = 0
         self.refused = 0
         self.open_connections = 0
@@ -83,11 +98,11 @@ class Record(object):
         if self._on_accepted is not None:
             self._on_accepted([_accepted(connection, each) for each in notifications])
 
-    def answer(self, connection, status, identifier):
-        # type: (int, int, int) -> None
-        """Write down an error frame."""
+    def answer(self, connection, status, identifier, reason=None, path=None):
+        # type: (int, int, int, Optional[str], Optional[str]) -> None
+        """Write down an error frame, or a reply with an error."""
         with self._changed:
-            self._answers.append(Answer(connection, status, identifier))
+            self._answers.append(Answer(connection, status, identifier, reason, path))
         self.answer_count += 1
         self._changes += 1
 
@@ -156,4 +171,5 @@ def _accepted(connection, notification):
     # type: (int, Any) -> Accepted
     return Accepted(connection, notification.identifier,
                     six.ensure_str(hexlify(notification.token)), notification.payload,
-                    notification.expiry, notification.priority)
+                    notification.expiry, notification.priority,
+                    *getattr(notification, "extra", ()))

@@ -4,27 +4,27 @@ from __future__ import absolute_import, division, print_function
 
 import atexit
 import datetime
-import os
 import signal
 import socket
 import time
 
 from ..._compat import MYPY
 from ..certs import Authority
-from .channel import Listener
 from .devices import Devices
-from .loop import Loop
+from .engine import Engine
+from .http2_half import Http2Half
 from .policy import Limits
 from .poller import best_poller
 from .record import Record
-from .script import FeedbackScript, Script
-from .services import FeedbackService, GatewayService
+from .script import Script
 from .tls import server_context
 
 if MYPY:
     from typing import Any, Callable, List, Optional, Sequence, Set, Tuple, Union
 
+    from .provider_script import ProviderScript
     from .record import Accepted, Answer
+    from .script import FeedbackScript
 
     Address = Tuple[str, int]
 
@@ -34,8 +34,8 @@ __all__ = ["Simulator"]
 _running = set()  # type: Set[Simulator]
 
 
-class Simulator(object):
-    """A binary gateway and a feedback service on loopback.
+class Simulator(Http2Half):
+    """Apple's side on loopback: binary gateway, feedback service, provider API over HTTP/2.
 
     Use it as a context manager, or call :meth:`start` and :meth:`stop`. Everything about it may be
     used from many threads. It runs in the process that started it: a forked child can do nothing
@@ -60,17 +60,26 @@ class Simulator(object):
     :param on_accepted: called with each batch of notifications that was accepted, a list of
         :class:`.Accepted`, by the simulator's thread; it must neither take long nor stop the
         simulator.
+    :param provider_port: port of the provider API; 0 takes a free one.
+    :param provider_script: :class:`.ProviderScript` of the connections that
+        :meth:`script_provider` says nothing about.
+    :param channels_port: port of the channel management; 0 takes a free one.
+    :param production: True makes it Apple's production environment, False the sandbox. They differ
+        in the certificates and keys that they accept.
+    :param clock: returns the time by which provider tokens are judged, in seconds since 1970.
 
     :ivar authority: the authority.
     :ivar devices: registry of devices (:class:`.Devices`).
     :ivar gateway_address: ``(host, port)`` of the gateway, once it has been started.
     :ivar feedback_address: ``(host, port)`` of the feedback service, once it has been started.
+    :ivar channels: broadcast channels of all applications (:class:`.BroadcastChannels`).
     """
 
     def __init__(self, strict=False, record=True, host="127.0.0.1", gateway_port=0,
                  feedback_port=0, token_size=32, payload_size=2048, script=None, authority=None,
-                 tls_1_3=True, linger=5.0, receive_buffer=None, on_accepted=None):
-        # type: (bool, Union[bool, int], str, int, int, Optional[int], int, Optional[Script], Optional[Authority], bool, float, Optional[int], Optional[Callable[[List[Accepted]], Any]]) -> None
+                 tls_1_3=True, linger=5.0, receive_buffer=None, on_accepted=None, provider_port=0,
+                 provider_script=None, channels_port=0, production=False, clock=time.time):
+        # type: (bool, Union[bool, int], str, int, int, Optional[int], int, Optional[Script], Optional[Authority], bool, float, Optional[int], Optional[Callable[[List[Accepted]], Any]], int, Optional[ProviderScript], int, bool, Callable[[], float]) -> None
         self.authority = Authority() if authority is None else authority
         self.devices = Devices(strict)
         self.gateway_address = (host, gateway_port)  # type: Address
@@ -83,8 +92,11 @@ class Simulator(object):
         server = self.authority.issue(
             host, dns=["localhost"], addresses=["127.0.0.1", "::1"], usage="server")
         self._context = server_context(server, self.authority.ca_string, tls_1_3)
+        self._set_up_http2(
+            server_context(server, self.authority.ca_string, tls_1_3, is_http2=True),
+            (host, provider_port), (host, channels_port), provider_script, production, clock)
         self._credential = self.authority.issue("apnsclient simulator client")
-        self._engine = None  # type: Optional[_Engine]
+        self._engine = None  # type: Optional[Engine]
         self._waiting = set()  # type: Any
 
     # Life.
@@ -99,7 +111,7 @@ class Simulator(object):
         """
         if self._engine is not None:
             raise RuntimeError("the simulator runs already")
-        self._engine = _Engine(self)
+        self._engine = Engine(self)
         _running.add(self)
         return self
 
@@ -116,6 +128,12 @@ class Simulator(object):
     def __enter__(self):
         # type: () -> Simulator
         return self.start()
+
+    def __repr__(self):
+        # type: () -> str
+        state = "stopped" if self._engine is None else "running, gateway at port %d" % (
+            self.gateway_address[1])
+        return "<%s: %s>" % (type(self).__name__, state)
 
     def __exit__(self, *exception):
         # type: (*Any) -> None
@@ -256,19 +274,22 @@ class Simulator(object):
     @property
     def resumed(self):
         # type: () -> int
-        """How many connections, to either service, resumed a TLS session."""
+        """How many connections, to any service, resumed a TLS session."""
         return self._record.resumed
 
     @property
     def refused(self):
         # type: () -> int
-        """How many connections, to either service, failed before their handshake was complete."""
+        """How many connections, to any service, failed before their handshake was complete.
+
+        Those that come without ALPN to a service of HTTP/2 count among them.
+        """
         return self._record.refused
 
     @property
     def held(self):
         # type: () -> int
-        """How many error frames are held back (``Script(hold=True)``)."""
+        """How many error frames and replies are held back (``hold=True`` in their script)."""
         return self._record.held
 
     def forget(self):
@@ -305,12 +326,12 @@ class Simulator(object):
 
     def release_held(self):
         # type: () -> int
-        """Send the error frames that are held back; return how many that were, once they are sent.
+        """Send what is held back, error frames and replies; return how many, once they are sent.
 
         Wait for :attr:`held` first: a notification that is still on its way is not held yet.
         """
         engine = self._started()
-        return int(engine.loop.ask(engine.gateway.release_held))
+        return int(engine.loop.ask(engine.release_held))
 
     def disconnect_all(self, reset=False):
         # type: (bool) -> int
@@ -325,56 +346,10 @@ class Simulator(object):
         return int(engine.loop.ask(lambda: engine.gateway.disconnect(reset)))
 
     def _started(self):
-        # type: () -> _Engine
+        # type: () -> Engine
         if self._engine is None:
             raise RuntimeError("the simulator does not run; start it first")
         return self._engine
-
-
-class _Engine(object):
-    """The running half of a simulator: thread, sockets and connections. Used once."""
-
-    def __init__(self, simulator):
-        # type: (Simulator) -> None
-        record, devices = simulator._record, simulator.devices
-        context, linger = simulator._context, simulator._linger
-        self._process = os.getpid()
-        self._listeners = []  # type: List[Listener]
-        self.loop = loop = Loop(record.publish)
-        self.gateway = GatewayService(loop, context, record, devices, simulator._script, linger,
-                                      simulator._limits)
-        self.feedback = FeedbackService(loop, context, record, devices, FeedbackScript(), linger)
-        try:
-            simulator.gateway_address = self._listen(
-                simulator.gateway_address, self.gateway.accept, simulator._receive_buffer)
-            simulator.feedback_address = self._listen(
-                simulator.feedback_address, self.feedback.accept, None)
-        except BaseException:
-            self._close()
-            self.loop.close()
-            raise
-        self.loop.start()
-
-    def _listen(self, address, accepted, receive_buffer):
-        # type: (Address, Callable[[socket.socket], Any], Optional[int]) -> Address
-        listener = Listener(self.loop, address, accepted, receive_buffer)
-        self._listeners.append(listener)
-        return listener.address
-
-    def stop(self):
-        # type: () -> None
-        if os.getpid() != self._process:
-            for each in self._listeners + [self.gateway, self.feedback]:  # type: Any
-                each.abandon()
-            self.loop.close()
-            return
-        self.loop.call(self._close)
-        self.loop.stop()
-
-    def _close(self):
-        # type: () -> None
-        for each in self._listeners + [self.gateway, self.feedback]:  # type: Any
-            each.close()
 
 
 def _now():

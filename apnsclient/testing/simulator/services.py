@@ -1,4 +1,4 @@
-"""The two services: what is said on each connection, between the policy and the channels.
+"""The services of the binary protocol: what is said, between the policy and the channels.
 
 Everything here runs in the event loop's thread.
 """
@@ -23,14 +23,14 @@ if MYPY:
     from .policy import Ending, Limits
     from .record import Record
 
-__all__ = ["FeedbackService", "GatewayService"]
+__all__ = ["FeedbackService", "GatewayService", "ScriptedService", "Service"]
 
 #: Feedback rows that are handed to a channel in one go.
 _ROWS_PER_TURN = 1024
 
 
-class _Service(object):
-    """What both services need: channels, and scripts for those to come."""
+class Service(object):
+    """What all services need: channels, and scripts for those to come."""
 
     def __init__(self, loop, context, record, devices, script, linger):
         # type: (Loop, Any, Record, Devices, Any, float) -> None
@@ -94,7 +94,39 @@ class _Service(object):
             channel.abandon()
 
 
-class GatewayService(_Service):
+class ScriptedService(Service):
+    """A service whose scripts can have connections refused or left alone before the handshake."""
+
+    def __init__(self, loop, context, record, devices, script, linger):
+        # type: (Loop, Any, Record, Devices, Any, float) -> None
+        super(ScriptedService, self).__init__(loop, context, record, devices, script, linger)
+        self._stalled = []  # type: List[socket.socket]
+
+    def _serve(self, sock, script):
+        # type: (socket.socket, Any) -> None
+        if script.refuse:
+            self.record.add(refused=1)
+            refuse(sock)
+        elif script.stall_handshake:
+            self._stalled.append(sock)
+        else:
+            super(ScriptedService, self)._serve(sock, script)
+
+    def close(self):
+        # type: () -> None
+        super(ScriptedService, self).close()
+        for sock in self._stalled:
+            close_quietly(sock)
+        del self._stalled[:]
+
+    def abandon(self):
+        # type: () -> None
+        super(ScriptedService, self).abandon()
+        for sock in self._stalled:
+            sock.close()
+
+
+class GatewayService(ScriptedService):
     """The gateway.
 
     :param limits: :class:`.policy.Limits`; the other parameters are what their names say.
@@ -105,17 +137,6 @@ class GatewayService(_Service):
         super(GatewayService, self).__init__(loop, context, record, devices, script, linger)
         self.limits = limits
         self.held = []  # type: List[_GatewayHandler]
-        self._stalled = []  # type: List[socket.socket]
-
-    def _serve(self, sock, script):
-        # type: (socket.socket, Script) -> None
-        if script.refuse:
-            self.record.add(refused=1)
-            refuse(sock)
-        elif script.stall_handshake:
-            self._stalled.append(sock)
-        else:
-            super(GatewayService, self)._serve(sock, script)
 
     def _handler(self, script):
         # type: (Script) -> Handler
@@ -136,19 +157,6 @@ class GatewayService(_Service):
         if handler in self.held:
             self.held.remove(handler)
             self.record.add(held=-1)
-
-    def close(self):
-        # type: () -> None
-        super(GatewayService, self).close()
-        for sock in self._stalled:
-            close_quietly(sock)
-        del self._stalled[:]
-
-    def abandon(self):
-        # type: () -> None
-        super(GatewayService, self).abandon()
-        for sock in self._stalled:
-            sock.close()
 
 
 class _GatewayHandler(Handler):
@@ -234,7 +242,7 @@ class _GatewayHandler(Handler):
             self.answer()
 
 
-class FeedbackService(_Service):
+class FeedbackService(Service):
     """The feedback service: the list at once, then the end of the stream."""
 
     def _handler(self, script):

@@ -1,0 +1,593 @@
+"""State of an HTTP/2 connection on the server's side: bytes in, requests out, bytes back.
+
+It is the simulator's, so it serves strictly: a client that breaks a rule of RFC 9113 learns of it
+through the right error code instead of getting along. A request is handed over once it is complete;
+it is answered at any later time. What the windows of the client do not allow to be sent waits.
+
+Each rule about what may arrive when stands in one of the methods named after a type of frame.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+from collections import deque, namedtuple
+
+from ..._compat import MYPY
+from . import frames
+from .frames import (
+    DATA,
+    ENHANCE_YOUR_CALM,
+    FLOW_CONTROL_ERROR,
+    FRAME_HEAD,
+    HEADERS,
+    LARGEST_WINDOW,
+    PROTOCOL_ERROR,
+    REFUSED_STREAM,
+    STREAM_CLOSED,
+    Http2Error,
+)
+from .server_headers import (
+    EMPTY_TABLE,
+    FieldChecker,
+    RequestDecoder,
+    check_trailers,
+    list_size,
+    reply_block,
+)
+
+if MYPY:
+    from typing import Any, Deque, Dict, Iterable, List, Optional, Sequence, Tuple
+
+    Settings = Sequence[Tuple[int, int]]
+    Field = Tuple[bytes, bytes]
+
+__all__ = ["PLAIN", "Request", "ServerConnection", "Shape"]
+
+#: Bytes of a body that are kept; what goes beyond is counted as one byte.
+LARGEST_BODY = 65536
+#: Bytes of a header block before it is decoded.
+LARGEST_BLOCK = 65536
+#: Frames that one header block may be spread over.
+MOST_CONTINUATIONS = 256
+#: Streams that the client may not know yet to be over; frames on them are ignored.
+_KEPT_RESETS = 4096
+#: Bytes of the connection's window that are given back in one go.
+_WINDOW_STEP = frames.DEFAULT_WINDOW // 2
+
+_END_BOTH = frames.END_STREAM | frames.END_HEADERS
+_checker = FieldChecker()
+
+#: A request that is complete: number of the stream (int), fields (list of ``(name, value)`` in
+#: bytes) and body (bytes; if it is too long, only the beginning, see :data:`LARGEST_BODY`).
+Request = namedtuple("Request", "stream fields body")
+
+
+class Shape(namedtuple("Shape", "padding piece split trailers")):
+    """How the frames of a reply look, apart from what they say. Immutable.
+
+    :param padding: bytes of padding in HEADERS and DATA (int, 0 to 255), None for frames without.
+    :param piece: longest part of a header block in one frame, so that CONTINUATION follows (int).
+    :param split: longest DATA frame (int).
+    :param trailers: fields that follow the body, or that end a reply without one.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, padding=None, piece=None, split=None, trailers=()):
+        # type: (Optional[int], Optional[int], Optional[int], Sequence[Field]) -> Shape
+        return super(Shape, cls).__new__(cls, padding, piece, split, tuple(trailers))
+
+
+#: As few frames as possible.
+PLAIN = Shape()
+
+
+class _Stream(object):
+    """A stream between its first frame and the end of its reply."""
+
+    __slots__ = ("fields", "length", "body", "size", "given", "is_complete", "granted", "sent",
+                 "waiting", "shape")
+
+    def __init__(self, fields, length):
+        # type: (List[Field], Optional[int]) -> None
+        self.fields = fields
+        self.length = length
+        self.body = b""
+        #: Bytes that have been received, and by how much the window was extended for them.
+        self.size = self.given = 0
+        self.is_complete = False
+        #: By how much the client extended its window, and bytes that have been sent.
+        self.granted = self.sent = 0
+        #: What is left of the reply's body, None if there is nothing to be sent.
+        self.waiting = None  # type: Optional[bytes]
+        self.shape = PLAIN
+
+
+class ServerConnection(object):
+    """One connection.
+
+    :param settings: ``(identifier, value)`` pairs that are sent at the beginning. The limit of
+        streams among them holds at once, everything else once the client has acknowledged it.
+    :param window_step: after how many received bytes they are given back; 0 for never, None for
+        half a window.
+    :param has_encoder: True if the blocks of the replies come from an encoder that uses the dynamic
+        table, and tells of its size by itself.
+    :raises ImportError: if the library ``hpack`` is not installed.
+
+    :ivar peer_table_size: size of the dynamic table that the client allows us.
+    :ivar error: the :class:`Http2Error` that ended the connection, None as long as it goes on.
+    :ivar goes_away: whether the client has sent GOAWAY.
+    :ivar last_stream: number of the last stream that the client opened.
+    """
+
+    def __init__(self, settings=(), window_step=None, has_encoder=False):
+        # type: (Settings, Optional[int], bool) -> None
+        self.error = None  # type: Optional[Http2Error]
+        self.goes_away = False
+        self.last_stream = 0
+        self._preface = frames.PREFACE
+        self._is_first = True
+        self._reader = frames.FrameReader()
+        self._decoder = RequestDecoder()
+        self._streams = {}  # type: Dict[int, _Stream]
+        self._over = set()  # type: Any
+        self._over_order = deque()  # type: Deque[int]
+        #: Header block that is not complete: stream, flags, parts.
+        self._block = None  # type: Optional[Tuple[int, int, List[bytes]]]
+        self._unacknowledged = deque()  # type: Deque[Settings]
+        self._most_streams = None  # type: Optional[int]
+        self._list_size = None  # type: Optional[int]
+        self._accepted_up_to = frames.LARGEST_STREAM
+        self._window_step = window_step
+        #: Windows for what we receive: the connection's, and what each stream begins with.
+        self._left = self._window = frames.DEFAULT_WINDOW
+        self._unreturned = 0
+        #: The same for what we send.
+        self._peer_left = self._peer_window = frames.DEFAULT_WINDOW
+        self._peer_frame_size = frames.DEFAULT_FRAME_SIZE
+        self.peer_table_size = frames.DEFAULT_TABLE_SIZE
+        self._has_encoder = has_encoder
+        self._announces_table = False
+        self._output = []  # type: List[bytes]
+        self._requests = []  # type: List[Request]
+        self._takers = {
+            frames.SETTINGS: self._settings, frames.WINDOW_UPDATE: self._window_update,
+            frames.RST_STREAM: self._rst_stream, frames.PING: self._ping,
+            frames.GOAWAY: self._goaway, frames.PUSH_PROMISE: self._forbidden,
+            frames.CONTINUATION: self._forbidden,
+        }
+        for key, value in settings:
+            if key == frames.MAX_CONCURRENT_STREAMS:
+                self._most_streams = value
+        self.change_settings(settings)
+
+    # What the owner does.
+
+    def receive(self, data):
+        # type: (bytes) -> List[Request]
+        """Take bytes from the client.
+
+        :return: the requests that they completed. After an error, which :attr:`error` has and the
+            client is told, there are no more.
+        """
+        requests = []  # type: List[Request]
+        self._requests = requests
+        if self.error is not None:
+            return requests
+        try:
+            if self._preface:
+                data = self._take_preface(data)
+            for kind, flags, stream, payload in self._reader.feed(data):
+                if self._block is not None or kind > HEADERS or self._is_first:
+                    self._control(kind, flags, stream, payload)
+                elif kind == DATA:
+                    self._data(flags, stream, payload)
+                else:
+                    self._headers(flags, stream, payload)
+        except Http2Error as error:
+            self.error = error
+            self.goaway(self.last_stream, error.code, str(error).encode("utf-8"))
+        return requests
+
+    def take_output(self):
+        # type: () -> bytes
+        """Return what is to be sent to the client, once."""
+        output = b"".join(self._output)
+        del self._output[:]
+        return output
+
+    @property
+    def open_streams(self):
+        # type: () -> int
+        """How many streams are neither answered nor reset."""
+        return len(self._streams)
+
+    def accept(self, stream, block):
+        # type: (int, bytes) -> None
+        """Answer a request with a reply that has no body and nothing special about it."""
+        if self._announces_table:
+            block, self._announces_table = EMPTY_TABLE + block, False
+        if self._streams.pop(stream, None) is not None:
+            self._output.append(
+                FRAME_HEAD.pack(len(block) << 8 | HEADERS, _END_BOTH, stream) + block)
+
+    def reply(self, stream, block, body=b"", shape=PLAIN):
+        # type: (int, bytes, bytes, Shape) -> None
+        """Answer a request; without effect if its stream has been reset.
+
+        :param stream: number of the stream.
+        :param block: header block of the reply.
+        :param body: what follows it.
+        :param shape: :class:`Shape` of the frames.
+        """
+        state = self._streams.get(stream)
+        if state is None:
+            return
+        is_end = not body and not shape.trailers
+        self._send_block(stream, block, is_end, shape)
+        if is_end:
+            del self._streams[stream]
+            return
+        state.waiting, state.shape = body, shape
+        self._send_waiting(stream, state)
+
+    def inform(self, stream, block):
+        # type: (int, bytes) -> None
+        """Send an interim reply, whose status is below 200."""
+        if stream in self._streams:
+            self._send_block(stream, block, False, PLAIN)
+
+    def change_settings(self, settings):
+        # type: (Settings) -> None
+        """Send SETTINGS; they hold once the client has acknowledged them."""
+        self._unacknowledged.append(settings)
+        self._output.append(frames.settings_frame(settings))
+
+    def goaway(self, last_stream, code, debug=b""):
+        # type: (int, int, bytes) -> None
+        """Send GOAWAY. Frames on streams above ``last_stream`` are ignored from now on."""
+        self._accepted_up_to = min(self._accepted_up_to, last_stream)
+        for stream in [each for each in self._streams if each > self._accepted_up_to]:
+            del self._streams[stream]
+            self._forget(stream)
+        self._output.append(frames.goaway(last_stream, code, debug))
+
+    def reset(self, stream, code):
+        # type: (int, int) -> None
+        """End a stream at once; without effect if it is over."""
+        if self._streams.pop(stream, None) is not None:
+            self._forget(stream)
+            self._output.append(frames.rst_stream(stream, code))
+
+    def send_raw(self, data):
+        # type: (bytes) -> None
+        """Send bytes as they are: a PING, a frame of an unknown type, or no frame at all."""
+        self._output.append(data)
+
+    # What arrives.
+
+    def _take_preface(self, data):
+        # type: (bytes) -> bytes
+        expected = self._preface
+        size = min(len(expected), len(data))
+        if data[:size] != expected[:size]:
+            raise Http2Error("the client does not begin with the preface of HTTP/2",
+                             PROTOCOL_ERROR)
+        self._preface = expected[size:]
+        return data[size:]
+
+    def _control(self, kind, flags, stream, payload):
+        # type: (int, int, int, bytes) -> None
+        """Take a frame that is not one of a plain request."""
+        if self._is_first:
+            if kind != frames.SETTINGS or flags & frames.ACK:
+                raise Http2Error("the first frame is of type %d, expected SETTINGS" % kind,
+                                 PROTOCOL_ERROR)
+            self._is_first = False
+        if self._block is not None:
+            if kind != frames.CONTINUATION or stream != self._block[0]:
+                raise Http2Error("a frame of type %d within a header block" % kind, PROTOCOL_ERROR)
+            self._continuation(flags, payload)
+            return
+        take = self._takers.get(kind)
+        if take is not None:
+            take(flags, stream, payload)
+        elif kind <= HEADERS:
+            (self._headers if kind else self._data)(flags, stream, payload)
+
+    def _ping(self, flags, stream, payload):
+        # type: (int, int, bytes) -> None
+        if not flags & frames.ACK:
+            self._output.append(frames.ping(payload, is_ack=True))
+
+    def _goaway(self, flags, stream, payload):
+        # type: (int, int, bytes) -> None
+        self.goes_away = True
+
+    def _forbidden(self, flags, stream, payload):
+        # type: (int, int, bytes) -> None
+        raise Http2Error("PUSH_PROMISE, or CONTINUATION without HEADERS", PROTOCOL_ERROR)
+
+    def _headers(self, flags, stream, payload):
+        # type: (int, int, bytes) -> None
+        if flags & (frames.PADDED | frames.PRIORITIZED):
+            payload = frames.strip(HEADERS, flags, payload)
+        if flags & frames.END_HEADERS:
+            self._take_block(flags, stream, payload)
+        else:
+            self._block = (stream, flags, [payload])
+
+    def _continuation(self, flags, payload):
+        # type: (int, bytes) -> None
+        stream, first_flags, parts = self._block  # type: ignore[misc]
+        parts.append(payload)
+        if len(parts) > MOST_CONTINUATIONS or sum(map(len, parts)) > LARGEST_BLOCK:
+            raise Http2Error("a header block of more than %d frames or %d bytes"
+                             % (MOST_CONTINUATIONS, LARGEST_BLOCK), ENHANCE_YOUR_CALM)
+        if flags & frames.END_HEADERS:
+            self._block = None
+            self._take_block(first_flags, stream, b"".join(parts))
+
+    def _take_block(self, flags, stream, block):
+        # type: (int, int, bytes) -> None
+        # Decoded whatever becomes of the stream: the tables of both sides have to agree.
+        fields = self._decoder.decode(block)
+        is_end = flags & frames.END_STREAM
+        if stream <= self.last_stream:
+            self._trailers(stream, fields, is_end)
+            return
+        if not stream & 1:
+            raise Http2Error("a request on stream %d, expected an odd number" % stream,
+                             PROTOCOL_ERROR)
+        self.last_stream = stream
+        if stream > self._accepted_up_to:
+            self._forget(stream)
+            return
+        if self._most_streams is not None and len(self._streams) >= self._most_streams:
+            self._refuse(stream, REFUSED_STREAM)
+            return
+        try:
+            length = _checker.check(fields, stream)
+        except Http2Error as error:
+            self._refuse(stream, error.code)
+            return
+        state = self._streams[stream] = _Stream(fields, length)
+        if self._list_size is not None and len(block) > 1024:
+            if list_size(fields) > self._list_size:
+                self.reply(stream, reply_block(431))
+                # The client may be sending the body.
+                self._forget(stream)
+                return
+        if is_end:
+            self._complete(stream, state)
+
+    def _trailers(self, stream, fields, is_end):
+        # type: (int, List[Field], int) -> None
+        state = self._streams.get(stream)
+        if state is None or state.is_complete:
+            self._judge_late(stream, "HEADERS")
+            return
+        try:
+            check_trailers(fields, stream)
+            if not is_end:
+                raise Http2Error("trailers that do not end the stream", PROTOCOL_ERROR, stream)
+        except Http2Error as error:
+            self.reset(stream, error.code)
+            return
+        self._complete(stream, state)
+
+    def _data(self, flags, stream, payload):
+        # type: (int, int, bytes) -> None
+        size = len(payload)
+        self._left -= size
+        if self._left < 0:
+            raise Http2Error("DATA beyond the window of the connection", FLOW_CONTROL_ERROR)
+        state = self._streams.get(stream)
+        # Whatever becomes of it, the connection's window is given back.
+        self._unreturned += size
+        if self._unreturned >= _WINDOW_STEP or self._window_step is not None:
+            self._return_window()
+        if state is None or state.is_complete:
+            if stream > self.last_stream:
+                raise Http2Error("DATA on stream %d, which is idle" % stream, PROTOCOL_ERROR)
+            self._judge_late(stream, "DATA")
+            return
+        state.size += size
+        if state.size > self._window + state.given:
+            self.reset(stream, FLOW_CONTROL_ERROR)
+            return
+        if flags & frames.PADDED:
+            payload = frames.strip(DATA, flags, payload)
+        state.body = state.body + payload if state.body else payload
+        if flags & frames.END_STREAM:
+            self._complete(stream, state)
+            return
+        if len(state.body) > LARGEST_BODY + 1:
+            state.body = state.body[:LARGEST_BODY + 1]
+        self._extend_window(stream, state)
+
+    def _complete(self, stream, state):
+        # type: (int, _Stream) -> None
+        if state.length is not None and state.length != len(state.body):
+            if len(state.body) <= LARGEST_BODY:
+                self.reset(stream, PROTOCOL_ERROR)
+                return
+        state.is_complete = True
+        self._requests.append(Request(stream, state.fields, state.body))
+
+    def _judge_late(self, stream, what):
+        # type: (int, str) -> None
+        """Take a frame on a stream that the client has ended, or that is over."""
+        if stream not in self._over:
+            raise Http2Error("%s on stream %d, which is closed" % (what, stream), STREAM_CLOSED)
+
+    def _settings(self, flags, stream, payload):
+        # type: (int, int, bytes) -> None
+        if flags & frames.ACK:
+            if not self._unacknowledged:
+                raise Http2Error("an acknowledgement of SETTINGS that were not sent",
+                                 PROTOCOL_ERROR)
+            self._apply(self._unacknowledged.popleft())
+            return
+        for key, value in frames.read_settings(payload):
+            if key == frames.HEADER_TABLE_SIZE:
+                # Who never uses the table still has to tell the client when it shrinks.
+                self.peer_table_size = value
+                self._announces_table = not self._has_encoder
+            elif key == frames.MAX_FRAME_SIZE:
+                self._peer_frame_size = value
+            elif key == frames.INITIAL_WINDOW_SIZE:
+                self._peer_window = value
+                for state in self._streams.values():
+                    if value + state.granted - state.sent > LARGEST_WINDOW:
+                        raise Http2Error("INITIAL_WINDOW_SIZE makes a window too large",
+                                         FLOW_CONTROL_ERROR)
+        self._output.append(frames.SETTINGS_ACK)
+        self._send_all_waiting()
+
+    def _apply(self, settings):
+        # type: (Iterable[Tuple[int, int]]) -> None
+        """Let settings of ours hold, which the client has acknowledged."""
+        for key, value in settings:
+            if key == frames.MAX_CONCURRENT_STREAMS:
+                self._most_streams = value
+            elif key == frames.INITIAL_WINDOW_SIZE:
+                self._window = value
+            elif key == frames.HEADER_TABLE_SIZE:
+                self._decoder.resize(value)
+            elif key == frames.MAX_FRAME_SIZE:
+                self._reader.frame_size = value
+            elif key == frames.MAX_HEADER_LIST_SIZE:
+                self._list_size = value
+
+    def _window_update(self, flags, stream, payload):
+        # type: (int, int, bytes) -> None
+        increment = frames.read_number(payload) & LARGEST_WINDOW
+        if not stream:
+            if not increment:
+                raise Http2Error("WINDOW_UPDATE by 0", PROTOCOL_ERROR)
+            self._peer_left += increment
+            if self._peer_left > LARGEST_WINDOW:
+                raise Http2Error("WINDOW_UPDATE makes the window too large", FLOW_CONTROL_ERROR)
+            self._send_all_waiting()
+            return
+        self._check_not_idle(stream, "WINDOW_UPDATE")
+        state = self._streams.get(stream)
+        if state is None:
+            return
+        state.granted += increment
+        if not increment:
+            self.reset(stream, PROTOCOL_ERROR)
+        elif self._peer_window + state.granted - state.sent > LARGEST_WINDOW:
+            self.reset(stream, FLOW_CONTROL_ERROR)
+        else:
+            self._send_waiting(stream, state)
+
+    def _rst_stream(self, flags, stream, payload):
+        # type: (int, int, bytes) -> None
+        self._check_not_idle(stream, "RST_STREAM")
+        self._streams.pop(stream, None)
+
+    def _check_not_idle(self, stream, what):
+        # type: (int, str) -> None
+        if stream > self.last_stream or not stream & 1:
+            raise Http2Error("%s on stream %d, which is idle" % (what, stream), PROTOCOL_ERROR)
+
+    def _refuse(self, stream, code):
+        # type: (int, int) -> None
+        self._forget(stream)
+        self._output.append(frames.rst_stream(stream, code))
+
+    def _forget(self, stream):
+        # type: (int) -> None
+        """Remember that the client may go on sending on a stream for a while."""
+        self._over.add(stream)
+        self._over_order.append(stream)
+        if len(self._over_order) > _KEPT_RESETS:
+            self._over.discard(self._over_order.popleft())
+
+    # Windows for what we receive.
+
+    def _return_window(self):
+        # type: () -> None
+        step = self._window_step or _WINDOW_STEP
+        if self._window_step != 0 and self._unreturned >= step:
+            self._output.append(frames.window_update(0, self._unreturned))
+            self._left += self._unreturned
+            self._unreturned = 0
+
+    def _extend_window(self, stream, state):
+        # type: (int, _Stream) -> None
+        received = state.size - state.given
+        step = max(1, self._window // 2) if self._window_step is None else self._window_step
+        if self._window_step != 0 and received >= min(step, self._window):
+            state.given += received
+            self._output.append(frames.window_update(stream, received))
+
+    # Replies.
+
+    def _send_block(self, stream, block, is_end, shape):
+        # type: (int, bytes, bool, Shape) -> None
+        if self._announces_table:
+            block, self._announces_table = EMPTY_TABLE + block, False
+        size = min(shape.piece or self._peer_frame_size, self._peer_frame_size)
+        if shape.padding is None:
+            self._output.append(frames.header_frames(stream, block, is_end, size))
+            return
+        first = block[:max(1, size - 1 - shape.padding)]
+        rest = block[len(first):]
+        flags = frames.PADDED | (frames.END_STREAM if is_end else 0)
+        self._output.append(frames.frame(
+            HEADERS, flags | (0 if rest else frames.END_HEADERS), stream,
+            _padded(first, shape.padding)))
+        while rest:
+            piece, rest = rest[:size], rest[size:]
+            self._output.append(frames.frame(
+                frames.CONTINUATION, 0 if rest else frames.END_HEADERS, stream, piece))
+
+    def _send_all_waiting(self):
+        # type: () -> None
+        for stream, state in sorted(self._streams.items()):
+            self._send_waiting(stream, state)
+
+    def _send_waiting(self, stream, state):
+        # type: (int, _Stream) -> None
+        """Send as much of a reply's body as the windows allow."""
+        shape = state.shape
+        # Padding and its length count as well (RFC 9113, 6.9.1).
+        extra = 0 if shape.padding is None else shape.padding + 1
+        while state.waiting is not None:
+            allowed = min(self._peer_left, self._peer_window + state.granted - state.sent,
+                          self._peer_frame_size, (shape.split or LARGEST_WINDOW) + extra) - extra
+            if allowed <= 0 and state.waiting:
+                return
+            data, rest = state.waiting[:allowed], state.waiting[max(allowed, 0):]
+            is_last = not rest
+            self._send_data(stream, data, is_last and not shape.trailers, shape.padding)
+            size = len(data) + (extra if data else 0)
+            self._peer_left -= size
+            state.sent += size
+            state.waiting = None if is_last else rest
+            if is_last:
+                del self._streams[stream]
+                if shape.trailers:
+                    self._send_block(stream, _trailer_block(shape.trailers), True, PLAIN)
+
+    def _send_data(self, stream, data, is_end, padding):
+        # type: (int, bytes, bool, Optional[int]) -> None
+        if not data and not is_end:
+            return
+        flags = frames.END_STREAM if is_end else 0
+        if padding is not None and data:
+            data, flags = _padded(data, padding), flags | frames.PADDED
+        self._output.append(frames.frame(DATA, flags, stream, data))
+
+
+def _padded(data, padding):
+    # type: (bytes, int) -> bytes
+    return bytes(bytearray([padding])) + data + b"\0" * padding
+
+
+def _trailer_block(trailers):
+    # type: (Sequence[Field]) -> bytes
+    # A block like that of a reply, without its status.
+    return reply_block(200, trailers)[1:]

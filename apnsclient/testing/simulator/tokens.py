@@ -1,0 +1,207 @@
+"""Provider tokens as Apple checks them: signature, key, team, age, and how often they change.
+
+A provider token is a JSON Web Token that its owner signs with a key from Apple (ES256). It is good
+for an hour from its time of issue, and a connection must not change it more than once in 20
+minutes: Apple, *Establishing a token-based connection to APNs*.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import threading
+from collections import namedtuple
+
+import six
+from cryptography.hazmat.backends import default_backend
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from ..._compat import MYPY
+
+if MYPY:
+    from typing import Any, Callable, Dict, Iterable, Optional, Union
+
+__all__ = ["ProviderKeys", "TokenCaller", "load_jwt"]
+
+#: Seconds for which a token is good after its issue.
+LIFETIME = 3600
+#: Seconds by which a token may be issued in the future: clocks differ.
+LARGEST_SKEW = 60
+#: Seconds that a connection has to keep a token. Both ends count them, so one is allowed for.
+SHORTEST_USE = 20 * 60 - 1
+#: Tokens whose signature has been checked, at most so many.
+_KEPT_TOKENS = 1024
+
+_SCHEME = b"bearer "
+
+EXPIRED = "ExpiredProviderToken"
+INVALID = "InvalidProviderToken"
+MISSING = "MissingProviderToken"
+OFTEN = "TooManyProviderTokenUpdates"
+UNRELATED_KEY = "UnrelatedKeyIdInToken"
+WRONG_ENVIRONMENT = "BadEnvironmentKeyIdInToken"
+
+#: A key of a team: what it is called, whose it is, its public half, the one environment that it is
+#: for (``"sandbox"`` or ``"production"``, None for both), and the topics that it may push to (None
+#: for all).
+ProviderKey = namedtuple("ProviderKey", "key_id team_id public environment topics")
+
+#: A token whose signature is good: its key, and the time of issue in seconds since 1970.
+_Token = namedtuple("_Token", "key issued")
+
+
+def load_jwt():
+    # type: () -> Any
+    """Return the library PyJWT.
+
+    :raises ImportError: with what to install, if it is not there.
+    """
+    try:
+        import jwt
+    except ImportError:
+        raise ImportError("the simulator needs the library PyJWT: pip install "
+                          "'apns-client[testing]'")
+    return jwt
+
+
+class ProviderKeys(object):
+    """The keys that Apple has given to teams. May be used from many threads."""
+
+    def __init__(self):
+        # type: () -> None
+        self._lock = threading.Lock()
+        self._keys = {}  # type: Dict[str, ProviderKey]
+        self._checked = {}  # type: Dict[bytes, Union[str, _Token]]
+
+    def add(self, key_id, team_id, environment=None, topics=None):
+        # type: (str, str, Optional[str], Optional[Iterable[str]]) -> str
+        """Make a key; one of the same name is replaced.
+
+        :return: the private key as PEM text, as Apple's .p8 files hold it.
+        :raises ValueError: if ``environment`` is none.
+        """
+        if environment not in (None, "sandbox", "production"):
+            raise ValueError("environment is %r, expected sandbox, production or None"
+                             % (environment,))
+        private = ec.generate_private_key(ec.SECP256R1(), default_backend())
+        with self._lock:
+            self._keys[key_id] = ProviderKey(
+                key_id, team_id, private.public_key(), environment,
+                None if topics is None else frozenset(topics))
+            self._checked.clear()
+        return six.ensure_str(private.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption()))
+
+    def remove(self, key_id):
+        # type: (str) -> None
+        """Revoke a key: tokens that it signed are not valid any more."""
+        with self._lock:
+            self._keys.pop(key_id, None)
+            self._checked.clear()
+
+    @property
+    def version(self):
+        # type: () -> Any
+        """Something that differs once a key has been added or removed."""
+        return self._keys, len(self._keys)
+
+    def check(self, authorization):
+        # type: (bytes) -> Union[str, _Token]
+        """Return the token in the value of an authorization header, or the reason against it."""
+        found = self._checked.get(authorization)
+        if found is None:
+            found = self._check(authorization)
+            with self._lock:
+                if len(self._checked) >= _KEPT_TOKENS:
+                    self._checked.clear()
+                self._checked[authorization] = found
+        return found
+
+    def _check(self, authorization):
+        # type: (bytes) -> Union[str, _Token]
+        if authorization[:len(_SCHEME)].lower() != _SCHEME:
+            return INVALID
+        jwt = load_jwt()
+        token = authorization[len(_SCHEME):].strip()
+        try:
+            text = token.decode("ascii")
+            key = self._keys.get(jwt.get_unverified_header(text).get("kid"))
+            if key is None:
+                return INVALID
+            # Age is judged at each request, since it depends on the time.
+            claims = jwt.decode(text, key.public, algorithms=["ES256"],
+                                options={"verify_iat": False, "verify_aud": False,
+                                         "verify_nbf": False, "verify_exp": False})
+        except (jwt.PyJWTError, ValueError, TypeError, AttributeError, RuntimeError):
+            return INVALID
+        issued = claims.get("iat")
+        if claims.get("iss") != key.team_id or isinstance(issued, bool) or not isinstance(
+                issued, six.integer_types + (float,)):
+            return INVALID
+        return _Token(key, issued)
+
+
+class TokenCaller(object):
+    """Who calls on a connection without a client certificate: whoever its tokens say.
+
+    :param keys: :class:`ProviderKeys`.
+    :param environment: ``"sandbox"`` or ``"production"``, which this is.
+    :param clock: returns the time in seconds since 1970.
+
+    :ivar is_proven: whether a request with a valid token has come.
+    """
+
+    def __init__(self, keys, environment, clock):
+        # type: (ProviderKeys, str, Callable[[], float]) -> None
+        self.is_proven = False
+        self._keys = keys
+        self._environment = environment
+        self._clock = clock
+        self._authorization = None  # type: Optional[bytes]
+        self._since = 0.0
+        self._key = None  # type: Optional[ProviderKey]
+
+    def judge(self, authorization, topic):
+        # type: (Optional[bytes], Optional[str]) -> Optional[str]
+        """Decide about a request.
+
+        :param authorization: value of its authorization header, None without one.
+        :param topic: its topic, None without one.
+        :return: the reason against it, None if there is none.
+        """
+        if authorization is None:
+            return MISSING
+        token = self._keys.check(authorization)
+        if not isinstance(token, _Token):
+            return str(token)
+        now = self._clock()
+        reason = self._judge_token(token, now)
+        if reason is None and authorization != self._authorization:
+            reason = self._change(authorization, token, now)
+        if reason is not None:
+            return reason
+        self.is_proven = True
+        if topic is None:
+            return "MissingTopic"
+        topics = token.key.topics
+        return "TopicDisallowed" if topics is not None and topic not in topics else None
+
+    def _judge_token(self, token, now):
+        # type: (_Token, float) -> Optional[str]
+        if now - token.issued > LIFETIME:
+            return EXPIRED
+        if token.issued - now > LARGEST_SKEW:
+            return INVALID
+        if token.key.environment not in (None, self._environment):
+            return WRONG_ENVIRONMENT
+        if self._key is not None and token.key.key_id != self._key.key_id:
+            return UNRELATED_KEY
+        return None
+
+    def _change(self, authorization, token, now):
+        # type: (bytes, _Token, float) -> Optional[str]
+        """Take another token than the last one."""
+        if self._authorization is not None and now - self._since < SHORTEST_USE:
+            return OFTEN
+        self._authorization, self._since, self._key = authorization, now, token.key
+        return None
