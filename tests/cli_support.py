@@ -22,6 +22,9 @@ import apnsclient
 #: A hang limit in seconds, not an expectation: the process is killed when it is over.
 HANG = 50
 
+#: What the notifications over HTTP/2 are for.
+TOPIC = "com.example.app"
+
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(apnsclient.__file__)))
 
 
@@ -50,7 +53,7 @@ class Ended(object):
 def environment(**changes):
     """Return the environment for a process: ours, with changes; None takes a variable away."""
     variables = dict(os.environ, PYTHONPATH=_ROOT, TERM="xterm", COLUMNS="100")
-    for name in ("APNS_PASSPHRASE", "NO_COLOR", "PYTHONUNBUFFERED"):
+    for name in ("APNS_PASSPHRASE", "APNS_PROXY", "NO_COLOR", "PYTHONUNBUFFERED"):
         variables.pop(name, None)
     for name, value in changes.items():
         variables.pop(name, None)
@@ -223,3 +226,25 @@ class Bed(object):
 
     def file(self, name, content):
         return write_file(self.directory / name, content)
+
+    # The same over HTTP/2.
+
+    @property
+    def provider(self):
+        return ["--address", "%s:%d" % self.simulator.provider_address, "--ca-file", self.ca]
+
+    @property
+    def token(self):
+        """The arguments for a provider token."""
+        return ["--key-id", self.simulator.key_id, "--team-id", self.simulator.team_id,
+                "--key", self.file("key.p8", self.simulator.key_string)]
+
+    def send2(self, *more, **options):
+        """Send over HTTP/2 with a provider token."""
+        arguments = ["send"] + self.provider + self.token + ["--topic", TOPIC] + list(more)
+        return apns(*(arguments + ["--retry-delay", "0.05"]), **options)
+
+    def send_with(self, certificate, *more, **options):
+        """Send over HTTP/2 with a certificate (PEM text)."""
+        cert = self.file("http2.pem", certificate)
+        return apns("send", "--http2", "--cert", cert, *(self.provider + list(more)), **options)

@@ -16,6 +16,8 @@ from apnsclient.cli._console import Console, Failure, one_line, write_line
 from apnsclient.cli._delivery import Delivery
 from apnsclient.cli._tokens import TokenSource
 from apnsclient.errors import ConnectError
+from apnsclient.outcomes import RequestOutcomes
+from apnsclient.reasons import REPLIES, reason_of_reply
 from cli_support import token, write_file
 
 
@@ -151,6 +153,90 @@ def test_every_token_ends_in_exactly_one_place(answers, count, size, retries):
     assert all(reason for _, _, reason in delivery.not_sent)
 
 
+class Provider(object):
+    """Takes messages as ``send_many`` does over HTTP/2, and answers each token as a list says.
+
+    None accepts; a reason is answered; "unknown" processes it and says nothing, "lost" neither;
+    "nobody" is no connection.
+    """
+
+    def __init__(self, answers):
+        self.answers = list(answers)
+        self.processed = []
+
+    def send_many(self, messages):
+        for message in messages:
+            outcomes = RequestOutcomes()
+            count = len(message.tokens)
+            for index, one in enumerate(message.tokens):
+                answer = self.answers.pop(0) if self.answers else None
+                if answer == "nobody":
+                    if not index:
+                        raise ConnectError("nobody there")
+                    answer = "lost"
+                if answer in (None, "unknown"):
+                    self.processed.append(one)
+                if answer == "unknown":
+                    outcomes.unknown(index, "no answer")
+                elif answer == "lost":
+                    outcomes.unprocessed([index], (None, "Not sent: lost"))
+                elif answer is not None:
+                    reason = reason_of_reply(REPLIES[answer].status, answer)
+                    outcomes.answer(index, reason)
+                    if reason.stops_message or reason.stops_everything:
+                        report = (outcomes.unprocessed if reason.retries_reported
+                                  else outcomes.undeliver)
+                        report(range(index + 1, count), reason)
+                        break
+            yield Result(message, outcomes=outcomes)
+
+
+REPLY = st.sampled_from([None] * 6 + [
+    "unknown", "lost", "nobody", "BadDeviceToken", "Unregistered", "BadPath", "ServiceUnavailable",
+    "TooManyRequests", "BadTopic", "Forbidden", "TooManyProviderTokenUpdates"])
+
+
+@settings(max_examples=200)
+@given(answers=st.lists(REPLY, max_size=30), count=st.integers(0, 12), size=st.integers(1, 5),
+       retries=st.integers(0, 2))
+def test_every_token_ends_in_exactly_one_place_over_http2(answers, count, size, retries):
+    """And none is processed twice: what had no answer is unknown, and not sent again."""
+    tokens = [token(number) for number in range(count)]
+    provider = Provider(answers)
+    delivery = _deliver(provider.send_many, TokenSource(tokens), slice_size=size, retries=retries,
+                        resends_unknown=False)
+    aside = [one[0] for one in delivery.failed + delivery.not_sent + delivery.unknown]
+    accepted = [one for one in tokens if one not in aside]
+    assert delivery.accepted == len(accepted)
+    assert sorted(accepted + aside) == tokens
+    assert len(set(provider.processed)) == len(provider.processed)
+    assert set(accepted) <= set(provider.processed)
+    assert not set(provider.processed) & set(one[0] for one in delivery.failed + delivery.not_sent)
+    assert all(one[-1] for one in delivery.not_sent + delivery.unknown)
+    assert (delivery.refusal is None) or delivery.refusal.reason in ("BadTopic", "Forbidden")
+
+
+def test_only_what_was_not_answered_is_unknown():
+    """The rest of the same slice is sent again."""
+    provider = Provider([None, "unknown", "lost", "ServiceUnavailable"])
+    tokens = [token(number) for number in range(4)]
+    delivery = _deliver(provider.send_many, TokenSource(tokens), resends_unknown=False)
+    assert delivery.unknown == [(tokens[1], "Unknown: no answer")]
+    assert (delivery.accepted, delivery.resent, delivery.not_sent) == (3, 2, [])
+    assert provider.processed == tokens
+
+
+def test_the_first_refusal_is_the_last_request():
+    """What is refused for everybody is not tried with further slices."""
+    provider = Provider([None, "Forbidden"])
+    source = TokenSource([token(number) for number in range(6)])
+    delivery = _deliver(provider.send_many, source, slice_size=2, resends_unknown=False)
+    assert delivery.accepted == 1
+    assert [one[1:] for one in delivery.not_sent] == [(403, "Forbidden")] * 5
+    assert len(provider.processed) == 1
+    assert delivery.refusal.status == 403
+
+
 def test_a_late_result_is_sent_again_and_counted_once():
     """What counted as accepted and was not leaves the count, and comes back into it."""
     tokens = [token(number) for number in range(6)]
@@ -226,6 +312,62 @@ def test_sigint_before_the_first_message_sends_nothing():
     assert sent == []
     assert delivery.is_interrupted
     assert [one[0] for one in delivery.not_sent] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("can_say", [True, False])
+def test_sigint_while_answers_are_awaited_says_so_once(can_say):
+    """Where that cannot be written just then, the delivery ends all the same."""
+    before = signal.getsignal(signal.SIGINT)
+    said = []
+
+    def say(line):
+        said.append(line)
+        if not can_say:
+            raise RuntimeError("reentrant call")
+
+    def send_many(messages):
+        messages = list(messages)
+        signal.getsignal(signal.SIGINT)(signal.SIGINT, None)
+        for message in messages:
+            yield Result(message)
+
+    delivery = Delivery(send_many, lambda tokens: Message(tokens, alert="x"),
+                        TokenSource(["1", "2", "3"]), slice_size=2, say=say)
+    try:
+        delivery.run()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert len(said) == 1
+    assert (delivery.accepted, delivery.is_interrupted, delivery.unknown) == (3, True, [])
+
+
+@pytest.mark.parametrize("is_connected", [True, False])
+def test_sigint_before_the_first_answer_waits_for_it_if_there_is_a_connection(is_connected):
+    """Whether the client asks for the next message then or not; it is said once."""
+    before = signal.getsignal(signal.SIGINT)
+    said = []
+
+    def send_many(messages):
+        messages = iter(messages)
+        message = next(messages)
+        signal.getsignal(signal.SIGINT)(signal.SIGINT, None)
+        assert list(messages) == []
+        yield Result(message)
+
+    delivery = Delivery(send_many, lambda tokens: Message(tokens, alert="x"),
+                        TokenSource(["1", "2", "3"]), slice_size=2, say=said.append,
+                        is_connected=lambda: is_connected)
+    try:
+        delivery.run()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert [one[0] for one in delivery.not_sent] == ["3"]
+    assert delivery.is_interrupted
+    if is_connected:
+        assert (delivery.accepted, delivery.unknown, len(said)) == (2, [], 1)
+    else:
+        assert [one[0] for one in delivery.unknown] == ["1", "2"]
+        assert said == []
 
 
 # Small things that the commands share.

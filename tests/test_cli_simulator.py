@@ -9,6 +9,7 @@ import signal
 import socket
 import stat
 import threading
+from collections import Counter
 
 import pytest
 
@@ -34,6 +35,17 @@ class Started(object):
 
     def session(self):
         return Session(ca_file=self.ready["ca_file"], read_tail_timeout=1)
+
+    def send2(self, *tokens):
+        """Send over HTTP/2, with the provider token that was announced."""
+        session = Session(ca_file=self.ready["ca_file"], protocol="http2")
+        connection = session.get_connection(
+            _address(self.ready["provider"]), key_id=self.ready["key_id"],
+            team_id=self.ready["team_id"], key_file=self.ready["key_file"])
+        result = APNs(connection).send(
+            Message(list(tokens), alert="hi", apns_topic="com.example", apns_collapse_id="news"))
+        session.shutdown()
+        return result
 
     def send(self, *tokens):
         session = self.session()
@@ -63,7 +75,8 @@ def test_it_runs_until_a_signal_and_tells_what_happened(number):
     shown = ended.document
     assert shown.pop("resumed") >= 0
     assert shown == {"event": "summary", "accepted": 5, "errors": 0, "connections": 1,
-                     "refused": 0, "feedback_connections": 0, "feedback_rows": 0}
+                     "provider_connections": 0, "channel_connections": 0, "refused": 0,
+                     "feedback_connections": 0, "feedback_rows": 0}
     assert not os.path.exists(os.path.dirname(started.ready["cert_file"]))
 
 
@@ -79,25 +92,27 @@ def test_the_printed_commands_work_as_they_stand(tmp_path):
             assert apns(*arguments).status == 0
         process.send_signal(signal.SIGTERM)
         ended = finish(process)
-    assert [arguments[0] for arguments in pasted] == ["send", "feedback"]
+    assert [arguments[0] for arguments in pasted] == ["send", "feedback", "send", "send"]
     assert ended.status == 0
-    assert ended.out.startswith("1 notifications accepted, 0 error frames, 1 connections (")
+    assert ended.out.startswith("3 notifications accepted, 0 error frames and replies, "
+                                "1 connections to the gateway, 2 over HTTP/2 (")
     assert "0 feedback rows read on 1 connections" in ended.out
-    assert sorted(os.listdir(directory)) == ["ca.pem", "client.pem"]
+    assert sorted(os.listdir(directory)) == ["ca.pem", "client.pem", "key.p8"]
 
 
 def test_only_the_owner_can_read_the_files(tmp_path):
-    """One of them holds a private key. Files of an earlier start are replaced."""
+    """Two of them hold a private key. Files of an earlier start are replaced."""
     seen = []
     for _ in range(2):
         with running(command("simulator", "--json", "--directory", tmp_path / "new")) as process:
-            name = Started(process).ready["cert_file"]
-            assert stat.S_IMODE(os.stat(name).st_mode) == 0o600
-            with open(name) as stream:
-                seen.append(stream.read())
+            ready = Started(process).ready
+            for name in (ready["cert_file"], ready["key_file"]):
+                assert stat.S_IMODE(os.stat(name).st_mode) == 0o600
+                with open(name) as stream:
+                    seen.append(stream.read())
             process.terminate()
             assert finish(process).status == 0
-    assert seen[0] != seen[1]
+    assert len(set(seen)) == 4
 
 
 def test_files_of_somebody_elses_making_are_left_alone(tmp_path):
@@ -161,6 +176,89 @@ def test_the_record_has_what_was_accepted_as_it_comes(tmp_path):
     assert rows[2]["identifier"] == rows[1]["identifier"] + 1
 
 
+def test_all_addresses_are_told(tmp_path):
+    """With labels; each of them is another port, and somebody listens there."""
+    with running(command("simulator", "--directory", tmp_path)) as process:
+        shown = [process.stdout.readline().decode("ascii").split(None, 2) for _ in range(4)]
+        process.send_signal(signal.SIGTERM)
+        assert finish(process).status == 0
+    assert [(row[0], row[2].strip()) for row in shown] == [
+        ("gateway", "gateway of the binary protocol"),
+        ("feedback", "feedback service of the binary protocol"),
+        ("provider", "provider API over HTTP/2"),
+        ("channels", "channel management over HTTP/2")]
+    assert len(set(row[1] for row in shown)) == 4
+
+
+def test_http2_is_served_with_the_announced_key(tmp_path):
+    """Devices and the record are the same for both protocols."""
+    name = str(tmp_path / "record")
+    with running(command("simulator", "--json", "--record", name, "--bad", GOOD[1],
+                         "--bad", GOOD[2] + "=DeviceTokenNotForTopic",
+                         "--uninstalled", GOOD[3])) as process:
+        started = Started(process)
+        failed = started.send2(*GOOD).failed
+        with open(name) as stream:
+            rows = [json.loads(line) for line in stream]
+        started.send(GOOD[0])
+        shown = started.stop().document
+    assert dict((one, failure.reason) for one, failure in failed.items()) == {
+        GOOD[1]: "BadDeviceToken", GOOD[2]: "DeviceTokenNotForTopic", GOOD[3]: "Unregistered"}
+    assert [row["token"] for row in rows] == [GOOD[0], GOOD[4]]
+    assert [(row["protocol"], row["topic"], row["push_type"], row["collapse_id"])
+            for row in rows] == [("http2", "com.example", "alert", "news")] * 2
+    assert (shown["accepted"], shown["errors"], shown["connections"],
+            shown["provider_connections"]) == (3, 3, 1, 1)
+
+
+def test_channels_are_managed_at_the_announced_address():
+    """Another service answers there than for notifications."""
+    with running(command("simulator", "--json")) as process:
+        started = Started(process)
+        session = Session(ca_file=started.ready["ca_file"], protocol="http2")
+        connection = session.get_connection(
+            _address(started.ready["channels"]), cert_file=started.ready["cert_file"])
+        assert connection.ask(b"GET", b"/1/apps/com.example/all-channels").status == 200
+        session.shutdown()
+        assert started.stop().document["channel_connections"] == 1
+
+
+@pytest.mark.parametrize("arguments, counts", [
+    (["--close-after", "2"], [2]), (["--reset-after", "2"], [2]), (["--garbage-after", "2"], [2]),
+    (["--shutdown-after", "2"], [2, 2, 1]), (["--delay", "0.05"], [5])])
+def test_it_misbehaves_over_http2_as_well(arguments, counts, tmp_path):
+    """On every connection. Only GOAWAY tells what may go out again over the next one."""
+    name = str(tmp_path / "record")
+    with running(command("simulator", "--json", "--record", name, *arguments)) as process:
+        started = Started(process)
+        result = started.send2(*GOOD)
+        assert started.stop().document["provider_connections"] == len(counts)
+    with open(name) as stream:
+        by_connection = Counter(json.loads(line)["connection"] for line in stream)
+    assert [by_connection[number + 1] for number in range(len(by_connection))] == counts
+    assert result.needs_retry() is (sum(counts) < 5)
+
+
+@pytest.mark.parametrize("missing", ["hpack", "jwt"])
+def test_without_the_libraries_of_http2_the_rest_is_served(missing):
+    """And the user is told what to install."""
+    program = ("import sys\n"
+               "sys.modules[%r] = None\n"
+               "from apnsclient.cli import main\n"
+               "sys.exit(main(['simulator'] + sys.argv[1:]))\n" % missing)
+    with running([command()[0], "-c", program, "--json"]) as process:
+        started = Started(process)
+        assert started.ready["provider"] is started.ready["channels"] is None
+        assert started.send(*GOOD).failed == {}
+        assert started.stop().status == 0
+    with running([command()[0], "-c", program]) as process:
+        lines = [process.stdout.readline().decode("ascii") for _ in range(12)]
+        process.send_signal(signal.SIGTERM)
+        assert finish(process).status == 0
+    assert "pip install 'apns-client[testing]'" in lines[2]
+    assert "--http2" not in "".join(lines)
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
 def test_a_record_that_cannot_be_written_is_status_4():
     """It goes on serving, and tells at the end."""
@@ -179,6 +277,9 @@ def test_a_record_that_cannot_be_written_is_status_4():
     (["--bad", "5f=x"], "is not a whole number from 0 up"),
     (["--bad", "5f=256"], "status is 256"),
     (["--bad", "xyz"], "the token "),
+    (["--bad", GOOD[0] + "=Nonsense"], "there is no reason 'Nonsense', expected one of"),
+    (["--feedback-port", "12345", "--channels-port", "12345"],
+     "--feedback-port and --channels-port are both 12345"),
     (["--uninstalled", "5"], "odd number of digits"),
     (["--close-after", "1", "--stall-after", "1"], "not allowed with"),
     (["--record", "/nonexistent/record"], "cannot write the record '/nonexistent/record'"),
@@ -202,6 +303,24 @@ def test_a_directory_that_cannot_be_written_is_status_2(tmp_path):
     ended = apns("simulator", "--directory", tmp_path)
     assert ended.status == 2
     assert "cannot write" in ended.err
+
+
+@pytest.mark.parametrize("service", ["gateway", "feedback", "provider", "channels"])
+def test_a_port_in_use_is_named(service):
+    """With the option that it came from; there are four of them."""
+    taken = socket.socket()
+    try:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen(1)
+        port = taken.getsockname()[1]
+        others = [one for name in ("gateway", "provider") if name != service
+                  for one in ("--%s-port" % name, _free_port())]
+        ended = apns("simulator", "--%s-port" % service, port, *others)
+    finally:
+        taken.close()
+    assert ended.status == 3
+    assert ended.err == ("apns: error: cannot listen at 127.0.0.1: port %d (--%s-port): Address "
+                         "already in use\n" % (port, service))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "192.0.2.1", "no-such-host.invalid"])

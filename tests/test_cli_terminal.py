@@ -93,7 +93,7 @@ def test_without_tqdm_all_works_and_a_terminal_is_told_once(bed):
     with terminal(command(*arguments), pipes=("stdout",), env=env) as (process, screen):
         shown = read_terminal(screen)
         assert process.wait() == 0
-    assert shown.count(b"pip install apns-client[cli]") == 1
+    assert shown.count(b"pip install 'apns-client[cli]'") == 1
     assert shown.count(b"\n") == 1
     piped = apns(*arguments, env=env)
     assert (piped.status, piped.err) == (0, "")
@@ -223,10 +223,12 @@ def test_ctrl_c_once_awaits_the_answers(bed):
     with terminal(command(*arguments), pipes=("stdout",)) as (process, screen):
         read_terminal(screen, until=b"awaiting answers")
         os.write(screen, b"\x03")
-        read_terminal(screen)
+        shown = read_terminal(screen)
         out = process.stdout.read()
         assert process.wait() == 130
     assert out.startswith(b"3000 of 3000 tokens accepted")
+    assert shown.count(b"apns: stopping; waiting for the gateway's answers") == 1
+    assert b"(Ctrl-C again: do not wait)" in shown
 
 
 def test_a_background_job_does_not_heed_ctrl_c(bed):

@@ -200,7 +200,7 @@ def open_progress(console, is_wanted=True):
         from tqdm import tqdm
     except ImportError:
         console.note("apns: no progress bar, because tqdm is not installed: "
-                     "pip install apns-client[cli]")
+                     "pip install 'apns-client[cli]'")
         return Progress()
     return _Bar(tqdm, console)
 

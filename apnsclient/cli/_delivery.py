@@ -4,6 +4,10 @@ The tokens pass through in slices, each a message of its own, all on one connect
 says may be tried again goes out again, in the same stream while there is progress, else after a
 pause. The one thing that always holds: each token that was taken from the source is in exactly one
 of ``accepted`` (a number), ``failed``, ``not_sent`` and ``unknown``.
+
+Over HTTP/2 each token has an answer of its own, so one that was written and got none is unknown,
+and is not sent again: nobody is to get a message twice without being asked. The binary protocol
+cannot tell such tokens from those that the gateway threw away.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -14,9 +18,9 @@ import time
 from collections import deque
 
 from .._compat import MYPY
-from ..reasons import reason_of
-from ._console import Progress
-from ._options import CONNECT_ERRORS, explain
+from ..reasons import UNKNOWN, reason_of, reason_of_reply
+from ._console import Failure, OutputClosed, Progress
+from ._session import CONNECT_ERRORS, explain
 
 if MYPY:
     from typing import Any, Callable, Deque, Iterable, Iterator, List, Optional, Tuple
@@ -53,11 +57,14 @@ class Delivery(object):
         late then, and at any other time, are given to :meth:`account_late`.
     :param progress: shows how far it is.
     :param say: called with a line of text that the user should see at once.
+    :param resends_unknown: whether to send again what was written and not answered.
+    :param is_connected: tells whether there has been a connection yet; by default there is one when
+        the client has written the first message and asks for the next one.
     """
 
     def __init__(self, send_many, new_message, source, slice_size=5000, retries=5, pause=1.0,
-                 close=None, progress=None, say=None):
-        # type: (Callable[[Iterable[Any]], Iterable[Any]], Callable[[List[str]], Any], TokenSource, int, int, float, Optional[Callable[[], None]], Optional[Progress], Optional[Callable[[str], None]]) -> None  # noqa: E501
+                 close=None, progress=None, say=None, resends_unknown=True, is_connected=None):
+        # type: (Callable[[Iterable[Any]], Iterable[Any]], Callable[[List[str]], Any], TokenSource, int, int, float, Optional[Callable[[], None]], Optional[Progress], Optional[Callable[[str], None]], bool, Optional[Callable[[], Any]]) -> None  # noqa: E501
         self._send_many = send_many
         self._new_message = new_message
         self._source = source
@@ -67,6 +74,8 @@ class Delivery(object):
         self._close = close or _do_nothing
         self._progress = progress or Progress()
         self._say = say or _do_nothing
+        self._resends_unknown = resends_unknown
+        self._is_connected = is_connected or _do_nothing
         self._in_flight = deque()  # type: Deque[_Job]
         self._ready = deque()  # type: Deque[Any]
         self._stalled = deque()  # type: Deque[Any]
@@ -76,21 +85,28 @@ class Delivery(object):
         self._is_over = False
         self._is_stopping = False
         self._may_interrupt = False
+        self._is_connecting = False
+        self._has_client_control = False
+        self._has_told = False
         #: How many tokens the gateway took (int).
         self.accepted = 0
-        #: ``(token, code, reason)`` of each token that was refused (list).
-        self.failed = []  # type: List[Tuple[str, Optional[int], str]]
+        #: Each token that was refused, with its :class:`~apnsclient.outcomes.Failure` (list).
+        self.failed = []  # type: List[Tuple[str, Any]]
         #: ``(token, code, reason)`` of each token that was taken from the source and not sent
         #: (list). With a code, the gateway refuses the message, whomever it is for.
         self.not_sent = []  # type: List[Tuple[str, Optional[int], str]]
-        #: Tokens that were handed over and whose outcome was not awaited (list).
-        self.unknown = []  # type: List[str]
+        #: ``(token, reason)`` of each token that was handed over and whose outcome was not awaited,
+        #: or, over HTTP/2, did not come (list).
+        self.unknown = []  # type: List[Tuple[str, str]]
         #: How many tokens were sent again, each counted as often as it was (int).
         self.resent = 0
         #: True if the user ended it.
         self.is_interrupted = False
         #: The last error that was not a token's (str), or None.
         self.error = None  # type: Optional[str]
+        #: The error that stopped it: the gateway refuses the message, or the credential
+        #: (:class:`~apnsclient.outcomes.Failure`), or None.
+        self.refusal = None  # type: Any
 
     def run(self):
         # type: () -> None
@@ -161,6 +177,7 @@ class Delivery(object):
             self._stalled.extend(job.message for job in self._in_flight)
             self._in_flight.clear()
             self._is_stopping = not self.has_connected
+        self._has_client_control = False
 
     def _outgoing(self):
         # type: () -> Iterator[Any]
@@ -173,17 +190,28 @@ class Delivery(object):
             job = _Job(message, self._settled)
             self._in_flight.append(job)
             # Until the first message is written, connecting may take its time.
-            self._may_interrupt = is_first
+            self._is_connecting = is_first
             if self._is_stopping:
                 self._ready.append(self._in_flight.pop().message)
                 break
+            self._has_client_control = True
             yield message
-            self._may_interrupt = is_first = False
+            self._has_client_control = self._is_connecting = is_first = False
             self._progress.advance(job.count)
-        if self.is_interrupted and self._in_flight:
+        self._is_connecting = False
+        # Before it is shown: whoever interrupts at that is to be told as well.
+        self._has_client_control = True
+        if self.is_interrupted:
+            self._tell_what_is_awaited()
+        self._progress.describe("awaiting answers")
+
+    def _tell_what_is_awaited(self):
+        # type: () -> None
+        """Tell the user, once, why the command does not end although it was interrupted."""
+        if self._in_flight and not self._has_told:
             self._say("apns: stopping; waiting for the gateway's answers to what has been sent "
                       "(Ctrl-C again: do not wait)")
-        self._progress.describe("awaiting answers")
+            self._has_told = True
 
     def _next_message(self):
         # type: () -> Optional[Any]
@@ -204,27 +232,41 @@ class Delivery(object):
     def _book(self, result, settled_before=None):
         # type: (Any, Optional[int]) -> int
         """Enter what a result says; return how many of its tokens were not accepted."""
-        failed = result.failed
-        self.failed.extend((token, code, reason) for token, (code, reason) in failed.items())
-        for code, reason in result.errors:
-            self.error = reason
-            if not reason_of(code).retries_rest:
-                return self._reject_message(result, code, reason)
-        retry = result.retry()
-        if retry is None:
-            return len(failed)
-        self._progress.advance(-len(retry.tokens))
-        has_progress = settled_before is None or self._settled > settled_before
-        (self._ready if has_progress else self._stalled).append(retry)
-        return len(failed) + len(retry.tokens)
+        failed, errors = result.failed, result.errors
+        self.failed.extend(failed.items())
+        if errors:
+            self.error = errors[-1][1]
+        count = len(failed) + self._book_undelivered(result.undelivered, errors)
+        retry, unknown = result.retry(), [] if self._resends_unknown else result.unknown
+        if unknown:
+            reason = _reason_of_unknown(errors)
+            self.unknown.extend((token, reason) for token in unknown)
+            count += len(unknown)
+            in_doubt = frozenset(unknown)
+            retry = retry.with_tokens([one for one in retry.tokens if one not in in_doubt])
+        if retry is not None:
+            self._progress.advance(-len(retry.tokens))
+            has_progress = settled_before is None or self._settled > settled_before
+            (self._ready if has_progress else self._stalled).append(retry)
+            count += len(retry.tokens)
+        return count
 
-    def _reject_message(self, result, code, reason):
-        # type: (Any, Optional[int], str) -> int
-        """The gateway does not want this message for anybody: nothing more is sent."""
-        self._is_stopping = True
-        undelivered = result.undelivered
-        self.not_sent.extend((token, code, reason) for token in undelivered)
-        return len(result.failed) + len(undelivered)
+    def _book_undelivered(self, tokens, errors):
+        # type: (List[str], List[Any]) -> int
+        """Enter the tokens that would be refused again; return how many these are.
+
+        Nothing more is sent if that is so whomever the message is for.
+        """
+        refusals = [error for error in errors if not _row_of(error).retries_rest]
+        if refusals:
+            self._is_stopping = True
+            self.refusal = self.refusal or refusals[0]
+            self.error = refusals[0][1]
+        elif tokens:
+            refusals = [error for error in errors if not _row_of(error).retries_reported]
+        code, reason = refusals[0] if refusals else UNKNOWN[:2]
+        self.not_sent.extend((token, code, reason) for token in tokens)
+        return len(tokens)
 
     def _wait(self, attempt):
         # type: (int) -> None
@@ -240,12 +282,14 @@ class Delivery(object):
     def _close_books(self):
         # type: () -> None
         """Enter the tokens that nothing more is going to happen to."""
-        reason = "interrupted" if self.is_interrupted else self.error or "Unknown"
+        code, reason = self.refusal or (None, self.error or UNKNOWN.explanation)
+        if self.is_interrupted:
+            code, reason = None, "interrupted"
         for job in self._in_flight:
-            self.unknown.extend(job.message.tokens)
+            self.unknown.extend((token, "outcome not awaited") for token in job.message.tokens)
         for message in list(self._ready) + list(self._stalled):
-            self.not_sent.extend((token, None, reason) for token in message.tokens)
-        self.not_sent.extend((token, None, reason) for token in self._source.rest())
+            self.not_sent.extend((token, code, reason) for token in message.tokens)
+        self.not_sent.extend((token, code, reason) for token in self._source.rest())
 
     @contextlib.contextmanager
     def _interrupts(self):
@@ -272,10 +316,32 @@ class Delivery(object):
             # The books are being closed, which is not to be disturbed.
             self.is_interrupted = True
             return
-        if self._may_interrupt or self._is_stopping or self._source.is_waiting:
+        if self._may_interrupt or self._is_stopping or self._source.is_waiting or (
+                self._is_connecting and not self._is_connected()):
             raise KeyboardInterrupt
         self._is_stopping = self.is_interrupted = True
         self._source.stop()
+        if self._has_client_control:
+            # It may not ask for another message for a while, or not at all.
+            try:
+                self._tell_what_is_awaited()
+            except (Failure, OutputClosed, RuntimeError):
+                pass  # Something is being written just now, or nobody reads; it is only a hint.
+
+
+def _row_of(failure):
+    # type: (Any) -> Any
+    """Return the row of the table of reasons that an error of a result stands for."""
+    if failure.status is None:
+        return reason_of(failure[0])
+    return reason_of_reply(failure.status, failure.reason)
+
+
+def _reason_of_unknown(errors):
+    # type: (List[Any]) -> str
+    """Return what was said of tokens that were written and not answered."""
+    return next((str(reason) for code, reason in errors
+                 if code is None and reason.startswith(UNKNOWN.explanation)), UNKNOWN.explanation)
 
 
 def _do_nothing(*arguments):

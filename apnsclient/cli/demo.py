@@ -7,18 +7,19 @@ the simulator recorded, which knows nothing of the client; one difference and th
 from __future__ import absolute_import, division, print_function
 
 import argparse
-import random
-import time
-from collections import Counter, OrderedDict
 
 from .._compat import MYPY, monotonic
-from . import _options
+from . import _options, _session
 from ._console import ALL_WELL, NO_CONNECTION, NOT_ALL, USAGE, Failure, one_line
+from ._demo_check import Report, compare, failure_row
+from ._demo_devices import Devices
+from ._demo_screen import Screen, iso
 
 if MYPY:
-    from typing import Any, Dict, List, Optional, Tuple
+    from typing import Any, Dict, List, Optional
 
     from ._console import Console
+    from ._demo_check import Check
 
 _DESCRIPTION = """\
 Shows what the package does, and needs nothing for it: starts a simulator of Apple's gateway in this
@@ -26,6 +27,10 @@ process, pushes one message to some thousand devices over TLS, of which a few ar
 removed the app, sends again what the gateway threw away until nothing is left, and reads the
 feedback service. Then compares what the client reported, token by token, with what the simulator
 recorded.
+
+With --http2 it is the provider API, the protocol of Apple's servers today: one half of the devices
+with a certificate, the other one with a provider token. All tokens that are not good are told at
+once then, nothing is thrown away, and the feedback comes from the answers.
 """
 _EPILOG = """\
 exit status:
@@ -44,89 +49,8 @@ _ATTEMPTS_IN_VAIN = 5
 #: Longest wait for the simulator to have read what was written to it, in seconds.
 RECORD_TIMEOUT = 10.0
 
-#: Most rows of one kind that are shown.
-_ROWS = 10
-
-
-class Devices(object):
-    """The devices of the demonstration, made from a seed.
-
-    :param count: number of devices (int).
-    :param bad: how many of them the gateway refuses (int).
-    :param malformed: how many have a token that cannot be put on the wire (int).
-    :param seed: what makes it repeatable (int).
-
-    :ivar tokens: all tokens, in order (list of str).
-    :ivar bad: ``{token: status that the gateway answers}``.
-    :ivar malformed: ``{token: status that the client gives}``.
-    :ivar uninstalled: ``{token: time}``, the time in seconds since 1970.
-    """
-
-    def __init__(self, count, bad, malformed, seed):
-        # type: (int, int, int, int) -> None
-        chance = random.Random(seed)
-        self.tokens = ["%064x" % chance.getrandbits(256) for _ in range(count)]
-        places = sorted(chance.sample(range(count), bad + malformed + 1))
-        chance.shuffle(places)
-        self.bad = OrderedDict()  # type: Dict[str, int]
-        self.malformed = OrderedDict()  # type: Dict[str, int]
-        for number, place in enumerate(sorted(places[:bad])):
-            if number % 3 == 1:  # Half a token.
-                self.tokens[place] = self.tokens[place][:32]
-            self.bad[self.tokens[place]] = 5 if number % 3 == 1 else 8
-        for number, place in enumerate(sorted(places[bad:-1])):
-            token = self.tokens[place]
-            # Not hexadecimal, and one digit lost.
-            self.tokens[place] = token[:-1] if number % 2 else "not-hex-" + token[8:]
-            self.malformed[self.tokens[place]] = 8
-        yesterday = int(time.time()) - 86400
-        self.uninstalled = {self.tokens[places[-1]]: yesterday}
-
-
-class Report(object):
-    """What the client reported, token by token.
-
-    :ivar accepted: tokens that were accepted, in the order in which they were sent (list of str).
-    :ivar failed: ``{token: (code, reason)}``.
-    :ivar unresolved: tokens that nothing was achieved with (list of str).
-    :ivar feedback: ``(token, time)`` of each row of the feedback service (str, int).
-    :ivar attempts: for each attempt a dict of what was sent and what became of it (list).
-    """
-
-    def __init__(self):
-        # type: () -> None
-        self.accepted = []  # type: List[str]
-        self.failed = OrderedDict()  # type: Dict[str, Tuple[Optional[int], str]]
-        self.unresolved = []  # type: List[str]
-        self.feedback = []  # type: List[Tuple[str, int]]
-        self.attempts = []  # type: List[Dict[str, Any]]
-
-    def add(self, message, result, retry):
-        # type: (Any, Any, Any) -> Dict[str, Any]
-        """Enter the result of one attempt, and return its row."""
-        again = frozenset(retry.tokens if retry is not None else ())
-        failed = result.failed
-        accepted = [token for token in message.tokens
-                    if token not in failed and token not in again]
-        self.accepted.extend(accepted)
-        in_order = [token for token in message.tokens if token in failed]
-        self.failed.update((token, failed[token]) for token in in_order)
-        attempt = {
-            "tokens": len(message.tokens), "accepted": len(accepted), "retried": len(again),
-            "failed": [_failure(token, *failed[token]) for token in in_order],
-            "errors": [reason for _, reason in result.errors],
-        }
-        self.attempts.append(attempt)
-        return attempt
-
-
-class Check(object):
-    """One thing that was compared: what it was, and the differences that were found (list)."""
-
-    def __init__(self, title, differences):
-        # type: (str, List[str]) -> None
-        self.title = title
-        self.differences = differences
+#: What the notifications are for, over HTTP/2.
+_TOPIC = "com.example.demo"
 
 
 def add_parser(commands):
@@ -139,7 +63,7 @@ def add_parser(commands):
     parser.add_argument("--tokens", metavar="NUMBER", type=number(1), default=5000,
                         help="number of devices (default: 5000)")
     parser.add_argument("--bad", metavar="NUMBER", type=number(0), default=3,
-                        help="how many of them the gateway refuses (default: 3)")
+                        help="how many of them are refused (default: 3)")
     parser.add_argument("--malformed", metavar="NUMBER", type=number(0), default=2,
                         help="how many have a token that is not hexadecimal or has lost a digit, "
                              "and is never sent (default: 2)")
@@ -149,6 +73,8 @@ def add_parser(commands):
         "--tail-timeout", metavar="SECONDS", type=_options.seconds, default=2.0,
         help="silence of the gateway that is taken for success (default: 2; towards Apple it is 3 "
              "or more, but this gateway is no further away than this process)")
+    parser.add_argument("--http2", action="store_true",
+                        help="show HTTP/2 instead of the binary protocol")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.set_defaults(run=run)
 
@@ -161,230 +87,130 @@ def run(arguments, console):
                       % (arguments.tokens, arguments.bad, arguments.malformed), USAGE)
     from ..testing.simulator import Simulator
     started = monotonic()
-    devices = Devices(arguments.tokens, arguments.bad, arguments.malformed, arguments.seed)
-    screen = _Screen(console, arguments.json, arguments.tail_timeout)
+    devices = Devices(arguments.tokens, arguments.bad, arguments.malformed, arguments.seed,
+                      arguments.http2)
+    screen = Screen(console, arguments.json, arguments.tail_timeout)
     with Simulator() as apns:
-        for token, status in devices.bad.items():
-            apns.devices.bad(token, status)
-        for token, when in devices.uninstalled.items():
-            apns.devices.uninstall(token, when)
+        devices.register(apns)
+        demonstration = (_Http2 if arguments.http2 else _Binary)(apns, devices, screen)
         try:
-            report, payload = _use_the_client(apns, devices, arguments.tail_timeout, screen)
-        except _options.CONNECT_ERRORS as error:
+            demonstration.run(arguments.tail_timeout)
+        except _session.CONNECT_ERRORS + (ImportError,) as error:
             raise Failure(one_line(error), NO_CONNECTION)
+        report = demonstration.report
         apns.wait_for(lambda: apns.accepted_count >= len(report.accepted), RECORD_TIMEOUT)
-        checks = compare(devices, report, payload, apns)
-        screen.conclude(checks, report, apns.connections, monotonic() - started)
+        checks = compare(devices, report, demonstration.message, apns)
+        connections = apns.provider_connections if arguments.http2 else apns.connections
+        screen.conclude(checks, report, connections, monotonic() - started, arguments.http2)
     agrees = not any(check.differences for check in checks)
     if arguments.json:
         console.document(_document(arguments, report, checks, monotonic() - started))
     return ALL_WELL if agrees else NOT_ALL
 
 
-def _use_the_client(apns, devices, tail_timeout, screen):
-    # type: (Any, Devices, float, _Screen) -> Tuple[Report, bytes]
-    """Do what a program that uses the package does; return the report and the payload."""
-    from ..apns import APNs, Message
-    from ..transport import Session
+def _new_message(tokens, topic):
+    # type: (List[str], Optional[str]) -> Any
+    from ..apns import Message
+    return Message(tokens, alert="Hello from apns-client", badge=1, apns_topic=topic)
+
+
+def _new_service(connection):
+    # type: (Any) -> Any
+    from ..apns import APNs
 
     class Service(APNs):
-        """Leaves the times of the feedback service as they are."""
+        """Leaves the times of the feedback as they are."""
 
         def _datetime_from_timestamp(self, timestamp):
             # type: (int) -> Any
             return timestamp
 
-    report = Report()
-    message = Message(devices.tokens, alert="Hello from apns-client", badge=1)  # type: Any
-    payload = message.get_json_payload()  # type: bytes
-    screen.introduce(apns, devices, payload)
-    session = Session(ca_string=apns.ca_string, read_tail_timeout=tail_timeout)
-    service = Service(session.get_connection(apns.gateway_address, cert_string=apns.cert_string))
-    in_vain = 0
-    while message is not None and in_vain < _ATTEMPTS_IN_VAIN:
-        result = service.send(message)
-        retry = result.retry()
-        attempt = report.add(message, result, retry)
-        screen.show_attempt(len(report.attempts), attempt)
-        in_vain = 0 if attempt["accepted"] or attempt["failed"] else in_vain + 1
-        message = retry
-    report.unresolved.extend(message.tokens if message is not None else ())
-    session.shutdown()
-    service = Service(session.new_connection(apns.feedback_address, cert_string=apns.cert_string))
-    rows = service.feedback()  # type: Any
-    report.feedback.extend((token.decode("ascii"), when) for token, when in rows)
-    screen.show_feedback(report.feedback)
-    return report, payload
+    return Service(connection)
 
 
-def compare(devices, report, payload, apns):
-    # type: (Devices, Report, bytes, Any) -> List[Check]
-    """Compare what the client reported with what the simulator recorded.
+class _Demonstration(object):
+    """What a program does that uses the package.
 
-    :param devices: :class:`Devices` as they were registered with the simulator.
-    :param report: :class:`Report` of the client.
-    :param payload: what was to be delivered (bytes).
-    :param apns: the simulator.
-    :return: list of :class:`Check`.
+    :ivar report: :class:`Report` of what the client said.
+    :ivar message: the message, to all devices.
     """
-    recorded = apns.accepted
-    tokens = [one.token for one in recorded]
-    answered = Counter(answer.status for answer in apns.answers)
-    delivered = _differences_of_order(report.accepted, tokens)
-    delivered += ["%s was delivered with another payload" % _short(one.token)
-                  for one in recorded if one.payload != payload]
-    refused = _differences_of_failures(devices.bad, report, tokens)
-    expected = Counter(devices.bad.values())
-    for status in sorted(set(expected) | set(answered)):
-        if expected[status] != answered[status]:
-            refused.append("status %d was answered %d times, expected %d"
-                           % (status, answered[status], expected[status]))
-    named = set(devices.bad) | set(devices.malformed)
-    left = ["%s has no outcome" % _short(token) for token in report.unresolved]
-    left += ["%s failed, and nothing is wrong with it" % _short(token)
-             for token in report.failed if token not in named]
-    accounted = Counter(report.accepted) + Counter(report.failed.keys())
-    left += ["%s has %d outcomes" % (_short(token), accounted[token])
-             for token in devices.tokens if accounted[token] != 1]
-    told = OrderedDict(report.feedback)
-    gone = ["%s is %s in the feedback, expected %s"
-            % (_short(token), told.get(token), devices.uninstalled.get(token))
-            for token in sorted(set(told) | set(devices.uninstalled))
-            if told.get(token) != devices.uninstalled.get(token)]
-    if len(report.feedback) != len(told):
-        gone.append("a token is told twice in the feedback")
-    return [
-        Check("%d accepted: recorded once each, in order, with the payload"
-              % len(report.accepted), delivered),
-        Check("%d refused by the gateway: with the registry's status" % len(devices.bad), refused),
-        Check("%d malformed: failed, and never sent" % len(devices.malformed),
-              _differences_of_failures(devices.malformed, report, tokens)),
-        Check("%d uninstalled: told by the feedback service" % len(devices.uninstalled), gone),
-        Check("%d tokens: one outcome each" % len(devices.tokens), left),
-    ]
 
+    def __init__(self, apns, devices, screen):
+        # type: (Any, Devices, Screen) -> None
+        self.report = Report()
+        self.message = _new_message(devices.tokens, _TOPIC if devices.is_http2 else None)
+        self._apns = apns
+        self._devices = devices
+        self._screen = screen
 
-def _differences_of_order(reported, recorded):
-    # type: (List[str], List[str]) -> List[str]
-    if reported == recorded:
-        return []
-    counts = Counter(recorded)
-    differences = ["%s was reported as accepted and is not in the record" % _short(token)
-                   for token in reported if not counts[token]]
-    known = frozenset(reported)
-    differences += ["%s is in the record and was not reported as accepted" % _short(token)
-                    for token in sorted(counts) if token not in known]
-    differences += ["%s is in the record %d times" % (_short(token), counts[token])
-                    for token in sorted(counts) if counts[token] > 1]
-    return differences or ["the record has the tokens in another order"]
+    def _introduce(self):
+        # type: () -> None
+        self._screen.introduce(self._apns, self._devices, self.message.get_json_payload())
 
+    def _send(self, service, message):
+        # type: (Any, Any) -> None
+        """Send a message, and again what can be sent again, as long as that achieves anything."""
+        in_vain = 0
+        while message is not None and in_vain < _ATTEMPTS_IN_VAIN:
+            result = service.send(message)
+            retry = result.retry()
+            attempt = self.report.add(message, result, retry)
+            self._screen.show_attempt(len(self.report.attempts), attempt, self._devices.is_http2)
+            in_vain = 0 if attempt["accepted"] or attempt["failed"] else in_vain + 1
+            message = retry
+        self.report.unresolved.extend(message.tokens if message is not None else ())
 
-def _differences_of_failures(expected, report, recorded):
-    # type: (Dict[str, int], Report, List[str]) -> List[str]
-    """Compare the failures that there should be with those that were reported."""
-    accepted = frozenset(recorded)
-    differences = []
-    for token, status in expected.items():
-        code = report.failed.get(token, ("none", ""))[0]
-        if code != status:
-            differences.append("%s failed with status %s, expected %d"
-                               % (_short(token), code, status))
-        if token in accepted:
-            differences.append("%s failed and is in the record" % _short(token))
-    return differences
-
-
-class _Screen(object):
-    """What is shown on the way. With ``--json`` nothing is."""
-
-    def __init__(self, console, is_silent, tail_timeout):
-        # type: (Console, bool, float) -> None
-        self._console = console
-        self._tail_timeout = tail_timeout
-        self._is_silent = is_silent
-
-    def _line(self, text=""):
-        # type: (str) -> None
-        if not self._is_silent:
-            self._console.line(text)
-            self._console.flush()
-
-    def _head(self, text):
-        # type: (str) -> None
-        self._line()
-        self._line(self._console.styled(text, "bold"))
-
-    def introduce(self, apns, devices, payload):
-        # type: (Any, Devices, bytes) -> None
-        """Show who talks to whom, and about what."""
-        self._line(self._console.styled("One message to %d devices" % len(devices.tokens), "bold"))
-        self._line("  gateway   %s:%d   a simulator of Apple's, in this process"
-                   % apns.gateway_address)
-        self._line("  feedback  %s:%d   over TLS, with certificates made just now"
-                   % apns.feedback_address)
-        self._line("  payload   %s" % payload.decode("utf-8"))
-        self._line("  devices   %d that the gateway refuses, %d with a malformed token, "
-                   "%d without the app" % (len(devices.bad), len(devices.malformed),
-                                           len(devices.uninstalled)))
-        self._head("Sending, and sending again what the gateway threw away")
-
-    def show_attempt(self, number, attempt):
-        # type: (int, Dict[str, Any]) -> None
-        """Show what became of one attempt."""
-        self._line("  %2d.  %6d tokens: %d accepted" % (number, attempt["tokens"],
-                                                        attempt["accepted"]))
-        for failure in attempt["failed"][:_ROWS]:
-            self._line("       %s  %s  %d %s" % (self._console.styled("failed", "red"),
-                                                 _short(failure["token"]), failure["code"],
-                                                 failure["reason"]))
-        self._more(attempt["failed"])
-        for reason in attempt["errors"]:
-            self._line("       %s   %s" % (self._console.styled("error", "red"), reason))
-        if attempt["retried"]:
-            self._line("       %d behind it were thrown away; these are sent again"
-                       % attempt["retried"])
-        elif not attempt["errors"]:
-            self._line("       the gateway said nothing more for %g s, which means success"
-                       % self._tail_timeout)
-
-    def _more(self, rows):
+    def _read_feedback(self, services):
         # type: (List[Any]) -> None
-        if len(rows) > _ROWS:
-            self._line("       and %d more" % (len(rows) - _ROWS))
+        for service in services:
+            self.report.feedback.extend(
+                (token.decode("ascii"), when) for token, when in service.feedback())
+        self._screen.show_feedback(self.report.feedback)
 
-    def show_feedback(self, rows):
-        # type: (List[Tuple[str, int]]) -> None
-        """Show what the feedback service told."""
-        self._head("Feedback: give these up")
-        for token, when in rows[:_ROWS]:
-            self._line("       %s    %s  no longer has the app, since %s"
-                       % (self._console.styled("gone", "yellow"), _short(token), _iso(when)))
-        self._more(rows)
 
-    def conclude(self, checks, report, connections, seconds):
-        # type: (List[Check], Report, int, float) -> None
-        """Show what the comparison found, and the summary."""
-        self._head("Compared with the simulator's record, token by token")
-        for check in checks:
-            if check.differences:
-                mark = self._console.styled("WRONG", "red")
-            else:
-                mark = self._console.styled("ok", "green") + "   "
-            self._line("  %s  %s" % (mark, check.title))
-            for difference in check.differences[:_ROWS]:
-                self._line("         %s" % difference)
-            self._more(check.differences)
-        self._line()
-        differences = sum(len(check.differences) for check in checks)
-        self._line("%d accepted, %d failed, %d gone; %d attempts on %d connections; %.1f s"
-                   % (len(report.accepted), len(report.failed), len(report.feedback),
-                      len(report.attempts), connections, seconds))
-        if differences:
-            self._line(self._console.styled("%d differences from the simulator's record"
-                                            % differences, "red"))
-        else:
-            self._line(self._console.styled("Every outcome agrees with the record.", "green"))
-            self._line("Next: apns simulator, and apns send --help")
+class _Binary(_Demonstration):
+    """The gateway and the feedback service of the binary protocol."""
+
+    def run(self, tail_timeout):
+        # type: (float) -> None
+        """Send, and read the feedback service."""
+        from ..transport import Session
+        apns = self._apns
+        self._introduce()
+        self._screen.head("Sending, and sending again what the gateway threw away")
+        session = Session(ca_string=apns.ca_string, read_tail_timeout=tail_timeout)
+        self._send(_new_service(session.get_connection(
+            apns.gateway_address, cert_string=apns.cert_string)), self.message)
+        session.shutdown()
+        self._read_feedback([_new_service(session.new_connection(
+            apns.feedback_address, cert_string=apns.cert_string))])
+
+
+class _Http2(_Demonstration):
+    """The provider API, with both credentials that it takes."""
+
+    def run(self, tail_timeout):
+        # type: (float) -> None
+        """Send half of it with a certificate and half of it with a provider token."""
+        from ..transport import Session
+        apns, tokens = self._apns, self._devices.tokens
+        self._introduce()
+        session = Session(ca_string=apns.ca_string, protocol="http2")
+        half = len(tokens) // 2
+        services = []
+        # The topic is in the certificate; with a provider token each message has to name it.
+        for name, share, topic, credential in (
+                ("a certificate", tokens[:half], None,
+                 {"cert_string": apns.client_certificate(topic=_TOPIC)}),
+                ("a provider token", tokens[half:], _TOPIC, apns.token_parameters)):
+            self._screen.head("Sending to %d devices with %s" % (len(share), name))
+            services.append(_new_service(session.get_connection(
+                apns.provider_address, **credential)))
+            self.report.credentials.append((name, share))
+            self._send(services[-1], _new_message(share, topic))
+        # Once more: each token is to be told once.
+        self._read_feedback(services * 2)
+        session.shutdown()
 
 
 def _document(arguments, report, checks, seconds):
@@ -393,28 +219,13 @@ def _document(arguments, report, checks, seconds):
         "tokens": arguments.tokens,
         "seed": arguments.seed,
         "accepted": len(report.accepted),
-        "failed": [_failure(token, code, reason)
-                   for token, (code, reason) in report.failed.items()],
+        "protocol": "http2" if arguments.http2 else "binary",
+        "failed": [failure_row(token, failure) for token, failure in report.failed.items()],
         "unresolved": report.unresolved,
-        "feedback": [{"token": token, "time": _iso(when), "timestamp": when}
+        "feedback": [{"token": token, "time": iso(when), "timestamp": when}
                      for token, when in report.feedback],
         "attempts": report.attempts,
         "checks": [{"check": check.title, "differences": check.differences} for check in checks],
         "agrees": not any(check.differences for check in checks),
         "seconds": round(seconds, 3),
     }
-
-
-def _failure(token, code, reason):
-    # type: (str, Optional[int], str) -> Dict[str, Any]
-    return {"token": token, "code": code, "reason": reason}
-
-
-def _short(token):
-    # type: (str) -> str
-    return "%s..." % token[:8]
-
-
-def _iso(timestamp):
-    # type: (int) -> str
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(timestamp))

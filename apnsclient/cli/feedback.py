@@ -8,8 +8,8 @@ import datetime
 import logging
 
 from .._compat import MYPY
-from . import _options
-from ._console import ALL_WELL, NO_CONNECTION, NOT_ALL, Failure
+from . import _options, _session
+from ._console import ALL_WELL, NO_CONNECTION, NOT_ALL, USAGE, Failure, one_line
 
 if MYPY:
     from typing import Any, Iterator, List
@@ -25,6 +25,10 @@ _DESCRIPTION = """\
 Read the feedback service: the tokens of devices that your app has been removed from, and when that
 was noticed. Stop sending to them, unless the device has given you its token again since.
 Reading clears the list: what has been printed is not told again.
+
+Over HTTP/2 Apple has no such service; it answers so when something is sent to such a token. With
+--http2 --feedback-store FILE this prints what apns send, or a program of yours, has put into that
+file for the same environment and the same certificate or team. Nothing is connected to then.
 """
 _EPILOG = """\
 output:
@@ -34,14 +38,15 @@ output:
 exit status:
   0    the list was read to its end, even if there was nothing in it
   1    the list was not read to its end; the rest comes the next time
-  2    wrong usage
-  3    no connection, or the certificate, key or passphrase cannot be used
+  2    wrong usage, or a feedback store that cannot be used
+  3    no connection, or the certificate, key, passphrase or provider token cannot be used
   4    the output could not be written
   130  interrupted
   141  whoever read the output has gone away
 
 example:
   apns feedback --address feedback.example.com:2196 --cert push.pem | while read token time; ...
+  apns feedback --address push_production --cert push.pem --http2 --feedback-store gone.db
 """
 
 
@@ -51,8 +56,10 @@ def add_parser(commands):
     parser = commands.add_parser(
         "feedback", help="print the tokens that are gone", description=_DESCRIPTION,
         epilog=_EPILOG, formatter_class=_options.HelpFormatter)
-    _options.add_connection_arguments(
+    _session.add_connection_arguments(
         parser, "feedback_sandbox, feedback_production")
+    _session.add_feedback_store_argument(
+        parser, "with --http2, print, and take out, what is in it")
     parser.add_argument("--read-timeout", metavar="SECONDS", type=_options.seconds, default=20.0,
                         help="longest wait for the next rows (default: 20)")
     parser.add_argument("--json", action="store_true", help="print JSON, one object a line")
@@ -62,8 +69,13 @@ def add_parser(commands):
 def run(arguments, console):
     # type: (argparse.Namespace, Console) -> int
     """Print the rows as they come, and return the exit status."""
-    with _warnings_of(_READER) as warnings:
-        for token, when in _rows(arguments, console):
+    _session.settle_protocol(arguments, ["--feedback-store"])
+    if arguments.http2 and arguments.feedback_store is None:
+        raise Failure("over HTTP/2 there is no feedback service to ask; give --feedback-store with "
+                      "the file that apns send was given", USAGE)
+    with _warnings_of(_READER) as warnings, \
+            contextlib.closing(_rows(arguments, console)) as rows:
+        for token, when in rows:
             time = when.strftime("%Y-%m-%dT%H:%M:%SZ")
             if arguments.json:
                 console.document({"token": token, "time": time,
@@ -115,11 +127,17 @@ def _rows(arguments, console):
             # type: (float) -> datetime.datetime
             return _EPOCH + datetime.timedelta(seconds=timestamp)
 
-    credential = _options.credential(arguments, console)
-    session = _options.new_session(arguments, read_timeout=arguments.read_timeout)
-    service = Service(_options.connect(session.new_connection, arguments, credential))
+    credential = _session.credential(arguments, console)
+    session = _session.new_session(arguments, read_timeout=arguments.read_timeout,
+                                   feedback_store=_session.open_feedback_store(arguments))
+    service = Service(_session.connect(session.new_connection, arguments, credential))
     try:
-        for token, when in service.feedback():
-            yield token.decode("ascii"), when
-    except _options.CONNECT_ERRORS as error:
-        raise Failure(_options.explain(error), NO_CONNECTION)
+        # Rows of a store that are not come to are put back when it is closed.
+        told = service.feedback()  # type: Any
+        with contextlib.closing(told):
+            for token, when in told:
+                yield token.decode("ascii"), when
+    except _session.CONNECT_ERRORS as error:
+        raise Failure(_session.explain(error), NO_CONNECTION)
+    except _session.store_errors() as error:
+        raise Failure("cannot use the %s" % one_line(error), USAGE)

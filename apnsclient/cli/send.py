@@ -10,25 +10,14 @@ import os
 import sys
 import time
 
-import six
-
 from .._compat import MYPY, monotonic
-from . import _options
-from ._console import (
-    ALL_WELL,
-    INTERRUPTED,
-    NO_CONNECTION,
-    NOT_ALL,
-    USAGE,
-    Failure,
-    one_line,
-    open_progress,
-)
+from . import _options, _outcome, _session
+from ._console import NO_CONNECTION, USAGE, Failure, one_line, open_progress
 from ._delivery import Delivery
 from ._tokens import TokenSource
 
 if MYPY:
-    from typing import Any, Dict, Iterator, List, Optional, Tuple
+    from typing import Any, Dict, Iterator, List, Tuple
 
     from ._console import Console
 
@@ -36,11 +25,9 @@ if MYPY:
 #: are 31 years, as a time the year 2001.
 _FIRST_TIMESTAMP = 10 ** 9
 
-#: How many rows of one kind a terminal is shown.
-_ROWS_ON_TERMINAL = 20
-
-#: How many characters of a token the table shows; twice what the longest one of Apple's has.
-_LONGEST_TOKEN = 200
+#: Headers of HTTP/2: the option, and the argument of the message.
+_HEADERS = (("--topic", "apns_topic"), ("--push-type", "apns_push_type"),
+            ("--collapse-id", "apns_collapse_id"), ("--apns-id", "apns_id"))
 
 _DESCRIPTION = """\
 Send one message to many devices over one connection, learn which tokens were refused and why, and
@@ -61,16 +48,19 @@ output:
      "interrupted": false, "not_sent": [{{"code": null, "reason": ..., "token": ...}}],
      "read_to_end": true, "resent": 0, "seconds": 3.1, "status": 1, "tokens": 3,
      "unknown": [token, ...]}}
-  of which wrong usage and an unusable credential leave no more than error and status.
-  failed: give the token up. not_sent: may be sent again; with a code (3, 4, 6, 7) the gateway
-  refuses the message, so correct that first. unknown: written, and the outcome was not awaited,
-  because the command was interrupted.
+  of which wrong usage and an unusable credential leave no more than error and status. Over HTTP/2
+  the rows of failed have also Apple's reason and since when, in seconds since 1970:
+    {{"apns_id": ..., "apns_reason": "Unregistered", "status": 410, "timestamp": 1760000000, ...}}
+  failed: give the token up. not_sent: may be sent again; with a code (3, 4, 6, 7, or from 400 up)
+  it would be refused again, so correct that first. unknown: written, and the outcome was not
+  awaited, because the command was interrupted; or, over HTTP/2, there was no answer.
 
 exit status:
   0    every token was accepted
   1    some token was not
   2    wrong usage: arguments, a message that cannot be made, a file that cannot be read
-  3    no connection, or the certificate, key or passphrase cannot be used; nothing was sent
+  3    no connection, or the certificate, key, passphrase or provider token cannot be used; nothing
+       was sent
   4    the output could not be written
   130  interrupted (Ctrl-C once: stop and await the answers; twice: stop at once)
   141  whoever read the output has gone away
@@ -79,7 +69,9 @@ examples:
   apns send --address gateway.example.com:2195 --cert push.pem --alert "Dinner is ready" 5f1c...
   apns send --address gateway.example.com:2195 --cert push.pem --payload-file news.json - < tokens
   apns send --address localhost:2195 --cert client.pem --ca-file ca.pem --alert hi --json 5f1c...
-""".format(rows=_ROWS_ON_TERMINAL)
+  apns send --address push_production --key-id ABC123DEFG --team-id DEF123GHIJ --key key.p8 \\
+    --topic com.example.app --alert "Dinner is ready" --feedback-store gone.db - < tokens
+""".format(rows=_outcome.ROWS_ON_TERMINAL)
 
 
 def add_parser(commands):
@@ -91,8 +83,9 @@ def add_parser(commands):
     parser.add_argument("tokens", metavar="TOKEN", nargs="*", type=_options.text,
                         help='device token; "-" reads standard input')
     parser.add_argument("--tokens-file", metavar="FILE", help="file with one token a line")
-    _options.add_connection_arguments(parser, "push_sandbox, push_production")
+    _session.add_connection_arguments(parser, "push_sandbox, push_production")
     _add_message_arguments(parser)
+    _add_header_arguments(parser)
     _add_delivery_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--no-progress", action="store_true",
@@ -119,7 +112,27 @@ def _add_message_arguments(parser):
         help="when the gateway may stop trying: seconds from now, or a Unix time (numbers from "
              "1000000000 up); 0: try once and do not store (default: 86400, one day)")
     message.add_argument("--priority", metavar="NUMBER", type=_options.number_from(0), default=10,
-                         help="10: at once; 5: when it suits the device (default: 10)")
+                         help="10: at once; 5: when it suits the device; 1, over HTTP/2: if it is "
+                              "awake anyway (default: 10)")
+
+
+def _add_header_arguments(parser):
+    # type: (argparse.ArgumentParser) -> None
+    header = parser.add_argument_group("message over HTTP/2")
+    header.add_argument(
+        "--topic", metavar="NAME",
+        help="what the message is for, as a rule the app's bundle identifier (default: the one "
+             "that the certificate is for; a provider token is for none, so that it is needed)")
+    header.add_argument(
+        "--push-type", metavar="NAME",
+        help="alert, background, voip, ... (default: background if there is nothing but "
+             "--content-available, else alert)")
+    header.add_argument(
+        "--collapse-id", metavar="ID",
+        help="messages with the same one replace each other on the device")
+    header.add_argument(
+        "--apns-id", metavar="UUID",
+        help="identifier of the message, the same for each token (default: Apple makes them)")
 
 
 def _add_delivery_arguments(parser):
@@ -139,8 +152,14 @@ def _add_delivery_arguments(parser):
         "--write-timeout", metavar="SECONDS", type=_options.seconds, default=20.0,
         help="longest wait for the gateway to take a block of data (default: 20)")
     delivery.add_argument(
+        "--read-timeout", metavar="SECONDS", type=_options.seconds, default=20.0,
+        help="over HTTP/2: longest wait for the answer to a request (default: 20)")
+    delivery.add_argument(
         "--tail-timeout", metavar="SECONDS", type=_options.seconds, default=3.0,
-        help="silence of the gateway that is taken for success (default: 3)")
+        help="silence of the gateway that is taken for success (default: 3). HTTP/2 has no use for "
+             "it: each request is answered")
+    _session.add_feedback_store_argument(
+        delivery, "over HTTP/2, keep the tokens that have gone (410) there, for apns feedback")
 
 
 def run(arguments, console):
@@ -153,15 +172,17 @@ def run(arguments, console):
         if arguments.json:
             console.document({"error": one_line(failure), "status": failure.status})
         raise
-    status = _status(delivery, source)
+    status = _outcome.exit_status(delivery, source)
+    seconds = monotonic() - started
     if arguments.json:
-        console.document(_report(delivery, source, status, monotonic() - started))
+        console.document(_outcome.document_of(delivery, source, arguments, status, seconds))
     elif status not in (USAGE, NO_CONNECTION):
-        _summarise(delivery, source, console, monotonic() - started)
+        _outcome.summarise(delivery, source, arguments, console, seconds)
     if source.error is not None:
         raise Failure("cannot read the tokens: %s" % source.error, status)
     if status == NO_CONNECTION:
-        raise Failure(delivery.error, status)
+        raise Failure(_outcome.describe_refusal(delivery, arguments) if delivery.refusal
+                      else delivery.error, status)
     return status
 
 
@@ -169,24 +190,30 @@ def _deliver(arguments, console):
     # type: (argparse.Namespace, Console) -> Tuple[Delivery, TokenSource]
     """Send, and return what is known then."""
     from ..apns import APNs
+    _session.settle_protocol(
+        arguments, [option for option, _ in _HEADERS] + ["--feedback-store"])
     parts = _message_parts(arguments)
     _new_message([], parts)
-    certificate = _options.credential(arguments, console)
+    credential = _session.credential(arguments, console)
 
     def correct(result):
         # type: (Any) -> None
         delivery.account_late(result)
 
-    session = _options.new_session(
-        arguments, write_buffer_size=16384, write_timeout=arguments.write_timeout,
-        read_tail_timeout=arguments.tail_timeout, on_late_result=correct)
-    service = APNs(_options.connect(session.get_connection, arguments, certificate))
+    connected = []  # type: List[bool]
+    session = _session.new_session(
+        arguments, on_connected=lambda: connected.append(True), write_buffer_size=16384,
+        write_timeout=arguments.write_timeout, read_timeout=arguments.read_timeout,
+        read_tail_timeout=arguments.tail_timeout, on_late_result=correct,
+        feedback_store=_session.open_feedback_store(arguments))
+    service = APNs(_session.connect(session.get_connection, arguments, credential))
     with _token_source(arguments) as source:
         progress = open_progress(console, not arguments.no_progress)
         delivery = Delivery(
             service.send_many, lambda tokens: _new_message(tokens, parts), source,
             slice_size=arguments.slice, retries=arguments.retries, pause=arguments.retry_delay,
-            close=session.shutdown, progress=progress, say=console.note)
+            close=session.shutdown, progress=progress, say=console.note,
+            resends_unknown=not arguments.http2, is_connected=lambda: connected)
         try:
             delivery.run()
         except ValueError as error:  # The payload does not fit into a frame.
@@ -194,79 +221,6 @@ def _deliver(arguments, console):
         finally:
             progress.close()
     return delivery, source
-
-
-def _status(delivery, source):
-    # type: (Delivery, TokenSource) -> int
-    if source.error is not None and not source.count:
-        return USAGE
-    if delivery.is_interrupted:
-        return INTERRUPTED
-    if delivery.error is not None and not delivery.has_connected:
-        return NO_CONNECTION
-    is_complete = source.is_exhausted and not (
-        delivery.failed or delivery.not_sent or delivery.unknown)
-    return ALL_WELL if is_complete else NOT_ALL
-
-
-def _report(delivery, source, status, seconds):
-    # type: (Delivery, TokenSource, int, float) -> Dict[str, Any]
-    """Return the document of ``--json``."""
-    return {
-        "accepted": delivery.accepted,
-        "error": source.error or delivery.error,
-        "failed": [{"token": token, "code": code, "reason": reason}
-                   for token, code, reason in delivery.failed],
-        "interrupted": delivery.is_interrupted,
-        "not_sent": [{"token": token, "code": code, "reason": reason}
-                     for token, code, reason in delivery.not_sent],
-        "read_to_end": source.is_exhausted,
-        "resent": delivery.resent,
-        "seconds": round(seconds, 3),
-        "status": status,
-        "tokens": source.count,
-        "unknown": delivery.unknown,
-    }
-
-
-def _summarise(delivery, source, console, seconds):
-    # type: (Delivery, TokenSource, Console, float) -> None
-    """Write the summary for people."""
-    groups = [
-        ("failed", "red", delivery.failed),
-        ("not-sent", "yellow", delivery.not_sent),
-        ("unknown", "yellow", [(token, None, "outcome not awaited")
-                               for token in delivery.unknown]),
-    ]  # type: List[Tuple[str, str, List[Tuple[str, Optional[int], str]]]]
-    for name, style, rows in groups:
-        shown = rows[:_ROWS_ON_TERMINAL] if console.is_terminal() else rows
-        for token, code, reason in shown:
-            console.line("%s\t%s\t%s\t%s" % (console.styled(name, style), _printable(token),
-                                             "-" if code is None else code, reason))
-        if len(shown) < len(rows):
-            console.line("%s\t... and %d more: --json, or a pipe, shows all"
-                         % (console.styled(name, style), len(rows) - len(shown)))
-    console.line("%d of %d tokens accepted, %d failed, %d not sent, %d unknown; %d sent again; "
-                 "%.1f s"
-                 % (delivery.accepted, source.count, len(delivery.failed), len(delivery.not_sent),
-                    len(delivery.unknown), delivery.resent, seconds))
-    refused = [one for one in delivery.not_sent if one[1] is not None][:1]
-    for _, code, reason in refused:
-        console.note("apns: the gateway refuses this message (%s, %s): sent again as it is, it "
-                     "would be refused again" % (code, reason))
-    if not source.is_exhausted:
-        console.note("apns: the list of tokens was not read to its end")
-    if not source.count and source.error is None:
-        console.note("apns: there were no tokens, so nothing was sent")
-
-
-def _printable(token):
-    # type: (str) -> str
-    """Return a token as it can be shown in a table: escaped where need be, and not too long."""
-    shown = u"".join(one if u" " <= one <= u"~" or one >= u"\xa1" else
-                     one.encode("unicode_escape").decode("ascii")
-                     for one in six.ensure_text(token[:_LONGEST_TOKEN], "utf-8", "replace"))
-    return shown + u"..." if len(token) > _LONGEST_TOKEN else shown
 
 
 def _message_parts(arguments):
@@ -282,6 +236,8 @@ def _message_parts(arguments):
     if all(value is None for value in given.values()):
         raise Failure("nothing to send: give --alert, --badge, --sound, --content-available, "
                       "--extra or --payload-file", USAGE)
+    given.update((name, getattr(arguments, option[2:].replace("-", "_")))
+                 for option, name in _HEADERS)
     parts.update((name, value) for name, value in given.items() if value is not None)
     return parts
 
@@ -292,7 +248,10 @@ def _new_message(tokens, parts):
     try:
         return Message(tokens, **parts)
     except ValueError as error:
-        raise Failure(one_line(error), USAGE)
+        said = one_line(error)
+        for option, name in _HEADERS:
+            said = option + said[len(name):] if said.startswith(name + " is ") else said
+        raise Failure(said, USAGE)
 
 
 def _read_payload(name):

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import tempfile
 from binascii import hexlify
 
@@ -24,13 +25,25 @@ if MYPY:
 
     from ._console import Console
 
+#: The services: their name in the output, in options and in the simulator, and what they are.
+_SERVICES = (
+    ("gateway", "gateway of the binary protocol"),
+    ("feedback", "feedback service of the binary protocol"),
+    ("provider", "provider API over HTTP/2"),
+    ("channels", "channel management over HTTP/2"),
+)
+
+#: Stands for a service of HTTP/2 that cannot run.
+_NOT_INSTALLED = "needs more libraries: pip install 'apns-client[testing]'"
+
 #: First line of the files that this command writes, and the only files that it writes over.
 _MARK = "# Made by apns simulator, which replaces it at each start.\n"
 
 _DESCRIPTION = """\
-Runs a simulator of Apple's binary gateway and feedback service on this machine until SIGINT
-(Ctrl-C) or SIGTERM. Makes an authority and a client certificate, writes them to ca.pem and
-client.pem, and prints a command that sends to it.
+Runs a simulator of Apple's servers on this machine until SIGINT (Ctrl-C) or SIGTERM: the gateway of
+the binary protocol and its feedback service, and over HTTP/2 the provider API and the management of
+broadcast channels. Makes an authority, a client certificate and a key for provider tokens, writes
+them to ca.pem, client.pem and key.p8, and prints commands that send to it.
 """
 _EPILOG = """\
 output:
@@ -46,6 +59,7 @@ exit status:
 
 example:
   apns simulator --directory certs --gateway-port 2195 --feedback-port 2196 --bad 5f1c...=8
+  apns simulator --directory certs --provider-port 2197 --bad 5f1c...=DeviceTokenNotForTopic
 """
 
 
@@ -57,13 +71,12 @@ def add_parser(commands):
         epilog=_EPILOG, formatter_class=_options.HelpFormatter)
     parser.add_argument("--host", default="127.0.0.1",
                         help="address to listen at (default: 127.0.0.1)")
-    parser.add_argument("--gateway-port", metavar="PORT", type=_options.port, default=0,
-                        help="port of the gateway (default: a free one)")
-    parser.add_argument("--feedback-port", metavar="PORT", type=_options.port, default=0,
-                        help="port of the feedback service (default: a free one)")
+    for name, what in _SERVICES:
+        parser.add_argument("--%s-port" % name, metavar="PORT", type=_options.port, default=0,
+                            help="port of the %s (default: a free one)" % what)
     parser.add_argument("--directory", metavar="DIR",
-                        help="where to write ca.pem and client.pem (default: a temporary directory "
-                             "that is removed at the end)")
+                        help="where to write ca.pem, client.pem and key.p8 (default: a temporary "
+                             "directory that is removed at the end)")
     parser.add_argument("--record", metavar="FILE",
                         help="append what is accepted to this file as it comes, one JSON object a "
                              "line")
@@ -82,40 +95,45 @@ def _add_device_arguments(parser):
                          help="a device that exists; may be given many times")
     devices.add_argument(
         "--bad", metavar="TOKEN[=STATUS]", action="append", default=[], type=_bad,
-        help="refuse this token, with this status (default: 8, invalid token); may be given many "
-             "times")
+        help="refuse this token: the gateway with this status (default: 8, invalid token), the "
+             "provider API with BadDeviceToken, or with the reason that stands in place of the "
+             "status; may be given many times")
     devices.add_argument("--uninstalled", metavar="TOKEN", action="append", default=[],
-                         help="put this token on the feedback list; may be given many times")
+                         help="put this token on the feedback list, and have the provider API "
+                              "answer Unregistered; may be given many times")
 
 
 def _add_script_arguments(parser):
     # type: (argparse.ArgumentParser) -> None
-    script = parser.add_argument_group("misbehaviour, on every connection to the gateway")
+    script = parser.add_argument_group(
+        "misbehaviour, on every connection to the gateway and the provider API")
     count = _options.number_from(0)
     script.add_argument("--delay", metavar="SECONDS", type=_options.seconds, default=0.0,
-                        help="wait before each error frame")
+                        help="wait before each error frame, and each reply over HTTP/2")
     endings = script.add_mutually_exclusive_group()
     for name, what in (
-            ("close", "close without an error frame"),
+            ("close", "close without an error frame, or GOAWAY"),
             ("stall", "stop reading, and keep the connection open"),
             ("reset", "reset the connection"),
             ("garbage", "answer with bytes that are no frame, and close"),
-            ("shutdown", "answer with status 10, shutdown, and close")):
+            ("shutdown", "answer with status 10, shutdown, or GOAWAY, and close")):
         endings.add_argument("--%s-after" % name, metavar="NUMBER", type=count,
-                             help="%s, once so many notifications were accepted" % what)
+                             help="%s, once so many notifications were accepted, or requests "
+                                  "taken" % what)
 
 
 def run(arguments, console):
     # type: (argparse.Namespace, Console) -> int
     """Run until a signal comes, and return the exit status."""
+    _check_ports(arguments)
     with _directory(arguments.directory) as directory, _Stop() as stop:
         with _RecordFile(arguments.record) as record:
             apns = _new_simulator(arguments, record)
             try:
                 apns.start()
             except EnvironmentError as error:
-                raise Failure("cannot listen at %s: %s" % (arguments.host, one_line(error)),
-                              NO_CONNECTION)
+                raise Failure("cannot listen at %s: %s%s" % (
+                    arguments.host, _find_taken_port(arguments), one_line(error)), NO_CONNECTION)
             try:
                 _announce(apns, _write_files(apns, directory), arguments.json, console)
                 stop.wait()
@@ -125,6 +143,42 @@ def run(arguments, console):
     if record.error is not None:
         raise Failure("cannot write the record: %s" % record.error, OUTPUT_FAILED)
     return ALL_WELL
+
+
+def _check_ports(arguments):
+    # type: (argparse.Namespace) -> None
+    """Raise Failure if two services are to have the same port."""
+    seen = {}  # type: Dict[int, str]
+    for name, _ in _SERVICES:
+        port = getattr(arguments, name + "_port")
+        if port in seen:
+            raise Failure("--%s-port and --%s-port are both %d" % (seen[port], name, port), USAGE)
+        if port:
+            seen[port] = name
+
+
+def _find_taken_port(arguments):
+    # type: (argparse.Namespace) -> str
+    """Return which of the ports is in use, as a part of a message; nothing if none is."""
+    for name, _ in _SERVICES:
+        port = getattr(arguments, name + "_port")
+        if port and _is_taken(arguments.host, port):
+            return "port %d (--%s-port): " % (port, name)
+    return ""
+
+
+def _is_taken(host, port):
+    # type: (str, int) -> bool
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(
+            host, port, 0, socket.SOCK_STREAM, 0, socket.AI_PASSIVE)[0]
+        with contextlib.closing(socket.socket(family, kind)) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            probe.listen(1)
+    except EnvironmentError as error:
+        return error.errno in (errno.EADDRINUSE, errno.EACCES)
+    return False
 
 
 class _Stop(object):
@@ -182,11 +236,11 @@ class _RecordFile(object):
         """Append notifications; after a failure nothing more is written."""
         if self._stream is None or self.error is not None:
             return
-        rows = [json.dumps({
+        rows = [json.dumps(dict({
             "connection": connection, "identifier": one.identifier, "expiry": one.expiry,
             "priority": one.priority, "token": hexlify(one.token).decode("ascii"),
-            "payload": one.payload.decode("utf-8", "replace"),
-        }, sort_keys=True) for one in notifications]
+            "payload": one.payload.decode("utf-8", "replace"), "protocol": "binary",
+        }, **_headers_of(one)), sort_keys=True) for one in notifications]
         try:
             self._stream.write(("\n".join(rows) + "\n").encode("ascii"))
             self._stream.flush()
@@ -206,10 +260,19 @@ class _RecordFile(object):
                 self.error = self.error or one_line(error)
 
 
+def _headers_of(notification):
+    # type: (Any) -> Dict[str, Any]
+    """Return what the record has of a notification that came over HTTP/2."""
+    headers = getattr(notification, "extra", None)
+    if headers is None:
+        return {}
+    return dict(zip(("topic", "push_type", "apns_id", "collapse_id"), headers), protocol="http2")
+
+
 def _new_simulator(arguments, record):
     # type: (argparse.Namespace, _RecordFile) -> Any
     """Make the simulator that the arguments describe; it is not started yet."""
-    from ..testing.simulator import Script, Simulator
+    from ..testing.simulator import ProviderScript, Script, Simulator
     from ..testing.simulator.record import Record
 
     class WritingRecord(Record):
@@ -228,15 +291,20 @@ def _new_simulator(arguments, record):
             super(WritingSimulator, self).__init__(record=False, **options)
             self._record = WritingRecord(False)
 
-    script = Script(**dict((name, getattr(arguments, name)) for name in (
-        "delay", "close_after", "stall_after", "reset_after", "garbage_after", "shutdown_after")))
+    options = dict((name, getattr(arguments, name)) for name in (
+        "delay", "close_after", "stall_after", "reset_after", "garbage_after"))
+    has_shutdown = arguments.shutdown_after is not None
     apns = WritingSimulator(
-        strict=arguments.strict, host=arguments.host, gateway_port=arguments.gateway_port,
-        feedback_port=arguments.feedback_port, script=script)
+        strict=arguments.strict, host=arguments.host,
+        script=Script(shutdown_after=arguments.shutdown_after, **options),
+        provider_script=ProviderScript(
+            goaway_after=arguments.shutdown_after, goaway_reason="Shutdown" if has_shutdown
+            else None, **options),
+        **dict((name + "_port", getattr(arguments, name + "_port")) for name, _ in _SERVICES))
     try:
         apns.devices.add(*arguments.device)
-        for token, status in arguments.bad:
-            apns.devices.bad(token, status)
+        for token, options in arguments.bad:
+            apns.devices.bad(token, **options)
         for token in arguments.uninstalled:
             apns.devices.uninstall(token)
     except ValueError as error:
@@ -266,10 +334,12 @@ def _directory(name):
 
 def _write_files(apns, directory):
     # type: (Any, str) -> Dict[str, str]
-    """Write the authority and the client's certificate; return the names of the files."""
+    """Write authority, client's certificate and key; return the names of the files."""
     names = {}
-    for key, content in (("ca", apns.ca_string), ("client", apns.cert_string)):
-        names[key] = os.path.join(directory, key + ".pem")
+    for key, name, content in (("ca", "ca.pem", apns.ca_string),
+                               ("client", "client.pem", apns.cert_string),
+                               ("key", "key.p8", apns.key_string)):
+        names[key] = os.path.join(directory, name)
         try:
             _write_private(names[key], (_MARK + content).encode("ascii"))
         except EnvironmentError as error:
@@ -292,28 +362,57 @@ def _write_private(name, content):
         stream.write(content)
 
 
+def _addresses(apns):
+    # type: (Any) -> Iterator[Tuple[str, Optional[str]]]
+    """Yield name and address of each service; None where a library is missing that it needs."""
+    for name, _ in _SERVICES:
+        try:
+            host, port = getattr(apns, name + "_address")
+        except ImportError:
+            yield name, None
+        else:
+            yield name, "%s:%d" % (("[%s]" if ":" in host else "%s") % host, port)
+
+
 def _announce(apns, files, as_json, console):
     # type: (Any, Dict[str, str], bool, Console) -> None
-    gateway, feedback = ("%s:%d" % (("[%s]" if ":" in host else "%s") % host, port)
-                         for host, port in (apns.gateway_address, apns.feedback_address))
+    addresses = dict(_addresses(apns))
     if as_json:
-        console.document({
-            "event": "ready", "gateway": gateway, "feedback": feedback,
-            "ca_file": files["ca"], "cert_file": files["client"], "pid": os.getpid()})
+        console.document(dict(
+            addresses, event="ready", ca_file=files["ca"], cert_file=files["client"],
+            key_file=files["key"], key_id=apns.key_id, team_id=apns.team_id, pid=os.getpid()))
         console.flush()
         return
-    credential = "--ca-file %s --cert %s" % (shlex_quote(files["ca"]), shlex_quote(files["client"]))
-    console.line("gateway   %s" % gateway)
-    console.line("feedback  %s" % feedback)
-    console.line("authority %s" % files["ca"])
-    console.line("client    %s" % files["client"])
+    for name, what in _SERVICES:
+        console.line("%-9s %-21s  %s" % (
+            name, addresses[name] or "-", what if addresses[name] else _NOT_INSTALLED))
+    for key, title in (("ca", "authority"), ("client", "client"), ("key", "key")):
+        console.line("%-9s %s" % (title, files[key]))
+    console.line("%-9s %s of team %s" % ("key id", apns.key_id, apns.team_id))
     console.line()
-    console.line("Send to it, and read the feedback service, with:")
-    console.line("  apns send --address %s %s --alert Hello %s" % (gateway, credential, "5f" * 32))
-    console.line("  apns feedback --address %s %s" % (feedback, credential))
+    _show_commands(apns, addresses, files, console)
     console.line()
     console.line("Ctrl-C ends it.")
     console.flush()
+
+
+def _show_commands(apns, addresses, files, console):
+    # type: (Any, Dict[str, Optional[str]], Dict[str, str], Console) -> None
+    quoted = dict((key, shlex_quote(name)) for key, name in files.items())
+    trust = "--ca-file %s" % quoted["ca"]
+    credential = "%s --cert %s" % (trust, quoted["client"])
+    message = "--alert Hello %s" % ("5f" * 32)
+    console.line("Send to it, and read the feedback service, with:")
+    console.line("  apns send --address %s %s %s" % (addresses["gateway"], credential, message))
+    console.line("  apns feedback --address %s %s" % (addresses["feedback"], credential))
+    if addresses["provider"] is None:
+        return
+    console.line("The same over HTTP/2, with the certificate, and with a provider token:")
+    console.line("  apns send --http2 --address %s %s %s"
+                 % (addresses["provider"], credential, message))
+    console.line("  apns send --address %s %s --key-id %s --team-id %s --key %s --topic "
+                 "com.example.app %s" % (addresses["provider"], trust, apns.key_id, apns.team_id,
+                                         quoted["key"], message))
 
 
 def _summarise(apns, as_json, console):
@@ -321,20 +420,26 @@ def _summarise(apns, as_json, console):
     if as_json:
         console.document({
             "event": "summary", "accepted": apns.accepted_count, "errors": apns.answer_count,
-            "connections": apns.connections, "resumed": apns.resumed, "refused": apns.refused,
-            "feedback_connections": apns.feedback_connections,
+            "connections": apns.connections, "provider_connections": apns.provider_connections,
+            "channel_connections": apns.channel_connections, "resumed": apns.resumed,
+            "refused": apns.refused, "feedback_connections": apns.feedback_connections,
             "feedback_rows": apns.feedback_count})
         return
-    console.line("%d notifications accepted, %d error frames, %d connections (%d resumed, "
-                 "%d refused)"
-                 % (apns.accepted_count, apns.answer_count, apns.connections, apns.resumed,
+    console.line("%d notifications accepted, %d error frames and replies, %d connections to the "
+                 "gateway, %d over HTTP/2 (%d resumed, %d refused)"
+                 % (apns.accepted_count, apns.answer_count, apns.connections,
+                    apns.provider_connections + apns.channel_connections, apns.resumed,
                     apns.refused))
     console.line("%d feedback rows read on %d connections"
                  % (apns.feedback_count, apns.feedback_connections))
 
 
 def _bad(value):
-    # type: (str) -> Tuple[str, int]
-    """Argument type: ``TOKEN`` or ``TOKEN=STATUS``."""
-    token, separator, status = value.partition("=")
-    return token, _options.number_from(0)(status) if separator else 8
+    # type: (str) -> Tuple[str, Dict[str, Any]]
+    """Argument type: ``TOKEN``, ``TOKEN=STATUS`` or ``TOKEN=Reason``."""
+    token, separator, what = value.partition("=")
+    if not separator:
+        return token, {}
+    if what[:1].isupper():
+        return token, {"reason": what}
+    return token, {"status": _options.number_from(0)(what)}

@@ -1,0 +1,319 @@
+"""From the arguments that say whom to talk to, and as whom, to a session and a connection.
+
+Both protocols share them. Which one is meant is settled first, and what does not go together is
+found then, before any file is read.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import argparse
+import getpass
+import io
+import os
+import re
+
+import six
+
+from .._compat import MYPY
+from ..errors import APNsError, CertificateError
+from ._console import NO_CONNECTION, USAGE, Failure, one_line
+from ._options import address, read_file, seconds
+
+if MYPY:
+    from typing import Any, Callable, Dict, Optional, Sequence, Tuple
+
+    from ._console import Console
+
+#: Environment variables that the passphrase, and the address of the proxy, are taken from.
+PASSPHRASE_VARIABLE, PROXY_VARIABLE = "APNS_PASSPHRASE", "APNS_PROXY"
+
+#: What connecting may raise. Names and sockets fail with their own exceptions on Python 2.7.
+CONNECT_ERRORS = (APNsError, EnvironmentError)
+
+#: The options, and their attributes, that stand for parameters of the library.
+_OPTIONS = {"cert": ("--cert", "cert"), "key": ("--key", "key"), "ca": ("--ca-file", "ca_file")}
+_PARAMETER = re.compile(r"\b(?:(cert|key|ca)_(?:string|file)|(key|team)_id)\b")
+
+#: What the library says, in terms of the options.
+_PHRASES = (
+    ("give it as key_string or key_file", "give it with --key"),
+    ("(host, port)", "HOST:PORT"),
+    ("verify=False", "--no-verify"),
+    ("ca_file or ca_string", "ca_file"),
+    ("set the session's protocol to \"http2\"", "give --http2"),
+    ("or address to the HOST:PORT of", "or --address HOST:PORT of"),
+    ("set proxy to \"", "give --proxy \""),
+    ("the option proxy", "--proxy"),
+)
+
+
+def add_connection_arguments(parser, names):
+    # type: (argparse.ArgumentParser, str) -> None
+    """Add where to connect to, who we are, whom we trust, and how long we wait.
+
+    :param names: the names that make sense here, for the help (str).
+    """
+    where = parser.add_argument_group("connection")
+    where.add_argument(
+        "--address", metavar="HOST:PORT", type=address, required=True,
+        help="host:port, or [IPv6 address]:port; or %s, names of Apple's hosts. Those of the "
+             "binary protocol were switched off on 31 March 2021" % names)
+    where.add_argument(
+        "--http2", action="store_true",
+        help="use the HTTP/2 provider API, which Apple has today, in place of the binary protocol")
+    where.add_argument(
+        "--cert", metavar="FILE",
+        help="provider's certificate in PEM format; may hold the private key as well")
+    where.add_argument(
+        "--key", metavar="FILE",
+        help="private key in PEM format: of the certificate, or the .p8 file for provider tokens")
+    where.add_argument(
+        "--key-id", metavar="ID",
+        help="use provider tokens in place of a certificate, signed with this key of Apple's "
+             "developer page; with --team-id and --key; stands for --http2, too")
+    where.add_argument("--team-id", metavar="ID", help="team that the key belongs to")
+    where.add_argument(
+        "--passphrase-file", metavar="FILE",
+        help="file whose first line is the passphrase of the certificate's key. Without it, the "
+             "environment variable %s is used; without that, an encrypted key makes the command "
+             "ask, if it runs on a terminal" % PASSPHRASE_VARIABLE)
+    where.add_argument(
+        "--ca-file", metavar="FILE",
+        help="trust the authorities in this PEM file, in place of the system's, to vouch for the "
+             "server")
+    where.add_argument(
+        "--no-verify", action="store_true",
+        help="do not verify who the server is; for test beds only")
+    where.add_argument(
+        "--proxy", metavar="URL",
+        help="connect through this HTTP proxy: http://host:port or http://user:password@host:port. "
+             "Others on this machine can read arguments; the environment variable %s, which is "
+             "used without it, they cannot" % PROXY_VARIABLE)
+    where.add_argument(
+        "--connect-timeout", metavar="SECONDS", type=seconds, default=10.0,
+        help="longest wait for TCP and TLS together (default: 10)")
+
+
+def add_feedback_store_argument(group, what):
+    # type: (Any, str) -> None
+    """Add the file that keeps tokens that are gone.
+
+    :param what: what this command does with it, for the help (str).
+    """
+    group.add_argument("--feedback-store", metavar="FILE",
+                       help="SQLite database, shared by all processes that name it: %s" % what)
+
+
+def settle_protocol(arguments, only_http2=()):
+    # type: (argparse.Namespace, Sequence[str]) -> None
+    """Set ``arguments.http2`` to what the other arguments imply, too.
+
+    :param only_http2: options that only HTTP/2 has a place for (sequence of str).
+    :raises Failure: if something is missing, or does not go together.
+    """
+    if arguments.key_id is None and arguments.team_id is None:
+        if arguments.cert is None:
+            raise Failure("no credential: give --cert; or, for HTTP/2, --key-id, --team-id and "
+                          "--key", USAGE)
+    else:
+        _check_provider_token(arguments)
+        arguments.http2 = True
+    if arguments.http2:
+        return
+    for option in only_http2:
+        if getattr(arguments, option[2:].replace("-", "_")) is not None:
+            raise Failure("%s needs --http2; the binary protocol has no place for it" % option,
+                          USAGE)
+
+
+def _check_provider_token(arguments):
+    # type: (argparse.Namespace) -> None
+    if arguments.cert is not None:
+        raise Failure("--cert does not go together with --key-id and --team-id: it is either a "
+                      "certificate or a provider token", USAGE)
+    for name in ("key_id", "team_id", "key"):
+        if getattr(arguments, name) is None:
+            raise Failure("a provider token needs --key-id, --team-id and --key; --%s is missing"
+                          % name.replace("_", "-"), USAGE)
+    if arguments.passphrase_file is not None:
+        raise Failure("--passphrase-file is for the key of a certificate; that of a provider token "
+                      "is not encrypted", USAGE)
+
+
+def new_session(arguments, on_connected=None, **options):
+    # type: (argparse.Namespace, Optional[Callable[[], Any]], Any) -> Any
+    """Make the session that the arguments describe.
+
+    :param on_connected: called whenever a connection has been opened.
+    :param options: further arguments of :class:`~apnsclient.transport.Session`.
+    :raises Failure: if the file of authorities or the proxy cannot be used, or a library is
+        missing.
+    """
+    from ..transport import Session
+    if arguments.ca_file is not None:
+        options["ca_string"] = read_file(
+            arguments.ca_file, "the file of authorities", NO_CONNECTION)
+    proxy = os.environ.get(PROXY_VARIABLE) if arguments.proxy is None else arguments.proxy
+    if proxy:
+        options["proxy"] = proxy
+    if on_connected is not None:
+        options["pool"] = _watched_backend(on_connected)
+    try:
+        return Session(connect_timeout=arguments.connect_timeout, verify=not arguments.no_verify,
+                       protocol="http2" if arguments.http2 else "binary", **options)
+    except ImportError as error:
+        raise Failure(one_line(error), NO_CONNECTION)
+    except CONNECT_ERRORS + (ValueError,) as error:
+        said = explain(error, arguments)
+        if said.startswith("proxy "):
+            # It does not say what was given, which may have a password in it.
+            name = PROXY_VARIABLE if arguments.proxy is None else "--proxy"
+            raise Failure(name + said[len("proxy"):], USAGE)
+        raise Failure("cannot use %s: %s" % (arguments.ca_file or "the system's authorities",
+                                             said), NO_CONNECTION)
+
+
+def _watched_backend(on_connected):
+    # type: (Callable[[], Any]) -> Any
+    """Return the default back-end, as one that tells when it has opened a connection."""
+    from ..backends import stdio
+
+    class Backend(stdio.Backend):
+        """Tells when it has opened a connection."""
+
+        def get_new_connection(self, *arguments, **options):
+            # type: (*Any, **Any) -> Any
+            connection = super(Backend, self).get_new_connection(*arguments, **options)
+            on_connected()
+            return connection
+
+    return Backend
+
+
+def open_feedback_store(arguments):
+    # type: (argparse.Namespace) -> Any
+    """Return the store that the arguments name; None if they name none.
+
+    :raises Failure: if it cannot be used.
+    """
+    if arguments.feedback_store is None:
+        return None
+    from ..feedback_store import SQLiteStore
+    try:
+        return SQLiteStore(arguments.feedback_store)
+    except (EnvironmentError, ImportError, ValueError) + store_errors() as error:
+        said = one_line(error)
+        if not said.startswith("feedback store "):
+            said = "feedback store %r: %s" % (str(arguments.feedback_store), said)
+        raise Failure("cannot use the %s" % said, USAGE)
+
+
+def store_errors():
+    # type: () -> Tuple[Any, ...]
+    """Return what a feedback store raises when its file cannot be used."""
+    try:
+        from sqlite3 import Error
+    except ImportError:  # There are Pythons without it.
+        return ()
+    return (Error,)
+
+
+def credential(arguments, console):
+    # type: (argparse.Namespace, Console) -> Dict[str, Any]
+    """Read certificate, key and passphrase, or the key for provider tokens.
+
+    :return: arguments of a session's methods.
+    :raises Failure: if a file cannot be read, or an encrypted key has no passphrase.
+    """
+    if arguments.key_id is not None:
+        return {"key_id": arguments.key_id, "team_id": arguments.team_id,
+                "key_string": read_file(arguments.key, "the key", NO_CONNECTION)}
+    found = {"cert_string": read_file(arguments.cert, "the certificate", NO_CONNECTION)}
+    if arguments.key is not None:
+        found["key_string"] = read_file(arguments.key, "the key", NO_CONNECTION)
+    key = found.get("key_string", found["cert_string"])
+    passphrase = _passphrase(arguments, b"ENCRYPTED" in key, console)
+    if passphrase is not None:
+        found["passphrase"] = passphrase
+    return found
+
+
+def connect(method, arguments, certificate):
+    # type: (Callable[..., Any], argparse.Namespace, Dict[str, Any]) -> Any
+    """Call a session's method with address and credential.
+
+    :param method: ``get_connection`` or ``new_connection`` of a session.
+    :raises Failure: if the address is unknown or the credential is unusable.
+    """
+    try:
+        return method(arguments.address, **certificate)
+    except CertificateError as error:
+        if arguments.key_id is not None:
+            name = "the provider token"
+        elif arguments.key is not None and "key_string" in one_line(error).split(" or ")[0]:
+            name = arguments.key
+        else:
+            name = arguments.cert
+        raise Failure("cannot use %s: %s" % (name, explain(error, arguments)), NO_CONNECTION)
+    except ValueError as error:
+        raise Failure(explain(error), USAGE)
+
+
+def explain(error, arguments=None):
+    # type: (object, Optional[argparse.Namespace]) -> str
+    """Return what an error says, in terms of this command's options.
+
+    :param error: exception, or its text.
+    :param arguments: name the files, if given.
+    """
+    said = one_line(error)
+    for phrase, replacement in _PHRASES:
+        said = said.replace(phrase, replacement)
+
+    def option(match):
+        # type: (Any) -> str
+        if match.group(2):
+            return "--%s-id" % match.group(2)
+        flag, attribute = _OPTIONS[match.group(1)]
+        name = getattr(arguments, attribute, None)
+        return flag if name is None else "%s %s" % (flag, name)
+
+    # In one pass, so that nothing is replaced in the name of a file.
+    return _PARAMETER.sub(option, said)
+
+
+def _passphrase(arguments, is_encrypted, console):
+    # type: (argparse.Namespace, bool, Console) -> Optional[bytes]
+    if arguments.passphrase_file is not None:
+        try:
+            with io.open(arguments.passphrase_file, "rb") as stream:
+                first = stream.readline().rstrip(b"\r\n")
+        except EnvironmentError as error:
+            # Its name is left out: it may be the passphrase itself, given by mistake.
+            raise Failure("cannot read the file of --passphrase-file: %s"
+                          % os.strerror(error.errno or 0), NO_CONNECTION)
+        if not first:
+            raise Failure("the first line of the file of --passphrase-file is empty",
+                          NO_CONNECTION)
+        return first
+    if PASSPHRASE_VARIABLE in os.environ:
+        return six.ensure_binary(os.environ[PASSPHRASE_VARIABLE], "utf-8", "surrogateescape")
+    if not is_encrypted:
+        return None
+    if not (console.shows_progress() and _has_terminal()):
+        raise Failure("the key is encrypted: give --passphrase-file, or set %s"
+                      % PASSPHRASE_VARIABLE, NO_CONNECTION)
+    try:
+        return six.ensure_binary(getpass.getpass("Passphrase of the key: "), "utf-8")
+    except EOFError:
+        raise Failure("no passphrase was given", NO_CONNECTION)
+
+
+def _has_terminal():
+    # type: () -> bool
+    """Tell whether this process has a terminal to ask on, wherever standard input comes from."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True

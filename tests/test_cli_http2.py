@@ -1,0 +1,469 @@
+"""``apns send`` and ``apns feedback`` over HTTP/2: credentials, headers, reasons, proxy, store."""
+
+from __future__ import absolute_import, division, print_function
+
+import json
+import os
+import signal
+import stat
+import time
+
+import pytest
+
+from apnsclient.cli import main
+from apnsclient.testing.simulator import ProviderScript
+from cli_support import (
+    TOPIC,
+    Bed,
+    apns,
+    command,
+    environment,
+    finish,
+    interrupt_on_terminal,
+    python,
+    read_terminal,
+    running,
+    terminal,
+    token,
+    write_file,
+)
+from stdio_support import GONE, Server
+from test_proxy import OK, Proxy, url
+
+GOOD = [token(number) for number in range(1, 8)]
+
+#: 2014-01-02 03:04:05 UTC
+WHEN = 1388631845
+
+
+@pytest.fixture
+def bed(simulator, tmp_path):
+    return Bed(simulator, tmp_path)
+
+
+# What goes out.
+
+def test_a_provider_token_sends(bed):
+    """--key-id stands for --http2; the message is for the topic that was given."""
+    ended = bed.send2("--alert", "hi", *GOOD)
+    assert (ended.status, ended.err) == (0, "")
+    assert ended.out.startswith("7 of 7 tokens accepted, 0 failed, 0 not sent, 0 unknown; "
+                                "0 sent again; ")
+    assert bed.simulator.accepted_tokens() == GOOD
+    assert bed.simulator.connections == 0
+    assert {one.topic for one in bed.simulator.accepted} == {TOPIC}
+    assert bed.simulator.provider_connections == 1
+
+
+def test_a_certificate_sends_and_tells_the_topic(bed):
+    """As the documents of Apple have it: one that is for one topic needs no other word."""
+    ended = bed.send_with(bed.simulator.client_certificate(topic=TOPIC), "--alert", "hi", *GOOD)
+    assert (ended.status, ended.err) == (0, "")
+    assert [one.topic for one in bed.simulator.accepted] == [TOPIC] * 7
+
+
+def test_all_headers_arrive(bed):
+    """Push type, collapse identifier, identifier, priority and expiry."""
+    uuid = "3b94ab62-8c25-4744-a44c-0123456789ab"
+    ended = bed.send2("--content-available", "--push-type", "voip", "--collapse-id", "news",
+                      "--apns-id", uuid, "--priority", "1", "--expiry", "2000000000", GOOD[0])
+    assert ended.status == 0, ended.err
+    accepted, = bed.simulator.accepted
+    assert (accepted.push_type, accepted.collapse_id, accepted.apns_id, accepted.priority,
+            accepted.expiry) == ("voip", "news", uuid, 1, 2000000000)
+
+
+def test_a_background_message_is_warned_of_and_sent(bed):
+    """Its type is derived; its priority is what Apple takes."""
+    ended = bed.send2("--content-available", GOOD[0])
+    assert ended.status == 0
+    assert ended.err.startswith("apns: warning: a background notification of priority 10")
+    accepted, = bed.simulator.accepted
+    assert (accepted.push_type, accepted.priority) == ("background", 5)
+
+
+def test_many_slices_share_one_connection(bed):
+    """A list of any length passes through; each token is there once."""
+    tokens = [token(number) for number in range(1, 2001)]
+    bad = tokens[::100]
+    for one in bad:
+        bed.simulator.devices.bad(one)
+    ended = bed.send2("--alert", "hi", "--json", "--slice", "150",
+                      standard_input="\n".join(tokens).encode("ascii"))
+    assert ended.status == 1
+    shown = ended.document
+    assert (shown["accepted"], shown["tokens"], shown["resent"]) == (1980, 2000, 0)
+    assert sorted(one["token"] for one in shown["failed"]) == bad
+    assert bed.simulator.accepted_tokens() == [one for one in tokens if one not in set(bad)]
+    assert bed.simulator.provider_connections == 1
+
+
+def test_silence_is_not_waited_for(bed):
+    """Each request is answered, so that the tail timeout means nothing."""
+    started = time.time()
+    assert bed.send2("--alert", "hi", "--tail-timeout", "3600", *GOOD).status == 0
+    assert time.time() - started < 600
+
+
+# What comes back.
+
+def test_failures_are_told_with_apples_reason(bed):
+    """Several in one go, and since when a token has been dead."""
+    bed.simulator.devices.bad(GOOD[1])
+    bed.simulator.devices.bad(GOOD[2], reason="DeviceTokenNotForTopic")
+    bed.simulator.devices.uninstall(GOOD[4], WHEN)
+    ended = bed.send2("--alert", "hi", "zz", *GOOD)
+    assert (ended.status, ended.err) == (1, "")
+    assert all(row[0] == "failed" for row in ended.rows[:-1])
+    assert dict((row[1], row[2:]) for row in ended.rows[:-1]) == {
+        "zz": ["8", "Invalid token: the token is not hexadecimal"],
+        GOOD[1]: ["8", "Invalid token: BadDeviceToken"],
+        GOOD[2]: ["8", "Invalid token: DeviceTokenNotForTopic"],
+        GOOD[4]: ["8", "Invalid token: Unregistered, since 2014-01-02T03:04:05Z"]}
+    assert ended.rows[-1][0].startswith("4 of 8 tokens accepted, 4 failed, 0 not sent, 0 unknown")
+
+
+def test_json_has_all_that_apple_says(bed):
+    """The fields that the help promises."""
+    bed.simulator.devices.uninstall(GOOD[4], WHEN)
+    shown = bed.send2("--alert", "hi", "--json", *GOOD).document
+    failed, = shown["failed"]
+    assert len(failed.pop("apns_id")) == 36
+    assert failed == {"token": GOOD[4], "code": 8, "reason": "Invalid token: Unregistered",
+                      "status": 410, "apns_reason": "Unregistered", "timestamp": WHEN}
+    assert (shown["accepted"], shown["status"], shown["error"]) == (6, 1, None)
+
+
+def test_tokens_of_the_other_environment_are_hinted_at(bed):
+    """That is what all tokens being bad means, most often."""
+    for one in GOOD:
+        bed.simulator.devices.bad(one)
+    ended = bed.send2("--alert", "hi", *GOOD)
+    assert ended.status == 1
+    assert "those of the sandbox are not good for production" in ended.err
+    assert "sandbox" not in bed.send2("--alert", "hi", GOOD[0], token(99)).err
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_credential_that_is_refused_is_status_3(bed, form):
+    """One line; nothing was sent, and nothing of the key is shown."""
+    bed.simulator.revoke_key(bed.simulator.key_id)
+    ended = bed.send2("--alert", "hi", *(GOOD + form))
+    assert ended.status == 3
+    assert ended.err == (
+        "apns: error: the server refuses the provider token (403, InvalidProviderToken), so "
+        "nothing more was sent; check --key-id, --team-id and --key, and the clock of this "
+        "machine\n")
+    assert bed.simulator.answer_count == 1
+    if form:
+        assert [(one["token"], one["code"], one["reason"]) for one in ended.document["not_sent"]] \
+            == [(one, 403, "InvalidProviderToken") for one in GOOD]
+    else:
+        assert ended.out == ""
+
+
+def test_a_credential_that_is_refused_midway_stops_the_batch(bed):
+    """Status 1: some were accepted. The rest is not sent, and not tried a hundred times."""
+    bed.simulator.script_provider(ProviderScript(
+        settings={"max_concurrent_streams": 1}, answer_at={3: "BadCertificateEnvironment"}))
+    ended = bed.send_with(bed.simulator.cert_string, "--alert", "hi", "--slice", "2", *GOOD)
+    assert ended.status == 1
+    assert bed.simulator.accepted_tokens() == GOOD[:2]
+    assert bed.simulator.answer_count == 1
+    assert [row[:2] for row in ended.rows[:-1]] == [["not-sent", one] for one in GOOD[2:]]
+    assert ended.rows[0][2:] == ["403", "BadCertificateEnvironment"]
+    assert ended.err == (
+        "apns: the server refuses the certificate (403, BadCertificateEnvironment), so nothing "
+        "more was sent; it is for the other environment; check --address\n")
+
+
+def test_a_message_that_is_refused_says_what_to_do(bed):
+    """Here Apple is to be told the topic."""
+    arguments = ["send"] + bed.provider + bed.token + ["--alert", "hi"]
+    ended = apns(*(arguments + GOOD))
+    assert ended.status == 1
+    assert ended.rows[0] == ["not-sent", GOOD[0], "3", "Missing topic: MissingTopic"]
+    assert ended.rows[-1][0].startswith("0 of 7 tokens accepted, 0 failed, 7 not sent, 0 unknown")
+    assert ended.err == (
+        "apns: the gateway refuses this message (3, Missing topic: MissingTopic): sent again as it "
+        "is, it would be refused again; give --topic\n")
+    assert bed.simulator.answer_count == 1
+
+
+def test_a_single_request_that_is_refused_stops_nothing(bed):
+    """Its token is told with the reason, which is one that nobody knows yet."""
+    bed.simulator.script_provider(ProviderScript(answer_at={2: (418, "Teapot")}))
+    ended = bed.send2("--alert", "hi", *GOOD)
+    assert ended.status == 1
+    assert ended.rows[0] == ["not-sent", GOOD[1], "418", "Teapot"]
+    assert bed.simulator.accepted_tokens() == GOOD[:1] + GOOD[2:]
+
+
+@pytest.mark.parametrize("script, resent", [
+    (ProviderScript(answer_at={2: "ServiceUnavailable", 4: "TooManyRequests"}), 2),
+    (ProviderScript(goaway_after=3, goaway_reason="Shutdown"), 0),
+    (ProviderScript(reset_at={2: 7}), 0),
+], ids=["busy", "GOAWAY", "REFUSED_STREAM"])
+def test_what_was_not_processed_is_sent_again(bed, script, resent):
+    """By the client where that is proven at once, else by the command; each token gets it once."""
+    bed.simulator.script_provider(script)
+    ended = bed.send2("--alert", "hi", "--json", *GOOD)
+    assert ended.status == 0
+    assert sorted(bed.simulator.accepted_tokens()) == GOOD
+    assert ended.document["resent"] == resent
+
+
+def test_what_was_not_answered_is_unknown_and_not_sent_again(bed):
+    """The server may have processed it, and here it has: a second time would be one too many."""
+    bed.simulator.script_provider(ProviderScript(unanswered_at=[2, 5]))
+    ended = bed.send2("--alert", "hi", "--read-timeout", "0.5", *GOOD)
+    assert ended.status == 1
+    assert [row[:3] for row in ended.rows[:-1]] == [["unknown", one, "-"]
+                                                    for one in (GOOD[1], GOOD[4])]
+    assert ended.rows[0][3].startswith("Unknown: ")
+    assert "within 0.5 s" in ended.rows[0][3]
+    assert ended.rows[-1][0].startswith("5 of 7 tokens accepted, 0 failed, 0 not sent, 2 unknown; "
+                                        "0 sent again")
+    assert sorted(bed.simulator.accepted_tokens()) == GOOD
+
+
+def test_ctrl_c_in_the_last_wait_says_what_is_awaited(bed):
+    """And the answers are awaited then."""
+    bed.simulator.script_provider(ProviderScript(delay_at={7: 4.0}))
+    arguments = ["send"] + bed.provider + bed.token + ["--topic", TOPIC, "--alert", "hi"] + GOOD
+    with running(command(*arguments)) as process:
+        assert bed.simulator.wait_for(lambda: bed.simulator.accepted_count == 7, 30)
+        bed.simulator.wait_for(lambda: False, 0.5)
+        process.send_signal(signal.SIGINT)
+        ended = finish(process)
+    assert ended.status == 130
+    assert ended.err == ("apns: stopping; waiting for the gateway's answers to what has been sent "
+                         "(Ctrl-C again: do not wait)\n")
+    assert ended.out.startswith("7 of 7 tokens accepted")
+
+
+def test_ctrl_c_while_connecting_ends_at_once(bed):
+    """There are no answers to wait for."""
+    bed.simulator.script_provider(ProviderScript(stall_handshake=True))
+    arguments = ["send"] + bed.provider + bed.token + [
+        "--topic", TOPIC, "--alert", "hi", "--connect-timeout", "40"] + GOOD
+    with terminal(command(*arguments)) as (process, screen):
+        read_terminal(screen, until=b"0.00/7.00")
+        shown = interrupt_on_terminal(screen)
+        assert process.wait() == 130
+    # Not sent if the signal came before connecting began.
+    assert (b"0 of 7 tokens accepted, 0 failed, 0 not sent, 7 unknown" in shown
+            or b"0 of 7 tokens accepted, 0 failed, 7 not sent, 0 unknown" in shown)
+    assert b"waiting for" not in shown
+
+
+# Wrong usage.
+
+CERT = ["--cert", "c.pem"]
+KEY = ["--key-id", "K", "--team-id", "T", "--key", "k.p8"]
+
+
+@pytest.mark.parametrize("arguments, complaint", [
+    ([], "no credential: give --cert; or, for HTTP/2, --key-id, --team-id and --key"),
+    (["--http2"], "no credential"),
+    (["--key", "k.p8"], "no credential"),
+    (KEY[:4], "needs --key-id, --team-id and --key; --key is missing"),
+    (KEY[:2] + KEY[4:], "--team-id is missing"),
+    (KEY[2:], "--key-id is missing"),
+    (CERT + KEY, "--cert does not go together with --key-id"),
+    (KEY + ["--passphrase-file", "p"], "that of a provider token is not encrypted"),
+    (CERT + ["--topic", "x"], "--topic needs --http2"),
+    (CERT + ["--push-type", "x"], "--push-type needs --http2"),
+    (CERT + ["--collapse-id", "x"], "--collapse-id needs --http2"),
+    (CERT + ["--apns-id", "x"], "--apns-id needs --http2"),
+    (CERT + ["--feedback-store", "x"], "--feedback-store needs --http2"),
+    (KEY + ["--topic", "a b\n"], "--topic is 'a b\\n', expected printable ASCII"),
+    (KEY + ["--apns-id", ""], "--apns-id is ''"),
+])
+def test_wrong_usage_is_status_2(arguments, complaint, capsys):
+    """Found before any file is read."""
+    assert main(["send", "--address", "localhost:1", "--alert", "x"] + arguments + GOOD[:1]) == 2
+    shown = capsys.readouterr()
+    assert complaint in shown.err.replace("u'", "'")
+    assert shown.err.count("\n") == 1
+
+
+def test_names_of_apples_hosts_are_those_of_the_protocol(bed):
+    """An unknown one is status 2, and the known ones are listed."""
+    arguments = ["send"] + bed.provider + bed.token + ["--alert", "x", GOOD[0]]
+    arguments[2] = "push_sandbax"
+    ended = apns(*arguments)
+    assert ended.status == 2
+    assert "channels_production" in ended.err
+
+
+@pytest.mark.parametrize("options, complaint", [
+    (["--key", "/nonexistent/k.p8"], "cannot read the key '/nonexistent/k.p8'"),
+    (["--key-id", "a b"], "cannot use the provider token: --key-id is another text, of 3 "),
+])
+def test_a_key_that_cannot_be_used_is_status_3(bed, options, complaint):
+    """In terms of the options."""
+    ended = bed.send2("--alert", "x", *(options + GOOD))
+    assert ended.status == 3
+    assert ended.err.startswith("apns: error: ")
+    assert ended.err.count("\n") == 1
+    assert complaint in ended.err
+
+
+def test_the_key_itself_is_not_shown(bed):
+    """Not even where a certificate is given, or garbage."""
+    for content in (bed.simulator.ca_string, "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n"):
+        name = bed.file("wrong.p8", content)
+        ended = bed.send2("--alert", "x", "--key", name, *GOOD)
+        assert ended.status == 3
+        assert "private key" in ended.err and "--key %s" % name in ended.err
+        assert content.splitlines()[-2] not in ended.err + ended.out
+
+
+def test_a_library_that_is_missing_is_status_3(bed):
+    """The message says what to install."""
+    ended = python(
+        "import sys\n"
+        "sys.modules['hpack'] = None\n"
+        "from apnsclient.cli import main\n"
+        "sys.exit(main(sys.argv[1:]))\n",
+        *(["send"] + bed.provider + bed.token + ["--alert", "x", GOOD[0]]))
+    assert ended.status == 3
+    assert ended.err.startswith("apns: error: ")
+    assert "apns-client[http2]" in ended.err
+
+
+def test_a_server_without_http2_is_status_3(bed):
+    """The gateway of the binary protocol, for example."""
+    arguments = bed.provider
+    arguments[1] = "%s:%d" % bed.simulator.gateway_address
+    ended = apns("send", "--http2", "--cert", bed.cert, "--alert", "x", *(arguments + GOOD))
+    assert ended.status == 3
+    assert "does not speak HTTP/2" in ended.err
+
+
+# The proxy.
+
+SECRET = "s3cr3t"
+
+
+@pytest.mark.parametrize("protocol", ["binary", "http2"])
+@pytest.mark.parametrize("is_variable", [False, True])
+def test_a_proxy_is_used_by_both_protocols(bed, protocol, is_variable):
+    """As an option, or from the environment, where others do not see it."""
+    proxy = Proxy(OK)
+    with Server(proxy, ignore=GONE) as server:
+        given = url(server, "user:%s@" % SECRET)
+        options = [] if is_variable else ["--proxy", given]
+        env = environment(APNS_PROXY=given if is_variable else "http://127.0.0.1:1")
+        send = bed.send2 if protocol == "http2" else bed.send
+        ended = send("--alert", "hi", *(options + GOOD), env=env)
+    assert (ended.status, ended.err) == (0, "")
+    assert bed.simulator.accepted_tokens() == GOOD
+    assert len(proxy.requests) == 1
+
+
+@pytest.mark.parametrize("given, status, complaint", [
+    ("https://user:%s@proxy:80", 2, "--proxy begins with https://, which is not supported"),
+    ("user:%s@proxy:80", 2, "--proxy does not begin with http://"),
+    ("http://user:%s@proxy", 2, "--proxy has no host and port"),
+    ("http://user:%s@127.0.0.1:1", 3, "127.0.0.1:1"),
+])
+def test_the_password_of_the_proxy_is_not_shown(bed, given, status, complaint):
+    """Whatever is wrong with it."""
+    for form in ([], ["--json"]):
+        ended = bed.send2("--alert", "hi", "--proxy", given % SECRET, *(form + GOOD))
+        assert ended.status == status
+        assert complaint in ended.err
+        assert SECRET not in ended.err + ended.out
+
+
+def test_a_proxy_that_wants_a_password_is_status_3(bed):
+    """The message says which option it is."""
+    with Server(Proxy(b"HTTP/1.1 407 Authentication required\r\n\r\n", "nowhere"),
+                ignore=GONE) as server:
+        ended = bed.send2("--alert", "hi", "--proxy", url(server), *GOOD)
+    assert ended.status == 3
+    assert "answered 407" in ended.err
+    assert "give --proxy \"http://user:password@host:port\"" in ended.err
+
+
+# Feedback.
+
+def _feedback(bed, name, *more, **options):
+    return apns("feedback", "--feedback-store", name, *(bed.provider + bed.token + list(more)),
+                **options)
+
+
+def test_what_send_was_told_is_feedback_for_another_process(bed):
+    """Once, with Apple's time; the file is its owner's alone."""
+    name = str(bed.directory / "gone.db")
+    bed.simulator.devices.uninstall(GOOD[1], WHEN)
+    bed.simulator.devices.uninstall(GOOD[2], WHEN + 1, reason="ExpiredToken")
+    bed.simulator.devices.bad(GOOD[3])
+    for _ in range(2):
+        ended = bed.send2("--alert", "hi", "--feedback-store", name, *GOOD)
+        assert (ended.status, ended.err) == (1, "")
+    assert stat.S_IMODE(os.stat(name).st_mode) == 0o600
+    connections = bed.simulator.provider_connections
+    told = _feedback(bed, name)
+    assert (told.status, told.err) == (0, "")
+    assert told.rows == [[GOOD[1], "2014-01-02T03:04:05Z"], [GOOD[2], "2014-01-02T03:04:06Z"]]
+    again = _feedback(bed, name)
+    assert (again.status, again.out, again.err) == (0, "", "")
+    assert bed.simulator.provider_connections == connections
+
+
+def test_feedback_is_kept_apart_by_application(bed):
+    """Certificates for one topic share it; other topics and teams do not."""
+    name = str(bed.directory / "gone.db")
+    bed.simulator.devices.uninstall(GOOD[1], WHEN)
+    cert = write_file(bed.directory / "a.pem", bed.simulator.client_certificate(topic="a"))
+    renewed = write_file(bed.directory / "b.pem", bed.simulator.client_certificate(topic="a"))
+    other = write_file(bed.directory / "c.pem", bed.simulator.client_certificate(topic="c"))
+    http2 = ["--http2", "--feedback-store", name] + bed.provider
+    assert apns("send", "--alert", "hi", "--cert", cert, *(http2 + GOOD)).status == 1
+    assert _feedback(bed, name).out == ""
+    assert apns("feedback", "--cert", other, *http2).out == ""
+    told = apns("feedback", "--json", "--cert", renewed, *http2)
+    assert json.loads(told.out) == {
+        "token": GOOD[1], "time": "2014-01-02T03:04:05Z", "timestamp": WHEN}
+
+
+def test_rows_that_nobody_read_stay_in_the_store(bed):
+    """As in ``apns feedback | head``: all but the one that was being written."""
+    name = str(bed.directory / "gone.db")
+    for one in GOOD:
+        bed.simulator.devices.uninstall(one, WHEN)
+    assert bed.send2("--alert", "hi", "--feedback-store", name, *GOOD).status == 1
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        ended = _feedback(bed, name, stdout=writer)
+    finally:
+        os.close(writer)
+    assert (ended.status, ended.err) == (141, "")
+    assert len(_feedback(bed, name).rows) == len(GOOD) - 1
+
+
+def test_feedback_over_http2_needs_the_store(bed):
+    """There is nobody to ask. And the store needs HTTP/2: the other way there is a service."""
+    ended = apns("feedback", *(bed.provider + bed.token))
+    assert ended.status == 2
+    assert "give --feedback-store" in ended.err
+    ended = apns("feedback", "--cert", bed.cert, "--feedback-store", "x", *bed.provider)
+    assert ended.status == 2
+    assert ended.err == ("apns: error: --feedback-store needs --http2; the binary protocol has no "
+                         "place for it\n")
+
+
+@pytest.mark.parametrize("content", [None, b"no database at all" * 100])
+def test_a_store_that_cannot_be_used_is_status_2(bed, content):
+    """A folder that is not there, or another kind of file."""
+    name = "/nonexistent/x" if content is None else bed.file("other", content)
+    for ended in (bed.send2("--alert", "hi", "--feedback-store", name, *GOOD),
+                  _feedback(bed, name)):
+        assert ended.status == 2
+        assert ended.err.startswith("apns: error: cannot use the feedback store %r: " % name)
+        assert ended.err.count("\n") == 1
+    assert bed.simulator.provider_connections == 0
