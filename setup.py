@@ -12,11 +12,13 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 # On Python 2.7 pyOpenSSL 21.0, six 1.16 and tqdm 4.64 are what the tests run with: the lower bounds
 # are proven there. pyOpenSSL has set_min_proto_version() from 21.0 on.
+# The lower bounds of hpack and PyJWT are the last releases for Python 2.7.
 EXTRAS = {
     "cli": ["tqdm>=4.64"],
-    "testing": ["cryptography>=3.3"],
+    "http2": ["cryptography>=3.3", "hpack>=3.0"],
+    "testing": ["PyJWT>=1.7", "cryptography>=3.3", "hpack>=3.0"],
 }
-EXTRAS["all"] = sorted(requirement for extra in EXTRAS.values() for requirement in extra)
+EXTRAS["all"] = sorted(set(requirement for extra in EXTRAS.values() for requirement in extra))
 
 
 def read(*parts):

@@ -1,7 +1,8 @@
 """The rooms of the package import only what lies below them.
 
 ``_compat``, ``errors``, ``reasons`` < ``protocols`` < ``certificate``, ``provider_token``,
-``backends`` < ``apns``, ``transport``, ``drivers`` < ``aio``, ``testing``, ``contrib``, ``cli``.
+``feedback_store``, ``outcomes``, ``addresses``, ``backends`` < ``apns``, ``transport``, ``drivers``
+< ``aio``, ``testing``, ``contrib``, ``cli``.
 Imports under ``if MYPY:`` do not count: only the type checker sees them. And rooms stay small.
 """
 
@@ -23,11 +24,11 @@ LONGEST_FILE, LONGEST_FUNCTION = 600, 50
 PACKAGE = os.path.dirname(os.path.abspath(apnsclient.__file__))
 
 LEVELS = [
-    ["_compat", "errors", "reasons"],
+    ["_compat", "_process", "errors", "reasons"],
     ["protocols"],
-    ["certificate", "provider_token", "backends"],
+    ["certificate", "provider_token", "feedback_store", "outcomes", "addresses", "backends"],
     # "" is apnsclient/__init__.py, which re-exports what the level has.
-    ["", "apns", "transport", "drivers"],
+    ["", "apns", "transport", "drivers", "broadcast", "_arguments"],
     ["aio", "testing", "contrib", "cli"],
 ]
 LEVEL_OF = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
@@ -43,8 +44,10 @@ FORBIDDEN_IN_PROTOCOLS = {
 #: Modules that are imported nowhere but below these names.
 HEAVY = {
     "OpenSSL": ("backends.", "testing."),
-    "cryptography": ("backends.", "testing."),
+    "cryptography": ("backends.", "testing.", "provider_token"),
     "gevent": ("backends.gevent",),
+    "hpack": ("protocols.http2.",),
+    "jwt": ("testing.",),
     "pytest": ("testing.contract", "testing.pytest_plugin"),
     "tqdm": ("cli.",),
 }
