@@ -5,11 +5,13 @@ from __future__ import absolute_import, division, print_function
 import io
 import os
 import signal
+import sys
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from apnsclient._compat import PY2
 from apnsclient.apns import Message, Result
 from apnsclient.cli import _options
 from apnsclient.cli._console import Console, Failure, one_line, write_line
@@ -316,14 +318,14 @@ def test_sigint_before_the_first_message_sends_nothing():
 
 @pytest.mark.parametrize("can_say", [True, False])
 def test_sigint_while_answers_are_awaited_says_so_once(can_say):
-    """Where that cannot be written just then, the delivery ends all the same."""
+    """Where that cannot be written, the delivery ends all the same."""
     before = signal.getsignal(signal.SIGINT)
     said = []
 
     def say(line):
         said.append(line)
         if not can_say:
-            raise RuntimeError("reentrant call")
+            raise Failure("cannot write", 4)
 
     def send_many(messages):
         messages = list(messages)
@@ -439,3 +441,41 @@ def test_a_source_that_was_stopped_does_not_wait_for_a_pipe():
             source.take(2)
         assert source.rest() == ["aa"]
     os.close(ours)
+
+
+class _Interrupting(io.RawIOBase):
+    """A terminal that gets a signal from outside in the middle of the first write."""
+
+    def __init__(self):
+        super(_Interrupting, self).__init__()
+        self.written = b""
+        self.is_told = False
+
+    def writable(self):
+        return True
+
+    def write(self, data):
+        self.written += bytes(data)
+        if not self.is_told:
+            self.is_told = True
+            os.kill(os.getpid(), signal.SIGINT)
+        return len(data)
+
+
+def test_a_note_in_the_middle_of_another_follows_it(monkeypatch):
+    """A stream refuses to be written to by a signal handler that interrupts a write to it."""
+    terminal = _Interrupting()
+    stream = io.BufferedWriter(terminal)
+    if not PY2:
+        stream = io.TextIOWrapper(stream, "ascii", write_through=True, line_buffering=True)
+    monkeypatch.setattr(sys, "stderr", stream)
+    console = Console()
+    previous = signal.signal(signal.SIGINT, lambda number, frame: console.note("interrupted"))
+    try:
+        with console.writing():
+            stream.write("a bar\n")
+            stream.flush()
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    stream.flush()
+    assert terminal.written == b"a bar\ninterrupted\n"

@@ -19,7 +19,7 @@ import six
 from .._compat import MYPY, PY2
 
 if MYPY:
-    from typing import Any, Iterator
+    from typing import Any, Iterator, List
 
 #: Exit statuses that every command shares.
 ALL_WELL, NOT_ALL, USAGE, NO_CONNECTION, OUTPUT_FAILED = range(5)
@@ -53,6 +53,8 @@ class Console(object):
         # type: () -> None
         self._out = sys.stdout
         self._err = sys.stderr
+        self._is_writing = False
+        self._deferred = []  # type: List[object]
         #: What is shown at the end of standard error, and has to make way for a line (Progress).
         self.progress = Progress()
 
@@ -68,10 +70,33 @@ class Console(object):
 
     def note(self, text):
         # type: (object) -> None
-        """Write one line to standard error, above the progress bar if there is one."""
-        self.progress.hide()
-        write_line(self._err, text)
-        self.progress.show()
+        """Write one line to standard error, above the progress bar if there is one.
+
+        A signal handler may call it in the middle of another write, which a stream does not bear:
+        the line is written right after that, then.
+        """
+        if self._is_writing:
+            self._deferred.append(text)
+            return
+        with self.writing():
+            self.progress.hide()
+            write_line(self._err, text)
+            self.progress.show()
+
+    @contextlib.contextmanager
+    def writing(self):
+        # type: () -> Iterator[None]
+        """Write to standard error; what is noted meanwhile follows at the end."""
+        try:
+            self._is_writing = True
+            yield
+        finally:
+            self._is_writing = False
+        while self._deferred:
+            try:
+                self.note(self._deferred.pop(0))
+            except (OutputClosed, Failure):
+                pass  # Whoever noted it has gone on; the next result to be written will tell.
 
     def error(self, failure):
         # type: (object) -> None
@@ -165,17 +190,20 @@ class _Bar(Progress):
 
     def advance(self, count):
         # type: (int) -> None
-        self._bar.update(count)
+        with self._console.writing():
+            self._bar.update(count)
 
     def expect(self, total):
         # type: (int) -> None
         if self._bar.total != total:
             self._bar.total = total
-            self._bar.refresh()
+            with self._console.writing():
+                self._bar.refresh()
 
     def describe(self, text):
         # type: (str) -> None
-        self._bar.set_description(text)
+        with self._console.writing():
+            self._bar.set_description(text)
 
     def hide(self):
         # type: () -> None
@@ -188,7 +216,8 @@ class _Bar(Progress):
     def close(self):
         # type: () -> None
         self._console.progress = Progress()
-        self._bar.close()
+        with self._console.writing():
+            self._bar.close()
 
 
 def open_progress(console, is_wanted=True):

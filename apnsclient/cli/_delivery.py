@@ -325,8 +325,8 @@ class Delivery(object):
             # It may not ask for another message for a while, or not at all.
             try:
                 self._tell_what_is_awaited()
-            except (Failure, OutputClosed, RuntimeError):
-                pass  # Something is being written just now, or nobody reads; it is only a hint.
+            except (Failure, OutputClosed):
+                pass  # Nobody reads; it is only a hint.
 
 
 def _row_of(failure):
