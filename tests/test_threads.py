@@ -72,7 +72,6 @@ def test_fifty_threads_account_for_every_token(simulator):
             else:
                 for result in client.send_many(messages):
                     outcome.late(result)
-            session.outdate(datetime.timedelta(seconds=0.05))
 
         return run
 
