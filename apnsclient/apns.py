@@ -16,7 +16,8 @@ import uuid
 
 import six
 
-from ._compat import MYPY, as_unicode
+from ._compat import MYPY
+from ._json import PARAMETERS, encode_json, encode_usual
 from .outcomes import FrameOutcomes
 from .protocols.binary import MAX_ITEM_SIZE, NotificationEncoder
 from .protocols.http2.requests import RequestTemplate
@@ -36,10 +37,6 @@ _log = logging.getLogger(__name__)
 
 #: What a header can carry: printable ASCII without space at either end (RFC 9110, 5.5).
 _HEADER_VALUE = re.compile(r"[!-~]+(?: +[!-~]+)*\Z")
-
-#: The encoder for these is made once: json.dumps spends a third of its time on making one.
-_JSON_PARAMETERS = {"separators": (",", ":"), "ensure_ascii": False}
-_encode_json = json.JSONEncoder(**_JSON_PARAMETERS).encode  # type: ignore[arg-type]
 
 
 class APNs(object):
@@ -185,7 +182,7 @@ class Message(object):
     """
 
     #: Arguments of ``json.dumps``: no needless space, UTF-8 as it is.
-    json_parameters = dict(_JSON_PARAMETERS)
+    json_parameters = dict(PARAMETERS)
 
     def __init__(self, tokens, alert=None, badge=None, sound=None, content_available=None,
                  expiry=None, payload=None, priority=10, extra=None, apns_topic=None,
@@ -254,10 +251,9 @@ class Message(object):
         if isinstance(payload, bytes):
             return payload
         if not isinstance(payload, six.text_type):
-            if self.json_parameters == _JSON_PARAMETERS:
-                payload = _encode_json(as_unicode(payload))
-            else:
-                payload = json.dumps(as_unicode(payload), **self.json_parameters)  # type: ignore
+            parameters = self.json_parameters
+            payload = (encode_usual(payload) if parameters == PARAMETERS
+                       else encode_json(payload, parameters))
         return payload if isinstance(payload, bytes) else payload.encode("utf-8")
 
     def encoder(self):
@@ -291,15 +287,19 @@ class Message(object):
             _log.warning("a background notification of priority 10 is sent with 5; Apple refuses "
                          "it otherwise")
             priority = 5
-        fields = _header_fields(topic, push_type, priority, self.expiry, self.apns_id,
-                                self.apns_collapse_id, len(self._tokens) > 1)
-        return RequestTemplate(fields, payload)
+        key = (topic, push_type, priority, self.expiry, self.apns_id, self.apns_collapse_id,
+               len(self._tokens) > 1)
+        # For messages that are alike, the very same tuple.
+        return RequestTemplate(_fields.get(key) or _header_fields(*key), payload)
 
     def _derive_push_type(self):
         # type: () -> str
         """Return the push type that the payload speaks for."""
         if self._payload is not None:
-            names = list(self._aps or ())
+            aps = self._aps
+            if aps and "content-available" not in aps:
+                return "alert"
+            names = list(aps or ())
         elif self.alert is None and self.badge is None and self.sound is None:
             names = [] if self.content_available is None else ["content-available"]
         else:
@@ -411,8 +411,9 @@ class Result(object):
         """
         if self._failed is None:
             tokens = self.message.tokens
-            self._failed = dict((_as_key(tokens[index]), failure)
-                                for index, failure in self._outcomes.failures())
+            self._failed = dict(
+                (_as_key(tokens[index]), failure) for index, failure in self._outcomes.failures()
+            ) if self._outcomes.count_failures() else {}
         return self._failed
 
     @property
@@ -494,22 +495,19 @@ _fields = {}  # type: Dict[Any, Tuple[Tuple[bytes, bytes, bool], ...]]
 
 def _header_fields(topic, push_type, priority, expiry, apns_id, collapse_id, is_shared):
     # type: (Optional[str], str, int, int, Optional[str], Optional[str], bool) -> Tuple[Tuple[bytes, bytes, bool], ...]  # noqa: E501
-    """Return the header fields of a request: for messages that are alike, the very same tuple.
+    """Return the header fields of a request, and remember them.
 
     :param is_shared: whether several requests have them: then all are worth a place in the table of
         the connection, and else only those that other messages are likely to have, too.
     """
-    key = (topic, push_type, priority, expiry, apns_id, collapse_id, is_shared)
-    fields = _fields.get(key)
-    if fields is None:
-        candidates = (("apns-topic", topic, True), ("apns-push-type", push_type, True),
-                      ("apns-priority", priority, True), ("apns-expiration", expiry, is_shared),
-                      ("apns-id", apns_id, is_shared), ("apns-collapse-id", collapse_id, is_shared))
-        fields = tuple((name.encode("ascii"), str(value).encode("ascii"), is_indexed)
-                       for name, value, is_indexed in candidates if value is not None)
-        if len(_fields) >= 256:
-            _fields.clear()
-        _fields[key] = fields
+    candidates = (("apns-topic", topic, True), ("apns-push-type", push_type, True),
+                  ("apns-priority", priority, True), ("apns-expiration", expiry, is_shared),
+                  ("apns-id", apns_id, is_shared), ("apns-collapse-id", collapse_id, is_shared))
+    fields = tuple((name.encode("ascii"), str(value).encode("ascii"), is_indexed)
+                   for name, value, is_indexed in candidates if value is not None)
+    if len(_fields) >= 256:
+        _fields.clear()
+    _fields[topic, push_type, priority, expiry, apns_id, collapse_id, is_shared] = fields
     return fields
 
 

@@ -129,6 +129,8 @@ class _Indices(object):
 
     def in_order(self):
         # type: () -> Sequence[int]
+        if not (self._single or self._spans):
+            return ()
         if len(self._spans) == 1 and not self._single and isinstance(self._spans[0], _RANGE):
             return self._spans[0]
         return sorted(chain(self._single, *self._spans))

@@ -24,7 +24,7 @@ LONGEST_FILE, LONGEST_FUNCTION = 600, 50
 PACKAGE = os.path.dirname(os.path.abspath(apnsclient.__file__))
 
 LEVELS = [
-    ["_compat", "_process", "errors", "reasons"],
+    ["_compat", "_json", "_process", "errors", "reasons"],
     ["protocols"],
     ["certificate", "provider_token", "feedback_store", "outcomes", "addresses", "backends"],
     # "" is apnsclient/__init__.py, which re-exports what the level has.

@@ -1,0 +1,80 @@
+"""Payloads as JSON text, with what costs nothing for each of them done once.
+
+``json.dumps`` makes an encoder for each call, and that one another in C. Where messages have a
+payload of their own each, it takes as long as the encoding. The one in C is made once here, for the
+parameters that nearly all messages have. Its name is not documented: where Python has none, or
+another one, the documented way is taken.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import json
+
+from ._compat import MYPY, PY2, as_unicode
+
+if MYPY:
+    from typing import Any, Callable, Dict, Text
+
+__all__ = ["PARAMETERS", "encode_json", "encode_usual", "new_encoder"]
+
+#: Arguments of ``json.dumps``: no needless space, UTF-8 as it is.
+PARAMETERS = {"separators": (",", ":"), "ensure_ascii": False}
+
+
+def encode_json(value, parameters):
+    # type: (Any, Dict[str, Any]) -> Text
+    """Return a value as JSON text; bytes on Python 2.7 if it is nothing but ASCII.
+
+    :param parameters: arguments of ``json.dumps``.
+    :raises TypeError, ValueError: if it cannot be expressed in JSON.
+    """
+    return json.dumps(_with_unicode(value), **parameters)
+
+
+def _with_unicode(value):
+    # type: (Any) -> Any
+    """Return a value as json understands it on Python 2.7."""
+    try:
+        return as_unicode(value)
+    except RuntimeError:
+        # It is nested too deeply, or contains itself: json says which.
+        return value
+
+
+def new_encoder(make):
+    # type: (Any) -> Callable[[Any], Text]
+    """Return a function that does what ``json.dumps`` does with the usual parameters.
+
+    :param make: what makes an encoder in C, as ``json.encoder`` has it; None where it has none.
+    """
+    usual = json.JSONEncoder(**PARAMETERS)  # type: ignore[arg-type]
+    encode_slowly = usual.encode
+    try:
+        # The first argument would be where containers are noted that are being encoded, so that one
+        # which contains itself is found; several threads cannot share that.
+        pieces_of = make(
+            None, usual.default, json.encoder.encode_basestring,
+            None, usual.key_separator, usual.item_separator, False, False, True)
+    except (AttributeError, TypeError):
+        return encode_slowly
+
+    def encode_fast(value):
+        # type: (Any) -> Text
+        try:
+            return "".join(pieces_of(value, 0))
+        except RuntimeError:
+            # It is nested too deeply. If it contains itself, this says so.
+            return encode_slowly(value)
+
+    return encode_fast
+
+
+#: The same as :func:`encode_json` with :data:`PARAMETERS`.
+encode_usual = new_encoder(getattr(json.encoder, "c_make_encoder", None))
+if PY2:
+    _encode_unicode = encode_usual
+
+    def encode_usual(value):
+        # type: (Any) -> Text
+        """Do it for a value with any ``str`` in it."""
+        return _encode_unicode(_with_unicode(value))

@@ -1,0 +1,64 @@
+"""Payloads as JSON text: the encoder that is made once does what ``json.dumps`` does."""
+
+from __future__ import absolute_import, division, print_function
+
+import json
+
+import pytest
+import six
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apnsclient import Message
+from apnsclient._compat import as_unicode
+from apnsclient._json import PARAMETERS, encode_usual, new_encoder
+
+TOKEN = "ab" * 32
+
+scalars = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(),
+    st.sampled_from([u"\u0416\U0001f600\u2028\"\\/", u"\x00\x1f\x7f", "plain", b"\xd0\x96".decode(
+        "utf-8"), 1 << 70, float("inf"), -0.0, 1e300]))
+keys = st.one_of(st.text(), st.integers(), st.booleans(), st.none(), st.floats())
+values = st.recursive(scalars, lambda inner: st.one_of(
+    st.lists(inner, max_size=4), st.dictionaries(keys, inner, max_size=4),
+    st.lists(inner, max_size=4).map(tuple)), max_leaves=20)
+
+
+@given(values)
+def test_the_usual_encoder_is_json_dumps(value):
+    """Text, numbers, keys of all kinds: character for character."""
+    expected = json.dumps(as_unicode(value), **PARAMETERS)
+    assert encode_usual(value) == expected
+    assert new_encoder(None)(as_unicode(value)) == expected
+
+
+@pytest.mark.parametrize("make", [None, lambda: None, object()])
+def test_without_an_encoder_in_c_the_documented_way_is_taken(make):
+    """Its name is not documented: it may be missing, or be something else."""
+    assert new_encoder(make)({u"a": [1, u"\u0416"]}) == u'{"a":[1,"\u0416"]}'
+
+
+def test_a_payload_that_contains_itself_is_named():
+    """Nobody keeps a list of what is being encoded, and it is found all the same."""
+    payload = {"aps": {"alert": "x"}}
+    payload["aps"]["again"] = [payload]
+    with pytest.raises(ValueError, match="Circular"):
+        Message(TOKEN, payload=payload).get_json_payload()
+    assert Message(TOKEN, alert="y").get_json_payload() == b'{"aps":{"alert":"y"}}'
+
+
+def test_the_same_part_may_stand_in_several_places():
+    """That is no circle."""
+    part = {"k": [1]}
+    assert json.loads(encode_usual({"a": part, "b": [part, part]})) == {
+        "a": part, "b": [part, part]}
+
+
+@pytest.mark.parametrize("value", [{1, 2}, object(), {"k": {b"bytes": object()}}, {(1, 2): 3}])
+def test_what_is_no_json_is_an_error(value):
+    """The one of json, each time anew."""
+    for _ in range(2):
+        with pytest.raises(TypeError):
+            Message(TOKEN, extra={"k": value}).get_json_payload()
+    assert isinstance(encode_usual({"k": 1}), six.string_types)
