@@ -359,3 +359,57 @@ def test_h2_accepts_the_requests(size):
             server.update_settings({h2.settings.SettingCodes.HEADER_TABLE_SIZE: size})
             server.receive_data(frames.SETTINGS_ACK)
             encoder.resize_table(size)
+
+
+def each_of(encoder, made, tokens, stream):
+    """Return requests made at once and one by one, of a warm encoder that both leave as it was."""
+    together = encoder.each(made, tokens, stream)
+    singly = b"".join(
+        encoder.one(template, token if isinstance(token, bytes) else token.encode("ascii"),
+                    stream + 2 * place, has_data=True)
+        for place, (template, token) in enumerate(zip(made, tokens)))
+    return together, singly
+
+
+@given(alike_tokens(), st.lists(st.binary(min_size=1, max_size=300), min_size=40, max_size=40),
+       st.sampled_from([1, 3, 0x7FFF0001]), bearers)
+def test_payloads_of_their_own_make_the_same_requests(tokens, bodies, stream, authorization):
+    """As if they were made one by one, whatever their sizes and the first stream."""
+    fields = ALERT + OWN
+    encoder, peer = warm(RequestTemplate(fields, b"{}"), authorization=authorization)
+    made = [RequestTemplate(fields, body) for body in bodies[:len(tokens)]]
+    encoder.one(made[0], TOKEN, 1, has_data=True)
+    together, singly = each_of(encoder, made, tokens, stream)
+    assert together == singly
+    for place, (template, token) in enumerate(zip(made, tokens)):
+        assert peer.read(together)[place] == (
+            stream + 2 * place, fields_of(template, token, authorization), template.payload)
+        if place > 2:
+            break
+
+
+@pytest.mark.parametrize("change", [
+    "cold", "fields", "empty", "long payload", "long header", "odd", "not hexadecimal", "shorter",
+    "mixed types", "resized"])
+def test_what_is_not_alike_is_left_to_be_made_one_by_one(change):
+    """And the table of the header fields is what it was."""
+    fields = ALERT + ([(b"apns-id", b"x" * 16000, False)] if change == "long header" else [])
+    encoder, peer = warm(RequestTemplate(fields, b"{}"))
+    if change == "cold":
+        encoder, peer = RequestEncoder(AUTHORITY), Peer()
+    bodies = [b"1", b"" if change == "empty" else b"22" * (
+        8193 if change == "long payload" else 1), b"3"]
+    made = [RequestTemplate(fields, body) for body in bodies]
+    tokens = [TOKEN, TOKEN, TOKEN]
+    if change == "fields":
+        made[1] = RequestTemplate([TOPIC], b"22")
+    elif change == "resized":
+        peer.resize(encoder, 100)
+    elif change in ("odd", "not hexadecimal", "shorter", "mixed types"):
+        tokens[1] = {"odd": TOKEN[1:], "not hexadecimal": b"xy" + TOKEN[2:], "shorter": TOKEN[2:],
+                     "mixed types": TOKEN.decode("ascii") if str is not bytes
+                     else TOKEN + b"ab"}[change]
+    assert encoder.each(made, tokens, 1) is None
+    alike = [RequestTemplate(fields, b"{}")]
+    assert peer.read(encoder.one(alike[0], TOKEN, 1, has_data=True)) == expected(
+        alike[0], [TOKEN], 1)

@@ -242,12 +242,8 @@ class Delivery(Parcel):
 
     def _send(self, client, indices, rejected):
         # type: (ClientConnection, Sequence[int], Rejected) -> Started
-        tokens = self._message.tokens
-        if isinstance(indices, list):
-            chosen = [tokens[index] for index in indices]
-        else:
-            chosen = tokens[indices[0]:indices[0] + len(indices)]
-        return client.send(self._template, chosen, indices, self, rejected)
+        return client.send(self._template, _choose(self._message.tokens, indices), indices, self,
+                           rejected)
 
     def _token(self, index):
         # type: (int) -> Any
@@ -267,24 +263,20 @@ class Delivery(Parcel):
 
 
 class Bundle(Parcel):
-    """Messages for one token each; the n-th request is that of the n-th message."""
+    """Messages for one token each; the n-th request is that of the n-th message.
 
-    def __init__(self):
-        # type: () -> None
-        super(Bundle, self).__init__(0)
-        self._messages = []  # type: List[Message]
-        self._templates = []  # type: List[RequestTemplate]
+    :param messages: at least one :class:`~apnsclient.apns.Message`.
+    :param templates: what the request of each is made of.
+    """
+
+    def __init__(self, messages, templates):
+        # type: (List[Message], List[RequestTemplate]) -> None
+        super(Bundle, self).__init__(len(messages))
+        self._messages = messages
+        self._templates = templates
+        self._tokens = [message.tokens[0] for message in messages]
         self._outcomes = {}  # type: Dict[int, RequestOutcomes]
-        self._payload_size = 0
-
-    def add(self, message, template):
-        # type: (Message, RequestTemplate) -> None
-        """Add a message, with what its request is made of, before any is started."""
-        self._messages.append(message)
-        self._templates.append(template)
-        self._count += 1
-        if len(template.payload) > self._payload_size:
-            self._payload_size = len(template.payload)
+        self._payload_size = max([len(template.payload) for template in templates])
 
     @property
     def payload_size(self):
@@ -306,14 +298,12 @@ class Bundle(Parcel):
 
     def _send(self, client, indices, rejected):
         # type: (ClientConnection, Sequence[int], Rejected) -> Started
-        templates, messages = self._templates, self._messages
-        return client.send_each([templates[index] for index in indices],
-                                [messages[index].tokens[0] for index in indices],
+        return client.send_each(_choose(self._templates, indices), _choose(self._tokens, indices),
                                 indices, self, rejected)
 
     def _token(self, index):
         # type: (int) -> Any
-        return self._messages[index].tokens[0]
+        return self._tokens[index]
 
     def _place(self, index):
         # type: (int) -> Tuple[RequestOutcomes, int]
@@ -326,6 +316,14 @@ class Bundle(Parcel):
         # type: (Sequence[int]) -> Iterator[Tuple[RequestOutcomes, Sequence[int]]]
         for index in indices:
             yield self._place(index)[0], (0,)
+
+
+def _choose(values, indices):
+    # type: (List[Any], Sequence[int]) -> List[Any]
+    """Return the values with these indices: a list of them, or a range without gaps."""
+    if isinstance(indices, list):
+        return [values[index] for index in indices]
+    return values[indices[0]:indices[0] + len(indices)]
 
 
 class Question(object):

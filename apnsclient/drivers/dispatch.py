@@ -105,8 +105,10 @@ class Dispatch(object):
                     self._leave_idle()
                 except Exception:
                     self._failed()
-                for result in self._decided():
-                    yield result
+                for parcel in self._decided():
+                    for result in parcel.results():
+                        self._taken -= 1
+                        yield result
             if self._failure is not None:
                 six.reraise(*self._failure)
         except GeneratorExit:
@@ -182,23 +184,24 @@ class Dispatch(object):
         :param limit: most messages to take (int).
         :return: False if there is none.
         """
-        bundle, parcel = Bundle(), None  # type: Bundle, Optional[Parcel]
-        taken, limit = 0, min(limit, self.WINDOW - self._taken)
-        while taken < limit and parcel is None and (not taken or self._pause <= self.PATIENCE):
+        messages, templates, other = [], [], None  # type: List[Message], List[Any], Any
+        limit = min(limit, self.WINDOW - self._taken)
+        while len(messages) < limit and (not messages or self._pause <= self.PATIENCE):
             message = self._next(pending)
             if message is None:
                 break
-            taken += 1
-            tokens = message.tokens
-            if len(tokens) == 1:
-                bundle.add(message, self._template)
-            else:
-                parcel = Delivery(message, self._template)
-                if not tokens:
-                    _log.warning("a message without tokens was not sent")
-        for each in (bundle if bundle.waiting else None, parcel):
-            if each is not None:
-                self._await(each)
+            if len(message.tokens) != 1:
+                other = message
+                break
+            messages.append(message)
+            templates.append(self._template)
+        if messages:
+            self._await(Bundle(messages, templates))
+        if other is not None:
+            self._await(Delivery(other, self._template))
+            if not other.tokens:
+                _log.warning("a message without tokens was not sent")
+        taken = len(messages) + int(other is not None)
         self._taken += taken
         return taken > 0
 
@@ -207,7 +210,7 @@ class Dispatch(object):
         """Return the next message, with what its requests are made of at hand; None at the end."""
         if self._failure is not None:
             return None
-        started = monotonic()
+        started = monotonic() if self._is_timed else 0.0
         try:
             message = next(pending)
             if self._is_first:
@@ -327,13 +330,11 @@ class Dispatch(object):
         self._waiting.clear()
 
     def _decided(self):
-        # type: () -> Iterator[Result]
-        """Yield the results that are certain, as far as none before them is missing."""
+        # type: () -> Iterator[Parcel]
+        """Yield what has its results, as far as nothing before it is undecided."""
         while self._window and self._window[0].is_decided:
             self._is_proven = True
-            for result in self._window.popleft().results():
-                self._taken -= 1
-                yield result
+            yield self._window.popleft()
 
     def _close(self):
         # type: () -> None

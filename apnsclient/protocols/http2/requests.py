@@ -67,7 +67,20 @@ class RequestTemplate(object):
         self.payload = payload
 
 
-def _join_alike(tokens, digits):
+def _join_alike(tokens):
+    # type: (Sequence[Any]) -> Optional[bytes]
+    """Return device tokens with a space between one and the next.
+
+    :return: bytes, or None if they are not hexadecimal, of one type and of one even length.
+    """
+    try:
+        digits = len(tokens[0])
+        return _join(tokens, digits) if digits and not digits % 2 else None
+    except (IndexError, TypeError, ValueError):
+        return None
+
+
+def _join(tokens, digits):
     # type: (Sequence[Any], int) -> Optional[bytes]
     """Return tokens with a space between one and the next.
 
@@ -91,6 +104,19 @@ def _join_alike(tokens, digits):
             or joined.translate(None, _HEXADECIMAL) != spaces:
         return None
     return joined
+
+
+def _split(joined, digits, count):
+    # type: (bytes, int, int) -> Tuple[bytes, ...]
+    """Return the tokens that were joined with one byte between each and the next."""
+    # The module keeps what it made of such a format the last time.
+    return struct.unpack("%ds" % digits + "x%ds" % digits * (count - 1), joined)
+
+
+def _pack_streams(first_stream, count):
+    # type: (int, int) -> bytes
+    """Return the numbers of consecutive streams, 4 bytes each."""
+    return struct.pack(">%dI" % count, *range(first_stream, first_stream + 2 * count, 2))
 
 
 def _path_head(digits):
@@ -140,14 +166,12 @@ class _Layout(object):
 
         :param joined: their tokens, with one byte between each and the next.
         """
-        # The module keeps what it made of such a format the last time.
-        tokens = struct.unpack("%ds" % self.digits + "x%ds" % self.digits * (count - 1), joined)
+        tokens = _split(joined, self.digits, count)
         # Joining puts `between` before the first token and after the last one as well.
         frames = self.between.join((b"",) + tokens + (b"",))
         start, size = len(self.end), self.size
         end = start + count * size
-        numbers = struct.pack(">%dI" % count,
-                              *range(first_stream, first_stream + 2 * count, 2))
+        numbers = _pack_streams(first_stream, count)
         columns = [numbers[octet::4] for octet in range(4)]
         for place in self.places:
             place += start
@@ -253,11 +277,8 @@ class RequestEncoder(object):
             of one even length, or if header or payload are too long for one frame each. With None,
             the table of the header fields is what it was.
         """
-        try:
-            digits = len(tokens[0])
-            joined = _join_alike(tokens, digits) if digits and not digits % 2 else None
-        except (IndexError, TypeError, ValueError):
-            return None
+        joined = _join_alike(tokens)
+        digits = len(tokens[0]) if joined else 0
         if joined is None or not self._is_short(template, digits):
             return None
         count, done, frames = len(tokens), 0, []
@@ -271,6 +292,36 @@ class RequestEncoder(object):
             frames.append(self._layout(template, digits).frames(
                 joined[done * (digits + 1):], count - done, first_stream + 2 * done))
         return frames[0] if len(frames) == 1 else b"".join(frames)
+
+    def each(self, templates, tokens, first_stream):
+        # type: (Sequence[RequestTemplate], Sequence[Any], int) -> Optional[bytes]
+        """Return requests that differ in the payload, too.
+
+        :param templates: as many as there are tokens.
+        :return: the frames, like those of :meth:`alike`. It is also None if the header fields are
+            not the very same, or not in the table yet, or if there is a request without payload.
+        """
+        fields, count = templates[0].fields, len(tokens)
+        parts, joined = self._parts_of(fields), _join_alike(tokens)
+        payloads = [template.payload for template in templates if template.fields is fields]
+        if parts is None or joined is None or len(payloads) < count:
+            return None
+        digits, sizes = len(tokens[0]), set(map(len, payloads))
+        head, tail = parts[0] + _path_head(digits), parts[1]
+        length = len(head) + digits + len(tail)
+        if length > DEFAULT_FRAME_SIZE or not 0 < min(sizes) <= max(sizes) <= DEFAULT_FRAME_SIZE:
+            return None
+        streams = struct.unpack("4s" * count, _pack_streams(first_stream, count))
+        between = dict((size, tail + _frame_start(size, DATA, END_STREAM)) for size in sizes)
+        # Seven pieces for each request. The first one stands before the number of the stream, the
+        # fifth between the token and the number in the head of the next frame.
+        pieces = [_frame_start(length, HEADERS, END_HEADERS)] * (7 * count)
+        pieces[1::7] = pieces[5::7] = streams
+        pieces[2::7] = [head] * count
+        pieces[3::7] = _split(joined, digits, count)
+        pieces[4::7] = [between[len(payload)] for payload in payloads]
+        pieces[6::7] = payloads
+        return b"".join(pieces)
 
     def _is_short(self, template, digits):
         # type: (RequestTemplate, int) -> bool
@@ -322,6 +373,12 @@ class RequestEncoder(object):
                 self._forms.clear()
             self._forms[shared] = head, tail
         return head, tail + _own_part(fields)
+
+
+def _frame_start(length, kind, flags):
+    # type: (int, int, int) -> bytes
+    """Return the head of a frame up to where the number of its stream stands."""
+    return FRAME_HEAD.pack(length << 8 | kind, flags, 0)[:_STREAM_OFFSET]
 
 
 def _own_part(fields):

@@ -157,19 +157,37 @@ class Streams(object):
                 and size <= self.frame_size and size * count <= self.window:
             frames = self.encoder.alike(template, tokens, self.next)
         if frames is None:
-            return self.start_each(repeat(template), tokens, indices, owner, rejected)
-        batch = Batch(owner, indices, self.next)
-        end = self.next + 2 * count
-        self.open.update(dict.fromkeys(range(self.next, end, 2), batch))
-        self.next = end
+            return self._start_singly(repeat(template), tokens, indices, owner, rejected)
         self.window -= size * count
-        return batch, frames
+        return self._open(owner, indices), frames
 
     def start_each(self, templates, tokens, indices, owner, rejected):
-        # type: (Iterable[RequestTemplate], Sequence[Any], Sequence[int], Any, List[Tuple[int, TokenError]]) -> Tuple[Optional[Batch], bytes]  # noqa: E501
+        # type: (Sequence[RequestTemplate], Sequence[Any], Sequence[int], Any, List[Tuple[int, TokenError]]) -> Tuple[Optional[Batch], Any]  # noqa: E501
         """Start a request for each token; see :meth:`.ClientConnection.send_each`."""
+        sizes = [len(template.payload) for template in templates]
+        total, frames = sum(sizes), None
+        if sizes and not self._unsent and total <= self.window \
+                and max(sizes) <= min(self.stream_window, self.frame_size):
+            frames = self.encoder.each(templates, tokens, self.next)
+        if frames is None:
+            return self._start_singly(templates, tokens, indices, owner, rejected)
+        self.window -= total
+        return self._open(owner, indices), frames
+
+    def _open(self, owner, indices):
+        # type: (Any, Sequence[int]) -> Batch
+        """Open the next streams for a batch."""
+        batch = Batch(owner, indices, self.next)
+        end = self.next + 2 * len(indices)
+        self.open.update(dict.fromkeys(range(self.next, end, 2), batch))
+        self.next = end
+        return batch
+
+    def _start_singly(self, templates, tokens, indices, owner, rejected):
+        # type: (Iterable[RequestTemplate], Sequence[Any], Sequence[int], Any, List[Tuple[int, TokenError]]) -> Tuple[Optional[Batch], bytes]  # noqa: E501
+        """Start a request for each token, whatever the tokens and payloads are like."""
         frames, good = [], []  # type: List[bytes], List[int]
-        first = stream = self.next
+        stream = self.next
         one, frame_size = self.encoder.one, self.frame_size
         longest = min(self.stream_window, frame_size)
         for template, token, index in zip(templates, tokens, indices):
@@ -190,10 +208,7 @@ class Streams(object):
             stream += 2
         if not good:
             return None, b""
-        batch = Batch(owner, good, first)
-        self.open.update(dict.fromkeys(range(first, stream, 2), batch))
-        self.next = stream
-        return batch, b"".join(frames)
+        return self._open(owner, good), b"".join(frames)
 
     def ask(self, fields, body, owner, body_limit):
         # type: (List[Field], bytes, Any, int) -> Tuple[Batch, bytes]
