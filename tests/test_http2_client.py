@@ -277,7 +277,8 @@ def play(pieces, is_settled):
     assert [number for kind, _, number, _ in sent if kind == frames.HEADERS] == [1, 3, 5, 7]
     events = tell(client, *pieces)
     assert batch.left == client.in_flight == 4 - client.accepted - len(events)
-    ended = [event[1] for event in events] + [stream for _, stream in client.abandon()]
+    ended = [event[1] for event in events] + [stream for _, stream, _ in client.abandon()]
+    ended += [event.stream for event in client.events()]
     assert len(set(ended)) == len(ended) == 4 - client.accepted
     assert batch.left == client.in_flight == 0
     return events, client.accepted, client.error and client.error.code, said(client)
@@ -352,7 +353,7 @@ def test_nothing_is_accepted_after_an_error():
     assert not client.can_start
     assert tell(client, accept(3), frames.goaway(0, 0)) == []
     assert (client.accepted, client.goaway, batch.left) == (1, None, 2)
-    assert client.abandon() == [(batch, 3), (batch, 5)]
+    assert client.abandon() == [(batch, 3, True), (batch, 5, True)]
     assert client.abandon() == []
 
 
@@ -401,7 +402,7 @@ def test_goaway_is_kept_with_its_reason(data, expected):
     assert client.goaway == expected
     assert not client.can_start and client.room(0) == 0
     assert client.error is None
-    assert [stream for _, stream in client.abandon()] == [1, 3]
+    assert [stream for _, stream, _ in client.abandon()] == [1, 3]
 
 
 def test_a_ping_is_answered_by_its_data():

@@ -311,7 +311,7 @@ def test_what_was_received_is_given_back_always():
                         for stream in range(first, first + 998, 2))
         used += 499 * 4096 + 257 * 40
         assert len(tell(client, ends)) == 499
-        assert client.cancel(batch) == [499]
+        assert client.cancel(batch) == [(499, True)]
         # Late DATA on the stream that was given up.
         late = body[:5] + struct.pack(">I", first + 998) + body[9:]
         tell(client, late * 40)
@@ -407,14 +407,15 @@ def test_a_refused_request_is_forgotten_with_what_was_unsent():
 
 @pytest.mark.parametrize("is_settled", [True, False])
 def test_what_is_cancelled_may_still_be_answered(is_settled):
-    """Whatever still comes of it is ignored, and nothing is known of it."""
+    """Whatever still comes of it is ignored; what its status said before, holds."""
     client = new_client(is_settled=is_settled)
     batch, _ = start(client, 5)
     other, _ = start(client, 1)
     tell(client, accept(3), headers(5, OK, False), headers(7, status_block(400), False))
-    assert client.cancel(batch) == [0, 3, 4]
+    assert client.cancel(batch) == [(0, True), (4, True)]
     assert client.cancel(batch) == []
-    # The third was accepted: its status has come.
+    # The third was accepted and the fourth was not: their status has come.
+    assert [(event.stream, event.status, event.body) for event in client.events()] == [(7, 400, b"")]
     assert (client.accepted, batch.left, other.left) == (2, 0, 1)
     assert [(kind, stream, payload) for kind, _, stream, payload in said(client)] == [
         (frames.RST_STREAM, stream, b"\0\0\0\x08") for stream in (1, 5, 7, 9)]
@@ -442,14 +443,41 @@ def test_what_was_cancelled_long_ago_may_be_answered():
 
 
 def test_abandoned_requests_are_told_from_accepted_ones():
-    """Whoever said 200 has accepted, even if the end of the reply has not come."""
+    """Whoever said 200 has accepted, even if the end of the reply has not come.
+
+    Any other status is an answer as well, with as much of the body as there was.
+    """
     client = new_client()
     asked, _ = client.ask([(b":method", b"GET", False)], b"", "owner")
     batch, _ = start(client, 4)
     tell(client, accept(7), headers(3, OK, False), headers(5, status_block(400), False),
          headers(1, OK, False))
-    assert client.abandon() == [(asked, 1), (batch, 5), (batch, 9)]
+    tell(client, frame(frames.DATA, 0, 5, b'{"reason":"'))
+    assert client.abandon() == [(asked, 1, True), (batch, 9, True)]
+    assert [(event.stream, event.status, event.body) for event in client.events()] == [
+        (5, 400, b'{"reason":"')]
+    assert client.events() == []
     assert (client.accepted, client.in_flight, batch.left, asked.left) == (2, 0, 0, 0)
+
+
+def test_requests_that_were_not_sent_to_their_end_are_told_apart():
+    """Nobody can have processed them, whichever way they end."""
+    client = new_client([(frames.INITIAL_WINDOW_SIZE, 2)])
+    start(client, 1, b"ab")
+    batch, _ = start(client, 5, b"abcd")
+    tell(client, frames.window_update(3, 2))
+    reset, = client.receive(frames.rst_stream(5, 2))
+    assert (reset.stream, reset.is_unprocessed, reset.is_whole) == (5, False, False)
+    reset, = client.receive(frames.rst_stream(1, 2))
+    assert reset.is_whole
+    broken, = client.receive(frame(frames.DATA, 0, 7, b"DATA before HEADERS"))
+    assert (broken.stream, broken.is_whole) == (7, False)
+    assert client.abandon() == [(batch, 3, True), (batch, 9, False), (batch, 11, False)]
+
+    client = new_client([(frames.INITIAL_WINDOW_SIZE, 2)])
+    batch, _ = start(client, 2, b"abcd")
+    tell(client, frames.window_update(1, 2))
+    assert client.cancel(batch) == [(0, True), (1, False)]
 
 
 # Requests of another kind, and what the header blocks of both sides refer to.

@@ -181,8 +181,10 @@ class Conversation(object):
         if self.batches:
             self.flush()
             batch = self.batches[number % len(self.batches)]
-            for index in self.client.cancel(batch):
+            for index, _ in self.client.cancel(batch):
                 self.end(batch.first + 2 * index, "cancelled")
+            for event in self.client.events():
+                self.end(event.stream, ("cut off", event.status))
 
     def end(self, stream, how):
         assert stream not in self.ended

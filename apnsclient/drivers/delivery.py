@@ -191,6 +191,15 @@ class Parcel(object):
         outcomes, place = self._place(index)
         outcomes.unknown(place, text)
 
+    def unfinished(self, index, text):
+        # type: (int, str) -> None
+        """Note that a request was not written to its end, so that nobody processed it.
+
+        It is left to the caller to send it again: what is to blame may be the request.
+        """
+        outcomes, place = self._place(index)
+        outcomes.unprocessed((place,), (None, "Not sent: %s" % text))
+
     def answered(self, driver, index, reply):
         # type: (Http2Driver, int, Reply) -> None
         """Take the reply to a request that was not accepted."""
@@ -347,6 +356,8 @@ class Question(object):
         # type: (int, str) -> None
         """Note that nothing is known of it."""
         self.problem = text
+
+    unfinished = unknown
 
     def send_again(self, index):
         # type: (int) -> None

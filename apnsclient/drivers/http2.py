@@ -6,7 +6,7 @@ one of these ways:
 - It is answered with 200: the token has its notification. Nothing is kept of it.
 - It is answered with anything else: the reason decides, see :mod:`apnsclient.reasons`.
 - It is proven not to have been processed: the server refused its stream, named an earlier one in a
-  GOAWAY, or the request was never written. It may be sent again without asking anybody.
+  GOAWAY, or the request was never written to its end. It may be sent again without asking anybody.
 - It was written and never answered: nothing is known, and sending it again is the caller's to
   decide.
 
@@ -434,9 +434,8 @@ class Http2Driver(object):
             if event.status != 200 or isinstance(owner, Question):
                 owner.answered(self, index, event)
         elif not event.is_unprocessed:
-            self.has_unknown = True
-            owner.unknown(
-                index, "the request was reset (%s)" % name_of_error(event.code))
+            self._lose(owner, index, event.is_whole,
+                       "the request was reset (%s)" % name_of_error(event.code))
         elif self._client.goaway is not None:
             owner.send_again(index)
         else:
@@ -469,9 +468,26 @@ class Http2Driver(object):
             self.is_stalled = True
             self._end("the server answered nothing within %s s" % timeout)
         else:
+            for index, is_whole in self._client.cancel(oldest):
+                self._lose(oldest.owner, index, is_whole, "no answer within %s s" % timeout)
+            self._settle()
+
+    def _lose(self, owner, index, is_whole, text):
+        # type: (Any, int, bool, str) -> None
+        """Note that a request is not going to be answered."""
+        if is_whole:
             self.has_unknown = True
-            for index in self._client.cancel(oldest):
-                oldest.owner.unknown(index, "no answer within %s s" % timeout)
+            owner.unknown(index, text)
+        else:
+            owner.unfinished(index, text)
+
+    def _settle(self):
+        # type: () -> None
+        """Hand on what became of requests, after none was waited for any longer."""
+        for event in self._client.events():
+            self._happened(event)
+        if self._gone:
+            self._hand_on_gone()
 
     # After use.
 
@@ -484,12 +500,13 @@ class Http2Driver(object):
         self.problem = self.problem or problem
         unwritten = set(map(id, self._unwritten))
         left = self._client.abandon()
+        self._settle()
         _log.log(logging.WARNING if left else logging.DEBUG,
                  "the connection to %s ended with %d requests unanswered: %s",
                  self._where, len(left), problem)
-        for batch, stream in left:
+        for batch, stream, is_whole in left:
             index = batch.index_of(stream)
-            if id(batch) in unwritten:
+            if id(batch) in unwritten or not is_whole:
                 batch.owner.send_again(index)
             else:
                 self.has_unknown = True

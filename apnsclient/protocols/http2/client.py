@@ -39,7 +39,7 @@ from .frames import (
     window_update,
 )
 from .headers import ReplyDecoder, status_in
-from .streams import Streams
+from .streams import OUR_STREAM_WINDOW, Partial, Streams
 
 if MYPY:
     from typing import Any, Dict, List, Optional, Sequence, Tuple
@@ -65,9 +65,8 @@ _LONGEST = DEFAULT_FRAME_SIZE << 8 | 0xFF
 #: Length and type of frames.RST_STREAM, as one number.
 _WHOLE_RESET = 4 << 8 | frames.RST_STREAM
 
-#: Windows that we give the peer, in bytes: for the connection, and for each stream.
+#: The window that we give the peer for the connection, in bytes.
 _OUR_WINDOW = 1 << 24
-_OUR_STREAM_WINDOW = 1 << 16
 #: Longest header block, in bytes, with a charge for each frame that it comes in.
 _LONGEST_BLOCK = 1 << 16
 _FRAME_CHARGE = 64
@@ -77,25 +76,8 @@ _LONGEST_DEBUG = 1024
 #: What we begin with.
 _GREETING = frames.PREFACE + frames.settings_frame([
     (frames.HEADER_TABLE_SIZE, 0), (frames.ENABLE_PUSH, 0),
-    (frames.INITIAL_WINDOW_SIZE, _OUR_STREAM_WINDOW), (frames.MAX_HEADER_LIST_SIZE, _LONGEST_BLOCK),
+    (frames.INITIAL_WINDOW_SIZE, OUR_STREAM_WINDOW), (frames.MAX_HEADER_LIST_SIZE, _LONGEST_BLOCK),
 ]) + window_update(0, _OUR_WINDOW - frames.DEFAULT_WINDOW)
-
-
-class _Partial(object):
-    """A reply of which the head has come.
-
-    :ivar body: what has come of the body (bytearray).
-    :ivar window: how much more DATA the peer may send on this stream, in bytes.
-    """
-
-    __slots__ = ("status", "block", "body", "window")
-
-    def __init__(self, status, block):
-        # type: (int, Any) -> None
-        self.status = status
-        self.block = block
-        self.body = bytearray()
-        self.window = _OUR_STREAM_WINDOW
 
 
 class ClientConnection(object):
@@ -129,7 +111,7 @@ class ClientConnection(object):
         self._marker = _NO_BYTE
         self._rest = b""
         self._events = []  # type: List[Any]
-        self._partial = {}  # type: Dict[int, _Partial]
+        self._partial = {}  # type: Dict[int, Partial]
         # A header block of which more is to come: stream, flags, pieces, size with charges.
         self._block = None  # type: Optional[Tuple[int, int, List[bytes], int]]
         self._our_window = _OUR_WINDOW
@@ -229,37 +211,44 @@ class ClientConnection(object):
         self._output.append(frames.ping(data))
 
     def cancel(self, batch):
-        # type: (Batch) -> List[int]
-        """Give up what is left of a batch; return the indices of which nothing is known."""
+        # type: (Batch) -> List[Tuple[int, bool]]
+        """Give up what is left of a batch.
+
+        :return: what :meth:`abandon` does, with indices in the place of batch and stream.
+        """
         indices = []
         for stream in range(batch.first, batch.first + 2 * len(batch.indices), 2):
             if self._streams.is_open(stream):
+                is_whole = not self._streams.is_incomplete(stream)
                 self._streams.reset(stream, frames.CANCEL)
                 if not self._leave(stream):
-                    indices.append(batch.index_of(stream))
+                    indices.append((batch.index_of(stream), is_whole))
         return indices
 
     def abandon(self):
-        # type: () -> List[Tuple[Batch, int]]
+        # type: () -> List[Tuple[Batch, int, bool]]
         """End everything, because the connection is over.
 
-        :return: ``(batch, stream)`` of each request that had not ended.
+        :return: ``(batch, stream, is_whole)`` of each request that had no answer. One that is not
+            whole was not processed, see :class:`Reset`. What became of others is in :meth:`events`.
         """
-        opened = [(self._streams.find(stream), stream) for stream in self._streams.above(0)]
-        return [(batch, stream) for batch, stream in opened
+        opened = [(self._streams.find(stream), stream, not self._streams.is_incomplete(stream))
+                  for stream in self._streams.above(0)]
+        return [(batch, stream, is_whole) for batch, stream, is_whole in opened
                 if batch is not None and not self._leave(stream)]
 
     def _leave(self, stream):
         # type: (int) -> bool
-        """Let a stream end before its reply has; tell whether it was a success all the same.
+        """Let a stream end before its reply has; tell whether it was answered all the same.
 
-        Whoever says 200 has accepted the notification, whatever was to follow.
+        Whoever says 200 has accepted the notification, and any other status is an answer as well,
+        whatever was to follow. The reply to another question is of no use if it is cut off.
         """
         partial = self._partial.get(stream)
-        if partial is None or partial.status != 200 or stream in self._streams.asked:
+        if partial is None or stream in self._streams.asked:
             self._end(stream)
             return False
-        self._conclude(stream, partial.status, partial.block, b"")
+        self._conclude(stream, partial.status, partial.block, bytes(partial.body))
         return True
 
     def say_goodbye(self):
@@ -312,6 +301,11 @@ class ClientConnection(object):
             self.accepted += accepted
             self.answered += accepted
             self.is_cautious = False
+        return self.events()
+
+    def events(self):
+        # type: () -> List[Any]
+        """Return what came of requests and was not returned yet; see :meth:`receive`."""
         events, self._events = self._events, []
         return events
 
@@ -398,10 +392,11 @@ class ClientConnection(object):
             self.error = error
             self._output.append(frames.goaway(0, error.code))
             return
+        is_whole = not self._streams.is_incomplete(error.stream)
         batch = self._end(error.stream)
         if batch is not None:
             self._streams.reset(error.stream, error.code)
-            self._events.append(Reset(batch, error.stream, error.code, False))
+            self._events.append(Reset(batch, error.stream, error.code, False, is_whole))
 
     def _end(self, stream):
         # type: (int) -> Optional[Batch]
@@ -455,7 +450,7 @@ class ClientConnection(object):
         if is_end:
             self._finish(stream, status, kept, b"")
         elif status >= 200:
-            self._partial[stream] = _Partial(status, kept)
+            self._partial[stream] = Partial(status, kept)
 
     def _status(self, stream, block):
         # type: (int, Any) -> int
@@ -511,9 +506,9 @@ class ClientConnection(object):
             # Nothing of Apple's is that long. The status tells what became of the request.
             self._streams.reset(stream, frames.CANCEL)
             self._conclude(stream, partial.status, partial.block, b"")
-        elif partial.window < _OUR_STREAM_WINDOW // 2:
-            self._output.append(window_update(stream, _OUR_STREAM_WINDOW - partial.window))
-            partial.window = _OUR_STREAM_WINDOW
+        elif partial.window < OUR_STREAM_WINDOW // 2:
+            self._output.append(window_update(stream, OUR_STREAM_WINDOW - partial.window))
+            partial.window = OUR_STREAM_WINDOW
 
     def _take_reset(self, flags, stream, payload):
         # type: (int, int, bytes) -> None
@@ -530,9 +525,10 @@ class ClientConnection(object):
             # end, has not come.
             self._conclude(stream, partial.status, partial.block, bytes(partial.body))
             return
+        is_whole = not self._streams.is_incomplete(stream)
         batch = self._end(stream)
         if batch is not None:
-            self._events.append(Reset(batch, stream, code, is_unprocessed))
+            self._events.append(Reset(batch, stream, code, is_unprocessed, is_whole))
 
     def _take_settings(self, flags, stream, payload):
         # type: (int, int, bytes) -> None

@@ -11,8 +11,9 @@ __all__ = ["GoAway", "Reply", "Reset"]
 Reply = namedtuple("Reply", "batch stream status block body")
 
 #: A request was not answered, and will not be, because of an error code. If it is unprocessed that
-#: is proven: the peer refused the stream, or named an earlier one in a GOAWAY.
-Reset = namedtuple("Reset", "batch stream code is_unprocessed")
+#: is proven: the peer refused the stream, or named an earlier one in a GOAWAY. So it is if the
+#: request is not whole: its end was not sent yet, and a part of one means nothing to anybody.
+Reset = namedtuple("Reset", "batch stream code is_unprocessed is_whole")
 
 #: What the peer said when it began to end the connection.
 GoAway = namedtuple("GoAway", "last_stream code debug")

@@ -35,8 +35,10 @@ if MYPY:
 
     Field = Tuple[bytes, bytes, bool]
 
-__all__ = ["Batch", "Streams"]
+__all__ = ["OUR_STREAM_WINDOW", "Batch", "Partial", "Streams"]
 
+#: The window that we give the peer for each stream, in bytes.
+OUR_STREAM_WINDOW = 1 << 16
 #: How many streams that we reset are remembered: the peer may have answered them.
 _REMEMBERED = 4096
 
@@ -68,6 +70,23 @@ class Batch(object):
         # type: (int) -> int
         """Return what the owner calls the request on a stream."""
         return self.indices[(stream - self.first) >> 1]
+
+
+class Partial(object):
+    """A reply of which the head has come.
+
+    :ivar body: what has come of the body (bytearray).
+    :ivar window: how much more DATA the peer may send on this stream, in bytes.
+    """
+
+    __slots__ = ("status", "block", "body", "window")
+
+    def __init__(self, status, block):
+        # type: (int, Any) -> None
+        self.status = status
+        self.block = block
+        self.body = bytearray()
+        self.window = OUR_STREAM_WINDOW
 
 
 class Streams(object):
