@@ -142,6 +142,10 @@ class APNs(object):
         """
         return datetime.datetime.fromtimestamp(timestamp)
 
+    def __repr__(self):
+        # type: () -> str
+        return "<%s over %r>" % (type(self).__name__, self._connection)
+
 
 class Message(object):
     """A notification, and the devices that it goes to.

@@ -98,3 +98,13 @@ def test_an_unknown_name_lists_the_known_ones(asked, address):
         for name in HOSTS:
             assert name in str(caught.value)
     assert asked == []
+
+
+def test_a_client_says_what_it_sends_over():
+    """Subclasses go by their own names."""
+    class Mine(APNs):
+        pass
+
+    handle = Session().get_connection(("gateway.test", 2195), cert_string=CLIENT.pem)
+    assert repr(Mine(handle)) == "<Mine over %r>" % handle
+    assert repr(APNs(handle)).startswith("<APNs over <Connection to gateway.test:2195 over binary")

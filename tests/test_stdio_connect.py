@@ -222,6 +222,13 @@ def test_all_failures_are_in_the_message(addresses, refused, descriptors):
         assert "::1: " in message
 
 
+def test_an_address_that_was_given_is_named_once(refused, silent, descriptors):
+    """It is the host's name and its address as well."""
+    for message, text in ((fails(ConnectError, refused), "Connection refused"),
+                          (fails(ConnectTimeout, silent, timeout=SHORT), "no answer")):
+        assert message.count("127.0.0.1") == 1 and message.endswith(": " + text), message
+
+
 def test_host_without_addresses_is_an_error(addresses):
     """A resolver that finds nothing is answered with an error."""
     assert "no address" in fails(ConnectError, HOST)

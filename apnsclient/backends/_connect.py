@@ -192,15 +192,21 @@ class _Race(object):
         # type: (_Attempt, str) -> None
         attempt.close()
         self._running.remove(attempt)
-        self._failures.append("%s: %s" % (attempt.name, problem))
+        self._failures.append(self._of(attempt, problem))
         if not any(one.handshake for one in self._running):
             self._next_start = monotonic()
 
-    @staticmethod
-    def _state(attempt):
+    def _state(self, attempt):
         # type: (_Attempt) -> str
-        return "%s: %s" % (attempt.name, "no answer" if attempt.handshake is None
-                           else attempt.handshake.progress)
+        return self._of(attempt, "no answer" if attempt.handshake is None
+                        else attempt.handshake.progress)
+
+    def _of(self, attempt, text):
+        # type: (_Attempt, str) -> str
+        """Return what is said of an attempt, with its address unless that was the host's name."""
+        where = attempt.candidate[3]
+        is_named = self._where.endswith(display((str(where[0]), where[1])))
+        return text if is_named else "%s: %s" % (attempt.name, text)
 
 
 def connect(where, candidates, new_handshake, deadline):
