@@ -52,7 +52,8 @@ class Ended(object):
 
 def environment(**changes):
     """Return the environment for a process: ours, with changes; None takes a variable away."""
-    variables = dict(os.environ, PYTHONPATH=_ROOT, TERM="xterm", COLUMNS="100")
+    variables = dict(os.environ, PYTHONPATH=_ROOT, TERM="xterm", COLUMNS="100",
+                     PYTHONFAULTHANDLER="1")
     for name in ("APNS_PASSPHRASE", "APNS_PROXY", "NO_COLOR", "PYTHONUNBUFFERED"):
         variables.pop(name, None)
     for name, value in changes.items():
@@ -75,7 +76,7 @@ def running(arguments, **options):
     options.setdefault("preexec_fn", os.setsid)
     options.setdefault("close_fds", True)
     process = subprocess.Popen(arguments, **options)
-    watchdog = threading.Timer(HANG, process.kill)
+    watchdog = threading.Timer(HANG, end_and_tell, (process,))
     watchdog.start()
     try:
         yield process
@@ -88,6 +89,12 @@ def running(arguments, **options):
                 with ignored_failures():
                     stream.close()
         process.wait()
+
+
+def end_and_tell(process):
+    """Kill a process that hangs; Python 3 writes to standard error first where it was."""
+    with ignored_failures():
+        process.send_signal(signal.SIGABRT)
 
 
 @contextlib.contextmanager
@@ -182,17 +189,24 @@ def read_terminal(descriptor, until=None):
 def interrupt_on_terminal(screen):
     """Press Ctrl-C, and return what appears until the end.
 
-    Once more after a while: the interpreter swallows an exception that a signal handler raises
-    while a finalizer happens to run, and a person would press again as well.
+    Again and again after a while: the interpreter swallows an exception that a signal handler
+    raises while a finalizer happens to run, and a person would press again as well.
     """
-    os.write(screen, b"\x03")
-    again = threading.Timer(10, os.write, (screen, b"\x03"))
-    again.daemon = True
-    again.start()
+    has_ended = threading.Event()
+
+    def press():
+        with ignored_failures():
+            os.write(screen, b"\x03")
+            while not has_ended.wait(5):
+                os.write(screen, b"\x03")
+
+    presser = threading.Thread(target=press)
+    presser.start()
     try:
         return read_terminal(screen)
     finally:
-        again.cancel()
+        has_ended.set()
+        presser.join()
 
 
 def write_file(path, content):

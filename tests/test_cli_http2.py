@@ -250,7 +250,7 @@ def test_ctrl_c_while_connecting_ends_at_once(bed):
     with terminal(command(*arguments)) as (process, screen):
         read_terminal(screen, until=b"0.00/7.00")
         shown = interrupt_on_terminal(screen)
-        assert process.wait() == 130
+        assert process.wait() == 130, shown
     # Not sent if the signal came before connecting began.
     assert (b"0 of 7 tokens accepted, 0 failed, 0 not sent, 7 unknown" in shown
             or b"0 of 7 tokens accepted, 0 failed, 7 not sent, 0 unknown" in shown)
