@@ -442,16 +442,19 @@ class Http2Connection(Connection):
         session = self._session
         limit = session._backend.pool_size or None if self._is_cached else None
         timeout = session._timing.connect_timeout
-        if not session._turns.take(self._key, limit, timeout):
+        turn = session._turns.take(self._key, limit, timeout)
+        if turn is None:
             raise ConnectTimeout(
                 "all %s connections to %s:%d were in use for %s s: set pool_size or "
                 "connect_timeout higher, or send more with each call"
                 % ((limit,) + self._address + (timeout,)))
         try:
-            return self._driver(self._is_cached and not is_new)
+            driver = self._driver(self._is_cached and not is_new)
         except BaseException:
-            session._turns.give_back(self._key)
+            turn.give_back()
             raise
+        driver.turn = turn
+        return driver
 
     def _driver(self, is_cached):
         # type: (bool) -> Http2Driver
@@ -489,9 +492,7 @@ class Http2Connection(Connection):
             else:
                 driver.close()
         finally:
-            # What a forked child has inherited is its parent's turn.
-            if not driver.connection.is_inherited:
-                session._turns.give_back(self._key)
+            driver.turn.give_back()
 
     def _state(self):
         # type: () -> str

@@ -1,4 +1,4 @@
-"""Requests, and replies, that a connection cuts off in the middle: what is known of them is said."""
+"""Requests and replies that are cut off in the middle: what is known of them is said."""
 
 from __future__ import absolute_import, division, print_function
 

@@ -175,7 +175,8 @@ class Interrupt(BaseException):
 
 
 #: Where an interrupt comes: before any line of these.
-_FILES = ("http2.py", "dispatch.py", "delivery.py", "client.py", "streams.py", "requests.py")
+_FILES = ("http2.py", "dispatch.py", "delivery.py", "client.py", "streams.py", "requests.py",
+          "transport.py", "_turns.py")
 
 
 def _interrupt_at(number, function):
@@ -192,7 +193,7 @@ def _interrupt_at(number, function):
 
     def trace_call(frame, event, argument):
         code = frame.f_code
-        is_wanted = code.co_filename.endswith(_FILES) and code.co_name not in _LEAVING
+        is_wanted = code.co_filename.endswith(_FILES)
         return trace_line if is_wanted else None
 
     before = sys.gettrace()
@@ -206,15 +207,10 @@ def _interrupt_at(number, function):
     return False
 
 
-#: What gives things back may not be interrupted: a second interrupt may leave a turn behind.
-_LEAVING = ("close", "_close", "_dispose_of", "rest", "take_leave")
-
-
 @pytest.mark.parametrize("first", [1, 2, 3])
 def test_an_interrupt_leaves_nothing_behind_that_harms_others(sessions, simulator, first):
     """Whatever line it comes at: the next send does not meet half a frame, nor wait for a turn."""
-    session = sessions(pool_size=1, read_timeout=SHORT, connect_timeout=SHORT,
-                       ca_string=simulator.ca_string)
+    session = sessions(pool_size=1, ca_string=simulator.ca_string)
     connection = session.get_connection(simulator.provider_address,
                                         cert_string=simulator.cert_string)
     for number in range(first, 5000, 3):

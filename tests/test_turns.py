@@ -2,6 +2,8 @@
 
 from __future__ import absolute_import, division, print_function
 
+import collections
+import linecache
 import os
 import signal
 import sys
@@ -11,7 +13,7 @@ import pytest
 
 from apnsclient._compat import monotonic
 from apnsclient.backends import BaseBackend, _turns
-from apnsclient.backends._turns import Event, Turns
+from apnsclient.backends._turns import Event, Turn
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -32,6 +34,24 @@ class Backend(BaseBackend):
     def create_lock(self):
         self.lock = threading.RLock()
         return self.lock
+
+
+class Turns(_turns.Turns):
+    """Keeps the turns that were taken, so that they can be given back by their keys."""
+
+    def __init__(self, backend):
+        super(Turns, self).__init__(backend)
+        self._kept = collections.defaultdict(collections.deque)
+
+    def take(self, key, limit, timeout):
+        turn = super(Turns, self).take(key, limit, timeout)
+        if turn is not None:
+            self._kept[key].append(turn)
+        return turn is not None
+
+    def give_back(self, key):
+        if self._kept[key]:
+            self._kept[key].pop().give_back()
 
 
 def new_turns():
@@ -123,12 +143,13 @@ def test_nobody_jumps_the_queue():
     """A turn that was given back belongs to the one who waited, before that thread even runs."""
     turns = new_turns()
     take(turns)
-    waiting = _turns._Waiter(1)
-    turns._store()[1]["a"].waiters.append(waiting)
+    line = turns._store()[1]["a"]
+    waiting = Turn(turns._backend.lock, 1)
+    line.join(waiting)
     turns.give_back("a")
-    assert waiting.is_served
+    assert line.has_served(waiting)
     assert not turns.take("a", 1, 0)
-    turns.give_back("a")
+    waiting.give_back()
     assert turns.take("a", 1, 0)
 
 
@@ -250,7 +271,7 @@ def test_served_in_the_last_moment_is_served(monkeypatch):
     def during_wait():
         clock[0] += 100
         with monkeypatch.context() as patch:
-            patch.setattr(_turns._Waiter, "serve", lambda waiter: None)
+            patch.setattr(Turn, "serve", lambda turn: None)
             turns.give_back("a")  # Without telling: the caller goes by the time.
         return False
 
@@ -393,11 +414,12 @@ def test_finalizers_give_back_several_times_in_the_middle_of_giving_back():
         turns = new_turns()
         take(turns, count=4, limit=4)
         line = turns._store()[1]["a"]
-        line.waiters.extend(_turns._Waiter(4) for _ in range(4))
-        waiters = list(line.waiters)
+        waiters = [Turn(turns._backend.lock, 4) for _ in range(4)]
+        for one in waiters:
+            line.join(one)
         with AtLine(numbers, lambda: turns.give_back("a")) as finalizer:
             turns.give_back("a")
-        assert [one.is_served for one in waiters].count(True) == 1 + finalizer.runs
+        assert [line.has_served(one) for one in waiters].count(True) == 1 + finalizer.runs
         assert (len(line.taken), len(line.waiters)) == (4, 3 - finalizer.runs)
         return finalizer.has_run
 
@@ -454,37 +476,122 @@ def test_a_finalizer_sets_the_event_that_its_thread_waits_for():
     at_each_line(wait)
 
 
+def interrupt():
+    raise KeyboardInterrupt
+
+
+class BetweenLines(AtLine):
+    """The same where a signal may be heard: not between a block and the end of its ``with``.
+
+    Tracing has a line there, and Python no instruction that looks for signals.
+    """
+
+    def _trace(self, frame, event, argument):
+        line = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
+        if event == "line" and line.lstrip().startswith("with "):
+            place = frame, frame.f_lineno
+            if place in self._withs:
+                self._withs.remove(place)
+                return self._trace
+            self._withs.append(place)
+        return super(BetweenLines, self)._trace(frame, event, argument)
+
+    def __enter__(self):
+        self._withs = []
+        return super(BetweenLines, self).__enter__()
+
+    def __exit__(self, *exception):
+        super(BetweenLines, self).__exit__(*exception)
+        # The frames hold on to what is to end.
+        del self._withs[:]
+
+
+def interrupted(number, function):
+    """Call a function, and interrupt it in a line; return what it returned, and whether it was."""
+    with BetweenLines([number], interrupt) as interrupter:
+        try:
+            returned = function()
+        except KeyboardInterrupt:
+            returned = None
+    return returned, interrupter.has_run
+
+
 def test_an_interrupt_takes_no_turn_of_anothers():
     """In whichever line it comes, the turn that is out stays out, and nobody is left waiting."""
-    def interrupt():
-        raise KeyboardInterrupt
-
     def take_in_vain(number):
         turns = new_turns()
         take(turns)
-        with AtLine([number], interrupt) as interrupter:
-            try:
-                assert not turns.take("a", 1, 0)
-            except KeyboardInterrupt:
-                pass
+        is_served, has_run = interrupted(number, lambda: turns.take("a", 1, 0))
+        assert not is_served
         assert (turns.in_use("a"), turns.waiting("a")) == (1, 0)
-        return interrupter.has_run
+        return has_run
 
     at_each_line(take_in_vain)
 
 
-def test_an_event_is_over_as_soon_as_it_is_set():
-    """However often it is set, and before as well as after the wait begins."""
-    event = BaseBackend().create_event()
-    assert event.wait(0) is False
-    assert event.wait(0.01) is False
-    thread = threading.Thread(target=event.set)
-    thread.start()
-    assert event.wait(SOON) is True
-    thread.join(SOON)
-    event.set()
-    event.set()
-    assert event.wait(0) is True
+@pytest.mark.parametrize("ends", [True, False])
+def test_an_interrupt_loses_no_turn(ends):
+    """Taken and given back, or just forgotten: whichever line it comes in, all can be taken again.
+
+    And whoever waits is served.
+    """
+    def use(turns):
+        turn = _turns.Turns.take(turns, "a", 2, 0)
+        if ends and turn is not None:
+            turn.give_back()
+
+    def use_once(number):
+        turns = new_turns()
+        take(turns, limit=2)
+        has_run = interrupted(number, lambda: use(turns))[1]
+        take(turns, limit=2)
+        assert not turns.take("a", 2, 0)
+        assert (turns.in_use("a"), turns.waiting("a")) == (2, 0)
+        return has_run
+
+    at_each_line(use_once, least=20)
+
+
+def test_an_interrupt_while_giving_back_leaves_nobody_waiting(monkeypatch):
+    """Those who wait see for themselves: whoever was to wake them may have been interrupted."""
+    monkeypatch.setattr(_turns, "_LONGEST_WAIT", 0.05)
+
+    def give_back(number):
+        turns = new_turns()
+        turn = _turns.Turns.take(turns, "a", 1, 0)
+        caller = Caller(turns, limit=1)
+        has_run = interrupted(number, turn.give_back)[1]
+        if not turn.is_over:
+            turn.give_back()
+        # From there on it does not matter that it is still at hand.
+        assert caller.join() is True
+        assert (turns.in_use("a"), turns.waiting("a")) == (1, 0)
+        return has_run
+
+    at_each_line(give_back, least=10)
+
+
+def test_a_turn_that_nobody_has_any_more_is_not_taken():
+    """Although nobody gave it back: the next one has it, and so has whoever waits."""
+    turns = new_turns()
+    assert _turns.Turns.take(turns, "a", 1, 0) is not None
+    take(turns)
+    lost = turns._kept["a"].pop()
+    caller = Caller(turns)
+    assert (turns.in_use("a"), turns.waiting("a")) == (1, 1)
+    del lost
+    assert caller.join() is True
+    assert (turns.in_use("a"), turns.waiting("a")) == (1, 0)
+
+
+def test_a_turn_is_given_back_once():
+    """Another time it may be somebody else's."""
+    turns = new_turns()
+    turn = _turns.Turns.take(turns, "a", 1, 0)
+    turn.give_back()
+    take(turns)
+    turn.give_back()
+    assert turns.in_use("a") == 1
 
 
 # A forked child.

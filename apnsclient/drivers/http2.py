@@ -84,6 +84,7 @@ class Http2Driver(object):
     :ivar has_unknown: whether it left requests behind of which nothing is known.
     :ivar is_silent: whether it ended because a PING had no answer.
     :ivar is_stalled: whether it ended because nothing came of the requests for as long as allowed.
+    :ivar turn: what whoever uses it has to give back afterwards; set by who leased it.
     """
 
     def __init__(self, connection, timing, report_gone):
@@ -91,6 +92,7 @@ class Http2Driver(object):
         self.connection = connection
         self.is_over = self.may_renew = self.has_expired = self.has_unknown = False
         self.is_silent = self.is_stalled = False
+        self.turn = None  # type: Any
         self.stop_reason = None  # type: Optional[Reason]
         self.problem = ""
         self._where = "%s:%s" % tuple(connection.address)
