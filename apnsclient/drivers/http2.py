@@ -308,7 +308,7 @@ class Http2Driver(object):
             raise
         now = monotonic()
         for batch in started:
-            batch.written_at = now
+            batch.written_at, batch.answers_before = now, self._client.answered
 
     def _write_failed(self, error):
         # type: (Exception) -> None
@@ -466,7 +466,7 @@ class Http2Driver(object):
             if not self._client.room(1):
                 self.is_stalled = True
                 self._end("the server allowed no request for %s s" % timeout)
-        elif self._answered_at <= oldest.written_at:
+        elif self._client.answered == oldest.answers_before:
             self.is_stalled = True
             self._end("the server answered nothing within %s s" % timeout)
         else:

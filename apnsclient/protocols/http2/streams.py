@@ -52,10 +52,11 @@ class Batch(object):
     :param body_limit: how many bytes of a reply's body are kept (int).
 
     :ivar left: how many of them have not ended yet.
-    :ivar written_at: when they were written (monotonic seconds); set by the owner.
+    :ivar written_at: when they were written (monotonic seconds); set by who writes them.
+    :ivar answers_before: how many requests of the connection had been answered then; likewise.
     """
 
-    __slots__ = ("owner", "indices", "first", "left", "written_at", "body_limit")
+    __slots__ = ("owner", "indices", "first", "left", "written_at", "answers_before", "body_limit")
 
     def __init__(self, owner, indices, first, body_limit=4096):
         # type: (Any, Sequence[int], int, int) -> None
@@ -64,6 +65,7 @@ class Batch(object):
         self.first = first
         self.left = len(indices)
         self.written_at = 0.0
+        self.answers_before = 0
         self.body_limit = body_limit
 
     def index_of(self, stream):
