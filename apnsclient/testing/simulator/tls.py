@@ -17,11 +17,11 @@ from ..._compat import MYPY
 from ..certs import ENVIRONMENT_EXTENSIONS, TOPICS_EXTENSION, decode_topics
 
 if MYPY:
-    from typing import Any, List, Tuple
+    from typing import Any, Callable, List, Tuple
 
     from ..certs import Credential
 
-__all__ = ["ALPN", "read_topics", "server_context"]
+__all__ = ["ALPN", "ask_for_certificate", "present", "read_topics", "server_context"]
 
 #: Name of HTTP/2 in ALPN (RFC 9113, 3.2).
 ALPN = b"h2"
@@ -51,23 +51,40 @@ def server_context(credential, ca_string, tls_1_3=True, is_http2=False):
     """
     context = SSL.Context(SSL.SSLv23_METHOD)
     context.set_options(_OLD_VERSIONS | (0 if tls_1_3 else _NO_TLS_1_3))
-    _use(context.use_certificate, crypto.X509.from_cryptography,
-         _load_certificate(credential.certificate_string))
-    _use(context.use_privatekey, lambda key: _old_key(credential.key_string),
-         serialization.load_pem_private_key(
-             credential.key_string.encode("ascii"), None, default_backend()))
-    authority = _load_certificate(ca_string)
-    _use(context.add_client_ca, crypto.X509.from_cryptography, authority)
-    store = context.get_cert_store()  # type: Any
-    store.add_cert(crypto.X509.from_cryptography(authority))
-    required = 0 if is_http2 else SSL.VERIFY_FAIL_IF_NO_PEER_CERT
-    context.set_verify(SSL.VERIFY_PEER | required, _verified)
+    present(context, credential)
+    ask_for_certificate(context, ca_string, not is_http2, _verified)
     if is_http2:
         context.set_alpn_select_callback(_choose_protocol)
     # Without one, OpenSSL refuses to resume sessions for which a client certificate was checked.
     # A session of one service is none of the other's, which checks differently.
     context.set_session_id(b"apnsclient-http2" if is_http2 else b"apnsclient-simulator")
     return context
+
+
+def present(context, credential):
+    # type: (SSL.Context, Credential) -> None
+    """Let a context present a certificate, with its key."""
+    _use(context.use_certificate, crypto.X509.from_cryptography,
+         _load_certificate(credential.certificate_string))
+    _use(context.use_privatekey, lambda key: _old_key(credential.key_string),
+         serialization.load_pem_private_key(
+             credential.key_string.encode("ascii"), None, default_backend()))
+
+
+def ask_for_certificate(context, ca_string, is_required, verified):
+    # type: (SSL.Context, str, bool, Callable[..., bool]) -> None
+    """Let a server's context ask clients for a certificate.
+
+    :param ca_string: PEM text of the authority that it must come from.
+    :param is_required: whether a client without one is refused.
+    :param verified: OpenSSL's callback for each certificate that was looked at.
+    """
+    authority = _load_certificate(ca_string)
+    _use(context.add_client_ca, crypto.X509.from_cryptography, authority)
+    store = context.get_cert_store()  # type: Any
+    store.add_cert(crypto.X509.from_cryptography(authority))
+    required = SSL.VERIFY_FAIL_IF_NO_PEER_CERT if is_required else 0
+    context.set_verify(SSL.VERIFY_PEER | required, verified)
 
 
 def read_topics(certificate):

@@ -1,0 +1,229 @@
+"""Rules of opening connections: in time, or with an exception that says why not."""
+
+from __future__ import absolute_import, division, print_function
+
+import errno
+import socket
+import time
+
+from ..._compat import MYPY
+from ...backends import BaseConnection
+from ...errors import ConnectError, ConnectTimeout, Timeout
+from ._peer import HOST
+from ._rule import Rules, rule, skip
+from ._stage import SHORT, expect
+
+if MYPY:
+    from typing import Any, List
+
+    from ._stage import Stage
+
+__all__ = ["OpeningRules"]
+
+
+class OpeningRules(Rules):
+    """What ``get_new_connection()`` returns, and raises."""
+
+    @rule()
+    def test_a_connection_knows_where_it_leads(self, stage):
+        # type: (Stage) -> None
+        """It has the address and the certificate that it was opened with, and is not closed.
+
+        The pool puts it by those; the constructor of ``BaseConnection`` keeps them.
+        """
+        backend, address = stage.backend(), stage.address()
+        certificate = stage.certificate(backend)
+        connection = stage.keep(backend.get_new_connection(address, certificate, stage.patience))
+        expect(isinstance(connection, BaseConnection),
+               "get_new_connection() returned a %s, which does not extend BaseConnection",
+               type(connection).__name__)
+        expect(connection.address == address and connection.certificate is certificate,
+               "the connection was opened to %r with %r, and says %r and %r", address, certificate,
+               connection.address, connection.certificate)
+        expect(connection.closed() is False, "closed() of a new connection is not False")
+
+    @rule()
+    def test_each_connection_is_a_new_one(self, stage):
+        # type: (Stage) -> None
+        """``get_new_connection()`` leaves the pool to the base class, and opens one each time."""
+        backend, address = stage.backend(), stage.address()
+        certificate = stage.certificate(backend)
+        opened = [stage.keep(backend.get_new_connection(address, certificate, stage.patience))
+                  for _ in range(2)]
+        expect(opened[0] is not opened[1], "get_new_connection() returned one connection twice")
+
+    @rule("network")
+    def test_a_refused_connection_is_a_connect_error(self, stage):
+        # type: (Stage) -> None
+        """Nobody listens there: ``ConnectError``, and no timeout, at once."""
+        closed = socket.socket()
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+        closed.close()
+        error = stage.raises(ConnectError, "connecting to a port where nobody listens",
+                             stage.connect, (HOST, port))
+        expect(not isinstance(error, Timeout), "a refused connection is no timeout")
+
+    @rule("network")
+    def test_a_name_that_cannot_be_looked_up_is_a_connect_error(self, stage):
+        # type: (Stage) -> None
+        """Whatever the resolver raises, a program has ``ConnectError`` to catch."""
+        # Too long a label for a name server: it is refused without one.
+        stage.raises(ConnectError, "connecting to a host whose name cannot be looked up",
+                     stage.connect, ("x" * 70, 443))
+
+    @rule("network")
+    def test_a_host_that_answers_nothing_is_given_up_in_time(self, stage):
+        # type: (Stage) -> None
+        """Not even TCP answers: ``ConnectTimeout`` when ``timeout`` is over, not minutes later."""
+        address, freed = _silent_host(stage)
+        with stage.rescue(freed) as rescue:
+            _expect_connect_timeout(stage, rescue, address)
+        freed()
+
+    @rule("network")
+    def test_a_server_that_is_silent_is_given_up_in_time(self, stage):
+        # type: (Stage) -> None
+        """TCP answers and TLS does not: ``timeout`` holds for the handshake as well."""
+        server = stage.plain_server()
+        with stage.rescue(stage.hang_up) as rescue:
+            _expect_connect_timeout(stage, rescue, server.address)
+
+    @rule("network")
+    def test_a_server_that_drips_is_given_up_in_time(self, stage):
+        # type: (Stage) -> None
+        """``timeout`` holds for the whole call: a byte now and then does not prolong it."""
+        server = stage.plain_server()
+
+        def drip():
+            # type: () -> None
+            peer = server.peer()
+            # The beginning of a record whose end never comes.
+            try:
+                peer.send_raw(b"\x16\x03\x03\x3f\xff")
+                while True:
+                    peer.send_raw(b"\0")
+                    time.sleep(0.02)
+            except (socket.error, ValueError):
+                pass  # Either side has hung up.
+
+        dripping = stage.aside(drip)
+        with stage.rescue(stage.hang_up) as rescue:
+            _expect_connect_timeout(stage, rescue, server.address)
+        stage.hang_up()
+        dripping.result()
+
+    @rule("network")
+    def test_a_server_that_hangs_up_is_a_connect_error(self, stage):
+        # type: (Stage) -> None
+        """The end of the stream in the middle of the handshake: ``ConnectError``, no timeout."""
+        server = stage.plain_server()
+
+        def hang_up():
+            # type: () -> None
+            peer = server.peer()
+            peer.receive_raw(1)
+            peer.hang_up()
+
+        hanging_up = stage.aside(hang_up)
+        error = stage.raises(ConnectError, "connecting to a server that hangs up",
+                             stage.connect, server.address)
+        hanging_up.result()
+        expect(not isinstance(error, Timeout), "a server that hangs up is no timeout")
+
+    @rule("network")
+    def test_a_server_without_tls_is_a_connect_error(self, stage):
+        # type: (Stage) -> None
+        """An answer that is no TLS: ``ConnectError``, as for everything that fails here."""
+        server = stage.plain_server()
+
+        def answer():
+            # type: () -> None
+            peer = server.peer()
+            peer.receive_raw(1)
+            peer.send_raw(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        answering = stage.aside(answer)
+        error = stage.raises(ConnectError, "connecting to a server that speaks no TLS",
+                             stage.connect, server.address)
+        answering.result()
+        expect(not isinstance(error, Timeout), "a server that speaks no TLS is no timeout")
+
+    @rule("network")
+    def test_a_failed_attempt_leaves_no_socket_open(self, stage):
+        # type: (Stage) -> None
+        """After ``ConnectTimeout`` the server sees the end of the stream.
+
+        A client that tries again and again would run out of descriptors, and the server with it.
+        """
+        server = stage.plain_server()
+        try:
+            stage.connect(server.address, timeout=SHORT)
+        except Exception:
+            pass  # There is a rule for which one it is.
+        peer = server.peer()
+        try:
+            while peer.receive_raw(65536):
+                pass
+        except socket.timeout:
+            raise AssertionError("an attempt that failed has left its socket open")
+
+    @rule("network")
+    def test_the_time_to_connect_ends_with_connecting(self, stage):
+        # type: (Stage) -> None
+        """``timeout`` of opening is over when the connection is open, also on the socket below.
+
+        A read that is given no timeout, long after, waits until something comes.
+        """
+        connection, peer = stage.open(timeout=None)
+        hasty, other = stage.open(timeout=stage.patience)
+        del connection, peer
+        sending = stage.aside(lambda: (time.sleep(SHORT), other.send(b"late")))
+        with stage.rescue(other.hang_up):
+            data = hasty.read(10, None)
+        sending.result()
+        expect(data == b"late", "read() without a timeout returned %r, expected b'late'", data)
+
+
+def _expect_connect_timeout(stage, rescue, address):
+    # type: (Stage, Any, Any) -> None
+    error = stage.raises(Exception, "connecting with a timeout of %g s" % SHORT,
+                         lambda: stage.connect(address, timeout=SHORT))
+    expect(not rescue.was_needed, "connecting did not end when its timeout of %g s was over: it "
+           "holds for everything after the name lookup, the handshake included", SHORT)
+    expect(isinstance(error, ConnectTimeout), "connecting raised %s: %s; expected ConnectTimeout",
+           type(error).__name__, error)
+
+
+def _silent_host(stage):
+    # type: (Stage) -> Any
+    """Return an address where TCP does not answer, and a function that lets it refuse."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(0)
+    address = listener.getsockname()
+    fillers = []  # type: List[socket.socket]
+
+    def free():
+        # type: () -> None
+        for one in fillers + [listener]:
+            one.close()
+
+    # On Linux a listener whose queue is full does not answer.
+    for _ in range(8):
+        filler = socket.socket()
+        fillers.append(filler)
+        filler.setblocking(False)
+        filler.connect_ex(address)
+    probe = socket.socket()
+    fillers.append(probe)
+    probe.settimeout(SHORT)
+    try:
+        probe.connect(address)
+    except socket.timeout:
+        return (HOST, address[1]), free
+    except socket.error as error:
+        if error.errno == errno.EAGAIN:
+            return (HOST, address[1]), free
+    free()
+    return skip("no silent host can be had on this system")

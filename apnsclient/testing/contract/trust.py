@@ -1,0 +1,113 @@
+"""Rules of trust: who is believed to be the gateway, and what happens when we are not believed."""
+
+from __future__ import absolute_import, division, print_function
+
+import datetime
+
+from ..._compat import MYPY
+from ...errors import CertificateRefused, PeerVerificationError
+from ._peer import HOST
+from ._rule import Rules, rule
+from ._stage import credentials, expect
+
+if MYPY:
+    from typing import Any
+
+    from ..certs import Credential
+    from ._stage import Stage
+
+__all__ = ["TrustRules"]
+
+
+class TrustRules(Rules):
+    """Which servers are connected to, and what a server's refusal becomes."""
+
+    @rule("network")
+    def test_a_server_of_an_unknown_authority_is_refused(self, stage):
+        # type: (Stage) -> None
+        """Its certificate comes from an authority that was not named: ``PeerVerificationError``."""
+        _expect_unverified(stage, "a server whose authority is unknown", credentials().stranger
+                           .issue(HOST, dns=[HOST], usage="server"))
+
+    @rule("network")
+    def test_a_server_of_another_name_is_refused(self, stage):
+        # type: (Stage) -> None
+        """Its certificate is good, and for another host: ``PeerVerificationError``.
+
+        Whoever has a certificate for any host at all could pretend to be the gateway.
+        """
+        _expect_unverified(stage, "a server with the certificate of another host", credentials()
+                           .authority.issue("other", dns=["other.example"], usage="server"))
+
+    @rule("network")
+    def test_a_server_whose_certificate_has_expired_is_refused(self, stage):
+        # type: (Stage) -> None
+        """``PeerVerificationError``: an expired certificate may have been given to anybody."""
+        _expect_unverified(stage, "a server with an expired certificate", credentials()
+                           .authority.issue(HOST, dns=[HOST], usage="server",
+                                            not_after=datetime.datetime(2020, 1, 1)))
+
+    @rule("network")
+    def test_servers_are_verified_unless_told_otherwise(self, stage):
+        # type: (Stage) -> None
+        """Without any option the authorities of the system's store count, and no other."""
+        backend, server = self.new_backend(), stage.server()
+        stage.raises(PeerVerificationError,
+                     "connecting, without an option, to a server that the system does not know",
+                     stage.connect, server.address, backend)
+
+    @rule("network", "switch")
+    def test_verification_can_be_switched_off(self, stage):
+        # type: (Stage) -> None
+        """With the options of ``unverified`` any server is connected to: for test beds."""
+        stranger = credentials().stranger.issue("any", usage="server")
+        backend = self.new_backend(**(self.unverified or {}))
+        stage.open(stage.server(stranger), backend)
+
+    @rule("network")
+    def test_a_refusal_of_our_certificate_is_told(self, stage):
+        # type: (Stage) -> None
+        """``CertificateRefused`` while opening, or from the first ``read()``.
+
+        TLS 1.3 tells a client only when it reads. The exception says that nothing was processed, so
+        that it passes to the caller, who can do something about the certificate.
+        """
+        error = _refusal(stage, True)
+        expect(isinstance(error, CertificateRefused), "the server refused the client's certificate, "
+               "and the back-end raised %s: %s; expected CertificateRefused",
+               type(error).__name__, error)
+
+    @rule("network")
+    def test_a_refusal_over_tls_1_2_is_told_while_opening(self, stage):
+        # type: (Stage) -> None
+        """There the handshake itself fails, with an alert that says what it is about."""
+        error = _refusal(stage, False)
+        expect(isinstance(error, CertificateRefused), "the server refused the client's certificate "
+               "over TLS 1.2, and the back-end raised %s: %s; expected CertificateRefused",
+               type(error).__name__, error)
+
+
+def _expect_unverified(stage, what, credential):
+    # type: (Stage, str, Credential) -> None
+    server = stage.server(credential)
+    stage.raises(PeerVerificationError, "connecting to %s" % what, stage.connect, server.address)
+    peer, problem = server.outcome()
+    if problem is None:
+        # TLS 1.3 has no word for it here; what matters is that nothing was written.
+        data = peer.receive_all()
+        expect(not data, "%d bytes were written to a server that was not verified", len(data))
+
+
+def _refusal(stage, tls_1_3):
+    # type: (Stage, bool) -> Any
+    """Return what is raised where the server refuses our certificate, None for nothing."""
+    server, backend = stage.server(tls_1_3=tls_1_3), stage.backend()
+    foreign = stage.certificate(backend, credentials().stranger.issue("foreign"))
+    try:
+        connection = stage.keep(backend.get_new_connection(
+            server.address, foreign, stage.patience))
+        if tls_1_3:
+            connection.read(10, stage.patience)
+    except Exception as error:
+        return error
+    return None
