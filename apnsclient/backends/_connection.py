@@ -95,8 +95,15 @@ class Connection(BaseConnection):
 
     def reset(self):
         # type: () -> None
-        """Forget what was received and not yet read."""
+        """Forget what was received and not yet read, also what only OpenSSL knows of."""
         self._stash = b""
+        if self._is_fed:
+            is_known = self._is_problem_known
+            try:
+                while self._receive(_RECORD, 0):
+                    pass
+            except Exception:
+                self._is_problem_known = is_known  # The next read tells.
 
     def unacknowledged(self):
         # type: () -> int
@@ -132,9 +139,9 @@ class Connection(BaseConnection):
                 data = self._receive(size)
         return data or None
 
-    def _receive(self, size):
-        # type: (int) -> Optional[bytes]
-        """Do what :meth:`peek` does, without the stash."""
+    def _receive(self, size, patience=_PATIENCE):
+        # type: (int, int) -> Optional[bytes]
+        """Do what :meth:`peek` does, without the stash; without patience leave the socket alone."""
         if self._read_problem is not None:
             self._is_problem_known = True
             kind, text = self._read_problem
@@ -144,7 +151,7 @@ class Connection(BaseConnection):
         if self._has_ended:
             return b""
         try:
-            return self._open(size)
+            return self._open(size, patience)
         except SSL.ZeroReturnError:
             self._end_stream()
             return b""
@@ -155,12 +162,12 @@ class Connection(BaseConnection):
             self._stop_writes(str(failure))
             six.raise_from(failure, None)
 
-    def _open(self, size):
-        # type: (int) -> Optional[bytes]
+    def _open(self, size, patience):
+        # type: (int, int) -> Optional[bytes]
         """Receive and decrypt; raise what OpenSSL and the socket raise."""
         size = min(size, CHUNK)
         data = None  # type: Optional[bytes]
-        for left in range(_PATIENCE, -1, -1):
+        for left in range(patience, -1, -1):
             if self._is_fed:
                 data = None
                 try:

@@ -96,7 +96,8 @@ class Peer(object):
             pass  # The client has reset the connection, and macOS minds.
         self._socket = accepted
         self._plain = b""
-        #: How the client's stream has ended: "close-notify", "end" or "reset"; None if it has not.
+        #: How the client's stream has ended: "close-notify", "end", "reset" or
+        #: "no TLS"; None if it has not.
         self.ending = None  # type: Optional[str]
         if context is not None:
             self._tls = SSL.Connection(context, None)
@@ -234,6 +235,9 @@ class Peer(object):
                 self._flush()
                 if not self._fill():
                     return b""
+            except SSL.Error:
+                self.ending = "no TLS"
+                return b""
 
     def _fill(self):
         # type: () -> bool
