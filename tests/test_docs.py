@@ -6,7 +6,8 @@ The convention for authors of pages:
   in a process of its own, in an empty folder. The page is good if the program ends without an
   exception and without an "Exception ignored" on standard error. Warnings are errors in it.
 * A block with the option ``:caption: name.py`` is not run but stored in that folder under this
-  name, so that what follows can import it.
+  name, so that what follows can import it. Blocks with the same name are parts of one file; what is
+  indented deeper than the option goes on in the block before.
 * What a page needs beside its text, such as a simulator to talk to or an assertion on what came
   out, stands in a comment that begins with ``.. hidden python``, and is run in its place::
 
@@ -20,7 +21,6 @@ The convention for authors of pages:
 
 from __future__ import absolute_import, division, print_function
 
-import collections
 import io
 import os
 import re
@@ -29,50 +29,14 @@ import sys
 
 import pytest
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-FOLDER = os.path.join(ROOT, "docs")
+from docs_support import FOLDER, ROOT, find_blocks, read_files, read_page
+
 PAGES = ["README.rst"] + sorted("docs/" + name for name in os.listdir(FOLDER)
                                 if name.endswith(".rst"))
 
 #: Pages that would not be worth their name without an example.
 PAGES_WITH_EXAMPLES = ["README.rst", "docs/extending.rst", "docs/getting-started.rst",
                        "docs/testing.rst"]
-
-MARKER = re.compile(r"^( *)\.\. (code-block:: python|hidden python)\s*$")
-OPTION = re.compile(r"^ *:([a-z-]+): *(.*)$")
-
-#: One example: number of its first line (from 0), its lines without indentation, and the name of
-#: the file that it is (None if it is run).
-Block = collections.namedtuple("Block", "start lines filename")
-
-
-def find_blocks(text):
-    """Return the Python examples of a page, in order."""
-    lines = text.splitlines()
-    blocks = []
-    for number, line in enumerate(lines):
-        marker = MARKER.match(line)
-        if marker:
-            blocks.append(read_block(lines, number + 1, len(marker.group(1))))
-    return blocks
-
-
-def read_block(lines, start, outer):
-    """Return the block that begins at a line and is indented by more than ``outer`` spaces."""
-    options = {}
-    while start < len(lines) and OPTION.match(lines[start]):
-        options.update([OPTION.match(lines[start]).groups()])
-        start += 1
-    end = start
-    while end < len(lines) and (not lines[end].strip() or indentation(lines[end]) > outer):
-        end += 1
-    body = lines[start:end]
-    margin = min([indentation(line) for line in body if line.strip()] or [0])
-    return Block(start, [line[margin:].rstrip() for line in body], options.get("caption"))
-
-
-def indentation(line):
-    return len(line) - len(line.lstrip(" "))
 
 
 def make_program(blocks):
@@ -84,24 +48,17 @@ def make_program(blocks):
     return u"\n".join(lines) + u"\n"
 
 
-def read_page(page):
-    with io.open(os.path.join(ROOT, *page.split("/")), encoding="utf-8") as stream:
-        return stream.read()
-
-
 def write(path, text):
     with io.open(str(path), "w", encoding="utf-8") as stream:
         stream.write(text)
 
 
-def run_page(text, folder, name="page"):
+def run_page(text, folder, page="page"):
     """Run the examples of a page; return the exit status and the standard error."""
     blocks = find_blocks(text)
-    for block in blocks:
-        if block.filename is not None:
-            write(folder.join(block.filename),
-                  u"# -*- coding: utf-8 -*-\n" + u"\n".join(block.lines) + u"\n")
-    program = folder.join(name + ".py")
+    for name, content in read_files(blocks).items():
+        write(folder.join(name), content)
+    program = folder.join(page + ".py")
     write(program, make_program(blocks))
     # cryptography warns on import that an interpreter is old; all other warnings are errors.
     command = [sys.executable, "-W", "error", "-W", "ignore:Python", str(program)]

@@ -165,7 +165,7 @@ class Stage(object):
             try:
                 connection.close()
             except Exception:
-                pass  # There is a rule for that.
+                pass  # There are rules for that, and this one is over.
         for server in self._servers:
             server.close()
         for folder in self._folders:
@@ -284,6 +284,22 @@ class Stage(object):
                 return data
             time.sleep(0.005)
 
+    def attempt(self, function, *arguments):
+        # type: (Callable[..., Any], *Any) -> Any
+        """Return what a function returns, or the exception that it raises.
+
+        For what may do either, or is the subject of another rule. A method that is missing does
+        neither.
+        """
+        try:
+            return function(*arguments)
+        except NotImplementedError:
+            raise
+        except Exception as error:
+            if not PY2:
+                error.__traceback__ = None
+            return error
+
     def raises(self, kinds, what, function, *arguments):
         # type: (Any, str, Callable[..., Any], *Any) -> Exception
         """Call a function that has to raise; return the exception.
@@ -293,6 +309,8 @@ class Stage(object):
         """
         try:
             result = function(*arguments)
+        except NotImplementedError:
+            raise
         except kinds as error:
             if not PY2:
                 error.__traceback__ = None  # It would keep the frames alive.

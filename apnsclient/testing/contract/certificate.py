@@ -171,10 +171,8 @@ class CertificateRules(Rules):
                 {"cert_string": "garbage", "passphrase": _PASSPHRASE},
                 {"cert_string": client.key_string},
                 {"cert_string": client.certificate_string, "key_string": other.key_string}]:
-            try:
-                backend.get_certificate(cert_params)
-            except Exception as error:  # There is a rule for which one it is.
-                texts += [str(error), repr(error)]
+            error = stage.attempt(backend.get_certificate, cert_params)
+            texts += [str(error), repr(error)]
         for text in texts:
             for secret in [_PASSPHRASE] + client.key_string.splitlines()[1:-1]:
                 expect(secret not in text, "%.60r... contains a key or a passphrase", text)

@@ -10,7 +10,7 @@ from ._rule import Rules, rule
 from ._stage import SHORT, expect
 
 if MYPY:
-    from typing import Any
+    from typing import Any, List
 
     from ._stage import Stage
 
@@ -105,7 +105,7 @@ class ReadingRules(Rules):
         """Bytes that make no whole record do not prolong it."""
         connection, peer = stage.open()
         sealed = bytearray(peer.seal(b"x" * 16000))
-        is_over = []  # type: ignore[var-annotated]
+        is_over = []  # type: List[bool]
 
         def drip():
             # type: () -> None
@@ -115,9 +115,14 @@ class ReadingRules(Rules):
                 peer.send_raw(bytes(bytearray([octet])))
                 time.sleep(0.02)
 
+        def stop():
+            # type: () -> None
+            is_over.append(True)
+            peer.hang_up()
+
         dripping = stage.aside(drip)
         try:
-            with stage.rescue(lambda: is_over.append(True) or peer.hang_up()) as rescue:
+            with stage.rescue(stop) as rescue:
                 stage.times_out("read()", rescue, connection.read, 100, SHORT)
         finally:
             is_over.append(True)
@@ -130,7 +135,7 @@ class ReadingRules(Rules):
         connection, peer = stage.open()
         sealed = peer.seal(b"late")
         peer.send_raw(sealed[:7])
-        _ignore_timeout(connection)
+        stage.attempt(connection.read, 100, SHORT / 3)
         peer.send_raw(sealed[7:])
         data = connection.read(100, stage.patience)
         expect(data == b"late", "after a timeout in the middle of a record read() returned %r, "
@@ -156,7 +161,7 @@ class ReadingRules(Rules):
         connection, peer = stage.open()
         peer.send(b"last")
         peer.end_rudely()
-        answers = [_attempt(connection.read, 100, stage.patience) for _ in range(3)]
+        answers = [stage.attempt(connection.read, 100, stage.patience) for _ in range(3)]
         expect(answers == [b"last", None, None], "the peer sent b'last' and broke off the stream; "
                "read() answered one after the other %r, expected b'last', None, None", answers)
 
@@ -169,7 +174,7 @@ class ReadingRules(Rules):
         """
         connection, peer = stage.open()
         peer.reset()
-        answer = _attempt(connection.read, 100, stage.patience)
+        answer = stage.attempt(connection.read, 100, stage.patience)
         expect(answer is None or isinstance(answer, Exception),
                "read() of a connection that was reset returned %r", answer)
         expect(not (isinstance(answer, Exception) and is_timeout(answer)),
@@ -178,7 +183,7 @@ class ReadingRules(Rules):
 
 def _read_all(stage, connection):
     # type: (Stage, Any) -> bytes
-    received = []
+    received = []  # type: List[bytes]
     while True:
         data = connection.read(4096, stage.patience)
         if data is None:
@@ -194,20 +199,3 @@ def _common(first, second):
         if one != other:
             return position
     return min(len(first), len(second))
-
-
-def _ignore_timeout(connection):
-    # type: (Any) -> None
-    try:
-        connection.read(100, SHORT / 3)
-    except Exception:
-        pass  # There is a rule for which one it is.
-
-
-def _attempt(function, *arguments):
-    # type: (Any, *Any) -> Any
-    """Return what a function returns, or what it raises."""
-    try:
-        return function(*arguments)
-    except Exception as error:
-        return error

@@ -103,11 +103,12 @@ def _refusal(stage, tls_1_3):
     """Return what is raised where the server refuses our certificate, None for nothing."""
     server, backend = stage.server(tls_1_3=tls_1_3), stage.backend()
     foreign = stage.certificate(backend, credentials().stranger.issue("foreign"))
-    try:
+
+    def connect():
+        # type: () -> None
         connection = stage.keep(backend.get_new_connection(
             server.address, foreign, stage.patience))
         if tls_1_3:
             connection.read(10, stage.patience)
-    except Exception as error:
-        return error
-    return None
+
+    return stage.attempt(connect)

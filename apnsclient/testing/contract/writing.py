@@ -10,7 +10,7 @@ from ._rule import Rules, rule
 from ._stage import SHORT, expect
 
 if MYPY:
-    from typing import Any, Callable
+    from typing import Any, Callable, List
 
     from ._peer import Peer
     from ._stage import Stage
@@ -97,7 +97,7 @@ class WritingRules(Rules):
         """
         connection, peer = stage.open(stage.server(receive_buffer=_SMALL_BUFFER))
         sent = _pattern(_LARGE)
-        _fail_to_write(connection, sent)
+        _fail_to_write(stage, connection, sent)
         receiving = stage.aside(peer.receive_all)
         stage.raises(Exception, "write() after a write that had failed", connection.write,
                      b"#" * 100, stage.patience)
@@ -112,7 +112,7 @@ class WritingRules(Rules):
         """The gateway says why before it takes nothing more; ``peek()`` and ``read()`` return it."""
         connection, peer = stage.open(stage.server(receive_buffer=_SMALL_BUFFER))
         peer.send(b"reason")
-        _fail_to_write(connection, _pattern(_LARGE))
+        _fail_to_write(stage, connection, _pattern(_LARGE))
         answers = [connection.peek(3), connection.read(100, stage.patience)]
         expect(answers == [b"rea", b"son"], "after a write that failed peek(3) and read(100) "
                "returned %r; b'reason' had come", answers)
@@ -153,15 +153,12 @@ def _expect_arrived(received, sent):
            len(received))
 
 
-def _fail_to_write(connection, data):
-    # type: (Any, bytes) -> None
+def _fail_to_write(stage, connection, data):
+    # type: (Stage, Any, bytes) -> None
     """Write more than the peer takes."""
-    try:
-        connection.write(data, SHORT)
-    except Exception:
-        return  # There is a rule for which one it is.
-    raise AssertionError("write() returned, though the peer takes nothing: it must write all of it "
-                         "or raise")
+    answer = stage.attempt(connection.write, data, SHORT)
+    expect(isinstance(answer, Exception), "write() returned, though the peer takes nothing: it must "
+           "write all of it or raise")
 
 
 def _write_on(stage, connection):
@@ -175,7 +172,7 @@ def _write_on(stage, connection):
 def _sip(stage, peer):
     # type: (Stage, Peer) -> Callable[[], None]
     """Let a peer take a little now and then; return a function that stops it."""
-    is_over = []  # type: ignore[var-annotated]
+    is_over = []  # type: List[bool]
 
     def take():
         # type: () -> None
