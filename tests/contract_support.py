@@ -36,7 +36,7 @@ def verdicts(case, names=None, hasty=()):
     for name in RULES if names is None else names:
         suite = case()
         if name in hasty:
-            suite.patience, suite.hang_limit = 3.0, 8.0
+            suite.patience, suite.hang_limit = 1.2, 5.0
         try:
             getattr(suite, name)()
             found[name] = PASSED

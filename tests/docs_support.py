@@ -1,4 +1,4 @@
-"""The examples of README.rst and docs/*.rst, as ``test_docs`` describes them for authors of pages."""
+"""The examples of README.rst and docs/*.rst, as ``test_docs`` describes them."""
 
 from __future__ import absolute_import, division, print_function
 

@@ -1,8 +1,23 @@
-"""The back-ends of this package keep the contract."""
+"""The back-ends of this package keep the contract; the contract can be run in each way.
+
+``test_contract_mutants`` proves that the rules can fail.
+"""
 
 from __future__ import absolute_import, division, print_function
 
+import os
+import sys
+import threading
+
+import pytest
+
+from apnsclient.backends import stdio
+from apnsclient.testing import contract
 from apnsclient.testing.contract import BackendContract
+from contract_support import PASSED, RULES, SKIPPED, example_steps, load_example, verdicts
+from net_support import Script, run_script
+
+HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 class TestStdio(BackendContract):
@@ -17,3 +32,172 @@ class TestDummy(BackendContract):
     backend = "apnsclient.backends.dummy"
     options = {"push": []}
     has_network = False
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="it needs poll()")
+class TestExample(BackendContract):
+    """The documentation's back-end keeps every rule; it has no switch for verification."""
+
+    unverified = None
+
+    @staticmethod
+    def backend(**options):
+        return load_example(example_steps()[-1]).Backend(**options)
+
+
+def test_the_default_back_end_leaves_no_rule_out():
+    """All of them apply to it, where there is fork()."""
+    names = [name for name in RULES if RULES[name] in ("locks", "alpn", "closing", "trust")]
+    found, _ = verdicts(TestStdio, names)
+
+    assert set(found.values()) == {PASSED}
+
+
+def test_what_does_not_apply_is_reported_as_skipped():
+    """A rule that is left out is seen to be: it does not count as kept."""
+    found, _ = verdicts(TestDummy)
+
+    assert sorted(name for name in RULES if found[name] == PASSED) == sorted(
+        name for name in RULES if not needs_network(name))
+    assert set(found.values()) == {PASSED, SKIPPED}
+
+
+def needs_network(name):
+    with pytest.raises(Exception) as caught:
+        getattr(NoNetwork(), name)()
+    return type(caught.value).__name__ in ("SkipTest", "Skipped")
+
+
+class NoNetwork(BackendContract):
+    """Has no network, and cannot be made."""
+
+    has_network = False
+
+    @staticmethod
+    def backend(**options):
+        raise ZeroDivisionError
+
+
+def test_unittest_runs_it():
+    """With unittest as a second base it is a test case, and what does not apply is skipped."""
+    output, errors = run_unittest("""
+class TestDummy(BackendContract, unittest.TestCase):
+    backend = "apnsclient.backends.dummy"
+    options = {"push": []}
+    has_network = False
+""")
+    assert "Ran %d tests" % len(RULES) in errors and "OK (skipped=" in errors, output + errors
+
+
+def test_unittest_reports_a_broken_rule():
+    """With the name of the rule and what to mend."""
+    output, errors = run_unittest("""
+class Backend(dummy.Backend):
+    def create_lock(self):
+        return threading.Lock()
+
+class TestBroken(BackendContract, unittest.TestCase):
+    backend = Backend
+    options = {"push": []}
+    has_network = False
+""")
+    assert "FAIL: test_a_lock_is_reentrant" in errors and "failures=1" in errors, output + errors
+    assert "a lock that is not reentrant" in errors
+
+
+def run_unittest(text):
+    """Run a program of tests with unittest; return its standard output and standard error."""
+    _, output, errors = Script(
+        "import threading, unittest\nfrom apnsclient.backends import dummy\n"
+        "from apnsclient.testing.contract import BackendContract\n" + text + "\nunittest.main()\n"
+    ).finish()
+    return output, errors
+
+
+def test_no_test_runner_is_imported():
+    """The suite leaves the choice to its user: it imports neither unittest nor pytest."""
+    output = run_script(
+        "import sys\n"
+        "from apnsclient.testing.contract import BackendContract, DoesNotApply\n"
+        "print(sorted({'unittest', 'pytest', '_pytest'} & set(sys.modules)))\n")
+
+    assert output.strip() == "[]"
+
+
+def test_rules_can_be_called_without_a_test_runner():
+    """They are methods; what does not apply raises an exception of the suite's own."""
+    output = run_script("""
+import sys
+from apnsclient.testing.contract import BackendContract, DoesNotApply
+
+class Case(BackendContract):
+    backend = "apnsclient.backends.dummy"
+    options = {"push": []}
+    has_network = False
+
+for name in ("unittest", "pytest"):
+    sys.modules.pop(name, None)
+Case().test_a_lock_is_reentrant()
+try:
+    Case().test_what_is_written_arrives()
+except DoesNotApply as error:
+    print(error)
+""")
+    assert "has_network is False" in output
+
+
+def test_a_rule_that_hangs_is_given_up():
+    """It fails and says where it stands, and the run goes on."""
+    is_over = threading.Event()
+
+    class Backend(stdio.Backend):
+        def get_certificate(self, cert_params):
+            is_over.wait(60)
+
+    class Case(BackendContract):
+        backend = Backend
+        hang_limit = 0.2
+
+    with pytest.raises(AssertionError) as caught:
+        Case().test_an_expired_certificate_is_loaded()
+    is_over.set()
+
+    assert "hang_limit" in str(caught.value) and "in get_certificate" in str(caught.value)
+
+
+@pytest.mark.parametrize("backend", [
+    "apnsclient.backends.stdio", stdio.Backend, lambda **options: stdio.Backend(**options)])
+def test_a_back_end_is_named_in_three_ways(backend):
+    """A module, a class, or a function."""
+    case = type(str("Case"), (BackendContract,), {"backend": backend})
+
+    assert isinstance(case().new_backend(pool_size=3), stdio.Backend)
+    assert case().new_backend(pool_size=3).pool_size == 3
+
+
+def test_a_suite_without_a_back_end_says_so():
+    """Whoever forgets to name it is told."""
+    with pytest.raises(TypeError, match="expected the name of a module"):
+        BackendContract().new_backend()
+
+
+def test_each_rule_explains_itself():
+    """Its docstring is the documentation; its name fits a report."""
+    for name in RULES:
+        text = getattr(BackendContract, name).__doc__
+        assert text and text.split("\n")[0].rstrip().endswith((".", ":", ",")) or "\n" in text, name
+        assert len(name) < 80
+    assert len(RULES) >= 50
+
+
+def test_the_subjects_are_those_of_the_reference():
+    """docs/reference.rst shows each class of rules, and there are no others."""
+    with open(os.path.join(HERE, os.pardir, "docs", "reference.rst")) as stream:
+        text = stream.read()
+    bases = [base for base in BackendContract.__mro__ if base.__name__.endswith("Rules")
+             and base.__name__ != "Rules"]
+    assert len(bases) == len(set(RULES.values()))
+    for base in bases:
+        assert ".. autoclass:: %s\n" % base.__name__ in text
+        assert base.__name__ in contract.__all__
+    assert sys.modules[bases[0].__module__].__doc__

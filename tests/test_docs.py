@@ -29,7 +29,7 @@ import sys
 
 import pytest
 
-from docs_support import FOLDER, ROOT, find_blocks, read_files, read_page
+from docs_support import FOLDER, find_blocks, read_files, read_page
 
 PAGES = ["README.rst"] + sorted("docs/" + name for name in os.listdir(FOLDER)
                                 if name.endswith(".rst"))

@@ -4,5 +4,6 @@ Shipped and supported like the rest. Nothing here is imported by the client itse
 this package alone imports nothing else:
 
 * :mod:`apnsclient.testing.certs`: an authority and certificates, made on demand;
-* :mod:`apnsclient.testing.simulator`: Apple's binary gateway and feedback service on loopback.
+* :mod:`apnsclient.testing.simulator`: Apple's binary gateway and feedback service on loopback;
+* :mod:`apnsclient.testing.contract`: what every back-end must do, as a suite that its author runs.
 """

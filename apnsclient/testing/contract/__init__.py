@@ -3,11 +3,16 @@
 >>> from apnsclient.testing.contract import BackendContract
 >>> class TestMyBackend(BackendContract):
 ...     backend = "my.package.mybackend"
+
+With pytest that is all; with ``unittest`` the class has a second base, ``unittest.TestCase``.
+Neither is imported here. The peers are TLS servers on the loopback interface, in threads of this
+process. What the rules are about stands in the base classes in :mod:`apnsclient.backends` and
+:mod:`apnsclient.certificate`.
 """
 
 from __future__ import absolute_import, division, print_function
 
-from ._rule import DoesNotApply
+from ._rule import DoesNotApply, Rules
 from .alpn import AlpnRules
 from .certificate import CertificateRules
 from .closing import ClosingRules
@@ -21,10 +26,26 @@ from .reading import ReadingRules
 from .trust import TrustRules
 from .writing import WritingRules
 
-__all__ = ["BackendContract", "DoesNotApply"]
+__all__ = [
+    "AlpnRules",
+    "BackendContract",
+    "CertificateRules",
+    "ClosingRules",
+    "DoesNotApply",
+    "EndToEndRules",
+    "ForkRules",
+    "LockRules",
+    "OpeningRules",
+    "PeekingRules",
+    "PoolRules",
+    "ReadingRules",
+    "Rules",
+    "TrustRules",
+    "WritingRules",
+]
 
 
 class BackendContract(CertificateRules, LockRules, OpeningRules, TrustRules, ReadingRules,
                       PeekingRules, WritingRules, ClosingRules, PoolRules, ForkRules, AlpnRules,
                       EndToEndRules):
-    """All rules. Extend it, and say which back-end they are for."""
+    """All rules. Extend it, and say which back-end they are for; see :class:`Rules`."""

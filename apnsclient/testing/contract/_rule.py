@@ -32,7 +32,7 @@ def skip(reason):
     # type: (str) -> Any
     """Raise what the test runner that is at work takes for a test that does not apply.
 
-    :mod:`unittest` is loaded by whoever runs tests with it, and pytest knows its exception. Neither
+    ``unittest`` is loaded by whoever runs tests with it, and pytest knows its exception. Neither
     is imported here.
     """
     for name in ("unittest", "pytest"):
@@ -203,7 +203,10 @@ class Rules(object):
 
 def _declared(case):
     # type: (type) -> Callable[..., Any]
-    """Return what makes the back-end of a suite."""
+    """Return what makes the back-end of a suite.
+
+    :raises TypeError: if there is no such thing.
+    """
     backend = None  # type: Any
     for each in case.__mro__:
         # Not as an attribute, which would make a method of a function.
@@ -214,8 +217,10 @@ def _declared(case):
         backend = backend.__get__(None, case)
     if isinstance(backend, six.string_types):
         __import__(backend)
-        return getattr(sys.modules[backend], "Backend")  # type: ignore[no-any-return]
+        module = sys.modules[backend]  # type: Any
+        backend = module.Backend
     if not callable(backend):
-        raise TypeError("backend of %s is %r; expected the name of a module, a class, or a function "
-                        "that returns a back-end" % (case.__name__, backend))
-    return backend  # type: ignore[no-any-return]
+        raise TypeError("backend of %s is %r; expected the name of a module, a class, or a "
+                        "function that returns a back-end" % (case.__name__, backend))
+    made = backend  # type: Callable[..., Any]
+    return made

@@ -314,7 +314,8 @@ class Stage(object):
         except kinds as error:
             if not PY2:
                 error.__traceback__ = None  # It would keep the frames alive.
-            return error  # type: ignore[no-any-return]
+            expected = error  # type: Exception
+            return expected
         except Exception as error:
             raise AssertionError("%s raised %s: %s; expected %s" % (
                 what, type(error).__name__, error, _names(kinds)))
@@ -333,7 +334,7 @@ class Stage(object):
         expect(not rescue.was_needed, "%s did not end when its timeout of %g s was over: it holds "
                "for the whole call, however often the call waits", what, timeout)
         expect(is_timeout(error), "%s raised %s: %s when its time was over; expected "
-               "apnsclient.errors.Timeout, or socket.timeout without an errno, and for nothing else",
+               "apnsclient.errors.Timeout, or socket.timeout without an errno",
                what, type(error).__name__, error)
         expect(lasted > timeout * 0.8, "%s raised a timeout after %.3f s; its timeout was %g s",
                what, lasted, timeout)
@@ -365,7 +366,7 @@ class Stage(object):
 
     def in_child(self, function):
         # type: (Callable[[], Any]) -> None
-        """Call a function in a forked child; raise an AssertionError if it raises there, or hangs."""
+        """Call a function in a forked child; raise an AssertionError if it fails or hangs there."""
         reading, writing = os.pipe()
         with warnings.catch_warnings():
             # Python 3.12 and later warn of forking with threads, which is what this is about.

@@ -50,7 +50,7 @@ class AlpnRules(Rules):
         # type: (Stage) -> None
         """The connection opens with ``alpn_protocol`` None; the session tells the user."""
         connection, _ = stage.open(stage.server(), alpn=("h2",))
-        expect(connection.alpn_protocol is None, "the server chose nothing, and alpn_protocol is %r",
+        expect(connection.alpn_protocol is None, "the server chose nothing; alpn_protocol is %r",
                connection.alpn_protocol)
 
     @rule("network", "alpn")

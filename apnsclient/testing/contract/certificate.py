@@ -60,7 +60,7 @@ class CertificateRules(Rules):
     @rule("network")
     def test_the_text_may_be_bytes(self, stage):
         # type: (Stage) -> None
-        """``cert_string`` and ``key_string`` are text or bytes, as they were read from somewhere."""
+        """``cert_string`` and ``key_string`` are text or bytes, as they came from somewhere."""
         client = credentials().client
         for convert in (six.ensure_binary, six.ensure_text):
             _expect_presented(stage, client, {

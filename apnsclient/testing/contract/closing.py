@@ -1,4 +1,4 @@
-"""Rules of ``close()`` and ``closed()``: nothing lost, nothing raised, no waiting without an end."""
+"""Rules of ``close()`` and ``closed()``: nothing lost, nothing raised, no waiting for ever."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -80,13 +80,19 @@ class ClosingRules(Rules):
     @rule("network")
     def test_close_says_so_to_the_peer(self, stage):
         # type: (Stage) -> None
-        """After a write the stream ends with a close-notify: it was not cut off by somebody else."""
+        """After a write the stream ends with a close-notify: nobody has cut it off."""
         connection, peer = stage.open()
         connection.write(b"last", stage.patience)
-        receiving = stage.aside(lambda: (peer.receive_all(), peer.hang_up()))
+
+        def receive():
+            # type: () -> None
+            peer.receive_all()
+            peer.hang_up()
+
+        receiving = stage.aside(receive)
         connection.close()
         receiving.result()
-        expect(peer.ending == "close-notify", "the peer saw the end of the stream as %r, expected a "
+        expect(peer.ending == "close-notify", "the stream ended with %r for the peer, expected a "
                "close-notify", peer.ending)
 
     @rule("network")
@@ -135,13 +141,13 @@ class ClosingRules(Rules):
         connection.read(10, stage.patience)
         connection.close()
         ending = sending.result()
-        expect(ending == "reset", "a stream was abandoned after 10 bytes of it, and its peer saw %r: "
-               "it takes all of it for read", ending)
+        expect(ending == "reset", "a stream was abandoned after 10 bytes, and its peer saw %r: it "
+               "takes all of it for read", ending)
 
     @rule("network")
     def test_closed_does_not_wait(self, stage):
         # type: (Stage) -> None
-        """It is asked of each connection that comes out of the pool, and of most nothing is heard."""
+        """It is asked of each connection that comes out of the pool, most of them silent."""
         connection, peer = stage.open()
         with stage.rescue(peer.end) as rescue:
             answer = connection.closed()

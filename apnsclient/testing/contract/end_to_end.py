@@ -12,7 +12,7 @@ from ._rule import Rules, rule
 from ._stage import SHORT, expect
 
 if MYPY:
-    from typing import Any, Callable, List, Tuple
+    from typing import Any, Callable, Dict, List, Tuple
 
     from ._stage import Stage
 
@@ -31,7 +31,7 @@ class EndToEndRules(Rules):
             apns.devices.bad(tokens[300])
             with _Client(self, stage, apns, tail=stage.patience) as client:
                 result = client.to(apns.gateway_address).send(Message(tokens, alert="Hello"))
-                retry = result.retry()
+                retry = result.retry()  # type: Any
             expect(list(result.failed) == [tokens[300]], "one token is bad, and %d failed: %r",
                    len(result.failed), result)
             with _Client(self, stage, apns) as client:
@@ -73,7 +73,7 @@ class EndToEndRules(Rules):
         """Each token has an answer, with a certificate and with a provider token."""
         for is_token in (False, True):
             with Simulator() as apns:
-                credential = ({"certificate": ProviderToken(**apns.token_parameters)} if is_token
+                credential = ({"certificate": _provider_token(apns)} if is_token
                               else {"cert_string": apns.cert_string})
                 tokens = _tokens(300)
                 apns.devices.bad(tokens[100])
@@ -110,6 +110,12 @@ class _Client(object):
     def __exit__(self, *exception):
         # type: (*Any) -> None
         self._session.shutdown()
+
+
+def _provider_token(apns):
+    # type: (Simulator) -> ProviderToken
+    arguments = apns.token_parameters  # type: Dict[str, Any]
+    return ProviderToken(**arguments)
 
 
 def _tokens(count):

@@ -7,7 +7,7 @@ from ._rule import Rules, rule
 from ._stage import SHORT, expect
 
 if MYPY:
-    from typing import List
+    from typing import Any, List
 
     from ._stage import Stage
 
@@ -58,7 +58,7 @@ class LockRules(Rules):
         # type: (Stage) -> None
         """``set()`` lets ``wait()`` return a true value, also if it came before."""
         backend = stage.backend()
-        event, answers = backend.create_event(), []  # type: ignore[var-annotated]
+        event, answers = backend.create_event(), []  # type: Any, List[bool]
         stage.side_by_side([lambda: answers.append(event.wait(stage.patience)), event.set])
         answers.append(event.wait(stage.patience))
         expect(answers[0] and answers[1], "wait() of an event that was set returned %r", answers)
@@ -66,7 +66,7 @@ class LockRules(Rules):
     @rule()
     def test_an_event_may_be_set_by_whoever_waits(self, stage):
         # type: (Stage) -> None
-        """A finalizer may run in the middle of ``wait()``, and in the same thread; twice as well."""
+        """A finalizer may run in the middle of ``wait()``, in the same thread, and twice."""
         event = stage.backend().create_event()
         event.set()
         event.set()
@@ -86,15 +86,15 @@ class LockRules(Rules):
 
 
 def _taken_aside(stage, lock):
-    # type: (Stage, object) -> bool
+    # type: (Stage, Any) -> bool
     """Tell whether another one could take the lock."""
     answers = []  # type: List[bool]
 
     def take():
         # type: () -> None
-        answers.append(bool(lock.acquire(False)))  # type: ignore[attr-defined]
+        answers.append(bool(lock.acquire(False)))
         if answers[-1]:
-            lock.release()  # type: ignore[attr-defined]
+            lock.release()
 
     stage.side_by_side([take])
     return answers[0]

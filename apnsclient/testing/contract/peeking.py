@@ -97,11 +97,12 @@ class PeekingRules(Rules):
     @rule("network")
     def test_peek_tells_that_the_connection_is_gone(self, stage):
         # type: (Stage) -> None
-        """A connection that was reset raises, or is at its end: None for ever says that it lives."""
+        """What was reset raises, or is at its end: None for ever would say that it lives."""
         connection, peer = stage.open()
         peer.reset()
         data = stage.attempt(stage.peek, connection, 100)
-        expect(data == b"" or isinstance(data, Exception), "peek() of a connection that was reset returned %r", data)
+        expect(data == b"" or isinstance(data, Exception),
+               "peek() of a connection that was reset returned %r", data)
 
     @rule("network")
     def test_reset_drops_what_is_stale(self, stage):
@@ -141,5 +142,5 @@ class PeekingRules(Rules):
             connection, peer = stage.open()
             getattr(peer, ending)()
             connection.reset()
-            stage.attempt(stage.peek, connection, 100)
+            stage.attempt(connection.read, 100, stage.patience)
             connection.reset()

@@ -10,7 +10,7 @@ from ._rule import Rules, rule
 from ._stage import credentials, expect
 
 if MYPY:
-    from typing import Any, Callable
+    from typing import Any, Callable, List, Set
 
     from ._stage import Stage
 
@@ -133,7 +133,8 @@ class PoolRules(Rules):
     def test_a_connection_is_used_by_one_at_a_time(self, stage):
         # type: (Stage) -> None
         """However many take and give back at once."""
-        pool, used, twice = _Pool(stage, pool_size=3), set(), []  # type: ignore[var-annotated]
+        pool, twice = _Pool(stage, pool_size=3), []  # type: Any, List[Any]
+        used = set()  # type: Set[int]
 
         def work():
             # type: () -> None

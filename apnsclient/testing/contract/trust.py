@@ -73,8 +73,8 @@ class TrustRules(Rules):
         that it passes to the caller, who can do something about the certificate.
         """
         error = _refusal(stage, True)
-        expect(isinstance(error, CertificateRefused), "the server refused the client's certificate, "
-               "and the back-end raised %s: %s; expected CertificateRefused",
+        expect(isinstance(error, CertificateRefused), "the server refused our certificate, and the "
+               "back-end raised %s: %s; expected CertificateRefused",
                type(error).__name__, error)
 
     @rule("network")

@@ -22,7 +22,7 @@ _LARGE = 24 << 20
 #: Size of a peer's buffer that makes a client wait soon.
 _SMALL_BUFFER = 16384
 #: What a peer takes at a time, when it takes its time.
-_SIP = 65536
+_SIP = 98304
 
 
 class WritingRules(Rules):
@@ -80,11 +80,11 @@ class WritingRules(Rules):
     def test_the_time_of_a_write_is_for_the_whole_call(self, stage):
         # type: (Stage) -> None
         """A peer that takes a little now and then does not prolong it."""
-        connection, peer = stage.open(stage.server(receive_buffer=_SMALL_BUFFER))
+        connection, peer = stage.open()
         stop = _sip(stage, peer)
         try:
             with stage.rescue(peer.hang_up) as rescue:
-                stage.times_out("write()", rescue, connection.write, _pattern(_LARGE), 2 * SHORT)
+                stage.times_out("write()", rescue, connection.write, _pattern(2 * _LARGE), 1.0)
         finally:
             stop()
 
@@ -109,7 +109,7 @@ class WritingRules(Rules):
     @rule("network")
     def test_what_had_come_is_read_after_a_failed_write(self, stage):
         # type: (Stage) -> None
-        """The gateway says why before it takes nothing more; ``peek()`` and ``read()`` return it."""
+        """The gateway says why, and takes nothing more; ``peek()`` and ``read()`` return it."""
         connection, peer = stage.open(stage.server(receive_buffer=_SMALL_BUFFER))
         peer.send(b"reason")
         _fail_to_write(stage, connection, _pattern(_LARGE))
@@ -157,8 +157,8 @@ def _fail_to_write(stage, connection, data):
     # type: (Stage, Any, bytes) -> None
     """Write more than the peer takes."""
     answer = stage.attempt(connection.write, data, SHORT)
-    expect(isinstance(answer, Exception), "write() returned, though the peer takes nothing: it must "
-           "write all of it or raise")
+    expect(isinstance(answer, Exception), "write() returned, though the peer takes nothing: it "
+           "must write all of it or raise")
 
 
 def _write_on(stage, connection):
