@@ -133,7 +133,8 @@ class PoolRules(Rules):
     def test_a_connection_is_used_by_one_at_a_time(self, stage):
         # type: (Stage) -> None
         """However many take and give back at once."""
-        pool, twice = _Pool(stage, pool_size=3), []  # type: Any, List[Any]
+        pool = _Pool(stage, pool_size=3)
+        twice = []  # type: List[Any]
         used = set()  # type: Set[int]
 
         def work():

@@ -84,7 +84,7 @@ class ReadingRules(Rules):
         dripping = stage.aside(drip)
         data = connection.read(100, stage.patience)
         dripping.result()
-        expect(data == b"whole", "a record came byte by byte; read() returned %r, not b'whole'", data)
+        expect(data == b"whole", "b'whole' came byte by byte; read() returned %r", data)
 
     @rule("network")
     def test_a_read_ends_when_its_time_is_over(self, stage):
