@@ -286,6 +286,7 @@ class Server(object):
         self._arrived = queue.Queue()  # type: Any
         self._peers = []  # type: List[Peer]
         self._is_over = False
+        self._is_abandoned = False
         self._thread = threading.Thread(target=self._serve)
         self._thread.daemon = True
         self._thread.start()
@@ -317,7 +318,13 @@ class Server(object):
     def _serve(self):
         # type: () -> None
         while True:
-            accepted = self._listener.accept()[0]
+            try:
+                accepted = self._listener.accept()[0]
+            except socket.error:
+                if not self._is_abandoned:
+                    raise
+                # In the child, the threading module does not know this thread: it must not end.
+                threading.Event().wait()
             if self._is_over:
                 accepted.close()
                 return
@@ -341,6 +348,16 @@ class Server(object):
         self._is_over = True
         for peer in list(self._peers):
             peer.hang_up()
+
+    def abandon(self):
+        # type: () -> None
+        """Leave the clients to the parent, in a forked child.
+
+        Threads do not get there, but what a green library makes of them does: it would take clients
+        away from the parent.
+        """
+        self._is_over = self._is_abandoned = True
+        self._listener.close()
 
     def close(self):
         # type: () -> None

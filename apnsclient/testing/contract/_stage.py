@@ -373,7 +373,7 @@ class Stage(object):
             warnings.simplefilter("ignore", DeprecationWarning)
             child = self._case.fork()
         if child == 0:
-            _be_the_child(function, writing)
+            _be_the_child(lambda: self._play_in_child(function), writing)
         os.close(writing)
         try:
             is_over, report = _read_report(reading, monotonic() + self.patience)
@@ -384,6 +384,12 @@ class Stage(object):
         os.waitpid(child, 0)
         expect(is_over, "the forked child hangs")
         expect(report == b"done", "in the forked child:\n%s", report.decode("utf-8", "replace"))
+
+    def _play_in_child(self, function):
+        # type: (Callable[[], Any]) -> None
+        for server in self._servers:
+            server.abandon()
+        function()
 
 
 def _be_the_child(function, writing):
