@@ -131,7 +131,7 @@ OPENING = [
            "complete(sock, deadline, sock.do_handshake)", "complete(sock, None, sock.do_handshake)",
            "a_server_that_is_silent_is_given_up_in_time a_server_that_drips_is_given_up_in_time "
            "a_failed_attempt_leaves_no_socket_open"),
-    mutant("starts its clock again with each byte",
+    mutant("starts its clock again with each wait",
            "    while True:\n        try:\n            return operation",
            "    whole = seconds_to(deadline)\n"
            "    while True:\n        try:\n            return operation",
@@ -140,7 +140,8 @@ OPENING = [
            "        poller.poll(None if left is None else int(left * 1000) + 1)",
            "        if not poller.poll(None if left is None else int(left * 1000) + 1):\n"
            "            raise Timeout('the time is up')",
-           "a_server_that_drips_is_given_up_in_time the_time_of_a_read_is_for_the_whole_call"),
+           "a_server_that_drips_is_given_up_in_time the_time_of_a_read_is_for_the_whole_call "
+           "the_time_of_a_write_is_for_the_whole_call"),
     mutant("lets the system's refusal through",
            "    raise explain(failure, address, ConnectTimeout",
            "    if 'refused' in str(failure):\n        raise failure\n"

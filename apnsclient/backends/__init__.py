@@ -99,6 +99,7 @@ class BaseConnection(object):
         # type: () -> None
         """Forget whatever is buffered in either direction, before a new transmission.
 
+        That includes what the TLS library holds, as :meth:`read` may have left part of a record.
         Called when a connection is taken from the pool, after the session has read what was there.
         Does nothing where nothing is buffered. Raises nothing.
         """

@@ -198,15 +198,6 @@ class Peer(object):
             pieces.append(self._receive())
         return b"".join(pieces)
 
-    def has_more(self, seconds):
-        # type: (float) -> bool
-        """Tell whether the client says anything, or ends its stream, within some seconds."""
-        self._socket.settimeout(seconds)
-        try:
-            return bool(self._receive() or self.ending)
-        except socket.timeout:
-            return False
-
     def receive_raw(self, size):
         # type: (int) -> bytes
         """Return up to ``size`` bytes as they are; ``b""`` at the end, also after a reset."""
