@@ -26,17 +26,18 @@ RULES = collections.OrderedDict(sorted(
     key=lambda item: (item[1], item[0])))
 
 
-def verdicts(case, names=None, hasty=()):
+def verdicts(case, names=None, hasty=(), patience=1.2):
     """Run rules, all by default; return the verdicts and the messages of failures, by name.
 
     :param case: class of the suite.
     :param hasty: rules that are expected to fail, for which nobody waits long.
+    :param patience: how long, in seconds.
     """
     found, messages = {}, {}
     for name in RULES if names is None else names:
         suite = case()
         if name in hasty:
-            suite.patience, suite.hang_limit = 1.2, 5.0
+            suite.patience, suite.hang_limit = patience, 5.0
         try:
             getattr(suite, name)()
             found[name] = PASSED

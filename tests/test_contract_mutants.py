@@ -460,6 +460,12 @@ OF_STDIO = [
 ]
 
 
+#: Seconds that a rule waits for a mutant that should break it; enough for one that does not.
+PATIENCE = 3.0
+#: The same for a mutant that has to be slower than that, and must not take all day.
+SHORT_PATIENCE = {"waits a moment": 1.2}
+
+
 def mutate(changes):
     """Return the text of the documentation's back-end after changes, each of one place."""
     text = example_steps()[-1]
@@ -469,13 +475,13 @@ def mutate(changes):
     return text
 
 
-def expect_broken(case, rules):
+def expect_broken(case, rules, patience=PATIENCE):
     """Run the suite over a mutant: these rules fail, and no others."""
     expected = set("test_" + rule for rule in rules)
     assert expected and expected <= set(RULES)
     subjects = set(RULES[name] for name in expected)
     names = [name for name in RULES if IS_WHOLE or RULES[name] in subjects]
-    found, messages = verdicts(case, names, expected)
+    found, messages = verdicts(case, names, expected, patience)
     failed = with_verdict(found, FAILED)
     assert not expected - failed, "the suite does not notice"
     assert not failed - expected, "other rules fail: %s" % {
@@ -486,7 +492,8 @@ def expect_broken(case, rules):
 def test_a_mutant_of_the_example_breaks_its_rules_and_no_others(broken):
     """One thing is changed in the text of the documentation's back-end."""
     module = load_example(mutate(broken.changes))
-    expect_broken(new_case(module.Backend), broken.rules)
+    expect_broken(new_case(module.Backend), broken.rules,
+                  SHORT_PATIENCE.get(broken.name, PATIENCE))
 
 
 @pytest.mark.parametrize("backend, rules", OF_STDIO)

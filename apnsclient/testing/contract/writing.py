@@ -21,6 +21,8 @@ __all__ = ["WritingRules"]
 _LARGE = 24 << 20
 #: Size of a peer's buffer that makes a client wait soon.
 _SMALL_BUFFER = 16384
+#: Size of a peer's buffer that makes a client wait often.
+_SLOW_BUFFER = 65536
 #: What a peer takes at a time, when it takes its time.
 _SIP = 98304
 
@@ -43,8 +45,8 @@ class WritingRules(Rules):
     def test_a_write_waits_for_a_slow_peer(self, stage):
         # type: (Stage) -> None
         """More than the network takes at once is written in the end, and none of it twice."""
-        connection, peer = stage.open(stage.server(receive_buffer=_SMALL_BUFFER))
-        sent = _pattern(8 << 20)
+        connection, peer = stage.open(stage.server(receive_buffer=_SLOW_BUFFER))
+        sent = _pattern(4 << 20)
 
         def receive():
             # type: () -> bytes
@@ -184,6 +186,7 @@ def _sip(stage, peer):
     def stop():
         # type: () -> None
         is_over.append(True)
+        peer.hang_up()  # It may be waiting for more.
         sipping.result()
 
     return stop
