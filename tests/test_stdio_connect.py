@@ -10,6 +10,7 @@ from OpenSSL import SSL
 
 from apnsclient._compat import monotonic
 from apnsclient.backends import _connect, _sockets
+from apnsclient.backends._waiting import ThreadWaiting
 from apnsclient.errors import (
     ConnectError,
     ConnectTimeout,
@@ -240,7 +241,7 @@ def test_families_take_turns(monkeypatch):
     found = [(six_, 1, 6, "", ("::%d" % n, 1, 0, 0)) for n in (1, 2, 3, 3)]
     found += [(four, 1, 6, "", ("127.0.0.%d" % n, 1)) for n in (1, 2)]
     monkeypatch.setattr(_connect.socket, "getaddrinfo", lambda *args: found)
-    assert [one[3][0] for one in _connect.look_up(("x", 1))] == [
+    assert [one[3][0] for one in _connect.look_up(("x", 1), ThreadWaiting())] == [
         "::1", "127.0.0.1", "::2", "127.0.0.2", "::3"]
 
 

@@ -13,6 +13,7 @@ from OpenSSL import SSL
 
 from apnsclient.backends import _engine, _sockets
 from apnsclient.backends._identity import reasons
+from apnsclient.backends._waiting import ThreadWaiting
 from apnsclient.backends.stdio import Certificate
 from stdio_support import (
     CLIENT,
@@ -45,7 +46,7 @@ def test_wait_survives_a_signal(monkeypatch):
     left, right = socket.socketpair()
     with monkeypatch.context() as patch:
         patch.setattr(_sockets.select, "select", interrupted)
-        assert not _sockets.wait_for(left, False, _sockets.Deadline(SHORT))
+        assert not ThreadWaiting().wait_for(left, False, _sockets.Deadline(SHORT))
         assert len(calls) > 1
         patch.setattr(_sockets.select, "select", lambda *args: 1 // 0)
         with pytest.raises(ZeroDivisionError):

@@ -18,6 +18,7 @@ if MYPY:
     from typing import Any, Iterable, Optional
 
     from ._engine import Engine
+    from ._waiting import Waiting
 
 __all__ = ["Farewell", "say_goodbye"]
 
@@ -86,13 +87,13 @@ class Farewell(object):
         return True
 
 
-def say_goodbye(farewells):
-    # type: (Iterable[Farewell]) -> None
+def say_goodbye(farewells, waiting):
+    # type: (Iterable[Farewell], Waiting) -> None
     """Bring all of them to their end, each within its own deadline, side by side."""
-    waiting = [one for one in farewells if one.step()]
-    while waiting:
-        lefts = [left for left in [one.deadline.left() for one in waiting] if left is not None]
-        ready = _sockets.wait([(one.socket, one.is_writer) for one in waiting],
-                              min(lefts) if lefts else None)
-        waiting = [one for one in waiting if not one.deadline.is_over()
-                   and (one.socket not in ready or one.step())]
+    unfinished = [one for one in farewells if one.step()]
+    while unfinished:
+        lefts = [left for left in [one.deadline.left() for one in unfinished] if left is not None]
+        ready = waiting.wait([(one.socket, one.is_writer) for one in unfinished],
+                             min(lefts) if lefts else None)
+        unfinished = [one for one in unfinished if not one.deadline.is_over()
+                      and (one.socket not in ready or one.step())]

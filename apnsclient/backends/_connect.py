@@ -20,6 +20,7 @@ if MYPY:
     from typing import Any, Callable, List, Optional, Tuple
 
     from ._sockets import Deadline
+    from ._waiting import Waiting
 
     Address = Tuple[str, int]
 
@@ -32,18 +33,19 @@ ATTEMPT_DELAY = 0.25
 HANDSHAKE_PATIENCE = 2.0
 
 
-def look_up(address, role=""):
-    # type: (Address, str) -> List[Tuple[int, int, int, Any]]
+def look_up(address, waiting, role=""):
+    # type: (Address, Waiting, str) -> List[Tuple[int, int, int, Any]]
     """Return ``(family, kind, protocol, socket address)`` for each address of the host.
 
-    Families take turns, beginning with the one that the system prefers. Blocks as long as the
+    Families take turns, beginning with the one that the system prefers. Takes as long as the
     system's resolver does.
 
+    :param waiting: how to wait for the resolver.
     :param role: what stands before the address in messages (str).
     :raises ~apnsclient.errors.ConnectError: if the name cannot be looked up.
     """
     try:
-        found = socket.getaddrinfo(address[0], address[1], 0, socket.SOCK_STREAM)
+        found = waiting.resolve(address[0], address[1])
     except (socket.error, UnicodeError, OverflowError, ValueError) as error:
         raise ConnectError("cannot look up the host of %s%s: %s"
                            % (role, display(address), _sockets.describe(error)))
@@ -102,9 +104,10 @@ class _Attempt(object):
 class _Race(object):
     """Several attempts at one host; see the text of the module."""
 
-    def __init__(self, where, candidates, new_handshake, deadline):
-        # type: (str, List[Any], Callable[[Any], Any], Deadline) -> None
+    def __init__(self, where, candidates, new_handshake, deadline, waiting):
+        # type: (str, List[Any], Callable[[Any], Any], Deadline, Waiting) -> None
         self._where = where
+        self._wait = waiting.wait
         self._waiting = list(candidates)
         self._new_handshake = new_handshake
         self._deadline = deadline
@@ -144,7 +147,7 @@ class _Race(object):
     def _advance_ready(self):
         # type: () -> Optional[_Attempt]
         """Wait for the attempts and let them go on; return the one that is complete, if any."""
-        ready = _sockets.wait(
+        ready = self._wait(
             [(attempt.socket, attempt.is_writer) for attempt in self._running], self._patience())
         if self._deadline.is_over():
             raise ConnectTimeout("%s is not connected after %s s: %s" % (
@@ -209,16 +212,17 @@ class _Race(object):
         return text if is_named else "%s: %s" % (attempt.name, text)
 
 
-def connect(where, candidates, new_handshake, deadline):
-    # type: (str, List[Any], Callable[[Any], Any], Deadline) -> Tuple[Any, Any]
+def connect(where, candidates, new_handshake, deadline, waiting):
+    # type: (str, List[Any], Callable[[Any], Any], Deadline, Waiting) -> Tuple[Any, Any]
     """Return a connected socket and its completed handshake.
 
     :param where: what it leads to (str), for messages.
     :param candidates: what :func:`look_up` found.
     :param new_handshake: called with a connected socket; returns a Handshake or a Tunnel.
     :param deadline: Deadline for all of it.
+    :param waiting: how to wait for sockets.
     :raises ~apnsclient.errors.ConnectError: if no address can be had, or as soon as TLS itself
         fails with one of them.
     """
-    winner = _Race(where, candidates, new_handshake, deadline).run()
+    winner = _Race(where, candidates, new_handshake, deadline, waiting).run()
     return winner.socket, winner.handshake

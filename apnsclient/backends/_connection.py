@@ -1,4 +1,4 @@
-"""The connections of the default back-end: TLS in memory over a non-blocking socket.
+"""The connections of stdio and gevent: TLS in memory over a non-blocking socket.
 
 An operation is tried first and waited for only if it has to be. Timeouts are absolute for their
 call, so a peer that moves one byte at a time cannot stretch them.
@@ -22,6 +22,7 @@ if MYPY:
     from typing import Any, Callable, Iterable, Optional, Tuple
 
     from ..certificate import BaseCertificate
+    from ._waiting import Waiting
 
     Address = Tuple[str, int]
 
@@ -64,13 +65,14 @@ class Connection(BaseConnection):
     :param connected: non-blocking socket; the connection owns it.
     :param handshake: completed Handshake over that socket.
     :param keep_session: called with the TLS session when there is one worth keeping.
+    :param waiting: how to wait for the socket.
     """
 
     #: Longest time in seconds that :meth:`close` takes to see everything delivered.
     close_timeout = 1.0
 
-    def __init__(self, address, certificate, connected, handshake, keep_session):
-        # type: (Address, BaseCertificate, Any, _tls.Handshake, Callable[[Any], None]) -> None
+    def __init__(self, address, certificate, connected, handshake, keep_session, waiting):
+        # type: (Address, BaseCertificate, Any, _tls.Handshake, Callable[[Any], None], Waiting) -> None  # noqa: E501
         super(Connection, self).__init__(address, certificate)
         self._where = display(address)
         self._provider = handshake.identity
@@ -78,6 +80,7 @@ class Connection(BaseConnection):
         self._engine = handshake.engine
         self._generation = _generation.current
         self._keep_session = keep_session
+        self._waiting = waiting
         self._has_kept = False
         #: Whether the handshake resumed an earlier TLS session (bool).
         self.session_reused = handshake.is_resumed
@@ -134,7 +137,7 @@ class Connection(BaseConnection):
         if data is None:
             deadline = _sockets.Deadline(timeout)
             while data is None:
-                if not _sockets.wait_for(self._socket, bool(self._unsent), deadline):
+                if not self._waiting.wait_for(self._socket, bool(self._unsent), deadline):
                     raise Timeout("nothing came from %s within %s s" % (self._where, timeout))
                 data = self._receive(size)
         return data or None
@@ -257,7 +260,7 @@ class Connection(BaseConnection):
             try:
                 return self._seal(data)
             except SSL.WantReadError:
-                if deadline.is_over() or not received and not _sockets.wait_for(
+                if deadline.is_over() or not received and not self._waiting.wait_for(
                         self._socket, bool(self._unsent), deadline):
                     raise self._too_late(deadline)
 
@@ -268,7 +271,7 @@ class Connection(BaseConnection):
             sealed = sealed[_sockets.try_send(self._socket, sealed):]
             if not sealed:
                 return
-            if not _sockets.wait_for(self._socket, True, deadline):
+            if not self._waiting.wait_for(self._socket, True, deadline):
                 raise self._too_late(deadline)
 
     def _too_late(self, deadline):
@@ -366,16 +369,16 @@ class Connection(BaseConnection):
         end, is reset: anything else would tell a server that sends unasked, as the feedback service
         does, that all of it has been taken.
         """
-        self.close_together([self])
+        self.close_together([self], self._waiting)
 
     @staticmethod
-    def close_together(connections):
-        # type: (Iterable[Connection]) -> None
+    def close_together(connections, waiting):
+        # type: (Iterable[Connection], Waiting) -> None
         """Do what :meth:`close` does to several connections, in the time that one takes."""
         closing = [one for one in connections if one._begin_close()]
         try:
             farewells = [one._farewell() for one in closing]
-            _closing.say_goodbye([one for one in farewells if one is not None])
+            _closing.say_goodbye([one for one in farewells if one is not None], waiting)
         except Exception:
             pass  # Nothing to be done, and at the interpreter's exit nothing to be said.
         finally:

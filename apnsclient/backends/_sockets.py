@@ -1,11 +1,12 @@
 """Non-blocking sockets: deadlines, waiting, and the options that connections are opened with.
 
-A socket is never waited on in any other way than :func:`wait`, which is ``select()``, or ``poll()``
-for descriptors that ``select()`` cannot take, and which no signal cuts short.
+A thread never waits for a socket in any other way than :func:`wait`, which is ``select()``, or
+``poll()`` for descriptors that ``select()`` cannot take, and which no signal cuts short.
 """
 
 from __future__ import absolute_import, division, print_function
 
+import _socket
 import errno
 import os
 import select
@@ -27,7 +28,7 @@ except ImportError:  # Windows
 
 __all__ = [
     "Deadline", "TcpSocket", "abandon", "describe", "finish_connect", "open_socket",
-    "start_connect", "try_receive", "try_send", "unacknowledged", "wait", "wait_for",
+    "start_connect", "try_receive", "try_send", "unacknowledged", "wait",
 ]
 
 #: First descriptor that ``select()`` cannot take (FD_SETSIZE of every common C library).
@@ -74,8 +75,11 @@ class Deadline(object):
         return self._end is not None and monotonic() >= self._end
 
 
-class TcpSocket(socket.socket):
-    """A socket that, left to the garbage collector, closes without a ResourceWarning.
+class TcpSocket(_socket.socket):
+    """A socket of the system's that, left to the garbage collector, closes without a warning.
+
+    It is the same where gevent has put something else in place of ``socket.socket``, which would
+    belong to one thread and wait in ways of its own.
 
     Connections that a program drops without closing are no fault here: sessions close theirs when
     they are collected, and collection takes a cycle in any order.
@@ -199,19 +203,6 @@ def unacknowledged(connected):
         return max(int(struct.unpack("i", answer)[0]), 0)
     except (IOError, OSError, ValueError):
         return 0
-
-
-def wait_for(waited, is_write, deadline):
-    # type: (Any, bool, Deadline) -> bool
-    """Wait for one socket; return False if the deadline has come, ready or not.
-
-    :param waited: socket, or anything else with a ``fileno()``.
-    :param is_write: whether to wait until it can be written (bool), or until it can be read.
-    """
-    while not deadline.is_over():
-        if wait([(waited, is_write)], deadline.left()):
-            return True
-    return False
 
 
 def wait(interests, timeout):

@@ -1,0 +1,241 @@
+"""What the back-ends that speak TLS with pyOpenSSL share: all but how one waits.
+
+A back-end of its own is made of :class:`TlsBackend` and a ``Waiting``. Together with a reentrant
+lock, and an event where the one for threads will not do, that is all there is to ``stdio`` and to
+``gevent``.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import hashlib
+import logging
+
+from cryptography.hazmat.primitives import serialization
+from OpenSSL import SSL
+
+from .._compat import MYPY
+from ..certificate import BaseCertificate
+from ..errors import ConnectError
+from . import BaseBackend, _connect, _sockets, _tls, _topics
+from ._cache import Cache
+from ._connection import Connection
+from ._identity import Identity, Material
+from ._names import display
+from ._proxy import Proxy, Tunnel
+
+if MYPY:
+    from typing import Any, Callable, Mapping, Optional, Sequence, Tuple, Union
+
+    from . import BaseConnection
+
+    Address = Tuple[str, int]
+    Text = Union[str, bytes]
+
+__all__ = ["TlsBackend", "TlsCertificate"]
+
+_CERTIFICATE_ARGUMENTS = frozenset(
+    ["cert_file", "cert_string", "key_file", "key_string", "passphrase"])
+
+_DEFAULT_TRUST = _tls.Trust()
+
+
+class TlsCertificate(BaseCertificate):
+    """A provider's certificate; see :class:`apnsclient.backends.stdio.Certificate`."""
+
+    #: Where a certificate out of its time is reported; a subclass has its own.
+    logger = logging.getLogger(__name__)
+
+    def load_context(self, cert_string=None, cert_file=None, key_string=None, key_file=None,
+                     passphrase=None):
+        # type: (Optional[Text], Optional[str], Optional[Text], Optional[str], Optional[Text]) -> Tuple[Any, Any]
+        """Load certificate and key; see the base class."""
+        material = Material(cert_string, cert_file, key_string, key_file, passphrase)
+        identity = Identity(material)
+        identity.install(SSL.Context(SSL.TLS_CLIENT_METHOD))  # Raises here rather than later.
+        problem = identity.validity_problem()
+        if problem is not None:
+            self.logger.warning("The certificate of %s %s; the server will refuse it.",
+                                identity.certificate.subject.rfc4514_string(), problem)
+        #: Digest of everything that it was loaded from.
+        self.content_digest = material.digest()
+        self._contexts = Cache(8)
+        named = _topics.subject_topics(identity.certificate)
+        self._default_topic = named[0] if len(named) == 1 else None
+        self._topics = tuple(named + [
+            topic for topic in _topics.extension_topics(identity.certificate)
+            if topic not in named])
+        return identity, identity.certificate
+
+    @property
+    def topics(self):
+        # type: () -> Tuple[str, ...]
+        """Topics that Apple has issued the certificate for: the subject's own first."""
+        return self._topics
+
+    @property
+    def default_topic(self):
+        # type: () -> Optional[str]
+        """The one that the subject names, if it names exactly one."""
+        return self._default_topic
+
+    @property
+    def identity(self):
+        # type: () -> Identity
+        """Certificate, chain and key as objects of ``cryptography``."""
+        identity = self._context  # type: Identity
+        return identity
+
+    def dump_certificate(self, raw):
+        # type: (Any) -> bytes
+        """Return the certificate, without its key, in PEM format."""
+        return bytes(raw.public_bytes(serialization.Encoding.PEM))
+
+    def dump_digest(self, raw, digest):
+        # type: (Any, str) -> bytes
+        """Return the digest of the certificate's DER encoding; see the base class."""
+        return hashlib.new(digest, raw.public_bytes(serialization.Encoding.DER)).digest()
+
+    def get_context(self, trust=None, alpn=()):
+        # type: (Optional[_tls.Trust], Tuple[str, ...]) -> SSL.Context
+        """Return an ``OpenSSL.SSL.Context`` that presents this certificate.
+
+        It is built once for each pair of arguments, because that takes milliseconds.
+
+        :param trust: whom to trust; by default the authorities in the system's store.
+        :param alpn: names of the protocols to offer (tuple of str).
+        """
+        trust = _DEFAULT_TRUST if trust is None else trust
+        return self._contexts.get_or_make(
+            (trust, alpn), lambda: trust.new_context(self.identity, alpn))
+
+
+class TlsBackend(BaseBackend):
+    """Opens connections with non-blocking sockets and pyOpenSSL.
+
+    A subclass gives the two attributes that are None here, and ``create_lock()``. For the options
+    see :class:`apnsclient.backends.stdio.Backend`.
+    """
+
+    #: Kind of certificate that is loaded, a subclass of :class:`TlsCertificate`. All of them are
+    #: accepted, of whichever back-end.
+    certificate_class = None  # type: Any
+    #: How to wait (``Waiting``).
+    waiting = None  # type: Any
+
+    can_detect_close = True
+    has_alpn = True
+
+    #: How many certificates are kept loaded.
+    certificate_cache_size = 64
+    #: How many TLS sessions are kept for resumption, one for each address and certificate.
+    session_cache_size = 64
+
+    def __init__(self, ca_file=None, ca_string=None, verify=True, proxy=None, **options):
+        # type: (Optional[str], Optional[Text], bool, Optional[Text], **Any) -> None
+        super(TlsBackend, self).__init__(**options)
+        self._trust = _tls.Trust(ca_file, ca_string, verify)
+        self._trust.check()
+        self._proxy = None if proxy is None else Proxy(proxy)
+        self._certificates = Cache(self.certificate_cache_size)
+        self._sessions = Cache(self.session_cache_size)
+        self._contexts = Cache(8)
+
+    def get_certificate(self, cert_params):
+        # type: (Mapping[str, Any]) -> TlsCertificate
+        """Load a certificate, or return the one that was loaded before from the same content.
+
+        Files are read again each time, so that a renewed certificate is noticed.
+
+        :raises TypeError: if ``cert_params`` has a name that no argument of a certificate has.
+        """
+        unknown = set(cert_params) - _CERTIFICATE_ARGUMENTS
+        if unknown:
+            raise TypeError("a certificate has no argument %s, expected %s" % (
+                ", ".join(sorted(unknown)), ", ".join(sorted(_CERTIFICATE_ARGUMENTS))))
+        content = Material(**cert_params).digest()
+        certificate = self._certificates.get(content)
+        if certificate is None:
+            certificate = self.certificate_class(**cert_params)
+            self._certificates.put(certificate.content_digest, certificate)
+        return certificate
+
+    def close_all(self, connections):
+        # type: (Sequence[BaseConnection]) -> None
+        """Close connections that nobody uses, in the time that one of them takes."""
+        Connection.close_together(
+            [one for one in connections if isinstance(one, Connection)], self.waiting)
+        super(TlsBackend, self).close_all(
+            [one for one in connections if not isinstance(one, Connection)])
+
+    def get_new_connection(self, address, certificate, timeout=None, alpn=()):
+        # type: (Address, BaseCertificate, Optional[float], Tuple[str, ...]) -> Connection
+        """Open a connection; see the base class.
+
+        All addresses of the host have their turn within ``timeout``, which begins after the name
+        lookup and ends with the TLS handshake. Behind a proxy those are the addresses of the proxy.
+
+        :raises ~apnsclient.errors.ConnectTimeout: if there is no connection in time.
+        :raises ~apnsclient.errors.PeerVerificationError: if the server's certificate does not
+            verify; nothing has been written to it then.
+        :raises ~apnsclient.errors.CertificateRefused: if the server refuses our certificate (with
+            TLS 1.3 the first read tells, not this method).
+        :raises ~apnsclient.errors.ConnectError: if no connection can be had for another reason.
+        :raises TypeError: if the certificate is neither one of this back-end nor a provider token.
+        """
+        context, identity = self._credentials(certificate, alpn)
+        key = (address, context)
+        where = self._describe(address)
+
+        def keep_session(session):
+            # type: (Any) -> None
+            if session is not None:
+                self._sessions.put(key, session)
+
+        def new_handshake(connected):
+            # type: (Any) -> _tls.Handshake
+            return _tls.Handshake(context, self._trust, address, connected,
+                                  self._sessions.get(key), identity, where)
+
+        candidates, new_attempt = self._route(address, new_handshake)
+        try:
+            connected, attempt = _connect.connect(
+                where, candidates, new_attempt, _sockets.Deadline(timeout), self.waiting)
+        except ConnectError:
+            self._sessions.discard(key)  # It may have been the reason.
+            raise
+        return Connection(address, certificate, connected, attempt.handshake, keep_session,
+                          self.waiting)
+
+    def _route(self, address, new_handshake):
+        # type: (Address, Callable[[Any], _tls.Handshake]) -> Tuple[Any, Callable[[Any], Any]]
+        """Return where to connect to, and what makes a Handshake or a Tunnel over a socket."""
+        proxy = self._proxy
+        if proxy is None:
+            return _connect.look_up(address, self.waiting), new_handshake
+
+        def new_tunnel(connected):
+            # type: (Any) -> Tunnel
+            return Tunnel(connected, proxy, address, request, new_handshake)
+
+        request = proxy.request(address)
+        return _connect.look_up(proxy.address, self.waiting, "the proxy "), new_tunnel
+
+    def _describe(self, address):
+        # type: (Address) -> str
+        """Return the name of a server for messages."""
+        if self._proxy is None:
+            return display(address)
+        return "%s through the proxy %s" % (display(address), self._proxy)
+
+    def _credentials(self, certificate, alpn):
+        # type: (Any, Tuple[str, ...]) -> Tuple[SSL.Context, Optional[Identity]]
+        """Return the context to connect with, and what it presents: None where that is nothing."""
+        if isinstance(certificate, TlsCertificate):
+            # Nothing is said of ALPN to subclasses that may never have heard of it.
+            options = {"alpn": alpn} if alpn else {}
+            return certificate.get_context(self._trust, **options), certificate.identity
+        if not hasattr(certificate, "bearer") or certificate.get_context() is not None:
+            raise TypeError("certificate is of type %s; expected %s.Certificate or a ProviderToken"
+                            % (type(certificate).__name__, type(self).__module__))
+        return self._contexts.get_or_make(
+            alpn, lambda: self._trust.new_context(None, alpn)), None
