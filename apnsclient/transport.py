@@ -206,14 +206,16 @@ class Session(object):
     def _close_idle(self, connections):
         # type: (List[BaseConnection]) -> None
         """Close connections that nobody uses, after what is to be read and said."""
-        for connection in connections:
-            if connection.alpn_protocol is None:
-                # What came in the meantime may be a late frame.
-                BinaryDriver(connection, self._timing, self._report_late).prepare()
-            else:
-                Http2Driver(connection, self._timing, self._gone_reporter(
-                    connection.address, connection.certificate)).take_leave()
-        self._backend.close_all(connections)
+        try:
+            for connection in connections:
+                if connection.alpn_protocol is None:
+                    # What came in the meantime may be a late frame.
+                    BinaryDriver(connection, self._timing, self._report_late).prepare()
+                else:
+                    Http2Driver(connection, self._timing, self._gone_reporter(
+                        connection.address, connection.certificate)).take_leave()
+        finally:
+            self._backend.close_all(connections)
 
     def _gone_reporter(self, address, certificate):
         # type: (Address, Credential) -> Callable[[List[Tuple[bytes, int]]], None]

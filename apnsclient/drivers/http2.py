@@ -539,8 +539,10 @@ class Http2Driver(object):
     def close(self):
         # type: () -> None
         """Take leave of the server and close the connection."""
-        self.take_leave()
-        self.connection.close()
+        try:
+            self.take_leave()
+        finally:
+            self.connection.close()
 
     def _say_last(self, data):
         # type: (bytes) -> None
