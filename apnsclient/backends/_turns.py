@@ -145,7 +145,7 @@ class _Line(object):
     def patience(self, waiter):
         # type: (Turn) -> float
         """Return the seconds after which a caller may well look whether it was served."""
-        if not PY2:
+        if not (PY2 and isinstance(waiter.event, Event)):
             return _LONGEST_WAIT
         ahead = max(waiter.number - self._served, 1)
         return min(ahead * _SHORTEST_NAP, _LONGEST_NAP)

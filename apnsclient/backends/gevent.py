@@ -1,0 +1,276 @@
+"""The green back-end: the default one, except that greenlets wait where threads would.
+
+It needs no monkey-patching, and works with it. Sockets are the system's own, non-blocking; TLS
+happens in memory; so that the event loop is told of a socket only while somebody waits for it. Each
+wait uses the event loop of the thread that it happens in.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import atexit
+import logging
+import socket
+import time
+
+import six
+
+from .._compat import MYPY
+from .._process import PerProcess
+from ..errors import ConnectionLost
+from . import _sockets
+from ._connection import Connection
+from ._tls_backend import TlsBackend, TlsCertificate
+from ._waiting import Waiting
+
+try:
+    import gevent
+    import gevent.event
+    import gevent.exceptions
+    import gevent.monkey
+    import gevent.socket
+except ImportError as problem:
+    six.raise_from(ImportError(
+        "the back-end %s needs the package gevent: pip install 'apns-client[gevent]' (%s)"
+        % (__name__, problem)), problem)
+
+if MYPY:
+    from typing import Any, Dict, Iterable, List, Optional, Set
+
+    from ._sockets import Interest
+
+__all__ = ["Backend", "Certificate", "Connection"]
+
+#: Directions that the event loop knows.
+_READ, _WRITE = 1, 2
+_LONGEST_WAIT = 3600.0
+#: Seconds between two looks at a lock that somebody else holds.
+_SHORTEST_NAP, _LONGEST_NAP = 0.001, 0.02
+#: Seconds that connections are given at the interpreter's exit which are being closed already.
+_LAST_MOMENTS = 2.0
+
+_THREADS = six.moves._thread.__name__
+#: What there is of threads below gevent's monkey-patching.
+_thread_ident = gevent.monkey.get_original(_THREADS, "get_ident")
+_thread_local = gevent.monkey.get_original(_THREADS, "_local")
+_thread_sleep = gevent.monkey.get_original("time", "sleep") or time.sleep
+
+#: Of each thread whether greenlets have waited there.
+_thread = _thread_local()
+
+_processes = PerProcess()
+
+
+def _this_process():
+    # type: () -> Any
+    """Return what is another object in a forked child, where gevent is told of the fork first.
+
+    ``gevent.os.fork()`` has told it already, ``os.fork()`` has not. Once more does no harm.
+    """
+    return _processes.get(object, lambda inherited: gevent.reinit())
+
+
+_this_process()
+
+
+class _GreenWaiting(Waiting):
+    """Lets other greenlets run.
+
+    A fork copies the greenlets that wait. Those of the child must not go on with what is their
+    parent's, a handshake for example: there an exception ends their wait.
+    """
+
+    def wait(self, interests, timeout):
+        # type: (Iterable[Interest], Optional[float]) -> List[Any]
+        """Wait with the event loop; see the base class.
+
+        :raises gevent.exceptions.BlockingSwitchOutError: in a callback of the event loop.
+        """
+        process, hub = _this_process(), gevent.get_hub()
+        if gevent.getcurrent() is hub:
+            raise gevent.exceptions.BlockingSwitchOutError(
+                "a callback of the event loop cannot wait for a connection: spawn a greenlet")
+        _thread.is_green = True
+        timeout = _LONGEST_WAIT if timeout is None else min(timeout, _LONGEST_WAIT)
+        ready = []  # type: List[Any]
+        event = gevent.event.Event()
+
+        def note(waited):
+            # type: (Any) -> None
+            ready.append(waited)
+            event.set()
+
+        watchers = []  # type: List[Any]
+        try:
+            for waited, is_write in interests:
+                watchers.append(hub.loop.io(waited.fileno(), _WRITE if is_write else _READ))
+                watchers[-1].start(note, waited)
+            event.wait(timeout)
+        finally:
+            for watcher in watchers:
+                watcher.stop()
+                watcher.close()
+        if _this_process() is not process:
+            raise ConnectionLost("the process was forked in the middle of a wait: the connection "
+                                 "belongs to the parent process")
+        return ready
+
+    def resolve(self, host, port):
+        # type: (str, int) -> List[Any]
+        """Ask gevent's resolver; see the base class."""
+        _this_process()
+        return gevent.socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
+
+
+class _Holder(object):
+    """A greenlet that holds a lock, and how often."""
+
+    __slots__ = ("depth", "greenlet", "thread")
+
+    def __init__(self, greenlet, thread):
+        # type: (Any, int) -> None
+        self.greenlet = greenlet
+        self.thread = thread
+        self.depth = 1
+
+
+class _GreenLock(object):
+    """A lock that greenlets of any thread share, reentrant for each greenlet.
+
+    ``gevent.lock.RLock`` takes several steps to note who holds it. Between two of them the garbage
+    collector may finalize something that needs the lock, in the same greenlet, which would then
+    wait for itself. Here each change is one operation of a dict.
+
+    Whoever has to wait looks again and again. That is rare: greenlets of one thread do not switch
+    while they hold the lock of a pool, but for a finalizer that closes a connection.
+    """
+
+    def __init__(self):
+        # type: () -> None
+        self._holders = {}  # type: Dict[None, _Holder]
+
+    def acquire(self, blocking=True, timeout=-1):
+        # type: (bool, float) -> bool
+        """Take the lock; return whether it was taken.
+
+        :param blocking: whether to wait for it (bool).
+        :param timeout: longest wait in seconds (float), -1 waits for ever.
+        """
+        mine = _Holder(gevent.getcurrent(), _thread_ident())
+        if self._take(mine):
+            return True
+        if not blocking:
+            return False
+        deadline = _sockets.Deadline(None if timeout < 0 else timeout)
+        nap = 0.0
+        while not self._take(mine):
+            if deadline.is_over():
+                return False
+            self._rest(mine, nap)
+            nap = min(nap * 2 or _SHORTEST_NAP, _LONGEST_NAP)
+        return True
+
+    __enter__ = acquire
+
+    def _take(self, mine):
+        # type: (_Holder) -> bool
+        holder = self._holders.setdefault(None, mine)
+        if holder is mine:
+            return True
+        if holder.greenlet is not mine.greenlet:
+            return False
+        holder.depth += 1
+        return True
+
+    def _rest(self, mine, nap):
+        # type: (_Holder, float) -> None
+        holder = self._holders.get(None)
+        if holder is None:
+            return
+        if gevent.getcurrent() is gevent.get_hub() and holder.thread != mine.thread:
+            # A finalizer in the event loop itself. Another thread does not need this one to go on.
+            _thread_sleep(_SHORTEST_NAP)
+        else:
+            gevent.sleep(nap)
+
+    def release(self):
+        # type: () -> None
+        """Give the lock back.
+
+        :raises RuntimeError: if this greenlet does not hold it.
+        """
+        holder = self._holders.get(None)
+        if holder is None or holder.greenlet is not gevent.getcurrent():
+            raise RuntimeError("the lock is not held by the greenlet that releases it")
+        if holder.depth > 1:
+            holder.depth -= 1
+        else:
+            del self._holders[None]
+
+    def __exit__(self, *exc_info):
+        # type: (Any) -> None
+        self.release()
+
+
+class Certificate(TlsCertificate):
+    """A provider's certificate; see :class:`apnsclient.backends.stdio.Certificate`."""
+
+    logger = logging.getLogger(__name__)
+
+
+class Backend(TlsBackend):
+    """Opens connections with pyOpenSSL over sockets for which greenlets wait.
+
+    Its options are those of :class:`apnsclient.backends.stdio.Backend`.
+
+    :raises ValueError: if ``ca_file``, ``ca_string`` or ``proxy`` cannot be used.
+    """
+
+    certificate_class = Certificate
+    waiting = _GreenWaiting()
+
+    def create_lock(self):
+        # type: () -> Any
+        """Return a new lock, reentrant for each greenlet, that threads may share."""
+        return _GreenLock()
+
+    def create_event(self):
+        # type: () -> Any
+        """Return a new ``gevent.event.Event``."""
+        return gevent.event.Event()
+
+    def close_idle(self):
+        # type: () -> None
+        """Close the pooled connections; a greenlet of its own waits until that is done.
+
+        Finalizers run in the middle of anything, also in the event loop, where nobody can wait.
+        """
+        if _exit.has_begun or not getattr(_thread, "is_green", False):
+            super(Backend, self).close_idle()
+        elif self.idle_count():
+            _exit.note(gevent.spawn(super(Backend, self).close_idle))
+
+
+class _Exit(object):
+    """Lets connections be closed properly when the interpreter exits."""
+
+    def __init__(self):
+        # type: () -> None
+        self.has_begun = False
+        self._closing = set()  # type: Set[Any]
+
+    def note(self, greenlet):
+        # type: (Any) -> None
+        """Note a greenlet that closes connections."""
+        self._closing.add(greenlet)
+        greenlet.rawlink(self._closing.discard)
+
+    def wait(self):
+        # type: () -> None
+        """Wait for those of this thread; from here on nothing is left to other greenlets."""
+        self.has_begun = True
+        hub = gevent.get_hub()
+        gevent.joinall([one for one in list(self._closing) if one.parent is hub], _LAST_MOMENTS)
+
+
+_exit = _Exit()
+atexit.register(_exit.wait)
