@@ -502,7 +502,42 @@ def test_a_connection_is_closed_in_the_event_loop_without_an_exception(opened):
     assert ends == [SSL.ZeroReturnError]
 
 
-# The lock.
+# Events and locks.
+
+
+def test_an_event_is_set_by_any_thread_for_any_thread(backend):
+    """It belongs to none of them: the one that waited first may have ended."""
+    event, answers = backend.create_event(), []
+
+    def wait(timeout):
+        answers.append(event.wait(timeout))
+        gevent.get_hub().destroy(destroy_loop=True)
+
+    for set_it, timeout in ((lambda: None, 0.01), (event.set, SOON)):
+        thread = threading.Thread(target=wait, args=(timeout,))
+        thread.start()
+        set_it()
+        thread.join(SOON)
+    assert answers + all_of([lambda: event.wait(SOON)] * 2) == [False, True, True, True]
+
+
+def test_an_event_wakes_all_who_wait(backend):
+    """In whatever thread they are."""
+    event, answers, thread_waits = backend.create_event(), [], threading.Event()
+
+    def wait_in_thread():
+        thread_waits.set()
+        answers.append(event.wait(SOON))
+
+    thread = threading.Thread(target=wait_in_thread)
+    thread.start()
+    waiting = [gevent.spawn(event.wait, SOON) for _ in range(3)]
+    assert thread_waits.wait(SOON)
+    gevent.sleep(0.001)
+    event.set()
+    assert [one.get(timeout=SOON) for one in waiting] == [True] * 3
+    thread.join(SOON)
+    assert answers == [True]
 
 
 def is_free(lock):

@@ -11,6 +11,7 @@ import atexit
 import logging
 import socket
 import time
+from collections import deque
 
 import six
 
@@ -34,7 +35,7 @@ except ImportError as problem:
         % (__name__, problem)), problem)
 
 if MYPY:
-    from typing import Any, Dict, Iterable, List, Optional, Set
+    from typing import Any, Deque, Dict, Iterable, List, Optional, Set, Tuple
 
     from ._sockets import Interest
 
@@ -72,6 +73,20 @@ def _this_process():
 _this_process()
 
 
+def _this_hub():
+    # type: () -> Any
+    """Return the event loop's greenlet of this thread, for somebody who has to wait.
+
+    :raises gevent.exceptions.BlockingSwitchOutError: if it is that greenlet which asks.
+    """
+    hub = gevent.get_hub()
+    if gevent.getcurrent() is hub:
+        raise gevent.exceptions.BlockingSwitchOutError(
+            "a callback of the event loop cannot wait for anything: spawn a greenlet")
+    _thread.is_green = True
+    return hub
+
+
 class _GreenWaiting(Waiting):
     """Lets other greenlets run.
 
@@ -85,11 +100,7 @@ class _GreenWaiting(Waiting):
 
         :raises gevent.exceptions.BlockingSwitchOutError: in a callback of the event loop.
         """
-        process, hub = _this_process(), gevent.get_hub()
-        if gevent.getcurrent() is hub:
-            raise gevent.exceptions.BlockingSwitchOutError(
-                "a callback of the event loop cannot wait for a connection: spawn a greenlet")
-        _thread.is_green = True
+        process, hub = _this_process(), _this_hub()
         timeout = _LONGEST_WAIT if timeout is None else min(timeout, _LONGEST_WAIT)
         ready = []  # type: List[Any]
         event = gevent.event.Event()
@@ -119,6 +130,53 @@ class _GreenWaiting(Waiting):
         """Ask gevent's resolver; see the base class."""
         _this_process()
         return gevent.socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
+
+
+class _GreenEvent(object):
+    """An event that greenlets of any thread wait for, and any thread sets.
+
+    ``gevent.event.Event`` belongs to the thread that waited first, which may have ended.
+    """
+
+    def __init__(self):
+        # type: () -> None
+        self._is_set = False
+        # The event loops of those who wait, and an event for each, which stays in its thread.
+        self._waiters = deque()  # type: Deque[Tuple[Any, Any]]
+
+    def set(self):
+        # type: () -> None
+        """Let whoever waits go on."""
+        self._is_set = True
+        while self._waiters:
+            try:
+                loop, woken = self._waiters.popleft()
+            except IndexError:
+                break
+            try:
+                loop.run_callback_threadsafe(woken.set)
+            except Exception:
+                pass  # The loop is gone, with all that waited.
+
+    def wait(self, timeout):
+        # type: (float) -> bool
+        """Wait for at most ``timeout`` seconds; return whether the event is set.
+
+        :raises gevent.exceptions.BlockingSwitchOutError: in a callback of the event loop.
+        """
+        waiter = _this_hub().loop, gevent.event.Event()
+        self._waiters.append(waiter)
+        try:
+            # A finalizer, or another thread, may have set it just now.
+            if not self._is_set:
+                # Without a time the loop would take it for a wait without an end.
+                waiter[1].wait(min(timeout, _LONGEST_WAIT))
+        finally:
+            try:
+                self._waiters.remove(waiter)
+            except ValueError:
+                pass  # It was woken.
+        return self._is_set
 
 
 class _Holder(object):
@@ -235,8 +293,8 @@ class Backend(TlsBackend):
 
     def create_event(self):
         # type: () -> Any
-        """Return a new ``gevent.event.Event``."""
-        return gevent.event.Event()
+        """Return a new event that greenlets wait for, and any thread may set."""
+        return _GreenEvent()
 
     def close_idle(self):
         # type: () -> None
