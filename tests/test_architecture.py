@@ -193,8 +193,11 @@ def test_protocols_do_no_io(imports):
 
 
 def test_heavy_modules_are_imported_where_they_are_needed(imports):
-    """OpenSSL belongs to the stdio back-end, the simulator and the peers of the contract."""
+    """OpenSSL belongs to two back-ends, the simulator and the contract, gevent to one alone."""
     assert find_heavy(imports) == []
+    assert [name for name in sorted(imports)
+            if "gevent" in {other.split(".")[0] for other in imports[name]}] == [
+                "apnsclient.backends.gevent"]
     for other in ("apnsclient.backends", "apnsclient.backends.dummy"):
         assert not [name for name in imports[other] if name.split(".")[0] in HEAVY]
 
@@ -214,7 +217,7 @@ def test_openssl_is_loaded_on_demand(statement):
     """Whoever has a back-end of their own needs no pyOpenSSL."""
     program = (statement + "\nimport sys\n"
                "assert 'apnsclient' in sys.modules\n"
-               "print([name for name in ('OpenSSL', 'cryptography') if name in sys.modules])\n")
+               "print([name for name in ('OpenSSL', 'cryptography', 'gevent') if name in sys.modules])\n")
     child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE,
                              stderr=subprocess.PIPE)
     output, errors = child.communicate()

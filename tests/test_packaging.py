@@ -118,7 +118,7 @@ def test_the_extra_all_is_the_sum_of_the_others(metadata):
             extras.setdefault(found.group(2), set()).add(found.group(1).replace(" ", ""))
     everything = extras.pop("all")
 
-    assert sorted(extras) == ["cli", "http2", "testing"]
+    assert sorted(extras) == ["cli", "gevent", "http2", "testing"]
     assert set().union(*extras.values()) == everything
 
 
