@@ -12,8 +12,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 # On Python 2.7 pyOpenSSL 21.0, six 1.16 and tqdm 4.64 are what the tests run with: the lower bounds
 # are proven there. pyOpenSSL has set_min_proto_version() from 21.0 on.
-# gevent 22.10 is the last for Python 2.7 and 3.6, and the first that is tested. For each interpreter
-# there are wheels of it or of a later one.
+# gevent 22.10 is the last for Python 2.7 and 3.6, where the tests run with it. Each interpreter has
+# wheels of it or of a later one.
 # The lower bounds of hpack and PyJWT are the last releases for Python 2.7.
 EXTRAS = {
     "cli": ["tqdm>=4.64"],

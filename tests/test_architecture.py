@@ -217,7 +217,8 @@ def test_openssl_is_loaded_on_demand(statement):
     """Whoever has a back-end of their own needs no pyOpenSSL."""
     program = (statement + "\nimport sys\n"
                "assert 'apnsclient' in sys.modules\n"
-               "print([name for name in ('OpenSSL', 'cryptography', 'gevent') if name in sys.modules])\n")
+               "heavy = ('OpenSSL', 'cryptography', 'gevent')\n"
+               "print([name for name in heavy if name in sys.modules])\n")
     child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE,
                              stderr=subprocess.PIPE)
     output, errors = child.communicate()

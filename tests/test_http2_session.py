@@ -15,6 +15,7 @@ pytest.importorskip("jwt")
 
 from apnsclient import APNs, Message, ProviderToken, Session
 from apnsclient.backends.stdio import Backend
+from apnsclient.drivers.http2 import Http2Driver
 from apnsclient.errors import ConnectTimeout
 from apnsclient.feedback_store import SQLiteStore
 from apnsclient.testing.simulator import ProviderScript
@@ -137,6 +138,27 @@ def test_shutdown_closes_what_is_idle(simulator, sessions):
     session.shutdown()
     assert simulator.wait_for(lambda: simulator.open_provider_connections == 0, SOON)
     sends(client, 1)
+
+
+@pytest.mark.parametrize("pool_size", [0, 1])
+def test_a_goodbye_that_is_interrupted_closes_all_the_same(
+        simulator, sessions, monkeypatch, pool_size):
+    """An interrupt while the server is told goes on to the caller, and the connection is closed."""
+    told = []
+
+    def interrupted(driver):
+        told.append(driver.connection)
+        raise KeyboardInterrupt
+
+    session = sessions(pool_size=pool_size)
+    client = client_for(session, simulator)
+    with monkeypatch.context() as patch:
+        patch.setattr(Http2Driver, "take_leave", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            client.send(message(0))
+            session.shutdown()
+    assert [connection.closed() for connection in told] == [True]
+    assert "0 idle, 0 in use" in repr(session)
 
 
 def test_two_protocols_may_share_a_back_end(simulator, sessions):

@@ -636,3 +636,26 @@ def test_a_forked_child_does_not_wait_for_a_lock_of_the_parent(in_forked_child):
     finally:
         done.set()
         thread.join(SOON)
+
+
+def test_a_caller_looks_again_only_where_threads_have_to():
+    """An event of the back-end's own is awaited once, for as long as there is time; on 2.7 too."""
+    waits = []
+
+    class Patient(object):
+        """An event that notes how long it is awaited, and is set when it is."""
+
+        def set(self):
+            pass
+
+        def wait(self, timeout):
+            waits.append(timeout)
+            turns.give_back("a")
+
+    backend = Backend()
+    backend.create_event = Patient
+    turns = Turns(backend)
+    assert turns.take("a", 1, None)
+    assert turns.take("a", 1, SOON)
+    assert len(waits) == 1
+    assert waits[0] > SOON / 2
