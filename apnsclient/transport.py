@@ -206,16 +206,21 @@ class Session(object):
     def _close_idle(self, connections):
         # type: (List[BaseConnection]) -> None
         """Close connections that nobody uses, after what is to be read and said."""
+        drivers = []
         try:
             for connection in connections:
                 if connection.alpn_protocol is None:
-                    # What came in the meantime may be a late frame.
-                    BinaryDriver(connection, self._timing, self._report_late).prepare()
+                    # What came in the meantime, or comes at the very end, may be a late frame.
+                    driver = BinaryDriver(connection, self._timing, self._report_late)
+                    driver.prepare()
+                    drivers.append(driver)
                 else:
                     Http2Driver(connection, self._timing, self._gone_reporter(
                         connection.address, connection.certificate)).take_leave()
         finally:
             self._backend.close_all(connections)
+        for driver in drivers:
+            driver.hear_out()
 
     def _gone_reporter(self, address, certificate):
         # type: (Address, Credential) -> Callable[[List[Tuple[bytes, int]]], None]

@@ -11,6 +11,7 @@ from apnsclient import Message, Session
 from apnsclient.testing.simulator import Script
 from net_support import (
     SILENCE,
+    SOON,
     Backend,
     await_accepted,
     await_held,
@@ -86,6 +87,32 @@ def test_a_frame_that_came_while_idle_is_read_before_the_pool_is_closed(
     """Closing idle connections loses no answer."""
     simulator.release_held()
     outdate(held[0])
+    assert_is_late(late)
+
+
+class Unhurried(Backend):
+    """Closes connections as the default back-end does, once ``before_close()`` has returned."""
+
+    def before_close(self):
+        """Called when everything has been read, and nothing has been said of closing."""
+
+    def close_all(self, connections):
+        self.before_close()
+        for connection in connections:
+            connection.close_timeout = SOON
+        super(Unhurried, self).close_all(connections)
+
+
+def test_a_frame_that_comes_while_the_connection_is_closed_is_read_too(simulator, late):
+    """The gateway answers until the client has read to the end, and so late that may be."""
+    simulator.script(HELD)
+    backend = Unhurried(ca_string=simulator.ca_string)
+    session = Session(pool=backend, read_tail_timeout=SILENCE, on_late_result=late.append)
+    client = client_of(session, simulator)
+    assert client.send(Message(EARLIER, alert="earlier")).retry() is None
+    await_held(simulator)
+    backend.before_close = simulator.release_held
+    session.shutdown()
     assert_is_late(late)
 
 

@@ -59,6 +59,10 @@ class BaseConnection(object):
     #: connection out, and never after.
     alpn_protocol = None  # type: Optional[str]
 
+    #: What the peer sent while :meth:`close` read to the end of its stream (bytes): the gateway's
+    #: answer may come that late. Empty where it sent nothing, or the back-end does not keep it.
+    received_on_close = b""
+
     def __init__(self, address, certificate):
         # type: (Address, BaseCertificate) -> None
         self.address = address
@@ -159,6 +163,8 @@ class BaseConnection(object):
         the connection, and what was written last is lost. Take no more than about a second for it.
         Where nothing was written, as to the feedback service, leave out the reading: the service
         takes for known what was read.
+
+        What is read may be kept, as far as it is not long, in :attr:`received_on_close`.
 
         Never raises, may be called again. Writes nothing where :attr:`is_inherited` is true.
         """

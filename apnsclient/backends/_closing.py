@@ -23,6 +23,10 @@ if MYPY:
 __all__ = ["Farewell", "say_goodbye"]
 
 
+#: Most bytes that are kept of what a server says while it is being left.
+_LONGEST_ANSWER = 65536
+
+
 class Farewell(object):
     """The end of one connection, driven by :meth:`step`.
 
@@ -40,6 +44,8 @@ class Farewell(object):
         self.is_writer = True
         self._engine = engine
         self._unsent = unsent
+        #: What the peer said in the meantime (bytes), as far as somebody may want to know it.
+        self.received = b""
         self._is_notified = False
         self._is_tls = True
 
@@ -67,7 +73,7 @@ class Farewell(object):
 
     def _listen(self):
         # type: () -> bool
-        """Receive once; return whether more may come. Only session tickets are of use."""
+        """Receive once; return whether more may come: session tickets, and a late answer."""
         data = _sockets.try_receive(self.socket)
         if data is None:
             return True
@@ -77,7 +83,7 @@ class Farewell(object):
             if self._is_tls:
                 self._engine.feed(data)
                 while True:
-                    self._engine.open(len(data))
+                    self._hear(self._engine.open(len(data)))
         except SSL.WantReadError:
             pass
         except SSL.ZeroReturnError:
@@ -85,6 +91,11 @@ class Farewell(object):
         except SSL.Error:
             self._is_tls = False
         return True
+
+
+    def _hear(self, data):
+        # type: (bytes) -> None
+        self.received += data[:_LONGEST_ANSWER - len(self.received)]
 
 
 def say_goodbye(farewells, waiting):

@@ -379,6 +379,9 @@ class Connection(BaseConnection):
         try:
             farewells = [one._farewell() for one in closing]
             _closing.say_goodbye([one for one in farewells if one is not None], waiting)
+            for one, farewell in zip(closing, farewells):
+                if farewell is not None:
+                    one.received_on_close = farewell.received
         except Exception:
             pass  # Nothing to be done, and at the interpreter's exit nothing to be said.
         finally:

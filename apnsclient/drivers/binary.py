@@ -166,6 +166,12 @@ class BinaryDriver(object):
                 self.connection.reset()
         return not self.is_over
 
+    def hear_out(self):
+        # type: () -> None
+        """Take in what came while the connection was being closed: an error frame may be late."""
+        if self.connection.received_on_close and not self.is_over:
+            self._take(self.connection.received_on_close)
+
     def transmit(self, delivery):
         # type: (Delivery) -> None
         """Write one message, as far as the gateway takes it.
