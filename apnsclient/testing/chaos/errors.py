@@ -1,0 +1,12 @@
+"""What is raised for a mistake in what a proxy has been told."""
+
+from __future__ import absolute_import, division, print_function
+
+__all__ = ["ConfigurationError"]
+
+
+class ConfigurationError(ValueError):
+    """A behavior, a handler, a protocol, an option or a value of one cannot be used.
+
+    The message says which, what was found, and what was expected.
+    """

@@ -1,0 +1,141 @@
+"""What can be plugged in, handlers and protocols: found by short name or by qualified name.
+
+A plugin is a class with a ``name`` and with ``options``: a mapping from the name of an option to
+``(description, type, default)``.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import importlib
+import inspect
+
+import six
+
+from ..._compat import MYPY
+from .errors import ConfigurationError
+
+if MYPY:
+    from typing import Any, Dict, List, Tuple
+
+__all__ = ["Plugins"]
+
+
+class Plugins(object):
+    """The base of a list of plugins; each list is a class of its own, with a table of its own."""
+
+    #: What a plugin of this list is called in messages.
+    kind = "plugin"
+    #: Package of the modules that come with this library.
+    package = ""
+    #: Names of these modules; each registers what it defines.
+    built_in = ()  # type: Tuple[str, ...]
+    #: Name of the method without which a class is no plugin of this list.
+    method = "__call__"
+
+    _known = {}  # type: Dict[str, type]
+
+    @classmethod
+    def register(cls, plugin):
+        # type: (Any) -> Any
+        """Add a class to the list. May stand above the class as a decorator.
+
+        :param plugin: class with the attributes ``name`` and ``options``.
+        :return: the class.
+        :raises ConfigurationError: if the class is no plugin of this kind, or another one has the
+            same name.
+        """
+        cls.check(plugin)
+        found = cls._known.get(plugin.name)
+        if found is not None and _path(found) != _path(plugin):
+            raise ConfigurationError("there is a %s %r already, %s; give %s another name" % (
+                cls.kind, str(plugin.name), _path(found), _path(plugin)))
+        cls._known[str(plugin.name)] = plugin
+        return plugin
+
+    @classmethod
+    def unregister(cls, name):
+        # type: (str) -> None
+        """Take a class off the list again; one that is not there is no error."""
+        cls._known.pop(name, None)
+
+    @classmethod
+    def get(cls, name):
+        # type: (str) -> Any
+        """Return the class of that name.
+
+        :param name: short name, or module and class joined by dots.
+        :raises ConfigurationError: if there is none, or it is no plugin of this kind.
+        """
+        cls._load()
+        found = cls._known.get(name)
+        if found is not None:
+            return found
+        if "." in name:
+            return cls._import(name)
+        raise ConfigurationError("there is no %s %r; expected one of %s, or the qualified name of "
+                                 "a class" % (cls.kind, str(name), ", ".join(cls.names())))
+
+    @classmethod
+    def names(cls):
+        # type: () -> List[str]
+        """Return the short names of the list in alphabetical order."""
+        cls._load()
+        return sorted(cls._known)
+
+    @classmethod
+    def check(cls, plugin):
+        # type: (Any) -> None
+        """Raise ConfigurationError if a class cannot be a plugin of this kind."""
+        problem = None
+        if not inspect.isclass(plugin):
+            problem = "it is no class"
+        elif not _is_text(getattr(plugin, "name", None)):
+            problem = "its attribute name is no text"
+        elif not callable(getattr(plugin, cls.method, None)):
+            problem = "it has no method %s" % cls.method
+        else:
+            problem = _problem_of_options(getattr(plugin, "options", None))
+        if problem is not None:
+            raise ConfigurationError("%s is no %s: %s" % (_path(plugin), cls.kind, problem))
+
+    @classmethod
+    def _load(cls):
+        # type: () -> None
+        for name in cls.built_in:
+            importlib.import_module("%s.%s" % (cls.package, name))
+
+    @classmethod
+    def _import(cls, name):
+        # type: (str) -> Any
+        module_name, _, attribute = name.rpartition(".")
+        try:
+            plugin = getattr(importlib.import_module(module_name), attribute)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise ConfigurationError("the %s %r cannot be imported: %s; expected module and class, "
+                                     "joined by dots" % (cls.kind, str(name), error))
+        cls.check(plugin)
+        return plugin
+
+
+def _is_text(name):
+    # type: (Any) -> bool
+    return isinstance(name, six.string_types) and bool(name)
+
+
+def _problem_of_options(options):
+    # type: (Any) -> Any
+    """Return what is wrong with the options of a plugin (str), or None."""
+    if not isinstance(options, dict):
+        return "its attribute options is no mapping"
+    for name, option in options.items():
+        if not isinstance(option, tuple) or len(option) != 3 or not callable(option[1]):
+            return ("its option %r is not (description, type, default)" % (name,))
+    return None
+
+
+def _path(plugin):
+    # type: (Any) -> str
+    name = getattr(plugin, "__name__", None)
+    if name is None:
+        return repr(plugin)
+    return "%s.%s" % (getattr(plugin, "__module__", "?"), name)

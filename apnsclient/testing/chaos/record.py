@@ -1,0 +1,149 @@
+"""What became of the connections through a proxy."""
+
+from __future__ import absolute_import, division, print_function
+
+import threading
+from collections import deque
+
+from ..._compat import MYPY, monotonic
+
+if MYPY:
+    from typing import Any, Callable, List, Optional, Union
+
+__all__ = ["ConnectionRecord", "Record"]
+
+#: How many faults of one connection are kept as text; they are counted in any case.
+_MOST_TEXTS = 100
+
+
+class ConnectionRecord(object):
+    """One connection: its number, the handler that was chosen for it, and what was done to it.
+
+    It is written by the connection's thread as things happen, and changes until :attr:`is_closed`.
+
+    :ivar number: number of the connection (int), counted from 1 since the proxy was made.
+    :ivar peer: address of the client, ``(host, port)``.
+    :ivar handler: name of the handler as the behavior has it (str).
+    :ivar faults: what the handler did, texts in order (list of str), the first hundred.
+    :ivar fault_count: how much that was.
+    :ivar bytes_to_backend: bytes that were passed on to the backend.
+    :ivar bytes_to_client: bytes that were passed on, or made up, to the client.
+    :ivar error: why it ended, where that was neither its peers' nor the handler's doing, or None.
+    :ivar is_closed: whether it is over.
+    """
+
+    def __init__(self, number, peer):
+        # type: (int, Any) -> None
+        self.number = number
+        self.peer = peer
+        self.handler = ""
+        self.faults = []  # type: List[str]
+        self.fault_count = 0
+        self.bytes_to_backend = 0
+        self.bytes_to_client = 0
+        self.error = None  # type: Optional[str]
+        self.is_closed = False
+
+    def add_fault(self, text):
+        # type: (str) -> None
+        """Note that something was done to the connection."""
+        self.fault_count += 1
+        if len(self.faults) < _MOST_TEXTS:
+            self.faults.append(text)
+
+    def __repr__(self):
+        # type: () -> str
+        return "<connection %d: %s, %d bytes to the backend, %d to the client%s%s>" % (
+            self.number, self.handler, self.bytes_to_backend, self.bytes_to_client,
+            "".join(", " + text for text in self.faults),
+            ", " + self.error if self.error else "")
+
+
+class Record(object):
+    """All connections of one proxy, and somewhere to wait for what happens to them.
+
+    :param keep: True keeps every connection that is over, False none, an int the last so many.
+    """
+
+    def __init__(self, keep):
+        # type: (Union[bool, int]) -> None
+        self._changed = threading.Condition()
+        limit = None if keep is True else int(keep)
+        self._kept = deque(maxlen=limit)  # type: Any
+        self._open = []  # type: List[ConnectionRecord]
+        self._version = 0
+        self.connection_count = 0
+        self.fault_count = 0
+
+    def connections(self):
+        # type: () -> List[ConnectionRecord]
+        """Return the records that are kept, and those of open connections, by number."""
+        with self._changed:
+            return sorted(list(self._kept) + self._open, key=lambda one: one.number)
+
+    @property
+    def open_count(self):
+        # type: () -> int
+        """How many connections are open."""
+        with self._changed:
+            return len(self._open)
+
+    def begin(self, record):
+        # type: (ConnectionRecord) -> None
+        """Add a connection."""
+        with self._changed:
+            self.connection_count += 1
+            self._open.append(record)
+            self._tell()
+
+    def end(self, record):
+        # type: (ConnectionRecord) -> None
+        """Note that a connection is over."""
+        with self._changed:
+            record.is_closed = True
+            self._open.remove(record)
+            self._kept.append(record)
+            self._tell()
+
+    def add_fault(self, record, text):
+        # type: (ConnectionRecord, str) -> None
+        """Note a fault of a connection."""
+        with self._changed:
+            record.add_fault(text)
+            self.fault_count += 1
+            self._tell()
+
+    def publish(self):
+        # type: () -> None
+        """Let those who wait look again."""
+        with self._changed:
+            self._tell()
+
+    def forget(self):
+        # type: () -> None
+        """Drop the connections that are over. The counts stay."""
+        with self._changed:
+            self._kept.clear()
+
+    def wait_for(self, condition, timeout):
+        # type: (Callable[[], Any], Optional[float]) -> bool
+        """Wait until a function returns something true; return whether it did in time."""
+        end = None if timeout is None else monotonic() + timeout
+        while True:
+            seen = self._version
+            # Outside the lock: the function may ask the record.
+            if condition():
+                return True
+            left = None if end is None else end - monotonic()
+            if left is not None and left <= 0:
+                return False
+            with self._changed:
+                if self._version == seen:
+                    # Not for long: the function may ask for what is none of the record's.
+                    self._changed.wait(0.5 if left is None else min(left, 0.5))
+
+    def _tell(self):
+        # type: () -> None
+        """Wake those who wait; with the lock held."""
+        self._version += 1
+        self._changed.notify_all()

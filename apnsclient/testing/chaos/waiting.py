@@ -1,0 +1,144 @@
+"""Waiting for sockets, in a way that whoever stops the proxy can cut short.
+
+The thread of a connection waits here and nowhere else, so that :meth:`Waiter.stop` reaches it
+whatever it does. What could not be sent at once is sent while it waits.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import errno
+import select
+import socket
+
+from ..._compat import MYPY, monotonic
+
+if MYPY:
+    from typing import Any, Iterable, List, Optional, Sequence, Set
+
+    from .sockets import Stream
+
+__all__ = ["Stopped", "Waiter"]
+
+_LONGEST_WAIT = 3600.0
+#: Linux' flag for a peer that has ended its side; Python has no name for it before 3.12.
+_POLLRDHUP = getattr(select, "POLLRDHUP", 0x2000)
+
+
+class Stopped(Exception):
+    """The proxy is being stopped, or the connection was ended from another thread.
+
+    It goes through a handler like any exception; a handler that wants to clean up does so and
+    raises it again.
+    """
+
+
+class Waiter(object):
+    """Waits for the sockets of one connection. All but :meth:`stop` and :meth:`wake` belong to its
+    thread.
+
+    :ivar streams: whose unsent data are sent while it waits.
+    :ivar is_stopped: whether every further wait raises :class:`Stopped`.
+    """
+
+    def __init__(self):
+        # type: () -> None
+        self._ours, self._theirs = socket.socketpair()
+        self._ours.setblocking(False)
+        self._theirs.setblocking(False)
+        self.streams = []  # type: List[Stream]
+        self.is_stopped = False
+
+    def wake(self):
+        # type: () -> None
+        """End the wait that goes on, or the next one, early. From any thread."""
+        try:
+            self._theirs.send(b"\0")
+        except socket.error:
+            pass  # It is full, which wakes as well, or closed.
+
+    def stop(self):
+        # type: () -> None
+        """Let waiting raise :class:`Stopped`, now and later. From any thread."""
+        self.is_stopped = True
+        self.wake()
+
+    def close(self):
+        # type: () -> None
+        """Give back the descriptors."""
+        self._ours.close()
+        self._theirs.close()
+
+    def wait(self, reads=(), timeout=None, writes=(), watched=()):
+        # type: (Iterable[Any], Optional[float], Iterable[Any], Iterable[Any]) -> Sequence[Any]
+        """Wait until something can be done; return what is ready of ``reads`` and ``watched``.
+
+        May return early with nothing. Sends what is unsent meanwhile.
+
+        :param reads: streams, or sockets, to be read.
+        :param timeout: longest wait in seconds, None for no limit.
+        :param writes: sockets to be written.
+        :param watched: streams whose peer may go away; nothing is read from them.
+        :raises Stopped: if the connection is to end.
+        """
+        self._check()
+        reads, watched = list(reads), list(watched)
+        unsent = [stream for stream in self.streams if stream.has_unsent]
+        ready = _poll(
+            reads + [self._ours], list(writes) + unsent, watched,
+            _LONGEST_WAIT if timeout is None else min(max(timeout, 0.0), _LONGEST_WAIT))
+        if self._ours.fileno() in ready:
+            self._drain()
+        self._check()
+        for stream in unsent:
+            if not stream.is_closed and stream.fileno() in ready:
+                stream.flush()
+        return [each for each in reads + watched + list(writes) if each.fileno() in ready]
+
+    def sleep(self, seconds):
+        # type: (float) -> None
+        """Let time pass, sending what is unsent; being woken ends it."""
+        end = monotonic() + seconds
+        self._check()
+        while monotonic() < end:
+            if self._is_woken(end - monotonic()):
+                return
+
+    def _is_woken(self, timeout):
+        # type: (float) -> bool
+        return self._ours in self.wait([self._ours], timeout)
+
+    def _check(self):
+        # type: () -> None
+        if self.is_stopped:
+            raise Stopped("the connection is being ended")
+
+    def _drain(self):
+        # type: () -> None
+        try:
+            while self._ours.recv(4096):
+                pass
+        except socket.error:
+            pass
+
+
+def _poll(reads, writes, watched, timeout):
+    # type: (List[Any], List[Any], List[Any], float) -> Set[int]
+    """Return the descriptors of what is ready."""
+    try:
+        if not hasattr(select, "poll"):
+            found = select.select(reads, writes, [], timeout)
+            return set(each.fileno() for part in found for each in part)
+        masks = {}  # type: dict[int, int]
+        for streams, mask in ((reads, select.POLLIN), (writes, select.POLLOUT),
+                              (watched, _POLLRDHUP)):
+            for each in streams:
+                masks[each.fileno()] = masks.get(each.fileno(), 0) | mask
+        poll = select.poll()
+        for number, mask in masks.items():
+            poll.register(number, mask)
+        # Rounded up: a wait that ends a little early would only go round again.
+        return set(number for number, _ in poll.poll(int(timeout * 1000) + (timeout > 0)))
+    except (select.error, OSError) as error:
+        if error.args[0] != errno.EINTR:
+            raise
+        return set()
