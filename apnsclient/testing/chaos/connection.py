@@ -202,7 +202,8 @@ class Connection(object):
         if self.proxy.tls is None:
             self.backend = self._connect()
         else:
-            self.client, self.backend = self.proxy.tls.open(self.client, self._connect)
+            self.client, self.backend = self.proxy.tls.open(
+                self.client, self.proxy.backend, self._connect)
         return self._ask("on_connect", self.client, self.backend)
 
     def _connect(self):

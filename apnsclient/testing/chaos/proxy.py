@@ -22,6 +22,7 @@ if MYPY:
     from typing import Any, Callable, Dict, List, Mapping, Optional, Set, Tuple, Union
 
     from .record import ConnectionRecord
+    from .tls import ChaosTLS
 
     Address = Tuple[str, int]
 
@@ -69,7 +70,7 @@ class ChaosProxy(object):
     def __init__(self, backend, behavior="", settings=None, host="127.0.0.1", port=0,
                  protocol="tcp", protocol_settings=None, seed=None, timeout=30.0, linger=2.0,
                  tls=None, aliases=None, record=True, on_closed=None):
-        # type: (Address, str, Optional[Mapping[str, Mapping[str, Any]]], str, int, str, Optional[Mapping[str, Any]], Any, Optional[float], float, Any, Optional[Mapping[str, str]], Union[bool, int], Optional[Callable[[ConnectionRecord], Any]]) -> None
+        # type: (Address, str, Optional[Mapping[str, Mapping[str, Any]]], str, int, str, Optional[Mapping[str, Any]], Any, Optional[float], float, Optional[ChaosTLS], Optional[Mapping[str, str]], Union[bool, int], Optional[Callable[[ConnectionRecord], Any]]) -> None
         self.address = (host, port)  # type: Address
         self.backend = backend
         self.seed = new_seed() if seed is None else seed

@@ -21,11 +21,11 @@ from ...backends import _sockets
 from .waiting import Waiter
 
 if MYPY:
-    from typing import Any, Optional, Tuple
+    from typing import Any, List, Optional, Tuple
 
     Address = Tuple[str, int]
 
-__all__ = ["CHUNK", "END", "Stream", "connect", "prepare"]
+__all__ = ["CHUNK", "END", "Stream", "connect", "prepare", "receive", "wait_for"]
 
 #: Bytes that are read at once where nothing else is said.
 CHUNK = 65536
@@ -60,6 +60,7 @@ class Stream(object):
     :param waiter: what its connection waits with.
     :param timeout: seconds that ``recv()`` and ``sendall()`` may take, None for no limit.
     :param name: ``"client"`` or ``"backend"``, for messages.
+    :param unsent: what has to be sent first.
 
     :ivar received: how many bytes were read.
     :ivar sent: how many bytes were written, by ``send()`` or ``sendall()``.
@@ -69,13 +70,13 @@ class Stream(object):
     :ivar is_broken: whether the peer has reset the connection, or gone away.
     """
 
-    def __init__(self, connected, waiter, timeout, name):
-        # type: (Any, Waiter, Optional[float], str) -> None
+    def __init__(self, connected, waiter, timeout, name, unsent=b""):
+        # type: (Any, Waiter, Optional[float], str, bytes) -> None
         self._socket = connected
         self._waiter = waiter
         self._timeout = timeout
         self._name = name
-        self._unsent = b""
+        self._unsent = unsent
         self._closed = False
         self._has_end = False  # The peer: of what we write.
         self.received = self.sent = self.reads = 0
@@ -240,13 +241,27 @@ class Stream(object):
         """
         self._wait_for_room(0)
 
-    def release(self):
+    @property
+    def socket(self):
         # type: () -> Any
-        """Give away the socket: the stream is closed then, the connection is not."""
-        self._closed = True
-        if self in self._waiter.streams:
-            self._waiter.streams.remove(self)
+        """The socket itself."""
         return self._socket
+
+    def wait(self, is_write):
+        # type: (bool) -> None
+        """Wait until the socket can be read, or written.
+
+        :raises socket.timeout: if that takes too long.
+        """
+        if not wait_for(self._socket, is_write, self._waiter, self._timeout):
+            raise socket.timeout("the %s did not answer within %s s" % (self._name, self._timeout))
+
+    def release(self):
+        # type: () -> Tuple[Any, Waiter, Optional[float], str, bytes]
+        """Return the arguments for a stream that takes the place of this one."""
+        self._closed = True
+        self._waiter.streams.remove(self)
+        return self._socket, self._waiter, self._timeout, self._name, self._unsent
 
     def _wait_for_room(self, most):
         # type: (int) -> None
@@ -273,7 +288,7 @@ class Stream(object):
     def _take(self, size):
         # type: (int) -> Optional[bytes]
         """Return what has come, up to ``size`` bytes; b"" at the end, None if there is nothing."""
-        return _receive(self._socket, size)
+        return receive(self._socket, size)
 
     def _seal(self, data):
         # type: (bytes) -> bytes
@@ -286,8 +301,9 @@ class Stream(object):
         return b""
 
 
-def _receive(connected, size):
+def receive(connected, size):
     # type: (Any, int) -> Optional[bytes]
+    """Return what has come to a socket; b"" at the end, None if there is nothing."""
     try:
         return bytes(connected.recv(size))
     except socket.error as error:
@@ -323,7 +339,7 @@ def connect(address, waiter, timeout):
         try:
             made = _sockets.open_socket(family, kind, protocol)
             _sockets.start_connect(made, where)
-            if not _wait_until_writable(made, waiter, timeout):
+            if not wait_for(made, True, waiter, timeout):
                 raise socket.timeout("no answer within %s s" % timeout)
             _sockets.finish_connect(made)
             return made
@@ -336,10 +352,13 @@ def connect(address, waiter, timeout):
     raise problem
 
 
-def _wait_until_writable(made, waiter, timeout):
-    # type: (Any, Waiter, Optional[float]) -> bool
+def wait_for(connected, is_write, waiter, timeout):
+    # type: (Any, bool, Waiter, Optional[float]) -> bool
+    """Wait until a socket can be written, or read; return whether it can."""
     deadline = _sockets.Deadline(timeout)
+    waited, nothing = [connected], []  # type: List[Any], List[Any]
     while not deadline.is_over():
-        if made in waiter.wait(writes=[made], timeout=deadline.left()):
+        if waiter.wait(nothing if is_write else waited, deadline.left(),
+                       waited if is_write else nothing):
             return True
     return False
