@@ -1,4 +1,4 @@
-"""The command ``apns``: the client, the feedback service and the simulator from a shell.
+"""The command ``apns``: client, feedback service, simulator and chaos proxy from a shell.
 
 Each sub-command has a file of its own, with ``add_parser`` and ``run``. What ``run`` needs beyond
 the standard library is imported when it runs, so that ``apns --help`` is quick and works without
@@ -16,10 +16,10 @@ import warnings
 
 from .. import __version__
 from .._compat import MYPY
-from . import _console, _options, demo, feedback, send, simulator
+from . import _console, _options, chaos, demo, feedback, send, simulator
 
 if MYPY:
-    from typing import Any, Iterator, List, Optional
+    from typing import Any, Callable, Iterator, List, Optional
 
 __all__ = ["main"]
 
@@ -32,6 +32,16 @@ apns COMMAND --help tells all about a command.
 
 class _Parser(argparse.ArgumentParser):
     """Writes as the commands do; argparse, depending on the Python, fails or hides a failure."""
+
+    #: Called with the parser and the arguments before these are parsed: may add what depends on
+    #: them.
+    prepare = None  # type: Optional[Callable[[argparse.ArgumentParser, List[str]], None]]
+
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
+        """Parse what is known; see the base class."""
+        if self.prepare is not None:
+            self.prepare(self, args)
+        return super(_Parser, self).parse_known_args(args, namespace)
 
     def _print_message(self, message, file=None):
         # type: (str, Any) -> None
@@ -55,7 +65,7 @@ def _build_parser():
         formatter_class=_options.HelpFormatter)
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    for module in (demo, send, feedback, simulator):
+    for module in (demo, send, feedback, simulator, chaos):
         module.add_parser(commands)
     return parser
 
@@ -94,7 +104,7 @@ def _run(argv, console):
     parser = _build_parser()
     arguments = parser.parse_args(argv)
     if getattr(arguments, "run", None) is None:
-        parser.error("a command is needed: demo, send, feedback or simulator")
+        parser.error("a command is needed: demo, send, feedback, simulator or chaos")
     with warnings.catch_warnings(), _console.log_to(console), _one_interruption():
         if not sys.warnoptions:
             # Libraries announce there which Python they are going to drop; nobody who runs a

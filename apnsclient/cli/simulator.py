@@ -9,7 +9,6 @@ import io
 import json
 import os
 import shutil
-import signal
 import socket
 import tempfile
 from binascii import hexlify
@@ -19,6 +18,7 @@ from six.moves import shlex_quote
 from .._compat import MYPY
 from . import _options
 from ._console import ALL_WELL, NO_CONNECTION, OUTPUT_FAILED, USAGE, Failure, one_line
+from ._stop import Stop
 
 if MYPY:
     from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
@@ -126,7 +126,7 @@ def run(arguments, console):
     # type: (argparse.Namespace, Console) -> int
     """Run until a signal comes, and return the exit status."""
     _check_ports(arguments)
-    with _directory(arguments.directory) as directory, _Stop() as stop:
+    with _directory(arguments.directory) as directory, Stop() as stop:
         with _RecordFile(arguments.record) as record:
             apns = _new_simulator(arguments, record)
             try:
@@ -179,41 +179,6 @@ def _is_taken(host, port):
     except EnvironmentError as error:
         return error.errno in (errno.EADDRINUSE, errno.EACCES)
     return False
-
-
-class _Stop(object):
-    """Waits for SIGINT or SIGTERM. A signal that comes before the waiting ends it, too."""
-
-    _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-    def __enter__(self):
-        # type: () -> _Stop
-        self._reader, self._writer = os.pipe()
-        self._previous = [(number, signal.signal(number, self._received))
-                          for number in self._SIGNALS]
-        return self
-
-    def _received(self, number, frame):
-        # type: (int, Any) -> None
-        os.write(self._writer, b"\0")
-
-    def wait(self):
-        # type: () -> None
-        """Return once a signal has come."""
-        while True:
-            try:
-                os.read(self._reader, 1)
-                return
-            except OSError as error:  # Python 2.7 does not go on after a signal.
-                if error.errno != errno.EINTR:
-                    raise
-
-    def __exit__(self, *exception):
-        # type: (*Any) -> None
-        for number, handler in self._previous:
-            signal.signal(number, handler)
-        os.close(self._reader)
-        os.close(self._writer)
 
 
 class _RecordFile(object):

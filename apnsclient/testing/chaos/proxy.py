@@ -9,13 +9,14 @@ import socket
 import threading
 
 from ..._compat import MYPY, monotonic
-from . import settings, sockets
+from . import sockets
 from .behavior import Behavior
 from .connection import Connection
 from .handlers import Handler
 from .protocols import Protocol
 from .randomness import Dice, new_seed
 from .record import Record
+from .settings import defaults, merge
 from .waiting import Stopped, Waiter
 
 if MYPY:
@@ -92,9 +93,8 @@ class ChaosProxy(object):
         self._waiter = None  # type: Optional[Waiter]
         self._thread = None  # type: Optional[threading.Thread]
         self._started = monotonic()
-        for name, values in (settings or {}).items():
-            self.configure(name, **values)
-        self._behavior = self._check_behavior(behavior)
+        self._behavior = Behavior()
+        self.change(behavior, settings)
 
     # Life.
 
@@ -187,11 +187,7 @@ class ChaosProxy(object):
         :param text: the behavior (str).
         :param existing: True has each open connection draw again, and begin with what it draws.
         """
-        self._behavior = self._check_behavior(text)
-        if existing:
-            with self._lock:
-                for connection in self._live:
-                    connection.change_handler(self._choose(connection.number))
+        self.change(behavior=text, existing=existing)
 
     def set_handler(self, name, existing=False, **options):
         # type: (str, bool, **Any) -> None
@@ -202,8 +198,7 @@ class ChaosProxy(object):
         :param options: values for its options.
         :raises ConfigurationError: if there is no such handler or option.
         """
-        self.configure(name, **options)
-        self.set_behavior("100:" + name, existing)
+        self.change("100:" + name, {name: options}, existing)
 
     def configure(self, name, **options):
         # type: (str, **Any) -> None
@@ -213,9 +208,27 @@ class ChaosProxy(object):
         :param options: values by option; text is converted to the option's type.
         :raises ConfigurationError: if there is no such handler or option, or no such value.
         """
-        values = settings.merge("handler", name, self.handler_class(name), options)
+        self.change(settings={name: options})
+
+    def change(self, behavior=None, settings=None, existing=False):
+        # type: (Optional[str], Optional[Mapping[str, Mapping[str, Any]]], bool) -> None
+        """Change behavior and settings together, or with an exception nothing at all.
+
+        :param behavior: the new behavior (str); None leaves it as it is.
+        :param settings: values by handler and option, beside those that were set before.
+        :param existing: True has each open connection draw again, and begin with what it draws.
+        :raises ConfigurationError: if something of it cannot be used.
+        """
+        wanted = None if behavior is None else self._check_behavior(behavior)
+        found = dict((name, merge("handler", name, self.handler_class(name), dict(values)))
+                     for name, values in (settings or {}).items())
         with self._lock:
-            self._settings.setdefault(name, {}).update(values)
+            for name, values in found.items():
+                self._settings.setdefault(name, {}).update(values)
+            if wanted is not None:
+                self._behavior = wanted
+            for connection in self._live if existing else ():
+                connection.change_handler(self._choose(connection.number))
 
     def settings(self, name, **options):
         # type: (str, **Any) -> Dict[str, Any]
@@ -226,7 +239,7 @@ class ChaosProxy(object):
         """
         if options:
             self.configure(name, **options)
-        values = settings.defaults(self.handler_class(name))
+        values = defaults(self.handler_class(name))
         with self._lock:
             values.update(self._settings.get(name, {}))
         return values
@@ -268,7 +281,18 @@ class ChaosProxy(object):
         """
         return self.record.wait_for(condition, timeout)
 
-    # For connections.
+    # For connections, and for the HTTP API.
+
+    @property
+    def behavior_names(self):
+        # type: () -> List[str]
+        """Names of the handlers in the behavior."""
+        return self._behavior.names
+
+    def handler_names(self):
+        # type: () -> List[str]
+        """Return the short names and aliases of the handlers that there are."""
+        return sorted(set(Handler.names()) | set(self._aliases))
 
     def handler_class(self, name):
         # type: (str) -> Any
@@ -288,7 +312,7 @@ class ChaosProxy(object):
         found = self.handler_class(name)
         handler = found()
         handler.settings = dict(self.settings(name),
-                                **settings.merge("handler", name, found, dict(options)))
+                                **merge("handler", name, found, dict(options)))
         handler.proxy = self
         return handler
 
@@ -313,8 +337,8 @@ class ChaosProxy(object):
 
     def _protocol_values(self, name, values):
         # type: (str, Mapping[str, Any]) -> Dict[str, Any]
-        found = settings.defaults(self._protocol)
-        found.update(settings.merge("protocol", name, self._protocol, dict(values)))
+        found = defaults(self._protocol)
+        found.update(merge("protocol", name, self._protocol, dict(values)))
         return found
 
     def _check_behavior(self, text):

@@ -23,7 +23,7 @@ __all__ = ["Dice", "new_seed"]
 def new_seed():
     # type: () -> int
     """Return a seed by chance: a whole number of up to nine digits, short enough to be typed."""
-    return int(hexlify(os.urandom(8)), 16) % 10 ** 9
+    return int(int(hexlify(os.urandom(8)), 16) % 10 ** 9)
 
 
 class Dice(object):

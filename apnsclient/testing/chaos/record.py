@@ -8,7 +8,7 @@ from collections import deque
 from ..._compat import MYPY, monotonic
 
 if MYPY:
-    from typing import Any, Callable, List, Optional, Union
+    from typing import Any, Callable, Dict, List, Optional, Union
 
 __all__ = ["ConnectionRecord", "Record"]
 
@@ -50,6 +50,15 @@ class ConnectionRecord(object):
         self.fault_count += 1
         if len(self.faults) < _MOST_TEXTS:
             self.faults.append(text)
+
+    def as_dict(self):
+        # type: () -> Dict[str, Any]
+        """Return the attributes by name, as JSON can have them."""
+        return {
+            "number": self.number, "peer": "%s:%s" % self.peer, "handler": self.handler,
+            "faults": list(self.faults), "fault_count": self.fault_count,
+            "bytes_to_backend": self.bytes_to_backend, "bytes_to_client": self.bytes_to_client,
+            "error": self.error, "closed": self.is_closed}
 
     def __repr__(self):
         # type: () -> str

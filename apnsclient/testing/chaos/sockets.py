@@ -21,7 +21,7 @@ from ...backends import _sockets
 from .waiting import Waiter
 
 if MYPY:
-    from typing import Any, List, Optional, Tuple
+    from typing import Any, Optional, Tuple
 
     Address = Tuple[str, int]
 
@@ -356,7 +356,8 @@ def wait_for(connected, is_write, waiter, timeout):
     # type: (Any, bool, Waiter, Optional[float]) -> bool
     """Wait until a socket can be written, or read; return whether it can."""
     deadline = _sockets.Deadline(timeout)
-    waited, nothing = [connected], []  # type: List[Any], List[Any]
+    nothing = []  # type: Any
+    waited = [connected]
     while not deadline.is_over():
         if waiter.wait(nothing if is_write else waited, deadline.left(),
                        waited if is_write else nothing):

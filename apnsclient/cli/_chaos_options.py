@@ -1,0 +1,147 @@
+"""The options of ``apns chaos`` that depend on which handlers and protocols there are.
+
+``--handler-NAME-OPTION`` exists for each option of each handler: of those that come along, of those
+that the behavior names by qualified name, and of those in the configuration file. So they are added
+when the arguments are there, just before these are parsed.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import argparse
+import os
+import sys
+
+from .._compat import MYPY
+
+if MYPY:
+    from typing import Any, Dict, Iterator, List, Tuple
+
+__all__ = ["add_plugin_arguments", "import_chaos"]
+
+
+def import_chaos():
+    # type: () -> Any
+    """Return the package, once handlers can also be imported from the current directory."""
+    from ..testing import chaos
+
+    # At the end: nothing that lies around there takes the place of something installed.
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.append(os.getcwd())
+    return chaos
+
+
+class _Store(argparse.Action):
+    """Collects ``(name of the handler, option, value)``."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        # type: (Any, Any, Any, Any) -> None
+        target, keys = self.const
+        found = list(getattr(namespace, target))
+        found += [(name, option, values) for name, option in keys]
+        setattr(namespace, target, found)
+
+
+def add_plugin_arguments(parser, arguments):
+    # type: (argparse.ArgumentParser, List[str]) -> None
+    """Add the options of handlers and protocols to a parser.
+
+    Mistakes in what has been asked for are left to whoever uses it, except for options that no
+    handler and no protocol has.
+    """
+    for kind, title, plugins in _plugins(arguments):
+        group = parser.add_argument_group(title)
+        target = kind + "_options"
+        parser.set_defaults(**{target: []})
+        table = _table(kind, plugins)
+        for flag in sorted(table):
+            spellings, keys, (what, _, default) = table[flag]
+            group.add_argument(
+                *spellings, metavar="VALUE", action=_Store, const=(target, keys),
+                dest="plugin_option", default=argparse.SUPPRESS, help=_help(what, default))
+        _check_flags(parser, kind, arguments, table)
+
+
+def _plugins(arguments):
+    # type: (List[str]) -> Iterator[Tuple[str, str, Dict[str, Any]]]
+    """Yield kind, title, and classes by the name that their options are kept under."""
+    import_chaos()
+    from ..testing.chaos.behavior import Behavior
+    from ..testing.chaos.config import Configuration, read_configuration
+    from ..testing.chaos.errors import ConfigurationError
+    from ..testing.chaos.handlers import Handler
+    from ..testing.chaos.protocols import Protocol
+
+    given = _scan(arguments)
+    config = Configuration()
+    if given.config is not None:
+        try:
+            config = read_configuration(given.config)
+        except (EnvironmentError, ConfigurationError):
+            pass
+    try:
+        names = Behavior(given.behavior or config.values.get("behavior", "")).names
+    except ConfigurationError:
+        names = []
+    names += [name for name in config.aliases if name not in names]
+    yield "handler", "options of handlers", _find(
+        Handler, Handler.names() + names, config.aliases, ConfigurationError)
+    protocol = given.protocol or config.values.get("protocol")
+    yield "protocol", "options of protocols", _find(
+        Protocol, Protocol.names() + ([protocol] if protocol else []), {}, ConfigurationError)
+
+
+def _scan(arguments):
+    # type: (List[str]) -> argparse.Namespace
+    """Return the arguments that say which handlers and protocols are meant."""
+    parser = argparse.ArgumentParser(add_help=False)
+    for name in ("--behavior", "--config", "--protocol"):
+        parser.add_argument(name, nargs="?")
+    return parser.parse_known_args([each for each in arguments if not each.startswith((
+        "--handler-", "--protocol-"))])[0]
+
+
+def _find(plugins, names, aliases, error):
+    # type: (Any, List[str], Dict[str, str], Any) -> Dict[str, Any]
+    found = {}
+    for name in names:
+        try:
+            found[name] = plugins.get(aliases.get(name, name))
+        except error:
+            pass  # Whoever uses it says so.
+    return found
+
+
+def _table(kind, plugins):
+    # type: (str, Dict[str, Any]) -> Dict[str, Any]
+    """Return, by flag, its spellings, the options that it stands for, and one of these.
+
+    What is named by qualified name goes by its short name here.
+    """
+    table = {}  # type: Dict[str, Any]
+    for name in sorted(plugins):
+        short = plugins[name].name if "." in name else name
+        for option, description in plugins[name].options.items():
+            flag = "--%s-%s-%s" % (kind, short, option)
+            other = flag.replace("_", "-")
+            entry = table.setdefault(other, (
+                [flag] if flag == other else [other, flag], [], description))
+            entry[1].append((name, option))
+    return table
+
+
+def _help(what, default):
+    # type: (str, Any) -> str
+    text = what.rstrip(".").replace("%", "%%")
+    shown = str(default).lower() if isinstance(default, bool) else "%s" % (default,)
+    return "%s (default: %s)" % (text[:1].lower() + text[1:], shown.replace("%", "%%"))
+
+
+def _check_flags(parser, kind, arguments, table):
+    # type: (argparse.ArgumentParser, str, List[str], Dict[str, Any]) -> None
+    """End the program if there is an option of no handler, or protocol, at all."""
+    known = [spelling for spellings, _, _ in table.values() for spelling in spellings]
+    for each in arguments:
+        flag = each.partition("=")[0]
+        if flag.startswith("--%s-" % kind) and flag not in known:
+            parser.error("there is no option %s; the options of %ss are %s"
+                         % (flag, kind, ", ".join(sorted(known))))

@@ -1,0 +1,290 @@
+"""``apns chaos``: a proxy that injects faults, between any client and any server."""
+
+from __future__ import absolute_import, division, print_function
+
+import argparse
+import contextlib
+from collections import deque
+
+from .._compat import MYPY
+from . import _options
+from ._chaos_options import add_plugin_arguments, import_chaos
+from ._console import ALL_WELL, NO_CONNECTION, USAGE, Failure, one_line
+from ._stop import Stop
+
+if MYPY:
+    from typing import Any, Dict, Iterator, Tuple
+
+    from ._console import Console
+
+#: Where it listens and what it leads to if nothing else is said.
+_DEFAULTS = {"proxy": "localhost:8000", "backend": "localhost:8888", "behavior": "",
+             "protocol": "tcp", "timeout": "30"}
+
+_DESCRIPTION = """\
+Passes TCP connections on to a backend until SIGINT (Ctrl-C) or SIGTERM, and injects faults. A
+behavior such as 20:delay,5:reset says how many connections of a hundred get which handler; it is
+decided by chance for each connection when it is accepted, and the others pass unharmed. The same
+seed gives the same faults again.
+
+A handler can also be a class of yours, by its qualified name; it is looked for in the current
+directory as well.
+"""
+_EPILOG = """\
+output:
+  the addresses and the seed; a line for each connection when it is over, with its handler, what was
+  done to it and the bytes that passed; and at the end a summary. With --json each line is an
+  object, with "event": "ready", "connection" or "summary".
+
+exit status:
+  0    it was ended by a signal
+  2    wrong usage: an unknown handler, protocol or option, a malformed percentage or value, or a
+       file that cannot be used
+  3    it cannot listen at that address
+  4    the output could not be written
+  141  whoever read the output has gone away
+
+example:
+  apns chaos --proxy localhost:8000 --backend localhost:2195 --behavior 20:delay \\
+      --handler-delay-sleep 2
+  apns chaos --config config.ini --seed 7
+"""
+
+
+def add_parser(commands):
+    # type: (Any) -> None
+    """Add this command to the argument parser."""
+    parser = commands.add_parser(
+        "chaos", help="run a proxy that injects faults", description=_DESCRIPTION, epilog=_EPILOG,
+        formatter_class=_options.HelpFormatter)
+    parser.prepare = add_plugin_arguments
+    parser.add_argument("--proxy", metavar="HOST:PORT",
+                        help="where to listen; port 0 takes a free one (default: localhost:8000)")
+    parser.add_argument("--backend", metavar="HOST:PORT",
+                        help="where to pass connections on to (default: localhost:8888)")
+    parser.add_argument("--behavior", metavar="PERCENT:HANDLER[,...]",
+                        help="handlers, and for how many connections of a hundred; the rest gets "
+                             "dummy, which leaves them alone (default: all)")
+    parser.add_argument("--config", metavar="FILE",
+                        help="read an ini file; what stands on the command line goes before it")
+    parser.add_argument("--protocol", metavar="NAME",
+                        help="tcp, apns, http2, or the qualified name of a class: what frames are "
+                             "(default: tcp)")
+    parser.add_argument("--seed", metavar="NUMBER",
+                        help="what chance comes from (default: another one each time)")
+    parser.add_argument("--http", metavar="HOST:PORT",
+                        help="serve the HTTP API there, on loopback (default: nowhere)")
+    parser.add_argument("--timeout", metavar="SECONDS",
+                        help="longest time for connecting, for a handler's read and for a write "
+                             "that gets nowhere (default: 30)")
+    parser.add_argument("--json", action="store_true", help="print JSON, one object a line")
+    _add_tls_arguments(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_tls_arguments(parser):
+    # type: (argparse.ArgumentParser) -> None
+    group = parser.add_argument_group(
+        "TLS", "with --tls-cert TLS ends at the proxy, on either side")
+    group.add_argument("--tls-cert", metavar="FILE",
+                       help="certificate and key that clients see, in PEM format")
+    group.add_argument("--client-cert", metavar="FILE",
+                       help="certificate and key that the backend sees (default: none)")
+    group.add_argument("--ca-file", metavar="FILE",
+                       help="authorities that certificates of clients and of the backend must come "
+                            "from (default: clients are not asked, and the system's for the "
+                            "backend)")
+
+
+def run(arguments, console):
+    # type: (argparse.Namespace, Console) -> int
+    """Run until a signal comes, and return the exit status."""
+    import_chaos()
+    from ..testing.chaos.errors import ConfigurationError
+
+    with Stop() as stop:
+        ended = deque()  # type: Any
+
+        def note(record):
+            # type: (Any) -> None
+            ended.append(record)
+            stop.wake()
+
+        try:
+            proxy, api = _build(arguments, note)
+        except ConfigurationError as error:
+            raise Failure(one_line(error), USAGE)
+        try:
+            with _listening(proxy, "--proxy"):
+                with _listening(api, "--http"):
+                    _announce(proxy, api, arguments.json, console)
+                    is_over = False
+                    while not is_over:
+                        is_over = stop.wait()
+                        _report(ended, arguments.json, console)
+        finally:
+            proxy.stop()
+        _report(ended, arguments.json, console)
+        _summarise(proxy, arguments.json, console)
+    return ALL_WELL
+
+
+@contextlib.contextmanager
+def _listening(server, option):
+    # type: (Any, str) -> Iterator[None]
+    """Have the proxy, or the HTTP API, run as long as the block does; None is no server."""
+    if server is None:
+        yield
+        return
+    try:
+        server.start()
+    except (EnvironmentError, UnicodeError, OverflowError) as error:
+        raise Failure("cannot listen at %s (%s): %s"
+                      % (_display(server.address), option, one_line(error)), NO_CONNECTION)
+    try:
+        yield
+    finally:
+        server.stop()
+
+
+def _build(arguments, note):
+    # type: (argparse.Namespace, Any) -> Tuple[Any, Any]
+    """Return the proxy and the HTTP API (or None), neither of them started."""
+    from ..testing.chaos import ChaosProxy
+    from ..testing.chaos.config import Configuration
+    from ..testing.chaos.http_api import HttpApi
+
+    config = Configuration() if arguments.config is None else _read_configuration(arguments.config)
+    values = dict(_DEFAULTS, **config.values)
+    values.update((key, getattr(arguments, key.replace("-", "_"))) for key in (
+        "proxy", "backend", "behavior", "protocol", "seed", "http", "timeout", "tls-cert",
+        "client-cert", "ca-file") if getattr(arguments, key.replace("-", "_")) is not None)
+    settings, protocols = config.handlers, config.protocols
+    for found, given in ((settings, arguments.handler_options),
+                         (protocols, arguments.protocol_options)):
+        for name, option, value in given:
+            found.setdefault(name, {})[option] = value
+    host, port = _convert("proxy", values["proxy"], _listen_address)
+    seed = values.get("seed")
+    proxy = ChaosProxy(
+        _convert("backend", values["backend"], _backend_address), values["behavior"], settings,
+        host=host, port=port, protocol=values["protocol"],
+        protocol_settings=protocols.get(values["protocol"]),
+        seed=None if seed is None else _convert("seed", seed, _options.number_from(0)),
+        timeout=_convert("timeout", values["timeout"], _options.seconds), tls=_new_tls(values),
+        aliases=config.aliases, record=1000, on_closed=note)
+    if values.get("http") is None:
+        return proxy, None
+    return proxy, HttpApi(proxy, *_convert("http", values["http"], _listen_address))
+
+
+def _read_configuration(name):
+    # type: (str) -> Any
+    from ..testing.chaos.config import read_configuration
+
+    try:
+        return read_configuration(name)
+    except EnvironmentError:
+        _options.read_file(name, "the configuration", USAGE)  # It says why.
+        raise
+
+
+def _convert(key, value, kind):
+    # type: (str, str, Any) -> Any
+    """Return a value by its argument type; it may also come from the file, so run late."""
+    try:
+        return kind(value)
+    except argparse.ArgumentTypeError as error:
+        raise Failure("%s: %s" % (key, error), USAGE)
+
+
+def _listen_address(value):
+    # type: (str) -> Tuple[str, int]
+    """Argument type: where to listen; port 0 takes a free one."""
+    if value.endswith(":0"):
+        return _backend_address(value[:-1] + "1")[0], 0
+    return _backend_address(value)
+
+
+def _backend_address(value):
+    # type: (str) -> Tuple[str, int]
+    """Argument type: ``host:port``."""
+    found = _options.address(value)
+    if not isinstance(found, tuple):
+        raise argparse.ArgumentTypeError("%r is not host:port" % value)
+    return found
+
+
+def _new_tls(values):
+    # type: (Dict[str, str]) -> Any
+    """Return what the files for TLS hold, None if TLS is to be passed on."""
+    if values.get("tls-cert") is None:
+        for key in ("client-cert", "ca-file"):
+            if values.get(key) is not None:
+                raise Failure("%s needs tls-cert, the certificate that clients see" % key, USAGE)
+        return None
+    from ..errors import CertificateError
+    from ..testing.chaos.tls import ChaosTLS
+
+    server, client, authority = [
+        None if values.get(key) is None else _options.read_file(values[key], what, USAGE)
+        for key, what in (("tls-cert", "the certificate"), ("client-cert", "the certificate"),
+                          ("ca-file", "the authorities"))]
+    try:
+        return ChaosTLS(server or b"", authority, client, authority)
+    except (CertificateError, ValueError) as error:
+        raise Failure("the files for TLS cannot be used: %s" % one_line(error), USAGE)
+
+
+def _display(address):
+    # type: (Tuple[str, int]) -> str
+    host, port = address
+    return "%s:%d" % (("[%s]" if ":" in host else "%s") % host, port)
+
+
+def _announce(proxy, api, as_json, console):
+    # type: (Any, Any, bool, Console) -> None
+    http = None if api is None else "http://" + _display(api.address)
+    if as_json:
+        console.document({
+            "event": "ready", "proxy": _display(proxy.address), "backend": _display(proxy.backend),
+            "behavior": proxy.behavior, "seed": proxy.seed, "http": http})
+    else:
+        console.line("%-9s %s" % ("proxy", _display(proxy.address)))
+        console.line("%-9s %s" % ("backend", _display(proxy.backend)))
+        console.line("%-9s %s" % ("behavior", proxy.behavior or "none, all passes unharmed"))
+        console.line("%-9s %d" % ("seed", proxy.seed))
+        if http:
+            console.line("%-9s %s" % ("http", http))
+        console.line()
+        console.line("Ctrl-C ends it.")
+    console.flush()
+
+
+def _report(ended, as_json, console):
+    # type: (Any, bool, Console) -> None
+    """Print what became of the connections that are over."""
+    if not ended:
+        return
+    while ended:
+        record = ended.popleft()
+        if as_json:
+            console.document(dict(record.as_dict(), event="connection"))
+            continue
+        more = record.fault_count - len(record.faults)
+        done = list(record.faults) + (["%d more" % more] if more else [])
+        done += [record.error] if record.error else []
+        console.line("connection %d: %s, %d bytes to the backend, %d to the client%s" % (
+            record.number, record.handler, record.bytes_to_backend, record.bytes_to_client,
+            ": " + "; ".join(done) if done else ""))
+    console.flush()
+
+
+def _summarise(proxy, as_json, console):
+    # type: (Any, bool, Console) -> None
+    if as_json:
+        console.document({"event": "summary", "connections": proxy.connection_count,
+                          "faults": proxy.fault_count, "seed": proxy.seed})
+        return
+    console.line("%d connections, %d faults, seed %d"
+                 % (proxy.connection_count, proxy.fault_count, proxy.seed))

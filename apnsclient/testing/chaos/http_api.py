@@ -1,0 +1,262 @@
+"""A small HTTP API: what handlers there are, which are in use, and how to change that.
+
+It speaks JSON, has a port of its own, and is bound to loopback: whoever reaches it decides what
+becomes of all connections.
+
+======================  ==========================================================================
+``GET /handlers``       the handlers that there are, with their options
+``GET /handler``        behavior, settings and seed
+``PUT /handler``        changes behavior and settings; ``POST`` does the same
+``GET /connections``    the connections that are on record
+======================  ==========================================================================
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import inspect
+import json
+import socket
+import threading
+
+from six.moves import BaseHTTPServer
+
+from ..._compat import MYPY
+from .errors import ConfigurationError
+
+if MYPY:
+    from typing import Any, Callable, Dict, Optional
+
+    from .proxy import ChaosProxy
+
+__all__ = ["HttpApi"]
+
+#: Most bytes that a request may have.
+_LONGEST = 65536
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+class HttpApi(object):
+    """Serves the HTTP API of a proxy, in a thread. Use it as a context manager.
+
+    :param proxy: the proxy.
+    :param host: ``127.0.0.1``, ``::1`` or ``localhost`` (str).
+    :param port: port to listen on (int); 0 takes a free one.
+    :raises ConfigurationError: if the host is not this machine's loopback.
+
+    :ivar address: ``(host, port)`` that it listens on, once it has been started.
+    """
+
+    def __init__(self, proxy, host="127.0.0.1", port=0):
+        # type: (ChaosProxy, str, int) -> None
+        if host not in _LOOPBACK:
+            raise ConfigurationError("the HTTP API cannot listen at %r, where others could reach "
+                                     "it; expected one of %s" % (host, ", ".join(_LOOPBACK)))
+        self.address = (host, port)
+        self._proxy = proxy
+        self._server = None  # type: Any
+        self._thread = None  # type: Any
+
+    def start(self):
+        # type: () -> HttpApi
+        """Listen, and serve in a thread; return itself.
+
+        :raises socket.error: if it cannot listen there.
+        """
+        host, port = self.address
+        server = _Server.new(host, port, self._proxy)
+        self._server = server
+        self.address = (host, server.server_address[1])
+        self._thread = threading.Thread(
+            target=server.serve_forever, kwargs={"poll_interval": 0.05},
+            name="apnsclient chaos HTTP API")
+        self._thread.daemon = True
+        self._thread.start()
+        return self
+
+    def stop(self):
+        # type: () -> None
+        """Stop listening, and end the thread. May be called twice."""
+        server, self._server = self._server, None
+        if server is not None:
+            server.shutdown()
+            self._thread.join()
+            server.server_close()
+
+    def __enter__(self):
+        # type: () -> HttpApi
+        return self.start()
+
+    def __exit__(self, *exception):
+        # type: (*Any) -> None
+        self.stop()
+
+
+class _Server(BaseHTTPServer.HTTPServer):
+    """The server; requests find the proxy here."""
+
+    proxy = None  # type: Any
+
+    @classmethod
+    def new(cls, host, port, proxy):
+        # type: (str, int, ChaosProxy) -> _Server
+        """Return a server that listens."""
+        kind = type("_Server6", (cls,), {"address_family": socket.AF_INET6}) \
+            if ":" in host else cls
+        made = kind((host, port), _Request)  # type: _Server
+        made.proxy = proxy
+        return made
+
+    def server_bind(self):
+        # type: () -> None
+        """Bind without asking for the host's full name, which may take seconds."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(self.server_address)
+        self.server_address = self.socket.getsockname()
+        self.server_name, self.server_port = "localhost", self.server_address[1]
+
+    def handle_error(self, request, client_address):
+        # type: (Any, Any) -> None
+        """Say nothing of clients that go away in the middle."""
+
+
+class _Refusal(Exception):
+    """A request that cannot be served: status and message."""
+
+    def __init__(self, status, message):
+        # type: (int, str) -> None
+        super(_Refusal, self).__init__(message)
+        self.status = status
+
+
+class _Request(BaseHTTPServer.BaseHTTPRequestHandler):
+    """One request."""
+
+    #: Seconds that a client may take; others wait meanwhile.
+    timeout = 5
+    server_version = "apns-chaos"
+    #: Not that of the Python as well.
+    sys_version = ""
+
+    def do_GET(self):
+        # type: () -> None
+        """Read something."""
+        self._answer({"/handlers": self._handlers, "/handler": self._handler,
+                      "/connections": self._connections})
+
+    def do_PUT(self):
+        # type: () -> None
+        """Change something."""
+        self._answer({"/handler": self._change})
+
+    do_POST = do_PUT
+
+    def log_message(self, format, *arguments):
+        # type: (str, *Any) -> None
+        """Write nothing to standard error."""
+
+    def _answer(self, routes):
+        # type: (Dict[str, Callable[[], Any]]) -> None
+        allow = None
+        try:
+            path = self.path.partition("?")[0]
+            if path not in routes:
+                allow = "GET, POST, PUT" if path == "/handler" else "GET"
+                raise self._no_route(path)
+            status, document = 200, routes[path]()
+        except _Refusal as refusal:
+            status, document = refusal.status, {"error": str(refusal)}
+        body = (json.dumps(document, sort_keys=True) + "\n").encode("ascii")
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        if status == 405 and allow:
+            self.send_header("Allow", allow)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _no_route(self, path):
+        # type: (str) -> _Refusal
+        if path in ("/handler", "/handlers", "/connections"):
+            return _Refusal(405, "%s cannot be used with %s" % (path, self.command))
+        return _Refusal(404, "there is no %s; expected /handler, /handlers or /connections" % path)
+
+    def _handlers(self):
+        # type: () -> Any
+        proxy = self.server.proxy  # type: ignore[attr-defined]
+        return {"handlers": dict((name, _describe(proxy.handler_class(name)))
+                                 for name in proxy.handler_names())}
+
+    def _handler(self):
+        # type: () -> Any
+        proxy = self.server.proxy  # type: ignore[attr-defined]
+        names = sorted(set(proxy.handler_names()) | set(proxy.behavior_names))
+        return {"behavior": proxy.behavior, "seed": proxy.seed,
+                "settings": dict((name, proxy.settings(name)) for name in names)}
+
+    def _connections(self):
+        # type: () -> Any
+        proxy = self.server.proxy  # type: ignore[attr-defined]
+        return {"connections": [record.as_dict() for record in proxy.connections]}
+
+    def _change(self):
+        # type: () -> Any
+        proxy = self.server.proxy  # type: ignore[attr-defined]
+        request = self._read()
+        try:
+            proxy.change(**_check_change(request))
+        except ConfigurationError as error:
+            raise _Refusal(400, str(error))
+        return self._handler()
+
+    def _read(self):
+        # type: () -> Any
+        """Return the body of the request, which has to be an object of JSON."""
+        length = self.headers.get("Content-Length", "")
+        if not length.isdigit():
+            raise _Refusal(411, "the request has no Content-Length")
+        if int(length) > _LONGEST:
+            raise _Refusal(413, "the request has %s bytes; expected at most %d"
+                           % (length, _LONGEST))
+        try:
+            found = json.loads(self.rfile.read(int(length)).decode("utf-8"))
+        except ValueError as error:
+            raise _Refusal(400, "the request is not JSON: %s" % error)
+        if not isinstance(found, dict):
+            raise _Refusal(400, "the request is %s; expected an object" % json.dumps(found)[:100])
+        return found
+
+
+def _check_change(request):
+    # type: (Dict[str, Any]) -> Dict[str, Any]
+    """Return the arguments for the proxy's ``change()``."""
+    unknown = set(request) - set(["behavior", "handler", "settings", "existing"])
+    if unknown:
+        raise ConfigurationError("there is no %s; expected behavior or handler, settings, existing"
+                                 % ", ".join(sorted(str(name) for name in unknown)))
+    if "behavior" in request and "handler" in request:
+        raise ConfigurationError("behavior and handler are both there; expected one of them")
+    settings = request.get("settings", {})
+    if not isinstance(settings, dict) or not all(
+            isinstance(values, dict) for values in settings.values()):
+        raise ConfigurationError("settings is %s; expected an object of objects: values by handler "
+                                 "and option" % json.dumps(settings)[:100])
+    if not isinstance(request.get("existing", False), bool):
+        raise ConfigurationError("existing is %s; expected true or false"
+                                 % json.dumps(request["existing"])[:100])
+    behavior = request.get("behavior")  # type: Optional[Any]
+    if "handler" in request:
+        behavior = "100:%s" % (request["handler"],)
+    return {"behavior": behavior, "existing": request.get("existing", False),
+            "settings": dict((str(name), dict((str(option), value)
+                                              for option, value in values.items()))
+                             for name, values in settings.items())}
+
+
+def _describe(handler):
+    # type: (Any) -> Dict[str, Any]
+    """Return what there is to know of a handler."""
+    text = (inspect.getdoc(handler) or "").partition("\n")[0]
+    return {"description": text, "options": dict(
+        (name, {"description": what, "type": getattr(kind, "__name__", str(kind)),
+                "default": default})
+        for name, (what, kind, default) in handler.options.items())}
