@@ -67,6 +67,7 @@ class Connection(object):
         self._taken = None  # type: Optional[Tuple[str, int]]
         self._paused = {}  # type: Dict[bool, float]
         self._timer = None  # type: Optional[float]
+        self._patience = None  # type: Optional[float]
         self._last_seen = monotonic()
         #: Seconds for which nothing had come from either side before the handler was called.
         self.idle = 0.0
@@ -81,8 +82,9 @@ class Connection(object):
         """Read nothing more in one direction for a while; the other direction goes on.
 
         :param to_backend: which direction (bool).
-        :param seconds: how long; None until the handler is changed. A client or backend that has
-            ended its side meanwhile ends the connection, which nobody waits for any more.
+        :param seconds: how long; None until the handler is changed. After a peer has ended its
+            side, as far as the system tells, that lasts for the proxy's timeout at most: nobody may
+            be waiting any more.
         """
         self._paused[to_backend] = _FOREVER if seconds is None else monotonic() + seconds
 
@@ -140,9 +142,17 @@ class Connection(object):
         """End it soon, from any thread."""
         self._waiter.stop()
 
+    def abandon(self):
+        # type: () -> None
+        """End it without its thread, which could not be started."""
+        self.record.error = "there can be no more threads"
+        self._finish(False)
+
     def join(self, timeout):
         # type: (float) -> bool
         """Wait for the thread; return whether it has ended."""
+        if threading.current_thread() is self._thread:
+            return True  # A handler stops the proxy.
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
@@ -185,7 +195,7 @@ class Connection(object):
         self._handler = self.new_handler(name)
         self.record.handler = name
         self._paused.clear()
-        self._timer = None
+        self._timer = self._patience = None
         self.proxy.record.publish()
 
     def _ask(self, method, *arguments):
@@ -254,20 +264,23 @@ class Connection(object):
         Nothing is read for a side that has something unsent.
         """
         now = monotonic()
+        if self._patience is not None and now >= self._patience:
+            raise Stopped("a peer of the paused connection has gone")
         self._paused = dict((way, end) for way, end in self._paused.items() if end > now)
         free = [way for way in open_ones
                 if way not in self._paused and not self._ends(way)[1].has_unsent]
         watched = [self._ends(way)[0] for way in open_ones
-                   if self._paused.get(way) == _FOREVER]
+                   if self._paused.get(way) == _FOREVER and self._patience is None]
         pending = [way for way in free if self._ends(way)[0].has_pending()]
-        ends = [end for end in self._paused.values() if end != _FOREVER]
-        if self._timer is not None:
-            ends.append(self._timer)
+        ends = list(self._paused.values())
+        ends += [end for end in (self._timer, self._patience) if end is not None]
+        ends = [end for end in ends if end != _FOREVER]
         timeout = 0.0 if pending else min(ends) - now if ends else None
         sources = [self._ends(way)[0] for way in free]
         ready = self._waiter.wait(sources, timeout, watched=watched)
         if any(each in ready for each in watched):
-            raise Stopped("nobody waits for a paused connection any more")
+            self._patience = _FOREVER if self.proxy.timeout is None \
+                else monotonic() + self.proxy.timeout
         return [way for way in free
                 if (self._ends(way)[0] in ready or way in pending)
                 and self._ends(way)[0].is_ready()]
@@ -335,6 +348,16 @@ class Connection(object):
             self._waiter.close()
             self.proxy.forget_connection(self)
 
+    @staticmethod
+    def _discard(stream):
+        # type: (Stream) -> None
+        """Read what has come, if anything has."""
+        stream.settimeout(0)
+        try:
+            stream.recv()
+        except socket.error:
+            pass  # Nothing has, or the stream knows that it is broken.
+
     def _close(self, is_over):
         # type: (bool) -> None
         """End both sides as they deserve: gently, or the way the other one was ended."""
@@ -349,12 +372,11 @@ class Connection(object):
             waited = [each for each in streams if not (each.has_ended or each.is_broken)]
             if not waited and not any(each.has_unsent for each in streams):
                 break
-            for stream in self._waiter.wait(waited, deadline.left()):
-                stream.settimeout(0)
-                try:
-                    stream.recv()
-                except socket.timeout:
-                    pass
+            pending = [each for each in waited if each.has_pending()]
+            ready = self._waiter.wait(waited, 0 if pending else deadline.left())
+            for stream in waited:
+                if stream in ready or stream in pending:
+                    self._discard(stream)
         for stream in streams:
             stream.settimeout(0)
             stream.close()

@@ -110,7 +110,7 @@ class Plugins(object):
         module_name, _, attribute = name.rpartition(".")
         try:
             plugin = getattr(importlib.import_module(module_name), attribute)
-        except (ImportError, AttributeError, ValueError) as error:
+        except Exception as error:  # Whatever a module does when it is imported.
             raise ConfigurationError("the %s %r cannot be imported: %s; expected module and class, "
                                      "joined by dots" % (cls.kind, str(name), error))
         cls.check(plugin)

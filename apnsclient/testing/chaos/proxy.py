@@ -357,8 +357,10 @@ class ChaosProxy(object):
 
     def _listen(self):
         # type: () -> Any
-        family, kind, protocol, _, where = socket.getaddrinfo(
-            self.address[0], self.address[1], 0, socket.SOCK_STREAM, 0, socket.AI_PASSIVE)[0]
+        # IPv4 where there is a choice: that is where those go who do not look names up.
+        family, kind, protocol, _, where = min(
+            socket.getaddrinfo(self.address[0], self.address[1], 0, socket.SOCK_STREAM, 0,
+                               socket.AI_PASSIVE), key=lambda found: found[0] != socket.AF_INET)
         listener = socket.socket(family, kind, protocol)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -406,7 +408,12 @@ class ChaosProxy(object):
             accepted.close()  # It is gone already.
             return
         self.record.begin(connection.record)
-        connection.start()
+        try:
+            connection.start()
+        except Exception:  # RuntimeError, and on Python 2.7 thread.error.
+            _logger.warning("Connection %d is refused: there can be no more threads.",
+                            connection.number)
+            connection.abandon()
 
 
 def _stop_all():

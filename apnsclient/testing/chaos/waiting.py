@@ -13,7 +13,7 @@ import socket
 from ..._compat import MYPY, monotonic
 
 if MYPY:
-    from typing import Any, Iterable, List, Optional, Sequence, Set
+    from typing import Any, Dict, Iterable, List, Optional, Sequence, Set
 
     from .sockets import Stream
 
@@ -22,6 +22,8 @@ __all__ = ["Stopped", "Waiter"]
 _LONGEST_WAIT = 3600.0
 #: Linux' flag for a peer that has ended its side; Python has no name for it before 3.12.
 _POLLRDHUP = getattr(select, "POLLRDHUP", 0x2000)
+#: What is reported unasked.
+_FAILED = 0 if not hasattr(select, "poll") else select.POLLERR | select.POLLHUP | select.POLLNVAL
 
 
 class Stopped(Exception):
@@ -86,13 +88,13 @@ class Waiter(object):
         ready = _poll(
             reads + [self._ours], list(writes) + unsent, watched,
             _LONGEST_WAIT if timeout is None else min(max(timeout, 0.0), _LONGEST_WAIT))
-        if self._ours.fileno() in ready:
+        if self._ours in ready:
             self._drain()
         self._check()
         for stream in unsent:
-            if not stream.is_closed and stream.fileno() in ready:
+            if stream in ready and not stream.is_closed:
                 stream.flush()
-        return [each for each in reads + watched + list(writes) if each.fileno() in ready]
+        return [each for each in reads + watched + list(writes) if each in ready]
 
     def sleep(self, seconds):
         # type: (float) -> None
@@ -122,22 +124,26 @@ class Waiter(object):
 
 
 def _poll(reads, writes, watched, timeout):
-    # type: (List[Any], List[Any], List[Any], float) -> Set[int]
-    """Return the descriptors of what is ready."""
+    # type: (List[Any], List[Any], List[Any], float) -> Set[Any]
+    """Return what is ready."""
     try:
         if not hasattr(select, "poll"):
             found = select.select(reads, writes, [], timeout)
-            return set(each.fileno() for part in found for each in part)
-        masks = {}  # type: dict[int, int]
-        for streams, mask in ((reads, select.POLLIN), (writes, select.POLLOUT),
-                              (watched, _POLLRDHUP)):
-            for each in streams:
-                masks[each.fileno()] = masks.get(each.fileno(), 0) | mask
+            return set(each for part in found for each in part)
+        interests = [(each, mask) for waited, mask in (
+            (reads, select.POLLIN), (writes, select.POLLOUT), (watched, _POLLRDHUP))
+            for each in waited]
+        masks = {}  # type: Dict[int, int]
+        for each, mask in interests:
+            masks[each.fileno()] = masks.get(each.fileno(), 0) | mask
         poll = select.poll()
         for number, mask in masks.items():
             poll.register(number, mask)
         # Rounded up: a wait that ends a little early would only go round again.
-        return set(number for number, _ in poll.poll(int(timeout * 1000) + (timeout > 0)))
+        events = dict(poll.poll(int(timeout * 1000) + (timeout > 0)))
+        # One descriptor can be there twice, and be ready for one thing alone.
+        return set(each for each, mask in interests
+                   if events.get(each.fileno(), 0) & (mask | _FAILED))
     except (select.error, OSError) as error:
         if error.args[0] != errno.EINTR:
             raise
