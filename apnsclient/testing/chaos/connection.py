@@ -362,12 +362,28 @@ class Connection(object):
         # type: (bool) -> None
         """End both sides as they deserve: gently, or the way the other one was ended."""
         streams = [each for each in self._streams() if not each.is_closed]
-        if not is_over or any(each.is_broken for each in self._streams()):
+        if not is_over:
+            return
+        deadline = _sockets.Deadline(self.proxy.linger)
+        if any(each.is_broken for each in self._streams()):
+            # A reset throws away what has not arrived yet.
+            while not deadline.is_over() and any(
+                    each.is_on_its_way() for each in streams if not each.is_broken):
+                self._waiter.sleep(0.005)
             return
         for stream in streams:
             stream.shutdown(socket.SHUT_WR)
-        # What the peers have not read yet must not be lost with a reset, so theirs is read.
-        deadline = _sockets.Deadline(self.proxy.linger)
+        self._read_on(streams, deadline)
+        for stream in streams:
+            stream.settimeout(0)
+            stream.close()
+
+    def _read_on(self, streams, deadline):
+        # type: (List[Stream], _sockets.Deadline) -> None
+        """Read what nobody wants any more: a close would reset the connection otherwise.
+
+        That would throw away what the peers have not read yet.
+        """
         while not deadline.is_over():
             waited = [each for each in streams if not (each.has_ended or each.is_broken)]
             if not waited and not any(each.has_unsent for each in streams):
@@ -377,6 +393,3 @@ class Connection(object):
             for stream in waited:
                 if stream in ready or stream in pending:
                     self._discard(stream)
-        for stream in streams:
-            stream.settimeout(0)
-            stream.close()

@@ -210,6 +210,11 @@ class Stream(object):
         """Whether something is waiting to be sent."""
         return bool(self._unsent) and not self.is_closed
 
+    def is_on_its_way(self):
+        # type: () -> bool
+        """Tell whether something that was written has not arrived yet, as far as is known."""
+        return self.has_unsent or _sockets.unacknowledged(self._socket) > 0
+
     def is_ready(self):
         # type: () -> bool
         """Tell, once the socket can be read, whether ``recv()`` would return at once."""

@@ -13,7 +13,7 @@ import socket
 from ..._compat import MYPY, monotonic
 
 if MYPY:
-    from typing import Any, Dict, Iterable, List, Optional, Sequence, Set
+    from typing import Any, Dict, Iterable, List, Optional, Sequence
 
     from .sockets import Stream
 
@@ -85,16 +85,17 @@ class Waiter(object):
         self._check()
         reads, watched = list(reads), list(watched)
         unsent = [stream for stream in self.streams if stream.has_unsent]
-        ready = _poll(
+        readable, writable, gone = _poll(
             reads + [self._ours], list(writes) + unsent, watched,
             _LONGEST_WAIT if timeout is None else min(max(timeout, 0.0), _LONGEST_WAIT))
-        if self._ours in ready:
+        if self._ours in readable:
             self._drain()
         self._check()
         for stream in unsent:
-            if stream in ready and not stream.is_closed:
+            if stream in writable and not stream.is_closed:
                 stream.flush()
-        return [each for each in reads + watched + list(writes) if each in ready]
+        return ([each for each in reads if each in readable]
+                + [each for each in writes if each in writable] + gone)
 
     def sleep(self, seconds):
         # type: (float) -> None
@@ -124,27 +125,24 @@ class Waiter(object):
 
 
 def _poll(reads, writes, watched, timeout):
-    # type: (List[Any], List[Any], List[Any], float) -> Set[Any]
-    """Return what is ready."""
+    # type: (List[Any], List[Any], List[Any], float) -> List[List[Any]]
+    """Return what is ready of each of the three; the same stream can be in several."""
     try:
         if not hasattr(select, "poll"):
-            found = select.select(reads, writes, [], timeout)
-            return set(each for part in found for each in part)
-        interests = [(each, mask) for waited, mask in (
-            (reads, select.POLLIN), (writes, select.POLLOUT), (watched, _POLLRDHUP))
-            for each in waited]
+            return list(select.select(reads, writes, [], timeout)[:2]) + [[]]
+        interests = ((reads, select.POLLIN), (writes, select.POLLOUT), (watched, _POLLRDHUP))
         masks = {}  # type: Dict[int, int]
-        for each, mask in interests:
-            masks[each.fileno()] = masks.get(each.fileno(), 0) | mask
+        for waited, mask in interests:
+            for each in waited:
+                masks[each.fileno()] = masks.get(each.fileno(), 0) | mask
         poll = select.poll()
         for number, mask in masks.items():
             poll.register(number, mask)
         # Rounded up: a wait that ends a little early would only go round again.
         events = dict(poll.poll(int(timeout * 1000) + (timeout > 0)))
-        # One descriptor can be there twice, and be ready for one thing alone.
-        return set(each for each, mask in interests
-                   if events.get(each.fileno(), 0) & (mask | _FAILED))
+        return [[each for each in waited if events.get(each.fileno(), 0) & (mask | _FAILED)]
+                for waited, mask in interests]
     except (select.error, OSError) as error:
         if error.args[0] != errno.EINTR:
             raise
-        return set()
+        return [[], [], []]
