@@ -29,7 +29,10 @@ def echo(connected):
         if not data:
             break
         connected.sendall(data)
-    connected.shutdown(socket.SHUT_WR)
+    try:
+        connected.shutdown(socket.SHUT_WR)
+    except socket.error:
+        pass  # The proxy has closed the connection.
 
 
 def hold(connected):

@@ -141,8 +141,13 @@ def _reset(connection):
 
 def test_a_reset_of_the_backend_is_passed_on():
     """A client that is reset without a proxy is reset with it."""
-    with Server(_reset) as server, ChaosProxy(server.address) as proxy:
+    def serve(accepted):
+        accepted.recv(1)
+        _reset(accepted)
+
+    with Server(serve) as server, ChaosProxy(server.address) as proxy:
         with connected(proxy) as client, pytest.raises(socket.error) as caught:
+            client.sendall(b"x")
             client.recv(1)
         record = await_end(proxy)
     assert not isinstance(caught.value, socket.timeout)

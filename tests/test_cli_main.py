@@ -22,7 +22,7 @@ def test_version_goes_to_standard_output():
     assert ended.out == "apns (apns-client) %s\n" % apnsclient.__version__
 
 
-@pytest.mark.parametrize("name", ["demo", "send", "feedback", "simulator"])
+@pytest.mark.parametrize("name", ["demo", "send", "feedback", "simulator", "chaos"])
 def test_help_of_each_command_tells_its_exit_statuses(name, capsys):
     """Whoever writes a script finds them there."""
     with pytest.raises(SystemExit) as ended:
@@ -38,7 +38,7 @@ def test_help_lists_the_commands(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
     shown = capsys.readouterr().out
-    for name in ("demo", "send", "feedback", "simulator"):
+    for name in ("demo", "send", "feedback", "simulator", "chaos"):
         assert "    %s" % name in shown
 
 

@@ -91,7 +91,7 @@ class Plugins(object):
             problem = "it is no class"
         elif not _is_text(getattr(plugin, "name", None)):
             problem = "its attribute name is no text"
-        elif not callable(getattr(plugin, cls.method, None)):
+        elif not _has_method(plugin, cls.method):
             problem = "it has no method %s" % cls.method
         else:
             problem = _problem_of_options(getattr(plugin, "options", None))
@@ -115,6 +115,12 @@ class Plugins(object):
                                      "joined by dots" % (cls.kind, str(name), error))
         cls.check(plugin)
         return plugin
+
+
+def _has_method(plugin, name):
+    # type: (Any, str) -> bool
+    # Each class can be called, so it does not do to ask the class itself for __call__.
+    return any(callable(vars(base).get(name)) for base in inspect.getmro(plugin))
 
 
 def _is_text(name):

@@ -1,0 +1,239 @@
+"""``apns chaos``: runs until a signal, does what it is told, and tells what is wrong with that."""
+
+from __future__ import absolute_import, division, print_function
+
+import json
+import signal
+import socket
+
+import pytest
+from six.moves import http_client
+
+from apnsclient import APNs, Message, Session
+from apnsclient.cli import main
+from apnsclient.testing.simulator import Simulator
+from chaos_support import echo, exchange
+from cli_support import apns, command, finish, running, write_file
+from net_support import make_tokens
+from stdio_support import SOON, Server
+
+
+class Started(object):
+    """The command as a process, and what it said when it was ready."""
+
+    def __init__(self, process):
+        self.process = process
+        self.ready = json.loads(process.stdout.readline().decode("ascii"))
+        host, port = self.ready["proxy"].rsplit(":", 1)
+        self.address = (host.strip("[]"), int(port))
+
+    def next(self):
+        return json.loads(self.process.stdout.readline().decode("ascii"))
+
+    def stop(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
+        return finish(self.process)
+
+
+def chaos(backend, *more):
+    return command("chaos", "--proxy", "127.0.0.1:0", "--backend", "%s:%d" % backend.address[:2],
+                   *more)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_runs_until_a_signal_and_tells_what_was_done(number):
+    """A line for each connection as soon as it is over, and a summary. Status 0."""
+    with Server(echo) as backend, running(
+            chaos(backend, "--json", "--seed", "7", "--behavior", "100:delay",
+                  "--handler-delay-sleep", "0", "--handler-delay-direction=to_client")) as process:
+        started = Started(process)
+        assert (started.ready["event"], started.ready["seed"]) == ("ready", 7)
+        assert started.ready["behavior"] == "100:delay"
+        assert exchange(started, b"hello") == b"hello"
+        row = started.next()
+        ended = started.stop(number)
+    assert (row["event"], row["number"], row["handler"]) == ("connection", 1, "delay")
+    assert set(row["faults"]) == {"to_client delayed by 0 s"}
+    assert (row["bytes_to_backend"], row["bytes_to_client"], row["error"]) == (5, 5, None)
+    assert (ended.status, ended.err) == (0, "")
+    assert ended.document["event"] == "summary"
+    assert (ended.document["connections"], ended.document["seed"]) == (1, 7)
+
+
+def test_it_is_easy_to_read():
+    """Without --json: addresses and seed first, a line a connection."""
+    with Server(echo) as backend, running(chaos(
+            backend, "--behavior", "50:dummy", "--http", "127.0.0.1:0")) as process:
+        lines = [process.stdout.readline().decode("ascii").rstrip() for _ in range(7)]
+        host, port = lines[0].split()[1].split(":")
+        process.address = (host, int(port))
+        assert exchange(process, b"hello") == b"hello"
+        assert process.stdout.readline().decode("ascii") == (
+            "connection 1: dummy, 5 bytes to the backend, 5 to the client\n")
+        process.send_signal(signal.SIGINT)
+        ended = finish(process)
+    assert [line.split()[0] for line in lines if line] == [
+        "proxy", "backend", "behavior", "seed", "http", "Ctrl-C"]
+    assert ended.out == "1 connections, 0 faults, seed %s\n" % lines[3].split()[1]
+
+
+def test_the_http_api_is_served():
+    """What it changes, new connections get."""
+    with Server(echo) as backend, running(
+            chaos(backend, "--json", "--http", "127.0.0.1:0")) as process:
+        started = Started(process)
+        client = http_client.HTTPConnection(
+            started.ready["http"].replace("http://", ""), timeout=SOON)
+        client.request("PUT", "/handler", json.dumps(
+            {"handler": "delay", "settings": {"delay": {"sleep": 0}}}))
+        response = client.getresponse()
+        assert json.loads(response.read().decode("ascii"))["behavior"] == "100:delay"
+        client.close()
+        assert exchange(started, b"x") == b"x"
+        assert started.next()["handler"] == "delay"
+
+
+def test_the_command_line_goes_before_the_file(tmpdir):
+    """What is not on it comes from the file."""
+    config = write_file(tmpdir.join("chaos.ini"), u"""
+[chaos]
+proxy = 127.0.0.1:0
+seed = 5
+behavior = 100:late
+
+[handler:late]
+callable = delay
+sleep = 100
+direction = to_client
+""")
+    with Server(echo) as backend, running(command(
+            "chaos", "--json", "--config", config, "--backend", "%s:%d" % backend.address,
+            "--handler-late-sleep", "0")) as process:
+        started = Started(process)
+        assert started.ready["seed"] == 5
+        assert exchange(started, b"x") == b"x"
+        row = started.next()
+    assert row["handler"] == "late"
+    assert set(row["faults"]) == {"to_client delayed by 0 s"}
+
+
+def test_tls_can_end_there(tmpdir):
+    """With the proxy's certificates; the frames of the binary protocol can be counted then."""
+    with Simulator() as simulator:
+        server = simulator.authority.issue("x", addresses=["127.0.0.1"], usage="server").pem
+        names = [write_file(tmpdir.join(name), text) for name, text in (
+            ("server.pem", server), ("client.pem", simulator.cert_string),
+            ("ca.pem", simulator.ca_string))]
+        with running(command(
+                "chaos", "--json", "--proxy", "127.0.0.1:0", "--protocol", "apns", "--backend",
+                "%s:%d" % simulator.gateway_address, "--tls-cert", names[0], "--client-cert",
+                names[1], "--ca-file", names[2])) as process:
+            started = Started(process)
+            session = Session(ca_string=simulator.ca_string, read_tail_timeout=20)
+            connection = session.get_connection(
+                started.address, cert_string=simulator.cert_string)
+            result = APNs(connection).send(Message(make_tokens(3) + ["ab"], alert="x"))
+            session.shutdown()
+            row = started.next()
+    assert list(result.failed) == ["ab"]
+    assert (row["bytes_to_client"], row["error"]) == (6, None)
+
+
+MISTAKES = [
+    (["--behavior", "20:nothing"], "there is no handler 'nothing'"),
+    (["--behavior", "20:no.such.handler"], "cannot be imported"),
+    (["--behavior", "x:delay"], "malformed"),
+    (["--behavior", "120:delay"], "malformed"),
+    (["--behavior", "60:delay,60:dummy"], "add up to 120"),
+    (["--handler-delay-slep", "2"], "there is no option --handler-delay-slep"),
+    (["--handler-nothing-sleep", "2"], "there is no option --handler-nothing-sleep"),
+    (["--handler-delay-sleep", "x"], "expected a number of seconds"),
+    (["--handler-delay-direction", "up"], "expected to_backend, to_client or both"),
+    (["--protocol", "nothing"], "there is no protocol 'nothing'"),
+    (["--protocol-apns-nothing", "x"], "there is no option --protocol-apns-nothing"),
+    (["--protocol", "apns", "--protocol-apns-service", "x"], "expected gateway or feedback"),
+    (["--proxy", "localhost"], "'localhost' is not host:port"),
+    (["--backend", "localhost:x"], "is not host:port"),
+    (["--http", "0.0.0.0:0"], "where others could reach it"),
+    (["--seed", "x"], "is not a whole number"),
+    (["--timeout", "0"], "is not a number of seconds"),
+    (["--config", "/no/such/file"], "cannot read the configuration '/no/such/file'"),
+    (["--tls-cert", "/no/such/file"], "cannot read the certificate"),
+    (["--ca-file", "/no/such/file"], "ca-file needs tls-cert"),
+    (["--nothing"], "unrecognized arguments: --nothing"),
+]
+
+
+@pytest.mark.parametrize("arguments, part", MISTAKES)
+def test_a_mistake_is_wrong_usage(arguments, part, capsys):
+    """Status 2, with the reason on standard error."""
+    try:
+        status = main(["chaos", "--proxy", "127.0.0.1:0"] + arguments)
+    except SystemExit as ended:
+        status = ended.code
+    out, err = capsys.readouterr()
+    assert (status, out) == (2, "")
+    assert part in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("text, part", [
+    (u"[chaos]\nbehavior = 20:nothing", "there is no handler 'nothing'"),
+    (u"[chaos]\nbehavior = 20", "malformed"),
+    (u"[chaos]\nbehaviour = 20:delay", "there is no option 'behaviour'"),
+    (u"[handler:delay]\nsleep = x", "expected a number of seconds"),
+    (u"[handler:delay]\nslep = 1", "has no option 'slep'"),
+    (u"[handler:nothing]\nsleep = 1", "there is no handler 'nothing'"),
+    (u"[handler:x]\ncallable = a.b.C", "cannot be imported"),
+    (u"[chaos]\nseed = x", "is not a whole number"),
+    (u"behavior", "cannot be understood"),
+])
+def test_the_same_mistakes_in_a_file(tmpdir, text, part, capsys):
+    """They are told in the same words."""
+    name = write_file(tmpdir.join("config.ini"), text)
+    status = main(["chaos", "--proxy", "127.0.0.1:0", "--config", name])
+    out, err = capsys.readouterr()
+    assert (status, out) == (2, "")
+    assert part in err
+
+
+def test_mistakes_end_a_process_like_that():
+    """Once for real."""
+    ended = apns("chaos", "--behavior", "20:nothing")
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.err.startswith("apns: error: there is no handler 'nothing'; expected one of ")
+    assert ended.err.count("\n") == 1
+
+
+def test_a_port_that_is_taken_is_told():
+    """Status 3, with the option that names it."""
+    taken = socket.socket()
+    taken.bind(("127.0.0.1", 0))
+    taken.listen(1)
+    address = "127.0.0.1:%d" % taken.getsockname()[1]
+    for option in ("--proxy", "--http"):
+        ended = apns("chaos", "--proxy", "127.0.0.1:0", option, address)
+        assert ended.status == 3
+        assert "cannot listen at %s (%s)" % (address, option) in ended.err
+    taken.close()
+
+
+def test_nobody_reads_the_output():
+    """The end, quietly, at the next line."""
+    with Server(echo) as backend, running(chaos(backend, "--json")) as process:
+        started = Started(process)
+        process.stdout.close()
+        process.stdout = None
+        exchange(started, b"x")
+        assert process.stderr.read() == b""
+        assert process.wait() == 141
+
+
+def test_help_lists_the_options_of_handlers(capsys):
+    """Those that come along, with their defaults."""
+    with pytest.raises(SystemExit) as ended:
+        main(["chaos", "--help"])
+    shown = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert "--handler-delay-sleep VALUE" in shown
+    assert "(default: 1.0)" in shown
