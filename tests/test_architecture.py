@@ -211,6 +211,7 @@ def test_files_and_functions_stay_small():
     "import apnsclient",
     "import apnsclient; apnsclient.Session(pool='apnsclient.backends.dummy', push=[None])",
     "import apnsclient.testing",
+    "import apnsclient.testing.chaos",
     "import apnsclient.cli",
 ])
 def test_openssl_is_loaded_on_demand(statement):

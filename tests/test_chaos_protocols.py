@@ -52,7 +52,8 @@ def test_frames_are_found_however_the_data_come(lengths, data):
     both = protocol(Lines)
     assert find_ends(both, [stream], True) == ends
     assert find_ends(both, pieces, False) == ends
-    assert find_ends(protocol(Lines), [stream[at:at + 1] for at in range(len(stream))], True) == ends
+    single = [stream[at:at + 1] for at in range(len(stream))]
+    assert find_ends(protocol(Lines), single, True) == ends
 
 
 def test_what_is_no_frame_has_no_end():

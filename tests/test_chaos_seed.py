@@ -48,7 +48,9 @@ def test_the_numbers_are_fixed():
 
 def test_the_choices_are_fixed():
     """The draw of a connection depends on the seed and its number alone."""
-    assert [name for name, _ in run(2026)] == ["delay", "other", "dummy", "other", "delay", "delay", "delay", "dummy", "delay", "delay", "other", "other"]
+    assert [name for name, _ in run(2026)] == [
+        "delay", "other", "dummy", "other", "delay", "delay", "delay", "dummy",
+        "delay", "delay", "other", "other"]
 
 
 def test_a_run_can_be_replayed():

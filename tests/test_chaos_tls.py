@@ -1,4 +1,4 @@
-"""TLS that ends at the proxy: the client is verified and verifies, and the protocol is agreed on."""
+"""TLS that ends at the proxy: both sides are verified, and the protocol is agreed on."""
 
 from __future__ import absolute_import, division, print_function
 

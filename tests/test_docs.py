@@ -35,8 +35,8 @@ PAGES = ["README.rst"] + sorted("docs/" + name for name in os.listdir(FOLDER)
                                 if name.endswith(".rst"))
 
 #: Pages that would not be worth their name without an example.
-PAGES_WITH_EXAMPLES = ["README.rst", "docs/extending.rst", "docs/getting-started.rst",
-                       "docs/gevent.rst", "docs/testing.rst"]
+PAGES_WITH_EXAMPLES = ["README.rst", "docs/chaos.rst", "docs/extending.rst",
+                       "docs/getting-started.rst", "docs/gevent.rst", "docs/testing.rst"]
 
 
 def make_program(blocks):

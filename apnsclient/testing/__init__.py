@@ -6,4 +6,5 @@ this package alone imports nothing else:
 * :mod:`apnsclient.testing.certs`: an authority and certificates, made on demand;
 * :mod:`apnsclient.testing.simulator`: Apple's binary gateway and feedback service on loopback;
 * :mod:`apnsclient.testing.contract`: what every back-end must do, as a suite that its author runs.
+* :mod:`apnsclient.testing.chaos`: a proxy that injects faults on the way to it.
 """

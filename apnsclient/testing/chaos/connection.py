@@ -100,7 +100,7 @@ class Connection(object):
         # type: (float) -> None
         """Let time pass, for both directions. A change of the handler ends it early.
 
-        :raises Stopped: if the proxy is stopped.
+        :raises ~apnsclient.testing.chaos.waiting.Stopped: if the proxy is stopped.
         """
         end = monotonic() + seconds
         while self._choice is self._taken and monotonic() < end:

@@ -19,7 +19,7 @@ _MOST_TEXTS = 100
 class ConnectionRecord(object):
     """One connection: its number, the handler that was chosen for it, and what was done to it.
 
-    It is written by the connection's thread as things happen, and changes until :attr:`is_closed`.
+    It is written by the connection's thread as things happen, and changes until it is over.
 
     :ivar number: number of the connection (int), counted from 1 since the proxy was made.
     :ivar peer: address of the client, ``(host, port)``.

@@ -89,7 +89,7 @@ class Stream(object):
         # type: (int, int) -> bytes
         """Read up to ``size`` bytes, waiting for at least one.
 
-        :return: the bytes; :data:`END` at the end of the stream.
+        :return: the bytes; at the end of the stream none, which also equal the text ``""``.
         :raises socket.timeout: if nothing came in time.
         :raises socket.error: if the connection has failed, or is closed.
         """

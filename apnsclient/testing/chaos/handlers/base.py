@@ -32,7 +32,8 @@ class BaseHandler(object):
         ``float``, ``str``, or a function that returns the value or raises ValueError.
     :ivar settings: values of the options by name.
     :ivar proxy: the proxy (:class:`.ChaosProxy`).
-    :ivar connection: the connection (:class:`.Connection`).
+    :ivar connection: the connection
+        (:class:`~apnsclient.testing.chaos.connection.Connection`).
     :ivar random: random numbers that are the same for the same seed (:class:`.Dice`).
     """
 

@@ -18,7 +18,8 @@ class BaseProtocol(object):
     :cvar name: short name (str).
     :cvar options: by name, ``(description, type, default)``.
     :ivar settings: values of the options by name.
-    :ivar connection: the connection (:class:`.Connection`).
+    :ivar connection: the connection
+        (:class:`~apnsclient.testing.chaos.connection.Connection`).
     """
 
     name = ""
