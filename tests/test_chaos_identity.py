@@ -112,10 +112,11 @@ def test_both_sides_may_write_before_they_read():
 
 
 def test_a_server_that_reads_late_holds_up_nothing_but_its_direction():
-    """While the backend takes nothing, what it says comes through."""
-    is_read = Gate()
+    """While the backend takes nothing and every buffer is full, what it says comes through."""
+    is_full, is_read = Gate(), Gate()
 
     def serve(accepted):
+        is_full.wait()
         accepted.sendall(b"hello")
         is_read.wait()
         received.append(len(read_to_end(accepted)))
@@ -123,15 +124,24 @@ def test_a_server_that_reads_late_holds_up_nothing_but_its_direction():
     received = []
     with Server(serve) as server, ChaosProxy(server.address) as proxy:
         with connected(proxy) as client:
-            sender = threading.Thread(target=client.sendall, args=(b"x" * (32 << 20),))
-            sender.start()
-            assert proxy.wait_for(
-                lambda: proxy.connections and proxy.connections[0].bytes_to_backend, SOON)
+            sent = fill(client)
+            is_full.open()
             assert client.recv(5) == b"hello"
             is_read.open()
-            sender.join(SOON)
         await_end(proxy)
-    assert received == [32 << 20]
+    assert received == [sent]
+
+
+def fill(client):
+    """Send until nothing is taken for a while; return how many bytes that was."""
+    client.settimeout(0.3)
+    sent = 0
+    try:
+        while True:
+            sent += client.send(b"x" * 65536)
+    except socket.timeout:
+        client.settimeout(SOON)
+    return sent
 
 
 def _reset(connection):
