@@ -45,6 +45,7 @@ class Plugins(object):
             same name.
         """
         cls.check(plugin)
+        cls._load()  # First come, first served: those that come along have their names.
         found = cls._known.get(plugin.name)
         if found is not None and _path(found) != _path(plugin):
             raise ConfigurationError("there is a %s %r already, %s; give %s another name" % (
