@@ -28,7 +28,9 @@ class Handler(Plugins):
 
     kind = "handler"
     package = __name__
-    built_in = ("delay", "dummy")
+    built_in = ("blackout", "corrupt", "cut_after_bytes", "cut_after_frames", "delay", "dummy",
+                "error", "half_close", "hang", "refuse", "reset", "silence", "slice", "slow",
+                "transient")
     method = "__call__"
 
     _known = {}  # type: Dict[str, type]

@@ -1,0 +1,34 @@
+"""The handler ``reset``: both sides get a TCP reset."""
+
+from __future__ import absolute_import, division, print_function
+
+from ...._compat import MYPY
+from . import Handler
+from .after import AFTER, AfterBytes
+from .base import DIRECTION, direction_name
+
+if MYPY:
+    from typing import Any
+
+    from ..sockets import Stream
+
+__all__ = ["Reset"]
+
+
+@Handler.register
+class Reset(AfterBytes):
+    """Resets the connection on both sides (TCP RST), without a farewell of TLS.
+
+    What a peer's system has not handed to it by then may be lost with the reset.
+    """
+
+    name = "reset"
+    options = {"after": AFTER, "direction": DIRECTION}
+
+    def strike(self, client_sock, backend_sock, to_backend):
+        # type: (Stream, Stream, bool) -> Any
+        """Reset both sides, once what may get through has left this process."""
+        self.destination(client_sock, backend_sock, to_backend).wait_until_sent()
+        self.note("reset after %d bytes %s" % (self.option("after"), direction_name(to_backend)))
+        self.connection.reset()
+        return False

@@ -1,0 +1,49 @@
+"""The handler ``slice``: everything arrives, in small pieces."""
+
+from __future__ import absolute_import, division, print_function
+
+from ...._compat import MYPY
+from .. import settings
+from . import Handler
+from .base import DIRECTION, BaseHandler, direction_name
+
+if MYPY:
+    from typing import Any, Set
+
+    from ..sockets import Stream
+
+__all__ = ["Slice"]
+
+
+@Handler.register
+class Slice(BaseHandler):
+    """Sends TCP segments of at most so many bytes each; with TLS of its own, records.
+
+    A receiver that is slow may find several of them in its buffer. A gap between them, longer than
+    the receiver needs, lets it read them one by one.
+    """
+
+    name = "slice"
+    options = {
+        "size": ("Most bytes of a segment.", settings.size, 1),
+        "gap": ("Seconds from one segment to the next.", settings.seconds, 0.0),
+        "direction": DIRECTION,
+    }
+
+    def __init__(self):
+        # type: () -> None
+        self._noted = set()  # type: Set[bool]
+
+    def __call__(self, client_sock, backend_sock, to_backend):
+        # type: (Stream, Stream, bool) -> Any
+        """Pass on one segment, and pause for the gap."""
+        if not self.applies(to_backend):
+            return True
+        data = self.forward(client_sock, backend_sock, to_backend, self.option("size"))
+        if data and to_backend not in self._noted:
+            self._noted.add(to_backend)
+            self.note("%s in segments of %d bytes" % (
+                direction_name(to_backend), self.option("size")))
+        if data and self.option("gap"):
+            self.pause(to_backend, self.option("gap"))
+        return True

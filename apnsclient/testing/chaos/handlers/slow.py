@@ -1,0 +1,56 @@
+"""The handler ``slow``: so many bytes a second, and no more."""
+
+from __future__ import absolute_import, division, print_function
+
+from ...._compat import MYPY
+from .. import settings, sockets
+from . import Handler
+from .base import DIRECTION, BaseHandler, direction_name
+
+if MYPY:
+    from typing import Any, Set
+
+    from ..sockets import Stream
+
+__all__ = ["Slow"]
+
+#: Pieces a second that it aims at.
+_PIECES = 20
+
+
+@Handler.register
+class Slow(BaseHandler):
+    """Passes on so many bytes a second in each direction, in up to 20 pieces a second.
+
+    What has not been passed on is left unread, so that a fast sender has to wait in the end.
+    """
+
+    name = "slow"
+    options = {
+        "rate": ("Bytes a second.", settings.rate, 1024.0),
+        "direction": DIRECTION,
+    }
+
+    def __init__(self):
+        # type: () -> None
+        self._noted = set()  # type: Set[bool]
+
+    def __call__(self, client_sock, backend_sock, to_backend):
+        # type: (Stream, Stream, bool) -> Any
+        """Pass on a piece, and pause for the time that it takes."""
+        if not self.applies(to_backend):
+            return True
+        rate = self.option("rate")
+        piece = int(min(max(rate / _PIECES, 1), sockets.CHUNK))
+        data = self.forward(client_sock, backend_sock, to_backend, piece)
+        if data:
+            self._note_once(to_backend)
+            self.pause(to_backend, len(data) / rate)
+        return True
+
+    def _note_once(self, to_backend):
+        # type: (bool) -> None
+        if to_backend not in self._noted:
+            self._noted.add(to_backend)
+            self.note("%s slowed down to %g bytes a second" % (
+                direction_name(to_backend), self.option("rate")))
