@@ -154,14 +154,15 @@ def describe(error):
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-def try_send(connected, data):
-    # type: (Any, Any) -> int
+def try_send(connected, data, flags=0):
+    # type: (Any, Any, int) -> int
     """Send what can be sent at once; return the number of bytes, which may be 0.
 
+    :param flags: flags for ``send()``, beside :data:`SEND_FLAGS`.
     :raises socket.error: if the connection has failed.
     """
     try:
-        return int(connected.send(data, SEND_FLAGS))
+        return int(connected.send(data, SEND_FLAGS | flags))
     except socket.error as error:
         if error.args[0] not in _NOT_NOW:
             raise

@@ -77,6 +77,7 @@ class Stream(object):
         self._timeout = timeout
         self._name = name
         self._unsent = unsent
+        self._flags = 0
         self._closed = False
         self._has_end = False  # The peer: of what we write.
         self.received = self.sent = self.reads = 0
@@ -116,6 +117,7 @@ class Stream(object):
         # type: (bytes, int) -> None
         """Write all of ``data``; see the text of the module.
 
+        :param flags: flags of the system's ``send()``, such as ``socket.MSG_EOR``.
         :raises socket.timeout: if the peer takes nothing, and more than a mebibyte is kept already.
         :raises socket.error: if the connection has failed, or its end has been written.
         """
@@ -124,6 +126,7 @@ class Stream(object):
         if self.is_closed or self.is_shut:
             raise self._failure(errno.EPIPE)
         self.sent += len(data)
+        self._flags = flags
         self._unsent += self._seal(data)
         self.flush()
         self._wait_for_room(_MOST_UNSENT)
@@ -230,7 +233,7 @@ class Stream(object):
         """Send what is unsent as far as that is possible at once; a failure shows in the state."""
         try:
             if self._unsent:
-                self._unsent = self._unsent[_sockets.try_send(self._socket, self._unsent):]
+                self._unsent = self._unsent[_sockets.try_send(self._socket, self._unsent, self._flags):]
             if self.is_shut and not self._unsent and not self._has_end:
                 self._has_end = True
                 self._socket.shutdown(socket.SHUT_WR)

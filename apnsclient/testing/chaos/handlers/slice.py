@@ -2,6 +2,9 @@
 
 from __future__ import absolute_import, division, print_function
 
+import socket
+import sys
+
 from ...._compat import MYPY
 from .. import settings
 from . import Handler
@@ -13,6 +16,9 @@ if MYPY:
     from ..sockets import Stream
 
 __all__ = ["Slice"]
+
+#: Keeps Linux from joining what waits for a slow receiver's acknowledgement to one segment.
+_SEPARATE = getattr(socket, "MSG_EOR", 0) if sys.platform.startswith("linux") else 0
 
 
 @Handler.register
@@ -39,11 +45,15 @@ class Slice(BaseHandler):
         """Pass on one segment, and pause for the gap."""
         if not self.applies(to_backend):
             return True
-        data = self.forward(client_sock, backend_sock, to_backend, self.option("size"))
-        if data and to_backend not in self._noted:
+        data = self.read(client_sock, backend_sock, to_backend, self.option("size"))
+        if not data:
+            self.write(client_sock, backend_sock, to_backend, data)
+            return True
+        if to_backend not in self._noted:
             self._noted.add(to_backend)
             self.note("%s in segments of %d bytes" % (
                 direction_name(to_backend), self.option("size")))
-        if data and self.option("gap"):
+        if self.option("gap"):
             self.pause(to_backend, self.option("gap"))
+        self.destination(client_sock, backend_sock, to_backend).sendall(data, _SEPARATE)
         return True
