@@ -60,11 +60,12 @@ class Link(object):
     :param behavior: the behavior in place of ``100:NAME``.
     :param protocol: name of the protocol.
     :param settings: options of further handlers.
+    :param timeout: the proxy's timeout in seconds.
     :param options: options of the handler.
     """
 
     def __init__(self, name, mode="plain", behavior=None, protocol="tcp", seed=SEED,
-                 settings=None, **options):
+                 settings=None, timeout=SOON, **options):
         self.mode = mode
         self._listener = socket.socket()
         self._listener.settimeout(SOON)
@@ -74,7 +75,7 @@ class Link(object):
         self.proxy = ChaosProxy(
             self._listener.getsockname(), "100:" + name if behavior is None else behavior,
             dict(settings or {}, **{name: options}), protocol=protocol, seed=seed,
-            tls=_TLS if mode == "terminated" else None)
+            timeout=timeout, tls=_TLS if mode == "terminated" else None)
 
     def __enter__(self):
         self.proxy.start()

@@ -18,8 +18,8 @@ __all__ = ["Blackout"]
 class Blackout(BaseHandler):
     """Takes everything and passes on nothing: neither side ever gets an answer, or an error.
 
-    A peer that ends its side ends the connection: one that is gone cannot be told from one that
-    still waits.
+    The end of the stream is gone like everything else. After it the connection lasts for the
+    proxy's timeout at most: a peer that is gone cannot be told from one that still waits.
     """
 
     name = "blackout"
@@ -35,9 +35,14 @@ class Blackout(BaseHandler):
         if not self.applies(to_backend):
             return True
         if not self.read(client_sock, backend_sock, to_backend):
-            self.connection.reset()
-            return False
+            self.connection.set_timer(self.proxy.timeout)
         if to_backend not in self._noted:
             self._noted.add(to_backend)
             self.note("%s blacked out" % direction_name(to_backend))
         return True
+
+    def on_timer(self, client_sock, backend_sock):
+        # type: (Stream, Stream) -> Any
+        """End the connection, which nobody may be waiting for."""
+        self.connection.reset()
+        return False

@@ -20,7 +20,8 @@ class Hang(AfterBytes):
     """Leaves unread what comes after the first bytes, as a program does that hangs.
 
     The connection stays open. Its peer can write until the buffers of both systems are full, and
-    waits from then on. A peer that ends its side ends the connection.
+    waits from then on. After a peer has ended its side the connection lasts for the proxy's timeout
+    at most: one that is gone cannot be told from one that still waits.
     """
 
     name = "hang"

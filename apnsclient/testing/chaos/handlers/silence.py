@@ -20,7 +20,8 @@ class Silence(BaseHandler):
     """Lets nothing through any more once nothing has come, from either side, for some time.
 
     That is what a NAT box does that has forgotten the connection. It stays open on both sides; who
-    writes to it can do so until the buffers are full. A peer that ends its side ends it.
+    writes to it can do so until the buffers are full. After a peer has ended its side it lasts for
+    the proxy's timeout at most: one that is gone cannot be told from one that still waits.
     """
 
     name = "silence"

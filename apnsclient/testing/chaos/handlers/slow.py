@@ -42,10 +42,11 @@ class Slow(BaseHandler):
             return True
         rate = self.option("rate")
         piece = int(min(max(rate / _PIECES, 1), sockets.CHUNK))
-        data = self.forward(client_sock, backend_sock, to_backend, piece)
+        data = self.read(client_sock, backend_sock, to_backend, piece)
         if data:
             self._note_once(to_backend)
             self.pause(to_backend, len(data) / rate)
+        self.write(client_sock, backend_sock, to_backend, data)
         return True
 
     def _note_once(self, to_backend):
