@@ -39,6 +39,9 @@ class Apns(BaseProtocol):
         """Return the length of a frame; see the base class."""
         if not to_backend:
             if self.option("service") == "gateway":
+                if bytearray(head)[0] != 8:
+                    raise ValueError("%d is not the command of an error frame"
+                                     % bytearray(head)[0])
                 return 6
             return 6 + struct.unpack(">H", head[4:6])[0] if len(head) >= 6 else None
         command = bytearray(head)[0]
