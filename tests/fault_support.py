@@ -52,6 +52,17 @@ _CLIENT, _SERVER = _contexts()
 _TLS = ChaosTLS.from_authority(AUTHORITY)
 
 
+class Gone(object):
+    """A socket that was reset while it was being connected."""
+
+    def recv(self, size):
+        """Fail as a socket does that is reset later."""
+        raise socket.error(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+
+    def close(self):
+        """There is nothing to be closed."""
+
+
 class Link(object):
     """A proxy all of whose connections get one handler, with sockets on either side.
 
@@ -87,10 +98,17 @@ class Link(object):
             each.close()
 
     def connect(self):
-        """Return a client's socket without TLS."""
-        client = socket.create_connection(self.proxy.address, SOON)
-        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._opened.append(client)
+        """Return a client's socket without TLS.
+
+        A reset can come before ``connect()`` has returned. It is found by reading all the same.
+        """
+        try:
+            client = self._keep(socket.create_connection(self.proxy.address, SOON))
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except socket.error as error:
+            if error.args[0] != errno.ECONNRESET:
+                raise
+            return Gone()
         return client
 
     def accept(self):

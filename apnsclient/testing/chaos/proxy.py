@@ -220,7 +220,7 @@ class ChaosProxy(object):
         :raises ConfigurationError: if something of it cannot be used.
         """
         wanted = None if behavior is None else self._check_behavior(behavior)
-        found = dict((name, merge("handler", name, self.handler_class(name), dict(values)))
+        found = dict((name, self._check_settings(name, values))
                      for name, values in (settings or {}).items())
         with self._lock:
             for name, values in found.items():
@@ -339,6 +339,15 @@ class ChaosProxy(object):
         # type: (str, Mapping[str, Any]) -> Dict[str, Any]
         found = defaults(self._protocol)
         found.update(merge("protocol", name, self._protocol, dict(values)))
+        return found
+
+    def _check_settings(self, name, values):
+        # type: (str, Mapping[str, Any]) -> Dict[str, Any]
+        """Return values for options of a handler, converted."""
+        handler = self.handler_class(name)
+        found = merge("handler", name, handler, dict(values))
+        if hasattr(handler, "check_settings"):
+            handler.check_settings(self, found)
         return found
 
     def _check_behavior(self, text):

@@ -49,6 +49,16 @@ class BaseHandler(object):
 
     # What a handler defines.
 
+    @classmethod
+    def check_settings(cls, proxy, values):
+        # type: (ChaosProxy, Dict[str, Any]) -> None
+        """Called when options are set: for what the type of an option cannot tell by itself.
+
+        :param proxy: the proxy that the options are set of.
+        :param values: the options that are set, converted already.
+        :raises ConfigurationError: if they cannot be used; nothing is set then.
+        """
+
     def __call__(self, client_sock, backend_sock, to_backend):
         # type: (Stream, Stream, bool) -> Any
         """Called whenever data, or the end of the stream, can be read on one side.

@@ -4,22 +4,17 @@ from __future__ import absolute_import, division, print_function
 
 from ...._compat import MYPY
 from .. import settings
+from ..errors import ConfigurationError
 from . import Handler
 from .base import BaseHandler
 
 if MYPY:
-    from typing import Any
+    from typing import Any, Dict
 
+    from ..proxy import ChaosProxy
     from ..sockets import Stream
 
 __all__ = ["Transient"]
-
-
-def _other_handler(value):
-    # type: (Any) -> str
-    if value in ("", "transient"):
-        raise ValueError("expected the name of another handler")
-    return str(value)
 
 
 @Handler.register
@@ -32,7 +27,7 @@ class Transient(BaseHandler):
 
     name = "transient"
     options = {
-        "handler": ("Name of the handler that the fault is left to.", _other_handler, "reset"),
+        "handler": ("Name of the handler that the fault is left to.", str, "reset"),
         "connections": ("How many connections are faulty, of those that get this handler.",
                         settings.count, 1),
         "seconds": ("Seconds after the start of the proxy in which all of them are faulty.",
@@ -40,6 +35,15 @@ class Transient(BaseHandler):
     }
 
     _other = None  # type: Any
+
+    @classmethod
+    def check_settings(cls, proxy, values):
+        # type: (ChaosProxy, Dict[str, Any]) -> None
+        """Refuse a handler that there is not, and one that would never come to a fault."""
+        name = values.get("handler", "reset")
+        if issubclass(proxy.handler_class(name), Transient):
+            raise ConfigurationError("option handler of the handler transient is %r: expected the "
+                                     "name of another handler" % str(name))
 
     def _choose(self):
         # type: () -> Any
