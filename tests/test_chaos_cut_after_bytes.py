@@ -2,6 +2,7 @@
 
 from __future__ import absolute_import, division, print_function
 
+import socket
 import threading
 
 import pytest
@@ -57,7 +58,7 @@ def test_a_connection_that_says_less_is_not_touched():
     with Link("cut-after-bytes", count=len(DATA) + 1) as link:
         client, backend = link.open()
         client.sendall(DATA)
-        client.shutdown(1)
+        client.shutdown(socket.SHUT_WR)
 
         assert read_rest(backend) == (DATA, "end")
         backend.sendall(DATA)

@@ -2,6 +2,8 @@
 
 from __future__ import absolute_import, division, print_function
 
+import socket
+
 import pytest
 
 from fault_support import DATA, Link, modes, read_exactly, read_rest
@@ -58,7 +60,7 @@ def test_a_client_that_says_nothing_more_gets_no_garbage(after):
     with Link("error", after=after) as link:
         client, backend = link.open()
         client.sendall(DATA[:after])
-        client.shutdown(1)
+        client.shutdown(socket.SHUT_WR)
 
         assert read_rest(backend) == (DATA[:after], "end")
         backend.sendall(b"bye")

@@ -2,6 +2,8 @@
 
 from __future__ import absolute_import, division, print_function
 
+import socket
+
 from fault_support import DATA, Link, both_ways, is_quiet, modes, read_exactly, read_rest
 
 
@@ -56,7 +58,7 @@ def test_the_end_of_the_stream_gets_through_before_the_limit():
     with Link("hang", after=len(DATA) + 1) as link:
         client, backend = link.open()
         client.sendall(DATA)
-        client.shutdown(1)
+        client.shutdown(socket.SHUT_WR)
 
         assert read_rest(backend) == (DATA, "end")
         backend.close()

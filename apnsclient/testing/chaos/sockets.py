@@ -233,7 +233,8 @@ class Stream(object):
         """Send what is unsent as far as that is possible at once; a failure shows in the state."""
         try:
             if self._unsent:
-                self._unsent = self._unsent[_sockets.try_send(self._socket, self._unsent, self._flags):]
+                sent = _sockets.try_send(self._socket, self._unsent, self._flags)
+                self._unsent = self._unsent[sent:]
             if self.is_shut and not self._unsent and not self._has_end:
                 self._has_end = True
                 self._socket.shutdown(socket.SHUT_WR)

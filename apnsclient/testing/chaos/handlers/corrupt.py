@@ -26,7 +26,7 @@ def _probability(value):
 
 def _offset(value):
     # type: (Any) -> Optional[int]
-    return None if value in (None, "", "none") else settings.count(value)
+    return None if value is None or str(value).lower() == "none" else settings.count(value)
 
 
 @Handler.register
