@@ -19,7 +19,7 @@ import six
 
 from apnsclient.testing.chaos import ChaosProxy
 from apnsclient.testing.chaos.tls import ChaosTLS
-from stdio_support import AUTHORITY, SERVER, SOON
+from stdio_support import AUTHORITY, SERVER, SOON, until
 
 __all__ = ["DATA", "Link", "both_ways", "is_quiet", "modes", "read_exactly", "read_rest"]
 
@@ -83,6 +83,7 @@ class Link(object):
         self._listener.bind(("127.0.0.1", 0))
         self._listener.listen(50)
         self._opened = [self._listener]
+        self.latest = None
         self.proxy = ChaosProxy(
             self._listener.getsockname(), "100:" + name if behavior is None else behavior,
             dict(settings or {}, **{name: options}), protocol=protocol, seed=seed,
@@ -119,16 +120,26 @@ class Link(object):
         self._opened.append(backend)
         return backend
 
-    def has_backend(self):
-        """Tell whether the proxy has connected to the backend once more."""
-        self._listener.settimeout(0)
+    def has_backend(self, timeout=0):
+        """Tell whether the proxy has connected to the backend once more, as :attr:`latest`."""
+        self._listener.settimeout(timeout)
         try:
-            self.accept()
+            self.latest = self.accept()
         except socket.error:
             return False
         finally:
             self._listener.settimeout(SOON)
         return True
+
+    def await_backend(self, number=1):
+        """Wait for the backend's end of the connection of that number, as :attr:`latest`.
+
+        Return whether there is one: the proxy may have ended the connection before.
+        """
+        self.latest = None
+        until(lambda: self.has_backend(0.02) or self.proxy.connection_count == number
+              and self.proxy.open_connections == 0)
+        return self.latest is not None
 
     def open(self):
         """Return client and backend of a new connection, after the handshakes."""
