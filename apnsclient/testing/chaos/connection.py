@@ -243,6 +243,8 @@ class Connection(object):
             if not open_ones:
                 return
             for to_backend in self._wait(open_ones):
+                if self._choice is not self._taken:
+                    break  # What has come may have been sent after the change.
                 if self._is_open(to_backend) and not self._serve(to_backend):
                     return
             self._update()
