@@ -148,14 +148,12 @@ class Link(object):
         accepted = []
 
         def serve():
-            accepted.append(self._keep(_SERVER.wrap_socket(
-                self.accept(), server_side=True, suppress_ragged_eofs=False)))
+            accepted.append(self._wrap(_SERVER, self.accept(), server_side=True))
 
         server = threading.Thread(target=serve)
         server.start()
         try:
-            client = self._keep(_CLIENT.wrap_socket(
-                self.connect(), server_hostname="localhost", suppress_ragged_eofs=False))
+            client = self._wrap(_CLIENT, self.connect(), server_hostname="localhost")
         finally:
             server.join()
         return client, accepted[0]
@@ -164,6 +162,12 @@ class Link(object):
         """Return who sends and who receives in a direction of a new connection."""
         client, backend = self.open()
         return (client, backend) if direction == "to_backend" else (backend, client)
+
+    def _wrap(self, context, raw, **options):
+        wrapped = self._keep(context.wrap_socket(raw, suppress_ragged_eofs=False, **options))
+        # On Python 2.7 a socket is not closed before all that refer to it are.
+        self._opened.remove(raw)
+        return wrapped
 
     def _keep(self, opened):
         self._opened.append(opened)
