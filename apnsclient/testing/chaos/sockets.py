@@ -250,6 +250,20 @@ class Stream(object):
         """
         self._wait_for_room(0)
 
+    def wait_until_received(self):
+        # type: () -> None
+        """Wait until the peer's system has everything, where ours can tell; a reset loses the rest.
+
+        :raises socket.timeout: if the peer does not take it in time.
+        """
+        self._wait_for_room(0)
+        deadline = _sockets.Deadline(self._timeout)
+        while not (self.is_broken or self.is_closed) and _sockets.unacknowledged(self._socket):
+            if deadline.is_over():
+                raise socket.timeout("the %s took nothing within %s s"
+                                     % (self._name, self._timeout))
+            self._waiter.sleep(0.005)
+
     @property
     def socket(self):
         # type: () -> Any

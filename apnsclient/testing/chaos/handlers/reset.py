@@ -19,7 +19,7 @@ __all__ = ["Reset"]
 class Reset(AfterBytes):
     """Resets the connection on both sides (TCP RST), without a farewell of TLS.
 
-    What a peer's system has not handed to it by then may be lost with the reset.
+    What a peer has not read by then its system may throw away; Linux does not.
     """
 
     name = "reset"
@@ -27,8 +27,8 @@ class Reset(AfterBytes):
 
     def strike(self, client_sock, backend_sock, to_backend):
         # type: (Stream, Stream, bool) -> Any
-        """Reset both sides, once what may get through has left this process."""
-        self.destination(client_sock, backend_sock, to_backend).wait_until_sent()
+        """Reset both sides, once the receiver's system has what may get through."""
+        self.destination(client_sock, backend_sock, to_backend).wait_until_received()
         self.note("reset after %d bytes %s" % (self.option("after"), direction_name(to_backend)))
         self.connection.reset()
         return False
