@@ -85,3 +85,18 @@ def test_no_offset_can_be_written(offset):
     """So that an offset can be taken back, on the command line as well."""
     with Link("corrupt", offset=5) as link:
         assert link.proxy.settings("corrupt", offset=offset)["offset"] is None
+
+
+def test_it_does_not_matter_which_direction_comes_first():
+    """Each has dice of its own."""
+    def received(first):
+        with Link("corrupt", probability=0.05) as link:
+            client, backend = link.open()
+            found = {}
+            for sender, receiver in ((client, backend), (backend, client))[::first]:
+                sender.sendall(DATA)
+                found[receiver is client] = read_exactly(receiver, len(DATA))
+            return found
+
+    assert received(1) == received(-1)
+    assert received(1)[True] != received(1)[False]
