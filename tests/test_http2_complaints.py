@@ -110,7 +110,7 @@ def test_a_send_that_cannot_connect_raises_in_time(simulator, sessions, script):
 def test_an_idle_connection_whose_peer_is_gone_is_replaced_before_use(simulator, sessions):
     """TCP looks alive, but nothing comes back: a PING finds out, and no message is lost."""
     simulator.script_provider(ProviderScript(silent_after=1, late=0))
-    session = sessions(connect_timeout=1.0, ping_after=0)
+    session = sessions(connect_timeout=4.0, ping_after=0)
     client = client_for(session, simulator)
     assert outcome(client.send(message(0))) == ACCEPTED
     assert outcome(client.send(message(1))) == ACCEPTED
@@ -129,7 +129,7 @@ def test_an_idle_connection_of_which_nobody_reads_is_replaced_before_use(session
             over.wait(SOON)
 
     with serve(answer_once) as server:
-        session = sessions(ca_string=AUTHORITY.ca_string, connect_timeout=1.0, ping_after=0)
+        session = sessions(ca_string=AUTHORITY.ca_string, connect_timeout=4.0, ping_after=0)
         client = client_of(session, server)
         assert outcome(client.send(message(0))) == ACCEPTED
         assert outcome(client.send(message(1))) == ACCEPTED
@@ -140,7 +140,7 @@ def test_an_idle_connection_of_which_nobody_reads_is_replaced_before_use(session
 
 def test_several_dead_connections_take_the_time_of_one(sessions):
     """Whoever finds one to be dead connects anew, and does not ask the others."""
-    count, limit = 4, 2.0
+    count, limit = 4, 4.0
     over = threading.Event()
 
     def answer_once(peer):
@@ -198,7 +198,7 @@ def test_a_connection_that_rests_while_the_next_message_takes_its_time_is_asked(
         simulator, sessions):
     """An iterable may wait for hours within ``send_many()``: that is idleness, too."""
     simulator.script_provider(ProviderScript(silent_after=1))
-    client = client_for(sessions(connect_timeout=1.0, ping_after=0.05), simulator)
+    client = client_for(sessions(connect_timeout=4.0, ping_after=0.05), simulator)
 
     def messages():
         yield message(0)

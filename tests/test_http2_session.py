@@ -201,7 +201,7 @@ def test_two_hundred_threads_share_few_connections(simulator, sessions, is_token
 def test_who_has_no_turn_in_time_is_told_why(simulator, sessions):
     """The message names what can be changed; afterwards the turn is there again."""
     simulator.script_provider(ProviderScript(hold=True))
-    session = sessions(pool_size=1, connect_timeout=2.0)
+    session = sessions(pool_size=1, connect_timeout=4.0)
     client = client_for(session, simulator)
     results = []
     first = threading.Thread(target=lambda: results.append(client.send(message(0))))

@@ -16,7 +16,7 @@ ROW_SIZE = 38
 
 @pytest.fixture
 def apns():
-    with Simulator() as running:
+    with Simulator(linger=20) as running:
         yield running
 
 
