@@ -448,14 +448,14 @@ class _Interrupting(io.RawIOBase):
 
     def __init__(self):
         super(_Interrupting, self).__init__()
-        self.written = b""
+        self.written = bytearray()
         self.is_told = False
 
     def writable(self):
         return True
 
     def write(self, data):
-        self.written += bytes(data)
+        self.written += bytearray(data)
         if not self.is_told:
             self.is_told = True
             os.kill(os.getpid(), signal.SIGINT)
