@@ -1,0 +1,268 @@
+"""Turns while finalizers run and interrupts come, before any line of what deals with them."""
+
+from __future__ import absolute_import, division, print_function
+
+import linecache
+import os
+import signal
+import sys
+
+import pytest
+
+from apnsclient.backends import _turns
+from apnsclient.backends._turns import Event, Turn
+from turns_support import Caller, Turns, new_turns, take, until
+
+pytestmark = pytest.mark.timeout(120)
+
+
+class AtLine(object):
+    """Runs a function before certain lines of the module in question, as a finalizer might.
+
+    :param numbers: which of the lines that are run, from 0.
+    :ivar runs: how many times it was.
+    """
+
+    def __init__(self, numbers, function):
+        self._numbers, self._function = numbers, function
+        self._line = -1
+        self.runs = 0
+
+    @property
+    def has_run(self):
+        return self.runs == len(self._numbers)
+
+    def _trace(self, frame, event, argument):
+        if os.path.basename(frame.f_code.co_filename).split(".")[0] != "_turns":
+            return None
+        if event == "line":
+            self._line += 1
+            if self._line in self._numbers:
+                self.runs += 1
+                sys.settrace(None)
+                self._function()
+                sys.settrace(self._trace)
+        return self._trace
+
+    def __enter__(self):
+        self._before = sys.gettrace()
+        sys.settrace(self._trace)
+        return self
+
+    def __exit__(self, *exception):
+        sys.settrace(self._before)
+
+
+def at_each_line(test, least=3):
+    """Call ``test(number)`` with 0, 1, 2 ... for as long as it returns True; return how often."""
+    number = 0
+    while test(number):
+        number += 1
+        assert number < 1000
+    assert number >= least
+    return number
+
+
+def test_a_finalizer_gives_back_in_the_middle_of_giving_back():
+    """In whichever line it runs: two are served of those who wait, and not a third."""
+    def give_back_twice(number):
+        turns, served = new_turns(), []
+        take(turns, count=3, limit=3)
+        callers = [Caller(turns, limit=3, served=served) for _ in range(3)]
+        with AtLine([number], lambda: turns.give_back("a")) as finalizer:
+            turns.give_back("a")
+        if not finalizer.has_run:
+            turns.give_back("a")
+        until(lambda: len(served) == 2)
+        assert (turns.in_use("a"), turns.waiting("a")) == (3, 1)
+        turns.give_back("a")
+        assert [caller.join() for caller in callers] == [True] * 3
+        return finalizer.has_run
+
+    at_each_line(give_back_twice)
+
+
+def test_finalizers_give_back_several_times_in_the_middle_of_giving_back():
+    """Nobody is forgotten, and nobody served for whom there is no turn."""
+    def give_back(*numbers):
+        turns = new_turns()
+        take(turns, count=4, limit=4)
+        line = turns._store()[1]["a"]
+        waiters = [Turn(turns._backend.lock, 4) for _ in range(4)]
+        for one in waiters:
+            line.join(one)
+        with AtLine(numbers, lambda: turns.give_back("a")) as finalizer:
+            turns.give_back("a")
+        assert [line.has_served(one) for one in waiters].count(True) == 1 + finalizer.runs
+        assert (len(line.taken), len(line.waiters)) == (4, 3 - finalizer.runs)
+        return finalizer.has_run
+
+    assert at_each_line(lambda first: at_each_line(
+        lambda second: give_back(first, first + 1 + second), least=0) > 0) > 5
+
+
+@pytest.mark.parametrize("limit", [1, 2, None])
+def test_a_finalizer_gives_back_in_the_middle_of_taking(limit):
+    """The turn goes to the one who asks or to the one who waits already; to exactly one."""
+    def take_once(number):
+        turns = new_turns()
+        take(turns, count=2, limit=2)
+        first = Caller(turns, limit=2)
+        with AtLine([number], lambda: turns.give_back("a")) as finalizer:
+            # Whoever asks for one turn of one is not served as long as another is out.
+            is_served = turns.take("a", limit, 0)
+        assert not is_served or limit is None
+        if not finalizer.has_run:
+            turns.give_back("a")
+        if is_served:
+            turns.give_back("a")
+        assert first.join() is True
+        assert (turns.in_use("a"), turns.waiting("a")) == (2, 0)
+        return finalizer.has_run
+
+    at_each_line(take_once)
+
+
+def test_a_finalizer_empties_a_line_while_another_begins():
+    """Lines that are empty go, and no other."""
+    def begin(number):
+        turns = new_turns()
+        take(turns, key="b")
+        take(turns, key="c")
+        with AtLine([number], lambda: turns.give_back("b")) as finalizer:
+            assert turns.take("a", 1, 0)
+        assert [turns.in_use(key) for key in "abc"] == [1, 0 if finalizer.has_run else 1, 1]
+        assert not turns.take("c", 1, 0)
+        return finalizer.has_run
+
+    at_each_line(begin)
+
+
+def test_a_finalizer_sets_the_event_that_its_thread_waits_for():
+    """In whichever line it runs, nothing hangs."""
+    def wait(number):
+        event = Event()
+        with AtLine([number], event.set) as finalizer:
+            event.wait(0)
+        assert event.wait(0) == finalizer.has_run
+        return finalizer.has_run
+
+    at_each_line(wait)
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+class BetweenLines(AtLine):
+    """The same where a signal may be heard: not between a block and the end of its ``with``.
+
+    Tracing has a line there, and Python no instruction that looks for signals.
+    """
+
+    def _trace(self, frame, event, argument):
+        line = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
+        if event == "line" and line.lstrip().startswith("with "):
+            place = frame, frame.f_lineno
+            if place in self._withs:
+                self._withs.remove(place)
+                return self._trace
+            self._withs.append(place)
+        return super(BetweenLines, self)._trace(frame, event, argument)
+
+    def __enter__(self):
+        self._withs = []
+        return super(BetweenLines, self).__enter__()
+
+    def __exit__(self, *exception):
+        super(BetweenLines, self).__exit__(*exception)
+        # The frames hold on to what is to end.
+        del self._withs[:]
+
+
+def interrupted(number, function):
+    """Call a function, and interrupt it in a line; return what it returned, and whether it was."""
+    with BetweenLines([number], interrupt) as interrupter:
+        try:
+            returned = function()
+        except KeyboardInterrupt:
+            returned = None
+    return returned, interrupter.has_run
+
+
+def test_an_interrupt_takes_no_turn_of_anothers():
+    """In whichever line it comes, the turn that is out stays out, and nobody is left waiting."""
+    def take_in_vain(number):
+        turns = new_turns()
+        take(turns)
+        is_served, has_run = interrupted(number, lambda: turns.take("a", 1, 0))
+        assert not is_served
+        assert (turns.in_use("a"), turns.waiting("a")) == (1, 0)
+        return has_run
+
+    at_each_line(take_in_vain)
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_an_interrupt_loses_no_turn(ends):
+    """Taken and given back, or just forgotten: whichever line it comes in, all can be taken again.
+
+    And whoever waits is served.
+    """
+    def use(turns):
+        turn = _turns.Turns.take(turns, "a", 2, 0)
+        if ends and turn is not None:
+            turn.give_back()
+
+    def use_once(number):
+        turns = new_turns()
+        take(turns, limit=2)
+        has_run = interrupted(number, lambda: use(turns))[1]
+        take(turns, limit=2)
+        assert not turns.take("a", 2, 0)
+        assert (turns.in_use("a"), turns.waiting("a")) == (2, 0)
+        return has_run
+
+    at_each_line(use_once, least=20)
+
+
+def test_an_interrupt_while_giving_back_leaves_nobody_waiting(monkeypatch):
+    """Those who wait see for themselves: whoever was to wake them may have been interrupted."""
+    monkeypatch.setattr(_turns, "_LONGEST_WAIT", 0.05)
+
+    def give_back(number):
+        turns = new_turns()
+        turn = _turns.Turns.take(turns, "a", 1, 0)
+        caller = Caller(turns, limit=1)
+        has_run = interrupted(number, turn.give_back)[1]
+        if not turn.is_over:
+            turn.give_back()
+        # From there on it does not matter that it is still at hand.
+        assert caller.join() is True
+        assert (turns.in_use("a"), turns.waiting("a")) == (1, 0)
+        return has_run
+
+    at_each_line(give_back, least=10)
+
+
+def test_a_turn_that_nobody_has_any_more_is_not_taken():
+    """Although nobody gave it back: the next one has it, and so has whoever waits."""
+    turns = new_turns()
+    assert _turns.Turns.take(turns, "a", 1, 0) is not None
+    take(turns)
+    lost = turns._kept["a"].pop()
+    caller = Caller(turns)
+    assert (turns.in_use("a"), turns.waiting("a")) == (1, 1)
+    del lost
+    assert caller.join() is True
+    assert (turns.in_use("a"), turns.waiting("a")) == (1, 0)
+
+
+def test_a_turn_is_given_back_once():
+    """Another time it may be somebody else's."""
+    turns = new_turns()
+    turn = _turns.Turns.take(turns, "a", 1, 0)
+    turn.give_back()
+    take(turns)
+    turn.give_back()
+    assert turns.in_use("a") == 1
