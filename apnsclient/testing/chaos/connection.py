@@ -196,7 +196,19 @@ class Connection(object):
         self.record.handler = name
         self._paused.clear()
         self._timer = self._patience = None
+        self._offer_ends()
         self.proxy.record.publish()
+
+    def _offer_ends(self):
+        # type: () -> None
+        """Have the handler called for the end of a stream that another one took and kept.
+
+        Otherwise the other side would wait for it for ever, and the connection for that.
+        """
+        if self.backend is not None:
+            for source, destination in (self._ends(True), self._ends(False)):
+                if source.has_ended and not (destination.is_shut or source.is_broken):
+                    source.has_ended = False
 
     def _ask(self, method, *arguments):
         # type: (str, *Any) -> bool
