@@ -52,7 +52,10 @@ setup(
     python_requires=">=2.7, !=3.0.*, !=3.1.*, !=3.2.*, !=3.3.*, !=3.4.*, !=3.5.*",
     install_requires=["six>=1.16", "pyOpenSSL>=21.0"],
     extras_require=EXTRAS,
-    entry_points={"console_scripts": ["apns = apnsclient.cli:main"]},
+    entry_points={
+        "console_scripts": ["apns = apnsclient.cli:main"],
+        "pytest11": ["apnsclient = apnsclient.testing.pytest_plugin"],
+    },
     zip_safe=False,
     classifiers=[
         "Development Status :: 4 - Beta",

@@ -128,10 +128,12 @@ def test_the_version_is_that_of_the_package(metadata):
     assert metadata["Name"].replace("_", "-") == "apns-client"
 
 
-def test_the_command_is_installed(dist):
-    """``apns`` leads into the command line."""
+def test_the_command_and_the_pytest_plugin_are_installed(dist):
+    """``apns`` leads into the command line, and pytest finds the fixtures by itself."""
     with zipfile.ZipFile(find_one(dist, ".whl")) as archive:
         name, = [name for name in archive.namelist() if name.endswith("entry_points.txt")]
         text = archive.read(name).decode("ascii")
 
     assert re.search(r"^apns\s*=\s*apnsclient\.cli:main$", text, re.M)
+    assert re.search(r"^\[pytest11\]\napnsclient\s*=\s*apnsclient\.testing\.pytest_plugin$",
+                     text, re.M)

@@ -1,0 +1,245 @@
+"""Fixtures for pytest: a simulator, proxies that inject faults, and clients joined to them.
+
+pytest imports this module in every run of an environment that the package is installed in. So it
+imports nothing of the package but when a test asks for a fixture, and its hooks do nothing but for
+such a test. It works with pytest from 4.6 on.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import pytest
+
+from .._compat import MYPY
+
+if MYPY:
+    from typing import Any, Callable, Dict, Iterator, List, Optional
+
+    from ..apns import APNs
+    from ..transport import Session
+    from .chaos import ChaosProxy
+    from .simulator import Simulator
+
+__all__ = ["ChaosProxies"]
+
+#: The services of the simulator by what they are called here, and the protocol of their frames.
+_SERVICES = {"gateway": "apns", "feedback": "apns", "provider": "http2", "channels": "http2"}
+#: The service that messages go to, by the protocol of the session.
+_PUSH_SERVICES = {"binary": "gateway", "http2": "provider"}
+
+#: Where the proxies of a running test are kept for the report of its failure.
+_ATTRIBUTE = "_apnsclient_chaos"
+#: Where the seed of the run is kept once it was needed.
+_SEED_ATTRIBUTE = "_apnsclient_chaos_seed"
+#: How many connections with faults are listed with the failure of a test.
+_MOST_LINES = 20
+
+
+# Hooks.
+
+def pytest_addoption(parser):
+    # type: (Any) -> None
+    """Add the options: a marker goes before the command line, and that before the ini file."""
+    group = parser.getgroup("apnsclient", "apnsclient: simulator and chaos proxy")
+    group.addoption("--apns-chaos", metavar="BEHAVIOR", default=None,
+                    help="faults of the fixture apns_chaos, for example 20:delay,5:reset")
+    group.addoption("--apns-chaos-seed", metavar="SEED", default=None,
+                    help="seed of the fixture apns_chaos; a failing test shows the one it had")
+    parser.addini("apns_chaos", "faults of the fixture apns_chaos", default="")
+    parser.addini("apns_chaos_seed", "seed of the fixture apns_chaos", default="")
+
+
+def pytest_configure(config):
+    # type: (Any) -> None
+    """Make the markers known."""
+    config.addinivalue_line(
+        "markers", "apns_simulator(**options): arguments of the Simulator that the fixture "
+                   "apns_simulator starts")
+    config.addinivalue_line(
+        "markers", "apns_chaos(behavior, seed=None, **options): faults, seed and arguments of the "
+                   "proxies of the fixture apns_chaos")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_makereport(item, call):
+    # type: (Any, Any) -> None
+    """Add to a failed test what it takes to replay it; the report itself is made by others."""
+    proxies = getattr(item, _ATTRIBUTE, None)
+    if proxies is not None and call.excinfo is not None:
+        item.add_report_section(call.when, "apns_chaos", proxies.describe())
+
+
+# Fixtures.
+
+@pytest.fixture
+def apns_simulator(request):
+    # type: (Any) -> Iterator[Simulator]
+    """Apple's side, running for this test: :class:`~apnsclient.testing.simulator.Simulator`.
+
+    The marker ``apns_simulator`` has its arguments.
+    """
+    from .simulator import Simulator
+
+    with Simulator(**_options_of(request, "apns_simulator")) as running:
+        yield running
+
+
+@pytest.fixture
+def apns_chaos(request, apns_simulator):
+    # type: (Any, Simulator) -> Iterator[ChaosProxies]
+    """A function that returns the proxy in front of a service: :class:`ChaosProxies`."""
+    config = request.config
+    options = _options_of(request, "apns_chaos")
+    default = config.getoption("apns_chaos") or config.getini("apns_chaos")
+    behavior, seed = options.pop("behavior", default), options.pop("seed", None)
+    hint = "from the marker of the test"
+    if seed is None:
+        run = _seed_of_run(config)
+        # Tests do not all get the same faults, and each gets its own again when it runs alone.
+        seed = "%s/%s" % (run, request.node.nodeid)
+        hint = "replay with --apns-chaos-seed=%s" % run
+    proxies = ChaosProxies(apns_simulator, behavior, seed, hint, options)
+    setattr(request.node, _ATTRIBUTE, proxies)
+    yield proxies
+    proxies.stop()
+
+
+@pytest.fixture
+def apns_session(apns_simulator):
+    # type: (Simulator) -> Iterator[Callable[..., Session]]
+    """A function that makes sessions which trust the simulator; they are shut down after the test.
+
+    It takes ``protocol`` and the other options of :class:`~apnsclient.transport.Session`.
+    """
+    from ..transport import Session
+
+    sessions = []  # type: List[Session]
+
+    def make(protocol="binary", **options):
+        # type: (str, **Any) -> Session
+        options.setdefault("ca_string", apns_simulator.ca_string)
+        sessions.append(Session(protocol=protocol, **options))
+        return sessions[-1]
+
+    yield make
+    for session in sessions:
+        session.shutdown()
+
+
+@pytest.fixture
+def apns_client(apns_simulator, apns_chaos, apns_session):
+    # type: (Simulator, ChaosProxies, Callable[..., Session]) -> Callable[..., APNs]
+    """A function that makes clients which push to the simulator through the proxy in front of it.
+
+    It takes ``protocol`` and the other options of :class:`~apnsclient.transport.Session`; each call
+    makes a session. The credential is the simulator's certificate, which is for every topic.
+    """
+    from ..apns import APNs
+
+    def make(protocol="binary", **options):
+        # type: (str, **Any) -> APNs
+        address = apns_chaos(_PUSH_SERVICES.get(protocol, "gateway")).address
+        session = apns_session(protocol, **options)
+        return APNs(session.get_connection(address, cert_string=apns_simulator.cert_string))
+
+    return make
+
+
+class ChaosProxies(object):
+    """The proxies of one test, one in front of each service of its simulator.
+
+    Called with the name of a service it returns that proxy, a running
+    :class:`~apnsclient.testing.chaos.ChaosProxy`, which the first call starts: ``apns_chaos(
+    "provider")``. All stop at the end of the test.
+
+    :param simulator: the simulator.
+    :param behavior: how many connections of a hundred get which fault, see the proxy (str).
+    :param seed: seed of all proxies (int or str).
+    :param hint: how to get the same seed again (str).
+    :param options: further arguments of the proxies (dict).
+
+    :ivar seed: the seed.
+    """
+
+    def __init__(self, simulator, behavior, seed, hint, options):
+        # type: (Simulator, str, Any, str, Dict[str, Any]) -> None
+        self.seed = seed
+        self._simulator = simulator
+        self._behavior = behavior
+        self._hint = hint
+        self._options = options
+        self._proxies = {}  # type: Dict[str, ChaosProxy]
+
+    def __call__(self, service="gateway", behavior=None):
+        # type: (str, Optional[str]) -> ChaosProxy
+        """Return the proxy in front of a service.
+
+        :param service: ``"gateway"``, ``"feedback"``, ``"provider"`` or ``"channels"``.
+        :param behavior: its behavior from now on (str), in place of the one that all have.
+        :raises ValueError: if there is no such service.
+        :raises ~apnsclient.testing.chaos.ConfigurationError: if the behavior is malformed.
+        """
+        if service not in _SERVICES:
+            raise ValueError("there is no service %r; expected one of %s"
+                             % (service, ", ".join(sorted(_SERVICES))))
+        proxy = self._proxies.get(service)
+        if proxy is None:
+            proxy = self._proxies[service] = self._start(
+                service, self._behavior if behavior is None else behavior)
+        elif behavior is not None:
+            proxy.behavior = behavior
+        return proxy
+
+    def _start(self, service, behavior):
+        # type: (str, str) -> ChaosProxy
+        from .chaos import ChaosProxy
+
+        options = dict({"protocol": _SERVICES[service]}, **self._options)
+        if service == "feedback" and options["protocol"] == "apns":
+            options.setdefault("protocol_settings", {"service": "feedback"})
+        return ChaosProxy(getattr(self._simulator, service + "_address"), behavior,
+                          seed=self.seed, **options).start()
+
+    def stop(self):
+        # type: () -> None
+        """Stop all of them."""
+        for proxy in self._proxies.values():
+            proxy.stop()
+
+    def describe(self):
+        # type: () -> str
+        """Return what was done to the connections, and how to have it done again (str)."""
+        lines = ["seed %r: %s" % (self.seed, self._hint)]
+        for service, proxy in sorted(self._proxies.items()):
+            lines.append("%s: behavior %r, %d connections, %d faults" % (
+                service, proxy.behavior, proxy.connection_count, proxy.fault_count))
+            faulty = [one for one in proxy.connections if one.fault_count or one.error]
+            lines.extend("  %r" % one for one in faulty[:_MOST_LINES])
+            if len(faulty) > _MOST_LINES:
+                lines.append("  and %d more" % (len(faulty) - _MOST_LINES))
+        return "\n".join(lines)
+
+
+def _options_of(request, name):
+    # type: (Any, str) -> Dict[str, Any]
+    """Return the arguments of a marker; the only one by position is a behavior."""
+    marker = request.node.get_closest_marker(name)
+    if marker is None:
+        return {}
+    options = dict(marker.kwargs)
+    if marker.args:
+        options["behavior"], = marker.args
+    return options
+
+
+def _seed_of_run(config):
+    # type: (Any) -> str
+    """Return the seed of this run of pytest: a given one, or one that is made when first needed."""
+    seed = config.getoption("apns_chaos_seed") or config.getini("apns_chaos_seed")
+    if not seed:
+        seed = getattr(config, _SEED_ATTRIBUTE, None)
+        if seed is None:
+            from .chaos.randomness import new_seed
+
+            seed = new_seed()
+            setattr(config, _SEED_ATTRIBUTE, seed)
+    return str(seed)
