@@ -1,8 +1,8 @@
 """Client for the Apple Push Notification service.
 
 The names come from the rooms that they live in when they are asked for, where Python can do that
-(PEP 562). So what needs nothing of the synchronous client does not wait for it: ``apnsclient.aio``,
-or the pytest plugin, which is imported by every run of pytest in an environment.
+(PEP 562). So what needs nothing of the client does not wait for it, such as the pytest plugin, which
+every run of pytest in an environment imports.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -36,3 +36,9 @@ def __getattr__(name):
     if name in _HOMES.values():
         return importlib.import_module("%s.%s" % (__name__, name))
     raise AttributeError("module %r has no attribute %r" % (__name__, name))
+
+
+def __dir__():
+    # type: () -> list[str]
+    """Return the names that there are, and those that are imported when they are asked for."""
+    return sorted(set(globals()) | set(__all__))
