@@ -20,7 +20,7 @@ import threading
 import apnsclient
 
 #: A hang limit in seconds, not an expectation: the process is killed when it is over.
-HANG = 50
+HANG = 150
 
 #: What the notifications over HTTP/2 are for.
 TOPIC = "com.example.app"

@@ -25,7 +25,7 @@ from net_support import SOON, tokens_of
 from stdio_support import AUTHORITY, CLIENT, SERVER
 
 #: Seconds after which a process is killed: a hang limit, not an expectation.
-HANG = 50
+HANG = 150
 #: How many times a message is sent again before something must be wrong.
 ROUNDS = 60
 #: How many ports are tried; another program may take one before the server does.

@@ -25,7 +25,7 @@ from apnsclient.backends.stdio import Backend
 from apnsclient.testing.certs import Authority
 
 #: Generous limit in seconds for what is expected to happen at once.
-SOON = 20
+SOON = 40
 #: Limit for what is expected to time out; long enough to be distinguishable from SOON.
 SHORT = 0.3
 

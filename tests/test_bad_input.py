@@ -29,7 +29,7 @@ from net_support import (
     wait_for_end,
 )
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(240)
 
 TOKENS = make_tokens(6)
 

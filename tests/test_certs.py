@@ -23,7 +23,7 @@ from apnsclient.testing.certs import (
     encode_topics,
 )
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.fixture(scope="module")

@@ -430,7 +430,7 @@ def test_a_write_that_fails_says_so():
     assert str(failure.value) == "cannot write to <full>: No space left on device"
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(240)
 def test_a_source_that_was_stopped_does_not_wait_for_a_pipe():
     """An interruption right before the read counts as one in the midst of it."""
     theirs, ours = os.pipe()

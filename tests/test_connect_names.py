@@ -13,7 +13,7 @@ from apnsclient import APNs, Message, Session
 from apnsclient.errors import ConnectError
 from net_support import CLIENT, make_tokens
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(240)
 
 HOSTS = {
     "push_sandbox": ("gateway.sandbox.push.apple.com", 2195),

@@ -14,7 +14,7 @@ from apnsclient.testing.contract import BackendContract
 from gevent_support import GEVENT
 from net_support import Script
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
 PATCHED = """
 from gevent import monkey

@@ -34,7 +34,7 @@ from contract_support import (
 IS_WHOLE = sys.version_info[:2] == (3, 13) or os.environ.get("CONTRACT_MUTANTS") == "whole"
 
 pytestmark = [
-    pytest.mark.timeout(180),
+    pytest.mark.timeout(240),
     # A broken back-end leaves its sockets to the garbage collector.
     pytest.mark.filterwarnings("ignore:unclosed"),
     pytest.mark.skipif(not hasattr(os, "fork"), reason="the documentation's back-end needs poll()"),

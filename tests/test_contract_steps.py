@@ -23,7 +23,7 @@ from contract_support import (
 )
 
 pytestmark = [
-    pytest.mark.timeout(180),
+    pytest.mark.timeout(240),
     # Before it is finished, the back-end leaves its sockets to the garbage collector.
     pytest.mark.filterwarnings("ignore:unclosed"),
     pytest.mark.skipif(not hasattr(os, "fork"), reason="the documentation's back-end needs poll()"),

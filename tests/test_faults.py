@@ -36,7 +36,7 @@ from net_support import (
 )
 from stdio_support import GONE, read_all
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(240)
 
 TOKENS = make_tokens(6)
 HELLO = Message(TOKENS, alert="hello")

@@ -23,7 +23,7 @@ from net_support import (
 )
 from stdio_support import GONE
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(240)
 
 TOKENS = make_tokens(5)
 #: 38 bytes each: 4 of time, 2 of length, 32 of token.

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import apnsclient
 from apnsclient.feedback_store import FeedbackStore, MemoryStore, SQLiteStore
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(240)
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 

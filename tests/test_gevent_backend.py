@@ -47,7 +47,7 @@ from stdio_support import (
 )
 from test_proxy import Proxy
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
 TOKENS = make_tokens(1000)
 

@@ -21,7 +21,7 @@ from net_support import make_tokens
 from stdio_support import AUTHORITY, CLIENT, GONE, SOON, Server, discard, over_tls
 
 pytestmark = [
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(240),
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork"),
 ]
 

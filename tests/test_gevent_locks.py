@@ -15,7 +15,7 @@ from apnsclient.backends.gevent import Backend
 from gevent_support import all_of, in_event_loop
 from stdio_support import AUTHORITY, SOON, Gate
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from gevent_support import await_green, noting_the_end
 from net_support import SOON, make_tokens, run_script
 from stdio_support import AUTHORITY, CLIENT, SSL
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
 PATCH = "from gevent import monkey\nmonkey.patch_all()\n"
 PATCHED = pytest.mark.parametrize("patch", ["", PATCH], ids=["unpatched", "patched"])

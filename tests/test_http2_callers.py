@@ -13,7 +13,7 @@ from apnsclient.errors import ConnectTimeout
 from net_support import make_tokens
 from stdio_support import SOON
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
 
 def client_of(session, simulator):
@@ -37,7 +37,7 @@ def hold(client, session):
 @pytest.mark.parametrize("pool_size", [1, 3])
 def test_200_threads_share_a_few_connections(simulator, new_session, pool_size):
     """Apple takes many connections for an attack: never more than pool_size are opened."""
-    session = new_session(protocol="http2", pool_size=pool_size)
+    session = new_session(protocol="http2", pool_size=pool_size, connect_timeout=SOON)
     client = client_of(session, simulator)
     start, results = threading.Event(), []
 

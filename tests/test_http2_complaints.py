@@ -30,7 +30,7 @@ from http2_support import headers, start, status_block
 from net_support import SOON, make_tokens, run_script
 from stdio_support import AUTHORITY, SHORT, Gate
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
 TOKENS = make_tokens(3000)
 

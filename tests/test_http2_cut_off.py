@@ -10,7 +10,7 @@ from frame_peers import ACCEPTED, TOPIC, accept, client_of, new_session, outcome
 from http2_support import OK, headers, status_block
 from net_support import make_tokens
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
 TOKENS = make_tokens(4)
 #: Fewer bytes than the payload has.

@@ -20,7 +20,7 @@ from http2_support import headers, status_block
 from net_support import make_tokens
 from stdio_support import SHORT
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
 TOKENS = make_tokens(100)
 

@@ -33,7 +33,7 @@ from http2_support import accept as replies
 from net_support import SOON, make_tokens
 from stdio_support import SHORT, Gate, wait_for_end
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
 TOKENS = make_tokens(1000)
 

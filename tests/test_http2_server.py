@@ -16,7 +16,7 @@ h2 = pytest.importorskip("h2.connection")
 config = pytest.importorskip("h2.config")
 events = pytest.importorskip("h2.events")
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
 FIELDS = [(b":method", b"POST"), (b":scheme", b"https"), (b":authority", b"localhost"),
           (b":path", b"/3/device/" + b"ab" * 32), (b"apns-topic", b"com.example")]

@@ -12,7 +12,7 @@ from test_http2_server import literal
 
 hpack = pytest.importorskip("hpack")
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
 NAMES = st.sampled_from([b":path", b"apns-id", b"apns-topic", b"authorization", b"x-a", b"x-b"])
 BLOCKS = st.lists(st.tuples(

@@ -22,7 +22,7 @@ from apnsclient.testing.simulator import ProviderScript
 from frame_peers import ACCEPTED, TOPIC, new_session, outcome
 from net_support import SOON, make_tokens, run_script
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
 TOKENS = make_tokens(1000)
 SINCE = 1700000000

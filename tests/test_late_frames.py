@@ -20,7 +20,7 @@ from net_support import (
     tokens_of,
 )
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(240)
 
 EARLIER, CURRENT = make_tokens(5), make_tokens(4, first=100)
 HELD = Script(status_at={3: 8}, hold=True)

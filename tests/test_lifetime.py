@@ -30,7 +30,7 @@ from net_support import (
     run_script,
 )
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(240)
 
 counts_references = pytest.mark.skipif(
     platform.python_implementation() != "CPython", reason="collection has its own time here")

@@ -27,7 +27,7 @@ from apnsclient.backends.dummy import Certificate as DummyCertificate
 from apnsclient.errors import CertificateError
 from apnsclient.provider_token import Bearer, ProviderToken
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(240)
 
 KEY_ID, TEAM_ID = "ABC123DEFG", "DEF123GHIJ"
 

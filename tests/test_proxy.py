@@ -31,7 +31,7 @@ from stdio_support import (
     wait_for_end,
 )
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
 #: What must not be seen anywhere; as it stands in the option, and as it is sent.
 SECRET = "s3cr%40t:"

@@ -28,7 +28,7 @@ from net_support import (
     tokens_of,
 )
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(240)
 
 TOKENS = make_tokens(6)
 

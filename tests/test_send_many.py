@@ -27,7 +27,7 @@ from net_support import (
     tokens_of,
 )
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(240)
 
 
 def make_messages(count, size=3):

@@ -9,7 +9,7 @@ import pytest
 from apnsclient.testing.simulator import BroadcastChannels, ProviderScript, Simulator
 from provider_client import BODY, ProviderClient, events, new_token, with_certificate
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
 APP = "com.example"
 CHANNELS = "/1/apps/com.example/channels"

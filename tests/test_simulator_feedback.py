@@ -8,9 +8,9 @@ from OpenSSL import SSL
 from apnsclient.testing.simulator import FeedbackScript, Simulator
 from simulator_client import Client, feedback_client, feedback_row
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
-HANG = 60
+HANG = 150
 ROW_SIZE = 38
 
 

@@ -28,10 +28,10 @@ from simulator_client import (
     simple,
 )
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
 #: Seconds after which something that should have happened is taken for hanging.
-HANG = 60
+HANG = 150
 HEX = "01" * 32
 
 

@@ -17,9 +17,9 @@ from apnsclient.testing.simulator import poller as pollers
 from apnsclient.testing.simulator.loop import Loop
 from simulator_client import error_frame, feedback_client, gateway_client, modern
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
-HANG = 60
+HANG = 150
 KINDS = [kind for name, kind in [("epoll", pollers.EpollPoller), ("poll", pollers.PollPoller),
                                  ("select", pollers.SelectPoller)] if hasattr(select, name)]
 

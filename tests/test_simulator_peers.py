@@ -11,7 +11,7 @@ import pytest
 from apnsclient.testing.simulator import Simulator
 from provider_client import TOKEN, new_token
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
 NODE = """
 const http2 = require("http2"), fs = require("fs");

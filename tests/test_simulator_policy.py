@@ -15,7 +15,7 @@ from apnsclient.testing.simulator import Accepted, Answer, Devices, FeedbackScri
 from apnsclient.testing.simulator.policy import Conversation, Ending, Limits
 from apnsclient.testing.simulator.record import Record
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
 TOKEN = b"\x01" * 32
 HEX = "01" * 32

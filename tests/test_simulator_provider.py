@@ -23,10 +23,10 @@ from provider_client import (
 )
 from simulator_client import enhanced, gateway_client
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
 #: Seconds after which something that should have happened is taken for hanging.
-HANG = 60
+HANG = 150
 IDS = "6b29fc40-ca47-1067-b31d-00dd010662da"
 
 

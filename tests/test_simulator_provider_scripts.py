@@ -12,9 +12,9 @@ from apnsclient.testing.simulator import ProviderScript, Simulator
 from provider_client import TOKEN, events, with_certificate, with_token
 from simulator_client import reset
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
-HANG = 60
+HANG = 150
 
 
 @pytest.fixture

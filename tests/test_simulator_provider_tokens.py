@@ -12,7 +12,7 @@ from apnsclient.testing.simulator import Simulator
 from apnsclient.testing.simulator.tokens import ProviderKeys, TokenCaller
 from provider_client import TOKEN, ProviderClient, jwt, new_token, with_certificate, with_token
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
 TOPIC = "com.example"
 NOW = 1500000000

@@ -13,9 +13,9 @@ from apnsclient._compat import monotonic
 from apnsclient.testing.simulator import Answer, Script, Simulator
 from simulator_client import TOKEN, Client, error_frame, gateway_client, modern
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
-HANG = 60
+HANG = 150
 
 
 @pytest.fixture

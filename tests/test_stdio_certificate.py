@@ -19,7 +19,7 @@ from apnsclient.errors import CertificateError
 from apnsclient.testing.certs import Authority
 from stdio_support import AUTHORITY, CLIENT, SERVER, new_backend, utc
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(240)
 
 PASSPHRASE = "correct horse battery staple"
 LOCKED = AUTHORITY.issue("locked", passphrase=PASSPHRASE)

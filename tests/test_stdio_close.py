@@ -38,7 +38,7 @@ from stdio_support import (
     until,
 )
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
 VERSIONS = pytest.mark.parametrize("version", ["1.2", "1.3"])
 

@@ -23,7 +23,7 @@ from stdio_support import (
     until,
 )
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
 FRAME = b"\x08\x08\x00\x00\x00\x07"
 

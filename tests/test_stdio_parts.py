@@ -26,7 +26,7 @@ from stdio_support import (
     server_context,
 )
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
 VERSIONS = pytest.mark.parametrize("version", ["1.2", "1.3"])
 

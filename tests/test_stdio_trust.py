@@ -30,7 +30,7 @@ from stdio_support import (
     wait_for_end,
 )
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
 VERSIONS = pytest.mark.parametrize("version", ["1.2", "1.3"])
 

@@ -34,7 +34,7 @@ calls = st.lists(st.tuples(st.booleans(), st.lists(st.integers(0, 6), max_size=5
 
 # A client that hangs without a single read or write ends the run: hypothesis would take the usual
 # exception for a finding, and run into the same again and again.
-@pytest.mark.timeout(120, method="thread")
+@pytest.mark.timeout(240, method="thread")
 @settings(max_examples=250)
 @given(data=st.data(), scripts=scripts, calls=calls, can_detect_close=st.booleans(),
        tail=st.sampled_from([3, 3, 0]), buffer_size=st.sampled_from([1, 100, 2048]),

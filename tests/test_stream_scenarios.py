@@ -22,7 +22,7 @@ from gateway_model import (
 BAD_FIRST = Script(verdict=REFUSE, after=0, shuts_writing=True)
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("last", [[], [None], ["zz"]])
 def test_a_last_message_with_nothing_to_send_does_not_hold_up_those_before_it(last):
     """The wait for silence is for the last message that was written, not for the last one."""

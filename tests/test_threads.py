@@ -17,12 +17,12 @@ from net_support import (
     make_tokens,
 )
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(240)
 
 THREADS = 50
 
 
-def run_threads(functions, limit=50):
+def run_threads(functions, limit=150):
     """Run functions at the same time; raise what one of them raised."""
     errors, go = [], threading.Event()
 

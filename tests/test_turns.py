@@ -13,7 +13,7 @@ from apnsclient.backends import _turns
 from apnsclient.backends._turns import Event, Turn
 from turns_support import SOON, Backend, Caller, Turns, new_turns, take, until
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 

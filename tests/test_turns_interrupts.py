@@ -13,7 +13,7 @@ from apnsclient.backends import _turns
 from apnsclient.backends._turns import Event, Turn
 from turns_support import Caller, Turns, new_turns, take, until
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
 
 class AtLine(object):

@@ -9,7 +9,7 @@ from apnsclient._compat import monotonic
 from apnsclient.backends import BaseBackend, _turns
 
 #: Generous limit in seconds for what is expected to happen at once.
-SOON = 20
+SOON = 40
 
 
 class Backend(BaseBackend):
