@@ -1,8 +1,8 @@
 """Client for the Apple Push Notification service.
 
 The names come from the rooms that they live in when they are asked for, where Python can do that
-(PEP 562). So what needs nothing of the client does not wait for it, such as the pytest plugin, which
-every run of pytest in an environment imports.
+(PEP 562). So what needs nothing of the client does not wait for it, such as the pytest plugin,
+which every run of pytest in an environment imports.
 """
 
 from __future__ import absolute_import, division, print_function

@@ -11,7 +11,7 @@ import pytest
 
 from apnsclient.backends import _turns
 from apnsclient.backends._turns import Event, Turn
-from turns_support import Caller, Turns, new_turns, take, until
+from turns_support import Caller, new_turns, take, until
 
 pytestmark = pytest.mark.timeout(240)
 
