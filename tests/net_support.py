@@ -26,7 +26,7 @@ SILENCE = 0.2
 _IGNORED = ("Python 2 is no longer supported", "Support for Python",
             "Python %d.%d is no longer supported" % sys.version_info[:2],
             # What gevent imports on Python 3.7.
-            "pkg_resources is deprecated")
+            "pkg_resources is deprecated", "Deprecated call to `pkg_resources")
 
 
 def make_tokens(count, first=0):
