@@ -4,7 +4,6 @@ from __future__ import absolute_import, division, print_function
 
 import linecache
 import os
-import signal
 import sys
 
 import pytest
