@@ -213,11 +213,11 @@ def test_last_words_get_through_although_writing_has_failed():
 
 
 def test_a_backend_that_refuses_is_a_reset_for_the_client():
-    """And the record says which backend it was."""
+    """And the record says which backend it was. Even connect() can be what the reset ends."""
     closed = socket.socket()
     closed.bind(("127.0.0.1", 0))
     with ChaosProxy(closed.getsockname()) as proxy:
-        with connected(proxy) as client, pytest.raises(socket.error):
+        with pytest.raises(socket.error), connected(proxy) as client:
             client.sendall(b"x")
             client.recv(1)
         record = await_end(proxy)
@@ -232,7 +232,7 @@ def test_the_backend_is_looked_up_for_each_connection():
         proxy.backend = ("localhost", second.address[1])
         assert exchange(proxy, b"two") == b""
         proxy.backend = ("no-such-host.invalid", 1)
-        with connected(proxy) as client, pytest.raises(socket.error):
+        with pytest.raises(socket.error), connected(proxy) as client:
             client.sendall(b"x")
             client.recv(1)
         assert await_end(proxy, 3).error is not None
