@@ -104,7 +104,7 @@ def _run_in_forked_child(function):
         status = 1
         try:
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.alarm(30)
+            signal.alarm(100)
             function()
             status = 0
         except BaseException:

@@ -34,7 +34,7 @@ class Started(object):
         return finish(self.process)
 
     def session(self):
-        return Session(ca_file=self.ready["ca_file"], read_tail_timeout=1)
+        return Session(ca_file=self.ready["ca_file"], read_tail_timeout=3)
 
     def send2(self, *tokens):
         """Send over HTTP/2, with the provider token that was announced."""
