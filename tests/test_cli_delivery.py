@@ -57,6 +57,22 @@ def test_arguments_come_before_lines():
     assert not source.is_exhausted
 
 
+@pytest.mark.parametrize("start", [b"#", b"a", b" "])
+def test_the_end_of_a_line_that_is_too_long_is_no_token(start):
+    """Nobody would get a message because a comment, or garbage, ends like a token."""
+    rest = b"5f" * 32
+    line = start + b"a" * ((1 << 18) - 1) + rest
+    source = TokenSource([], io.BytesIO(b"1\n" + line + b"\n2\n" + line))
+    tokens = source.take(9)
+    assert [token for token in tokens if len(token) < 1000] == ["1", "2"]
+    assert len(tokens) == (2 if start == b"#" else 3)  # The second long line is the first again.
+
+
+def test_a_token_behind_much_space_is_one():
+    """Space is no part of a line that is too long."""
+    assert TokenSource([], io.BytesIO(b" " * (1 << 18) + b"5f\n1")).take(9) == ["5f", "1"]
+
+
 def test_the_number_of_tokens_in_a_file_is_estimated(tmp_path):
     """From its size and the lines so far; it is exact where all lines are of one length."""
     name = write_file(tmp_path / "tokens", "".join(token(number) + "\n" for number in range(1000)))

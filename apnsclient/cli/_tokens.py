@@ -106,6 +106,7 @@ class TokenSource(object):
 
     def _from_stream(self):
         # type: () -> Iterator[str]
+        is_rest = False  # What is left of a line that was too long for one piece is no token.
         while self._stream is not None:
             try:
                 # One line at a time: iterating over a pipe of Python 2.7 waits for a full buffer.
@@ -122,10 +123,11 @@ class TokenSource(object):
             if not self._bytes_read and line.startswith(b"\xef\xbb\xbf"):
                 line = line[3:]  # The mark that editors of Windows put in front.
             self._bytes_read += len(line)
-            self._lines_read += 1
+            self._lines_read += not is_rest
             token = line.strip()
-            if token and not token.startswith(b"#"):
+            if token and not is_rest and not token.startswith(b"#"):
                 yield token.decode("utf-8", "replace")
+            is_rest = not line.endswith(b"\n") and bool(token or is_rest)
 
 
 def _size_of(stream):
