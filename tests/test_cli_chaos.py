@@ -3,6 +3,7 @@
 from __future__ import absolute_import, division, print_function
 
 import json
+import os
 import signal
 import socket
 
@@ -11,6 +12,7 @@ from six.moves import http_client
 
 from apnsclient import APNs, Message, Session
 from apnsclient.cli import main
+from apnsclient.testing.certs import Authority
 from apnsclient.testing.simulator import Simulator
 from chaos_support import echo, exchange
 from cli_support import apns, command, finish, running, write_file
@@ -162,6 +164,20 @@ MISTAKES = [
     (["--ca-file", "/no/such/file"], "ca-file needs tls-cert"),
     (["--nothing"], "unrecognized arguments: --nothing"),
 ]
+
+
+def test_the_file_that_cannot_be_used_is_named(tmpdir, capsys):
+    """Of three, in terms of the command's options."""
+    authority = Authority()
+    pem = write_file(tmpdir.join("server.pem"), authority.issue("x").pem)
+    ca = write_file(tmpdir.join("ca.pem"), authority.ca_string)
+    for arguments, said in (
+            (["--tls-cert", ca], "tls-cert %r: it holds no private key in PEM format; put it" % ca),
+            (["--tls-cert", pem, "--client-cert", ca, "--ca-file", ca], "client-cert %r: " % ca),
+            (["--tls-cert", pem, "--client-cert", pem, "--ca-file", os.devnull],
+             "ca-file '/dev/null': it cannot be used: it holds no certificate")):
+        assert main(["chaos", "--proxy", "127.0.0.1:0"] + arguments) == 2
+        assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments, part", MISTAKES)

@@ -230,10 +230,20 @@ def _new_tls(values):
         None if values.get(key) is None else _options.read_file(values[key], what, USAGE)
         for key, what in (("tls-cert", "the certificate"), ("client-cert", "the certificate"),
                           ("ca-file", "the authorities"))]
-    try:
-        return ChaosTLS(server or b"", authority, client, authority)
-    except (CertificateError, ValueError) as error:
-        raise Failure("the files for TLS cannot be used: %s" % one_line(error), USAGE)
+    tls = None
+    for key, arguments in (("tls-cert", (server,)), ("client-cert", (server, None, client)),
+                           ("ca-file", (server, authority, client, authority))):
+        try:
+            tls = ChaosTLS(*arguments)
+        except (CertificateError, ValueError) as error:
+            # One more file each time, so that this is the one.
+            said = one_line(error)
+            for phrase, replacement in (("cert_string", "it"), ("ca_string", "it"), (
+                    "give it as key_string or key_file, or together with the certificate",
+                    "put it into the same file")):
+                said = said.replace(phrase, replacement)
+            raise Failure("%s %r: %s" % (key, str(values[key]), said), USAGE)
+    return tls
 
 
 def _display(address):
