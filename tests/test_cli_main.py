@@ -5,6 +5,7 @@ from __future__ import absolute_import, division, print_function
 import os
 import signal
 import subprocess
+import sys
 import threading
 
 import pytest
@@ -12,7 +13,7 @@ import six
 
 import apnsclient
 from apnsclient.cli import main
-from cli_support import Bed, apns, command, environment, finish, running, token
+from cli_support import Bed, apns, command, environment, finish, running, token, write_file
 
 
 def test_version_goes_to_standard_output():
@@ -85,6 +86,24 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(arguments):
     assert ended.err == ""
 
 
+@pytest.mark.parametrize("unbuffered", [None, "1"])
+def test_a_reader_that_goes_away_in_the_middle_of_a_line(unbuffered):
+    """Without a buffer Python 3 drops what a write has left, and says nothing."""
+    program = ("import sys\n"
+               "from apnsclient.cli import feedback, main\n"
+               "def run(arguments, console):\n"
+               "    console.line('x' * 3000000)\n"
+               "    return 0\n"
+               "feedback.run = run\n"
+               "sys.exit(main(['feedback', '--address', 'localhost:1']))\n")
+    with running([command()[0], "-c", program],
+                 env=environment(PYTHONUNBUFFERED=unbuffered)) as process:
+        assert process.stdout.read(1) == b"x"
+        process.stdout.close()
+        assert process.wait() == 141
+        assert process.stderr.read() == b""
+
+
 def test_nobody_reads_either_output(simulator, tmp_path):
     """Then there is nobody to tell, be it a warning or an error."""
     bed = Bed(simulator, tmp_path)
@@ -121,13 +140,36 @@ def test_it_gives_the_handling_of_ctrl_c_back(capsys):
         signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.skipif(six.PY2, reason="Python 2.7 does not know that they are closed")
 def test_closed_outputs_are_no_failure():
     """A daemon may start the command without standard output and standard error."""
     script = 'exec "$0" "$@" >&- 2>&-'
     with running(["sh", "-c", script] + command("demo", "--tokens", "20")) as process:
         ended = finish(process)
     assert (ended.status, ended.out, ended.err) == (0, "", "")
+
+
+def test_a_socket_is_not_taken_for_a_standard_stream_that_is_closed():
+    """Results would go to the server."""
+    program = ("import os, sys\n"
+               "from apnsclient.cli import feedback, main\n"
+               "def run(arguments, console):\n"
+               "    opened = os.open(os.devnull, os.O_RDONLY)\n"
+               "    return 100 + opened\n"
+               "feedback.run = run\n"
+               "sys.exit(main(['feedback', '--address', 'localhost:1']))\n")
+    script = 'exec "$0" "$@" <&- >&- 2>&-'
+    with running(["sh", "-c", script, command()[0], "-c", program]) as process:
+        assert finish(process).status > 102
+
+
+def test_a_standard_input_that_is_closed_is_not_an_empty_list(simulator, tmp_path, capsys,
+                                                              monkeypatch):
+    """Whoever names it wants it to be read."""
+    monkeypatch.setattr(sys, "stdin", None)  # As Python 3 has it then.
+    certificate = write_file(tmp_path / "push.pem", simulator.cert_string)
+    assert main(["send", "--address", "localhost:1", "--cert", certificate, "--alert", "x",
+                 "-"]) == 2
+    assert "cannot read the tokens" in capsys.readouterr().err
 
 
 def test_an_error_is_one_line_without_a_traceback():

@@ -81,6 +81,7 @@ def main(argv=None):
     :raises SystemExit: where argparse ends the program: for ``--help``, ``--version`` and wrong
         usage.
     """
+    _console.occupy_descriptors()
     console = _console.Console()
     try:
         try:

@@ -9,6 +9,7 @@ from __future__ import absolute_import, division, print_function
 
 import contextlib
 import errno
+import io
 import json
 import logging
 import os
@@ -278,6 +279,20 @@ def one_line(value):
     return " ".join(text.split()) or type(value).__name__
 
 
+def occupy_descriptors():
+    # type: () -> None
+    """Open the standard descriptors that the command was started without.
+
+    Otherwise a socket gets the number of one, and on Python 2.7 what is written to standard output
+    goes to the peer. What is written is thrown away now, and a read fails.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_WRONLY)  # Takes the lowest number that is free.
+
+
 def write_line(stream, text):
     # type: (Any, object) -> None
     """Write a text and the end of a line.
@@ -292,7 +307,25 @@ def write_line(stream, text):
     encoding = getattr(stream, "encoding", None) or "utf-8"
     data = (u"%s\n" % (text,)).encode(encoding, "backslashreplace")
     with _failures_of(stream):
-        stream.write(data if PY2 else data.decode(encoding))
+        if isinstance(getattr(stream, "buffer", None), io.RawIOBase):
+            _write_all(stream, data)
+        else:
+            stream.write(data if PY2 else data.decode(encoding))
+
+
+def _write_all(stream, data):
+    # type: (Any, bytes) -> None
+    """Write to a text stream that has no buffer, as with PYTHONUNBUFFERED.
+
+    Such a one of Python 3 drops what the system has not taken at once, without a word.
+    """
+    stream.flush()
+    left = memoryview(data)
+    while left:
+        written = stream.buffer.write(left)
+        if written is None:
+            raise IOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        left = left[written:]
 
 
 @contextlib.contextmanager

@@ -287,6 +287,8 @@ def _token_source(arguments):
     if name is None:
         yield TokenSource(tokens)
     elif name == "-":
+        if sys.stdin is None:  # Python 3 was started with this descriptor closed.
+            raise Failure("cannot read the tokens: standard input is closed", USAGE)
         yield TokenSource(tokens, getattr(sys.stdin, "buffer", sys.stdin))
     else:
         try:
