@@ -39,7 +39,8 @@ exit status:
   0    the list was read to its end, even if there was nothing in it
   1    the list was not read to its end; the rest comes the next time
   2    wrong usage, or a feedback store that cannot be used
-  3    no connection, or the certificate, key, passphrase or provider token cannot be used
+  3    no connection, or the certificate, key, passphrase, provider token or authorities cannot be
+       read or used
   4    the output could not be written
   130  interrupted
   141  whoever read the output has gone away

@@ -58,9 +58,10 @@ output:
 exit status:
   0    every token was accepted
   1    some token was not
-  2    wrong usage: arguments, a message that cannot be made, a file that cannot be read
-  3    no connection, or the certificate, key, passphrase or provider token cannot be used; nothing
-       was sent
+  2    wrong usage: arguments, a message that cannot be made, tokens, a payload or a feedback store
+       that cannot be read
+  3    no connection, or the certificate, key, passphrase, provider token or authorities cannot be
+       read or used; nothing was sent
   4    the output could not be written
   130  interrupted (Ctrl-C once: stop and await the answers; twice: stop at once)
   141  whoever read the output has gone away
