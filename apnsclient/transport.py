@@ -167,14 +167,16 @@ class Session(object):
         # type: (Any, Optional[Credential], Any, bool) -> Connection
         handle, known = _HANDLES[self._protocol]
         where = resolve_address(address, known)
+        is_given = certificate is not None
         if certificate is None:
             certificate = self._credential(cert_params)
         elif cert_params:
             raise TypeError("there is a certificate and there are also arguments for one: %s"
                             % ", ".join(sorted(cert_params)))
-        if self._protocol == "http2" and not isinstance(certificate, BaseCertificate):
+        if (is_given or self._protocol == "http2") and not isinstance(certificate, BaseCertificate):
             raise TypeError("the certificate is a %s, expected a certificate of the back-end or a "
-                            "ProviderToken" % type(certificate).__name__)
+                            "ProviderToken; for its text or its file use the arguments cert_string "
+                            "or cert_file" % type(certificate).__name__)
         if isinstance(certificate, ProviderToken) and self._protocol == "binary":
             raise ValueError("a provider token is for HTTP/2: set the session's protocol to "
                              "\"http2\", or give a certificate")

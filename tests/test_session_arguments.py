@@ -184,6 +184,17 @@ def test_a_certificate_instead_of_its_arguments():
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("protocol", ["binary", "http2"])
+@pytest.mark.parametrize("thing", ["-----BEGIN secret", b"push.pem", 5, object()])
+def test_what_is_no_certificate_is_refused(thing, protocol):
+    """At once, not with the first message; a text may be a key, and is not shown."""
+    session = Session(protocol=protocol)
+    for method in session.get_connection, session.new_connection:
+        with pytest.raises(TypeError, match="expected a certificate.*cert_string") as caught:
+            method("push_sandbox", thing)
+        assert "secret" not in str(caught.value)
+
+
 def test_all_arguments_of_a_certificate_reach_its_loader():
     """The key file among them."""
     seen = []
