@@ -24,7 +24,7 @@ from .protocols.http2.requests import RequestTemplate
 from .reasons import REASONS
 
 if MYPY:
-    from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
+    from typing import Any, Dict, Generator, Iterable, List, Optional, Sequence, Tuple, Union
 
     from .outcomes import Failure, RequestOutcomes
     from .transport import Connection
@@ -79,7 +79,7 @@ class APNs(object):
         return self._connection.send(message)
 
     def send_many(self, messages):
-        # type: (Iterable[Message]) -> Iterator[Result]
+        # type: (Iterable[Message]) -> Generator[Result, None, None]
         """Send messages one after the other without waiting after each.
 
         A result is yielded as soon as it is certain, in the manner of :meth:`send`. The binary
@@ -107,7 +107,7 @@ class APNs(object):
         return self._connection.send_many(messages)
 
     def feedback(self):
-        # type: () -> Iterator[Tuple[bytes, datetime.datetime]]
+        # type: () -> Generator[Tuple[bytes, datetime.datetime], None, None]
         """Tell the tokens that are to be given up, and since when.
 
         The binary protocol: reads the feedback service, which clears its list as it is read. The
@@ -314,7 +314,7 @@ class Message(object):
         return "mdm" if not names and "mdm" in getattr(self, "extra", ()) else "alert"
 
     def batch(self, packet_size):
-        # type: (int) -> Iterator[Tuple[int, bytes]]
+        # type: (int) -> Generator[Tuple[int, bytes], None, None]
         """Yield the message in the binary protocol, for all tokens that can be put on the wire.
 
         The identifier of each notification is the index of its token.

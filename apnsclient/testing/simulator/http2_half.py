@@ -118,7 +118,7 @@ class Http2Half(object):
 
     @property
     def token_parameters(self):
-        # type: () -> Dict[str, str]
+        # type: () -> Dict[str, Any]
         """Arguments of a ``ProviderToken`` whose requests are accepted (dict)."""
         return {"key_id": self.key_id, "team_id": self.team_id, "key_string": self.key_string}
 
