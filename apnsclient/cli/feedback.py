@@ -89,6 +89,35 @@ def run(arguments, console):
     return ALL_WELL
 
 
+class _Store(object):
+    """A store of feedback that takes back the row that it gave out last.
+
+    :param store: :class:`~apnsclient.feedback_store.FeedbackStore`, or None if there is none.
+    """
+
+    def __init__(self, store):
+        # type: (Any) -> None
+        self._store = store
+        self._source = None  # type: Any
+
+    def drain(self, source):
+        # type: (str) -> Any
+        """Take out all tokens of a source."""
+        self._source = source
+        return self._store.drain(source)
+
+    def add(self, source, rows):
+        # type: (str, Any) -> None
+        """Keep rows."""
+        self._store.add(source, rows)
+
+    def put_back(self, token, when):
+        # type: (bytes, datetime.datetime) -> None
+        """Keep a row that was given out; that of a service cannot be."""
+        if self._source is not None:
+            self.add(self._source, [(token, int((when - _EPOCH).total_seconds()))])
+
+
 class _Recorder(logging.Handler):
     """Keeps the warnings that it is given."""
 
@@ -129,15 +158,20 @@ def _rows(arguments, console):
             return _EPOCH + datetime.timedelta(seconds=timestamp)
 
     credential = _session.credential(arguments, console)
+    store = _Store(_session.open_feedback_store(arguments))
     session = _session.new_session(arguments, read_timeout=arguments.read_timeout,
-                                   feedback_store=_session.open_feedback_store(arguments))
+                                   feedback_store=store)
     service = Service(_session.connect(session.new_connection, arguments, credential))
     try:
         # Rows of a store that are not come to are put back when it is closed.
         told = service.feedback()  # type: Any
         with contextlib.closing(told):
             for token, when in told:
-                yield token.decode("ascii"), when
+                try:
+                    yield token.decode("ascii"), when
+                except GeneratorExit:
+                    store.put_back(token, when)  # It could not be written.
+                    raise
     except _session.CONNECT_ERRORS as error:
         raise Failure(_session.explain(error), NO_CONNECTION)
     except _session.store_errors() as error:
