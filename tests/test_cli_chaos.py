@@ -4,6 +4,7 @@ from __future__ import absolute_import, division, print_function
 
 import json
 import os
+import re
 import signal
 import socket
 
@@ -246,10 +247,12 @@ def test_nobody_reads_the_output():
 
 
 def test_help_lists_the_options_of_handlers(capsys):
-    """Those that come along, with their defaults."""
+    """Those that come along, with their defaults as one would write them."""
     with pytest.raises(SystemExit) as ended:
         main(["chaos", "--help"])
     shown = capsys.readouterr().out
     assert ended.value.code == 0
     assert "--handler-delay-sleep VALUE" in shown
     assert "(default: 1.0)" in shown
+    assert "(default: none)" in shown
+    assert not re.search("True|False|None", shown)

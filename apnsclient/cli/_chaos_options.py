@@ -132,7 +132,9 @@ def _table(kind, plugins):
 def _help(what, default):
     # type: (str, Any) -> str
     text = what.rstrip(".").replace("%", "%%")
-    shown = str(default).lower() if isinstance(default, bool) else "%s" % (default,)
+    shown = "%s" % (default,)
+    if default is None or isinstance(default, bool):
+        shown = shown.lower()  # As it is written on the command line and in a file.
     return "%s (default: %s)" % (text[:1].lower() + text[1:], shown.replace("%", "%%"))
 
 

@@ -22,7 +22,7 @@ class Refuse(BaseHandler):
     """
 
     name = "refuse"
-    options = {"reset": ("True resets the connection (TCP RST), False closes it in order.",
+    options = {"reset": ("true resets the connection (TCP RST), false closes it in order.",
                          bool, True)}
 
     def on_accept(self, client_sock):
