@@ -5,7 +5,7 @@ from __future__ import absolute_import, division, print_function
 import pytest
 
 from apnsclient.testing.chaos import ChaosProxy, ConfigurationError
-from fault_support import DATA, Link, is_quiet, modes, read_exactly, read_rest
+from fault_support import DATA, SOON, Link, is_quiet, modes, read_exactly, read_rest
 
 
 def passes(link):
@@ -53,6 +53,20 @@ def test_connections_are_faulty_for_some_time():
         assert read_rest(client) == read_rest(backend) == (b"", "reset")
     with Link("transient", connections=0, seconds=0) as link:
         assert passes(link)
+
+
+def test_of_open_connections_the_first_are_faulty():
+    """They have their turns in order, so that a change while it runs can be replayed as well."""
+    with Link("dummy") as link:
+        ends = [link.open() for _ in range(8)]
+        link.proxy.change("100:transient", {
+            "transient": {"handler": "blackout", "connections": 3}}, existing=True)
+        for client, _ in ends:
+            client.sendall(b"x")
+        assert link.proxy.wait_for(lambda: all(
+            one.fault_count or one.bytes_to_backend for one in link.proxy.connections), SOON)
+
+        assert [one.fault_count for one in link.proxy.connections] == [1] * 3 + [0] * 5
 
 
 @modes

@@ -227,7 +227,8 @@ class ChaosProxy(object):
                 self._settings.setdefault(name, {}).update(values)
             if wanted is not None:
                 self._behavior = wanted
-            for connection in self._live if existing else ():
+            # In order: whose turn it is must not depend on chance.
+            for connection in sorted(self._live if existing else (), key=lambda one: one.number):
                 connection.change_handler(self._choose(connection.number))
 
     def settings(self, name, **options):
