@@ -2,6 +2,8 @@
 
 from __future__ import absolute_import, division, print_function
 
+import pytest
+
 from apnsclient._compat import monotonic
 from fault_support import DATA, Link, both_ways, is_quiet, modes, read_exactly, read_rest
 
@@ -14,7 +16,7 @@ def test_nothing_gets_through_after_the_idle_time(mode, direction):
         sender, receiver = link.ends(direction)
         sender.sendall(DATA)
         assert read_exactly(receiver, len(DATA)) == DATA
-        # From now on the time is over as soon as something has come.
+        # From now on the time is over at once.
         link.proxy.set_handler("silence", existing=True, idle=0)
         receiver.sendall(b"x")
         assert read_exactly(sender, 1) == b"x"
@@ -42,6 +44,23 @@ def test_it_begins_with_the_connection_and_not_before_its_time(mode):
 
         assert is_quiet(client) and is_quiet(backend)
         assert link.proxy.open_connections == 1
+
+
+@pytest.mark.parametrize("name, options", [
+    ("silence", {"idle": 0.1}),
+    ("transient", {"handler": "silence"}),
+])
+def test_on_an_open_connection_the_time_begins_with_the_change(name, options):
+    """Nothing has to come first: a connection that is idle for good falls silent."""
+    with Link("dummy", settings={"silence": {"idle": 0.1}}) as link:
+        client, backend = link.open()
+        client.sendall(b"x")
+        assert read_exactly(backend, 1) == b"x"
+        link.proxy.set_handler(name, existing=True, **options)
+        link.await_faults("to_backend silent after 0.1 s", "to_client silent after 0.1 s")
+        client.sendall(DATA)
+
+        assert is_quiet(backend)
 
 
 def test_data_from_either_side_begin_the_time_anew():

@@ -247,6 +247,8 @@ class Connection(object):
         while True:
             if self._choice is not self._taken:
                 self._take_handler()
+                if not self._ask("on_take_over", self.client, self.backend):
+                    return
             if self._timer is not None and monotonic() >= self._timer:
                 self._timer = None
                 if not self._ask("on_timer", self.client, self.backend):

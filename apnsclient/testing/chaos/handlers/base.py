@@ -90,6 +90,14 @@ class BaseHandler(object):
         """
         return True
 
+    def on_take_over(self, client_sock, backend_sock):
+        # type: (Stream, Stream) -> Any
+        """Called in place of the two above when an open connection gets this handler.
+
+        :return: something true to go on, something false to close the connection.
+        """
+        return True
+
     def on_timer(self, client_sock, backend_sock):
         # type: (Stream, Stream) -> Any
         """Called when the time is up that was given to ``self.connection.set_timer()``.

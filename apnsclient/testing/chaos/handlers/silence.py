@@ -41,6 +41,8 @@ class Silence(BaseHandler):
         self.connection.set_timer(self.option("idle"))
         return True
 
+    on_take_over = on_connect
+
     def __call__(self, client_sock, backend_sock, to_backend):
         # type: (Stream, Stream, bool) -> Any
         """Pass on what comes, and begin to count again."""

@@ -75,6 +75,11 @@ class Transient(BaseHandler):
         """Leave it to the other handler."""
         return self._ask("on_connect", client_sock, backend_sock)
 
+    def on_take_over(self, client_sock, backend_sock):
+        # type: (Stream, Stream) -> Any
+        """Leave it to the other handler."""
+        return self._ask("on_take_over", client_sock, backend_sock)
+
     def on_timer(self, client_sock, backend_sock):
         # type: (Stream, Stream) -> Any
         """Leave it to the other handler."""
