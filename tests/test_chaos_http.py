@@ -10,8 +10,9 @@ import pytest
 from six.moves import http_client
 
 from apnsclient.testing.chaos import ChaosProxy, ConfigurationError
+from apnsclient.testing.chaos.handlers.base import BaseHandler
 from apnsclient.testing.chaos.http_api import HttpApi
-from chaos_support import await_end, connected, echoing, exchange
+from chaos_support import await_end, connected, echoing, exchange, registered
 from stdio_support import SOON, count_descriptors
 
 
@@ -52,6 +53,20 @@ def test_the_handlers_are_listed(api):
     assert delay["description"]
     assert delay["options"]["sleep"]["default"] == 1.0
     assert delay["options"]["direction"]["type"] == "direction"
+
+
+def test_options_of_any_type_are_listed(api):
+    """What JSON does not know stands there as Python writes it."""
+    class Odd(BaseHandler):
+        """Has an option that is no number and no text."""
+
+        name = "odd"
+        options = {"what": ("What to say.", bytearray, bytearray(b"x"))}
+
+    with registered(Odd):
+        options = api.ask("GET", "/handlers")[1]["handlers"]["odd"]["options"]
+        assert options["what"]["default"] == repr(bytearray(b"x"))
+        assert api.ask("GET", "/handler")[1]["settings"]["odd"] == {"what": repr(bytearray(b"x"))}
 
 
 def test_the_current_state_is_read(api):

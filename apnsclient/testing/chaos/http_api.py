@@ -165,7 +165,8 @@ class _Request(BaseHTTPServer.BaseHTTPRequestHandler):
             status, document = 200, routes[path]()
         except _Refusal as refusal:
             status, document = refusal.status, {"error": str(refusal)}
-        body = (json.dumps(document, sort_keys=True) + "\n").encode("ascii")
+        # The options of a handler may have values that JSON does not know.
+        body = (json.dumps(document, sort_keys=True, default=repr) + "\n").encode("ascii")
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
