@@ -14,6 +14,7 @@ from apnsclient.testing.chaos.protocols import Protocol
 from apnsclient.testing.chaos.protocols.base import BaseProtocol
 from apnsclient.testing.chaos.tls import ChaosTLS
 from chaos_support import await_end, registered
+from fault_support import Link, read_rest
 
 
 class Lines(BaseProtocol):
@@ -68,6 +69,28 @@ def test_a_protocol_without_frame_length_is_told():
     with pytest.raises(NotImplementedError) as caught:
         type("Empty", (BaseProtocol,), {"name": "empty"})().frame_ends(b"x", True)
     assert "Empty has no frame_length()" in str(caught.value)
+
+
+def test_a_protocol_that_cannot_be_made_ends_the_connection_alone(caplog):
+    """Its record and the log say why, and the proxy goes on."""
+    class Demanding(Lines):
+        """Wants something that nobody gives it."""
+
+        name = "demanding"
+
+        def __init__(self, something):
+            super(Demanding, self).__init__()
+
+    Protocol.register(Demanding)
+    try:
+        with Link("dummy", protocol="demanding") as link:
+            for _ in range(2):
+                assert read_rest(link.connect()) == (b"", "reset")
+            record = await_end(link.proxy, 2)
+            assert record.error.startswith("the protocol failed: TypeError: ")
+    finally:
+        Protocol.unregister("demanding")
+    assert "Connection 2: the protocol failed." in caplog.text
 
 
 def test_frames_of_the_binary_protocol():

@@ -61,7 +61,7 @@ class Connection(object):
         self._waiter = Waiter()
         self.client = sockets.Stream(accepted, self._waiter, proxy.timeout, "client")  # type: Any
         self.backend = None  # type: Any
-        self.protocol = proxy.new_protocol(self)
+        self.protocol = None  # type: Any
         self._handler = None  # type: Any
         self._choice = choice
         self._taken = None  # type: Optional[Tuple[str, int]]
@@ -171,6 +171,7 @@ class Connection(object):
         """Serve the connection; the body of the thread."""
         is_over = False
         try:
+            self.protocol = self.proxy.new_protocol(self)
             self._take_handler()
             if self._open():
                 self._pump()
@@ -180,10 +181,10 @@ class Connection(object):
         except self.proxy.connection_errors as error:
             self.record.error = _sockets.describe(error)
         except Exception as error:
-            self.record.error = "the handler %s failed: %s: %s" % (
-                self.record.handler, type(error).__name__, error)
-            _logger.exception("Connection %d: the handler %s failed.", self.number,
-                              self.record.handler)
+            culprit = ("protocol" if self.protocol is None
+                       else "handler %s" % self.record.handler)
+            self.record.error = "the %s failed: %s: %s" % (culprit, type(error).__name__, error)
+            _logger.exception("Connection %d: the %s failed.", self.number, culprit)
         finally:
             self._finish(is_over)
 
@@ -192,8 +193,8 @@ class Connection(object):
         """Begin with the handler that the connection is to have."""
         self._taken = self._choice
         name, self.turn = self._taken
-        self._handler = self.new_handler(name)
         self.record.handler = name
+        self._handler = self.new_handler(name)
         self._paused.clear()
         self._timer = self._patience = None
         self._offer_ends()
