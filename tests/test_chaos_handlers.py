@@ -316,6 +316,26 @@ def test_a_handler_that_fails_ends_its_connection_alone(caplog):
     assert "Traceback" in caplog.text
 
 
+class Leaving(object):
+    """Hangs up on the backend, and reads nothing."""
+
+    name = "leaving"
+    options = {}
+
+    def __call__(self, client_sock, backend_sock, to_backend):
+        backend_sock.close()
+        return True
+
+
+def test_what_is_left_for_a_side_that_the_handler_has_closed_is_dropped():
+    """Unread it would be there again and again, and the connection would never end."""
+    with registered(Leaving), echoing("100:leaving") as proxy:
+        with connected(proxy) as client:
+            client.sendall(b"x" * 100000)
+        record = await_end(proxy)
+        assert (record.bytes_to_backend, record.error) == (0, None)
+
+
 class Reading(BaseHandler):
     name = "reading"
 

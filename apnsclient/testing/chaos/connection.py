@@ -323,9 +323,11 @@ class Connection(object):
     def _pass_on(self, source, destination):
         # type: (Stream, Stream) -> None
         """Do without the handler what it has left to be done."""
-        if not (source.is_closed or source.has_ended or destination.is_closed):
+        if not (source.is_closed or source.has_ended):
             data = source.recv(sockets.CHUNK)
-            if data:
+            if destination.is_closed:
+                pass  # By the handler: nobody wants them, and unread they would come up for ever.
+            elif data:
                 destination.sendall(data)
             else:
                 destination.shutdown(socket.SHUT_WR)
