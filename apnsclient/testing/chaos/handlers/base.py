@@ -8,7 +8,7 @@ from ...._compat import MYPY
 from .. import settings, sockets
 
 if MYPY:
-    from typing import Any, Dict, List, Optional, Tuple, cast
+    from typing import Any, Dict, FrozenSet, List, Optional, Tuple, cast
 
     from ..connection import Connection
     from ..proxy import ChaosProxy
@@ -41,6 +41,7 @@ class BaseHandler(object):
     options = {}  # type: Dict[str, Tuple[str, Any, Any]]
 
     settings = None  # type: Any
+    _noted = frozenset()  # type: FrozenSet[str]
     if MYPY:
         # There before anything else of a handler is called.
         proxy = cast(ChaosProxy, None)
@@ -189,6 +190,18 @@ class BaseHandler(object):
         # type: (str) -> None
         """Put a fault into the record of the connection, in a few words (str)."""
         self.connection.add_fault(text)
+
+    def note_once(self, text):
+        # type: (str) -> None
+        """Put a fault into the record, unless this handler has put it there before.
+
+        For a fault that strikes with all that passes.
+
+        :param text: what was done, in a few words (str).
+        """
+        if text not in self._noted:
+            self._noted |= frozenset([text])
+            self.note(text)
 
     def frame_ends(self, data, to_backend):
         # type: (bytes, bool) -> List[int]

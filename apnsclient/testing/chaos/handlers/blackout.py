@@ -7,7 +7,7 @@ from . import Handler
 from .base import DIRECTION, BaseHandler, direction_name
 
 if MYPY:
-    from typing import Any, Set
+    from typing import Any
 
     from ..sockets import Stream
 
@@ -25,10 +25,6 @@ class Blackout(BaseHandler):
     name = "blackout"
     options = {"direction": DIRECTION}
 
-    def __init__(self):
-        # type: () -> None
-        self._noted = set()  # type: Set[bool]
-
     def __call__(self, client_sock, backend_sock, to_backend):
         # type: (Stream, Stream, bool) -> Any
         """Read, and drop it."""
@@ -36,9 +32,7 @@ class Blackout(BaseHandler):
             return True
         if not self.read(client_sock, backend_sock, to_backend):
             self.connection.set_timer(self.proxy.timeout)
-        if to_backend not in self._noted:
-            self._noted.add(to_backend)
-            self.note("%s blacked out" % direction_name(to_backend))
+        self.note_once("%s blacked out" % direction_name(to_backend))
         return True
 
     def on_timer(self, client_sock, backend_sock):

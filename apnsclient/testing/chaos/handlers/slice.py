@@ -11,7 +11,7 @@ from . import Handler
 from .base import DIRECTION, BaseHandler, direction_name
 
 if MYPY:
-    from typing import Any, Set
+    from typing import Any
 
     from ..sockets import Stream
 
@@ -36,10 +36,6 @@ class Slice(BaseHandler):
         "direction": DIRECTION,
     }
 
-    def __init__(self):
-        # type: () -> None
-        self._noted = set()  # type: Set[bool]
-
     def __call__(self, client_sock, backend_sock, to_backend):
         # type: (Stream, Stream, bool) -> Any
         """Pass on one segment, and pause for the gap."""
@@ -49,10 +45,8 @@ class Slice(BaseHandler):
         if not data:
             self.write(client_sock, backend_sock, to_backend, data)
             return True
-        if to_backend not in self._noted:
-            self._noted.add(to_backend)
-            self.note("%s in segments of %d bytes" % (
-                direction_name(to_backend), self.option("size")))
+        self.note_once("%s in segments of %d bytes" % (
+            direction_name(to_backend), self.option("size")))
         if self.option("gap"):
             self.pause(to_backend, self.option("gap"))
         self.destination(client_sock, backend_sock, to_backend).sendall(data, _SEPARATE)

@@ -8,7 +8,7 @@ from . import Handler
 from .base import DIRECTION, BaseHandler, direction_name
 
 if MYPY:
-    from typing import Any, Set
+    from typing import Any
 
     from ..sockets import Stream
 
@@ -31,10 +31,6 @@ class Slow(BaseHandler):
         "direction": DIRECTION,
     }
 
-    def __init__(self):
-        # type: () -> None
-        self._noted = set()  # type: Set[bool]
-
     def __call__(self, client_sock, backend_sock, to_backend):
         # type: (Stream, Stream, bool) -> Any
         """Pass on a piece, and pause for the time that it takes."""
@@ -44,14 +40,8 @@ class Slow(BaseHandler):
         piece = int(min(max(rate / _PIECES, 1), sockets.CHUNK))
         data = self.read(client_sock, backend_sock, to_backend, piece)
         if data:
-            self._note_once(to_backend)
+            self.note_once("%s slowed down to %g bytes a second" % (
+                direction_name(to_backend), rate))
             self.pause(to_backend, len(data) / rate)
         self.write(client_sock, backend_sock, to_backend, data)
         return True
-
-    def _note_once(self, to_backend):
-        # type: (bool) -> None
-        if to_backend not in self._noted:
-            self._noted.add(to_backend)
-            self.note("%s slowed down to %g bytes a second" % (
-                direction_name(to_backend), self.option("rate")))
