@@ -188,6 +188,25 @@ def test_after():
     assert status == 0 and "4 passed" in output, output
 
 
+def test_nothing_is_kept_of_a_test_that_is_over(run):
+    """Neither proxies nor simulators, with all that they have recorded, pile up in a long run."""
+    status, output = run(u'''
+import gc
+import weakref
+
+used = []
+
+def test_use(apns_chaos, apns_simulator):
+    used.extend(weakref.ref(each) for each in (apns_chaos, apns_chaos(), apns_simulator))
+
+def test_after():
+    gc.collect()
+    assert [each() for each in used] == [None] * 3
+''')
+
+    assert status == 0 and "2 passed" in output, output
+
+
 def test_it_costs_nothing_where_it_is_not_used(run):
     """Whoever does not ask for a fixture has nothing of the client, nor of TLS, imported."""
     status, output = run(u'''

@@ -66,6 +66,9 @@ def pytest_runtest_makereport(item, call):
     proxies = getattr(item, _ATTRIBUTE, None)
     if proxies is not None and call.excinfo is not None:
         item.add_report_section(call.when, "apns_chaos", proxies.describe())
+    if proxies is not None and call.when == "teardown":
+        # Tests are kept to the end of the run, and the simulator's record would be with them.
+        delattr(item, _ATTRIBUTE)
 
 
 # Fixtures.
