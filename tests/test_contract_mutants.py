@@ -74,7 +74,7 @@ CERTIFICATE = [
            "            six.raise_from(CertificateError(",
            "a_wrong_or_missing_passphrase_is_refused"),
     mutant("loads the key when it connects",
-           "contexts.get(())", "pass",
+           "contexts.get((), None)", "pass",
            "a_certificate_without_its_key_is_refused a_wrong_or_missing_passphrase_is_refused"),
     mutant("lets the system's error through where a file is missing",
            "except (ValueError, EnvironmentError)", "except (ValueError, ssl.SSLError)",
@@ -189,6 +189,12 @@ TRUST = [
            "a_server_of_an_unknown_authority_is_refused a_server_of_another_name_is_refused "
            "a_server_whose_certificate_has_expired_is_refused "
            "servers_are_verified_unless_told_otherwise"),
+    mutant("trusts whomever the first who used the certificate trusted",
+           "(alpn, ca_string) not in self._made", "alpn not in self._made",
+           "self._made[alpn, ca_string] = new_context", "self._made[alpn] = new_context",
+           "return self._made[alpn, ca_string]", "return self._made[alpn]",
+           "contexts.get((), None)", "new_context((), None, pem, passphrase)",
+           "whom_to_trust_is_up_to_the_back_end"),
     mutant("takes a refusal while it reads for a loss",
            "explain(error, self.address, ConnectionLost)", "ConnectionLost(str(error))",
            "a_refusal_of_our_certificate_is_told"),
@@ -352,8 +358,13 @@ ALPN = [
            "        return Connection(address, certificate, tls)",
            "a_server_that_chooses_none_is_no_failure"),
     mutant("knows no provider tokens",
-           "contexts = Contexts(self._ca_string, None)", "raise TypeError('no certificate')",
+           "contexts = Contexts(None)", "raise TypeError('no certificate')",
            "a_provider_token_presents_no_certificate a_message_is_delivered_over_http2"),
+    mutant("verifies nothing for a provider token",
+           "    if pem is not None:",
+           "    if pem is None:\n        context.check_hostname = False\n"
+           "        context.verify_mode = ssl.CERT_NONE\n    if pem is not None:",
+           "a_provider_token_presents_no_certificate"),
 ]
 
 OF_THE_EXAMPLE = (CERTIFICATE + LOCKS + OPENING + TRUST + READING + PEEKING + WRITING + CLOSING

@@ -3,7 +3,9 @@
 from __future__ import absolute_import, division, print_function
 
 from ..._compat import MYPY
+from ...errors import PeerVerificationError
 from ...provider_token import ProviderToken
+from ._peer import HOST
 from ._rule import Rules, rule
 from ._stage import credentials, expect
 
@@ -81,3 +83,8 @@ class AlpnRules(Rules):
                "the provider token", connection.certificate)
         shown = server.peer().certificate
         expect(shown is None, "a certificate was presented where a provider token stands for it")
+        stranger = credentials().stranger.issue(HOST, dns=[HOST], usage="server")
+        stage.raises(PeerVerificationError, "connecting with a provider token to a server of an "
+                     "unknown authority", backend.get_new_connection,
+                     stage.server(stranger, is_required=False, alpn=("h2",)).address, token,
+                     stage.patience, ("h2",))

@@ -56,6 +56,23 @@ class TrustRules(Rules):
                      "connecting, without an option, to a server that the system does not know",
                      stage.connect, server.address, backend)
 
+    @rule("network")
+    def test_whom_to_trust_is_up_to_the_back_end(self, stage):
+        # type: (Stage) -> None
+        """A certificate that back-ends share brings no trust along: each has its own authorities.
+
+        The user may have loaded it, for sessions that trust different authorities.
+        """
+        server, backend = stage.server(), stage.backend()
+        other = self.new_backend(**self.trusting(credentials().stranger.ca_string))
+        for loaded_by in (backend, other):
+            certificate = stage.certificate(loaded_by)
+            stage.keep(backend.get_new_connection(server.address, certificate, stage.patience))
+            stage.raises(PeerVerificationError,
+                         "connecting to a server of an unknown authority, with a certificate that "
+                         "a back-end uses that knows it", other.get_new_connection,
+                         server.address, certificate, stage.patience)
+
     @rule("network", "switch")
     def test_verification_can_be_switched_off(self, stage):
         # type: (Stage) -> None
