@@ -163,6 +163,10 @@ OPENING = [
            "        sock.close()\n        raise", "        LEFT.append(sock)\n        raise",
            "def connect_to(", "LEFT = []\ndef connect_to(",
            "a_failed_attempt_leaves_no_socket_open"),
+    mutant("knows no attempt without a timeout",
+           "deadline, failure = None if timeout is None else now() + timeout, None",
+           "deadline, failure = now() + timeout, None",
+           "each_connection_is_a_new_one"),
     mutant("waits no longer than it might have connected",
            "        deadline = None if timeout is None else now() + timeout\n        try:\n"
            "            return complete",
@@ -268,6 +272,10 @@ WRITING = [
            "        self._has_written = True\n", "        self._has_written = True\n"
            "        if len(data) > 100001:\n            self.peek(100)\n",
            "both_directions_are_independent what_had_come_is_read_after_a_failed_write"),
+    mutant("knows no write without a timeout",
+           "None if timeout is None else now() + timeout, memoryview(data)",
+           "now() + timeout, memoryview(data)",
+           "what_is_written_arrives"),
     mutant("keeps quiet about a peer that is gone",
            "        except BaseException:\n            self._has_failed = True\n            raise",
            "        except ConnectionLost:\n            self._has_failed = False\n"
@@ -299,6 +307,18 @@ CLOSING = [
     mutant("reads what it was to leave",
            "if self._has_written and not (", "if not (",
            "an_abandoned_stream_is_not_read_to_its_end"),
+    mutant("asks the system of the peer of what may be gone",
+           "        return self._is_closed or self._has_ended",
+           "        return self._is_closed or self._has_ended or not self._tls.getpeername()",
+           "a_broken_connection_is_closed_without_noise"),
+    mutant("keeps what came while it closed as it came",
+           "            if not self._tls.recv(16384):\n                break",
+           "            data = self._tls.recv(16384)\n"
+           "            self.received_on_close += data\n"
+           "            if not data:\n                break",
+           # A second may be over before the peer has said anything.
+           "self._finish(now() + 1.0)", "self._finish(now() + 20.0)",
+           "close_says_so_to_the_peer close_does_not_wait_for_ever"),
     mutant("goes on after the end",
            "return self._is_closed or self._has_ended", "return self._is_closed",
            "a_connection_is_closed_after_the_end_was_read"),
@@ -433,6 +453,16 @@ class Endless(OfConnection):
             return super(Endless.Connection, self).peek(size) or None
 
 
+class Unsure(OfConnection):
+    """Takes an end without a close-notify for silence, when it peeks."""
+
+    class Connection(stdio.Connection):
+        def peek(self, size):
+            data = super(Unsure.Connection, self).peek(size)
+            was_told = self._engine.tls.get_shutdown() & SSL.RECEIVED_SHUTDOWN
+            return data if data or was_told else None
+
+
 class Stubborn(OfConnection):
     """Writes on after a failure."""
 
@@ -466,6 +496,7 @@ OF_STDIO = [
     (Formal, ["an_end_without_close_notify_is_an_end"]),
     (Unaware, ["peek_tells_that_the_connection_is_gone"]),
     (Endless, ["peek_tells_the_end_of_the_stream"]),
+    (Unsure, ["peek_tells_the_end_of_the_stream"]),
     (Stubborn, ["nothing_is_written_after_a_failed_write"]),
     (Strict, ["verification_can_be_switched_off"]),
     (Picky, ["an_expired_certificate_is_loaded"]),

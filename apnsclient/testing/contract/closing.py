@@ -49,6 +49,9 @@ class ClosingRules(Rules):
             peer.reset()
             if is_noticed:
                 stage.attempt(stage.peek, connection, 10)
+            answer = stage.attempt(connection.closed)
+            expect(isinstance(answer, bool), "closed() of a connection that was reset answered %r; "
+                   "it never raises, and returns True or False", answer)
             connection.close()
             expect(connection.closed() is True, "closed() is not True after close()")
 
@@ -80,13 +83,20 @@ class ClosingRules(Rules):
     @rule("network")
     def test_close_says_so_to_the_peer(self, stage):
         # type: (Stage) -> None
-        """After a write the stream ends with a close-notify: nobody has cut it off."""
+        """After a write the stream ends with a close-notify: nobody has cut it off.
+
+        What the peer still says is in ``received_on_close``, decrypted, or nowhere.
+        """
         connection, peer = stage.open()
         connection.write(b"last", stage.patience)
 
         def receive():
             # type: () -> None
             peer.receive_all()
+            try:
+                peer.send(b"late")
+            except socket.error:
+                pass  # It was not waited for.
             peer.hang_up()
 
         receiving = stage.aside(receive)
@@ -94,6 +104,9 @@ class ClosingRules(Rules):
         receiving.result()
         expect(peer.ending == "close-notify", "the stream ended with %r for the peer, expected a "
                "close-notify", peer.ending)
+        expect(b"late".startswith(connection.received_on_close), "during close() the peer said "
+               "b'late', and received_on_close is %r; expected that, or b'' if it is not kept",
+               connection.received_on_close)
 
     @rule("network")
     def test_close_does_not_wait_for_ever(self, stage):

@@ -87,12 +87,14 @@ class PeekingRules(Rules):
     def test_peek_tells_the_end_of_the_stream(self, stage):
         # type: (Stage) -> None
         """``b""`` each time, after all that came before; None would mean that more may come."""
-        connection, peer = stage.open()
-        peer.send(b"last")
-        peer.end()
-        answers = [stage.peek(connection, 100), stage.peek(connection, 100), connection.peek(100)]
-        expect(answers == [b"last", b"", b""], "the peer sent b'last' and ended the stream; peek() "
-               "returned one after the other %r, expected b'last', b'', b''", answers)
+        for ending, said in (("end", "with a close-notify"), ("end_rudely", "without one")):
+            connection, peer = stage.open()
+            peer.send(b"last")
+            getattr(peer, ending)()
+            answers = [stage.attempt(stage.peek, connection, 100) for _ in range(3)]
+            expect(answers == [b"last", b"", b""], "the peer sent b'last' and ended the stream %s; "
+                   "peek() answered one after the other %r, expected b'last', b'', b''", said,
+                   answers)
 
     @rule("network")
     def test_peek_tells_that_the_connection_is_gone(self, stage):

@@ -37,8 +37,9 @@ class WritingRules(Rules):
         connection, peer = stage.open()
         pieces = [b"x", b"0123456789", _pattern(16384), _pattern(100001), b"y"]
         receiving = stage.aside(lambda: peer.receive(sum(len(piece) for piece in pieces)))
-        for piece in pieces:
+        for piece in pieces[:-1]:
             connection.write(piece, stage.patience)
+        connection.write(pieces[-1], None)  # As long as it takes.
         _expect_arrived(receiving.result(), b"".join(pieces))
 
     @rule("network")
