@@ -170,6 +170,28 @@ def test_a_renewed_token_is_used_over_a_fresh_connection(sessions, simulator):
     assert reply.status == 200
 
 
+def test_an_iterable_that_has_ended_is_not_asked_again(peer, sessions):
+    """One that reads from a queue would wait for ever."""
+    class Reader(object):
+        def __init__(self):
+            self.queue = [message(0), message(1, 2), None]
+
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            assert self.queue, "it was asked after its end"
+            item = self.queue.pop(0)
+            if item is None:
+                raise StopIteration
+            return item
+
+        next = __next__
+
+    results = client_of(sessions(), peer).send_many(Reader())
+    assert [outcome(result) for result in results] == [ACCEPTED] * 2
+
+
 class Interrupt(BaseException):
     """Comes in the place of KeyboardInterrupt."""
 

@@ -84,6 +84,7 @@ class Dispatch(object):
         # How long the last message took to come. Of most iterables nobody knows until the second.
         self._pause = float("inf")
         self._is_first = self._is_timed = True
+        self._is_exhausted = False
         self._failure = None  # type: Any
 
     def results(self, messages):
@@ -208,7 +209,7 @@ class Dispatch(object):
     def _next(self, pending):
         # type: (Iterator[Message]) -> Optional[Message]
         """Return the next message, with what its requests are made of at hand; None at the end."""
-        if self._failure is not None:
+        if self._failure is not None or self._is_exhausted:
             return None
         started = monotonic() if self._is_timed else 0.0
         try:
@@ -219,6 +220,8 @@ class Dispatch(object):
                 self._pause = monotonic() - started
             self._template = message.request_template(self._topic)
         except StopIteration:
+            # One that reads from a queue may wait for ever if it is asked again.
+            self._is_exhausted = True
             return None
         except Exception:
             self._failure = sys.exc_info()
