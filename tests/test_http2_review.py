@@ -12,10 +12,19 @@ import pytest
 pytest.importorskip("hpack")
 pytest.importorskip("jwt")
 
-from apnsclient import Message, ProviderToken
+from apnsclient import APNs, Message, ProviderToken
 from apnsclient.drivers.dispatch import Dispatch
 from apnsclient.protocols.http2 import frames
-from frame_peers import ACCEPTED, TOPIC, accept_all, client_of, new_session, outcome, serve
+from frame_peers import (
+    ACCEPTED,
+    TOPIC,
+    accept,
+    accept_all,
+    client_of,
+    new_session,
+    outcome,
+    serve,
+)
 from http2_support import headers, status_block
 from net_support import make_tokens
 from stdio_support import SHORT
@@ -168,6 +177,45 @@ def test_a_renewed_token_is_used_over_a_fresh_connection(sessions, simulator):
         reply = connection.ask(b"GET", b"/1/apps/com.example.app/all-channels")
         session.shutdown()
     assert reply.status == 200
+
+
+EXPIRED = b'{"reason":"ExpiredProviderToken"}'
+
+
+@pytest.mark.parametrize("times, expected", [
+    (1, ACCEPTED), (2, ({}, [(403, "ExpiredProviderToken")], [], TOKENS[:1]))])
+def test_a_goaway_may_ask_for_a_new_provider_token(sessions, simulator, times, expected):
+    """It is made anew once, as if a request had been answered so."""
+    def expire(peer):
+        peer.greet()
+        if len(server.accepted) > times:
+            accept(peer)
+            return
+        peer.requests(1)
+        peer.say(frames.goaway(0, frames.NO_ERROR, EXPIRED))
+        peer.read_to_end()
+
+    with serve(expire, asks_client=False) as server:
+        client = APNs(sessions().get_connection(
+            server.address, certificate=ProviderToken(**simulator.token_parameters)))
+        assert outcome(client.send(message())) == expected
+        assert len(server.accepted) == 2
+
+
+def test_the_reason_may_come_with_the_second_goaway(sessions):
+    """The first one warns, the second one says why: that counts, and is not met again."""
+    def refuse(peer):
+        peer.greet()
+        peer.requests(1)
+        peer.say(frames.goaway(frames.LARGEST_STREAM, frames.NO_ERROR), frames.ping(b"received"))
+        peer.await_frame((frames.PING, frames.ACK, 0, b"received"))
+        peer.say(frames.goaway(0, frames.NO_ERROR, b'{"reason":"BadCertificate"}'))
+        peer.read_to_end()
+
+    with serve(refuse) as server:
+        result = client_of(sessions(), server).send(message())
+        assert len(server.accepted) == 1
+    assert outcome(result) == ({}, [(403, "BadCertificate")], [], TOKENS[:1])
 
 
 def test_an_iterable_that_has_ended_is_not_asked_again(peer, sessions):

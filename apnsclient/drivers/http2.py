@@ -95,6 +95,7 @@ class Http2Driver(object):
         self.turn = None  # type: Any
         self.stop_reason = None  # type: Optional[Reason]
         self.problem = ""
+        self._goaway = None  # type: Any
         self._where = "%s:%s" % tuple(connection.address)
         self._timing = timing
         self._report_gone = report_gone
@@ -408,7 +409,7 @@ class Http2Driver(object):
             self._hand_on_gone()
         if client.answered != self._answered:
             self._answered, self._answered_at = client.answered, monotonic()
-        if client.goaway is not None and not self.problem:
+        if client.goaway is not self._goaway:
             self._note_goaway()
         if client.error is not None:
             error = client.error
@@ -418,13 +419,19 @@ class Http2Driver(object):
 
     def _note_goaway(self):
         # type: () -> None
-        """Note why the server is ending the connection; Apple gives a reason in JSON."""
-        _, code, debug = self._client.goaway
+        """Note why the server is ending the connection; Apple gives a reason in JSON.
+
+        A server may first say that it will, and then why.
+        """
+        self._goaway = self._client.goaway
+        _, code, debug = self._goaway
         name = parse_reply(debug)[0]
         reason = REPLIES.get(name) if name is not None else None
         self.problem = "the server is ending the connection (%s)" % (name or name_of_error(code))
         _log.debug("%s: %s", self._where, self.problem)
-        if reason is not None and reason.stops_everything:
+        if reason is not None and reason.is_expired_token and self.may_renew:
+            self.has_expired = True
+        elif reason is not None and reason.stops_everything:
             self.stop_reason = reason
 
     def _happened(self, event):
