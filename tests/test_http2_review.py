@@ -25,9 +25,9 @@ from frame_peers import (
     outcome,
     serve,
 )
-from http2_support import headers, status_block
+from http2_support import headers, reply, status_block
 from net_support import make_tokens
-from stdio_support import SHORT
+from stdio_support import SHORT, Gate
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -180,6 +180,38 @@ def test_a_renewed_token_is_used_over_a_fresh_connection(sessions, simulator):
 
 
 EXPIRED = b'{"reason":"ExpiredProviderToken"}'
+
+
+def test_what_others_are_answered_stops_nobody(sessions, simulator):
+    """Requests of a generator that was abandoned are answered when somebody else comes."""
+    gate, answered = Gate(), Gate()
+
+    def expire(peer):
+        peer.greet()
+        if len(server.accepted) > 1:
+            accept(peer)
+            return
+        peer.say(headers(peer.requests(1)[0]))
+        # The first two of these are of one message, and what comes behind them is of the other.
+        one, two, three, four = peer.requests(5)[1:]
+        peer.say(headers(one), headers(two))
+        gate.wait()
+        peer.say(reply(three, 403, EXPIRED), reply(four, 403, EXPIRED))
+        answered.open()
+        peer.say(reply(peer.requests(6)[5], 403, EXPIRED))
+        peer.read_to_end()
+
+    with serve(expire, asks_client=False) as server:
+        client = APNs(sessions().get_connection(
+            server.address, certificate=ProviderToken(**simulator.token_parameters)))
+        # With a provider token, there is one request at a time until one was answered.
+        assert outcome(client.send(message())) == ACCEPTED
+        results = client.send_many([message(0, 2), message(2, 2)])
+        assert outcome(next(results)) == ACCEPTED
+        results.close()
+        gate.open()
+        answered.wait()
+        assert outcome(client.send(message())) == ACCEPTED
 
 
 @pytest.mark.parametrize("times, expected", [

@@ -137,6 +137,8 @@ class Http2Driver(object):
                 self._ping()
         except ConnectError as error:
             _log.debug("the idle connection to %s is dead: %s", self._where, error)
+        # What others left unanswered, and was answered since, is no answer to whoever comes now.
+        self.stop_reason, self.has_unknown = None, False
         return self.can_start
 
     def _greet(self):
