@@ -458,12 +458,27 @@ class Http2Connection(Connection):
                 "connect_timeout higher, or send more with each call"
                 % ((limit,) + self._address + (timeout,)))
         try:
+            if is_new and limit is not None:
+                self._make_room(limit)
             driver = self._driver(self._is_cached and not is_new)
         except BaseException:
             turn.give_back()
             raise
         driver.turn = turn
         return driver
+
+    def _make_room(self, limit):
+        # type: (int) -> None
+        """Close an idle connection where a new one would be one too many.
+
+        Between the end of the one that it is to replace and now, others may have opened theirs.
+        """
+        session = self._session
+        in_use = session._turns.in_use(self._key)
+        if in_use + session._backend.idle_count(*self._key) > limit:
+            idle = session._backend.pop_idle(self._address, self._certificate, _ALPN)
+            if idle is not None:
+                session._close_idle([idle])
 
     def _driver(self, is_cached):
         # type: (bool) -> Http2Driver

@@ -27,7 +27,7 @@ from frame_peers import (
 )
 from http2_support import headers, reply, status_block
 from net_support import make_tokens
-from stdio_support import SHORT, Gate
+from stdio_support import CLIENT, SHORT, Gate
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -177,6 +177,28 @@ def test_a_renewed_token_is_used_over_a_fresh_connection(sessions, simulator):
         reply = connection.ask(b"GET", b"/1/apps/com.example.app/all-channels")
         session.shutdown()
     assert reply.status == 200
+
+
+def test_a_fresh_connection_is_not_one_too_many(peer, sessions):
+    """Who needs one waits for a turn again, and others may have opened theirs meanwhile."""
+    session = sessions(pool_size=2)
+    connection = session.get_connection(peer.address, cert_string=CLIENT.pem)
+    first, second = connection._lease(False), connection._lease(False)
+    first.close()
+    connection._release(first)
+    third = connection._lease(False)
+    connection._release(second)
+    connection._release(third)
+    assert session._backend.idle_count() == 2
+    fresh = connection._lease(True)
+    assert session._backend.idle_count() == 1
+    connection._release(fresh)
+    # As long as there is room, nothing that is idle has to go.
+    session.shutdown()
+    connection._release(connection._lease(False))
+    fresh = connection._lease(True)
+    assert session._backend.idle_count() == 1
+    connection._release(fresh)
 
 
 EXPIRED = b'{"reason":"ExpiredProviderToken"}'

@@ -340,11 +340,8 @@ class BaseBackend(object):
         the caller until it is given back with :meth:`release`. One from the pool speaks one of the
         protocols in ``alpn``, or none that was chosen with ALPN where that is empty.
         """
-        keys = [(address, certificate, name) for name in alpn or (None,)]
         while True:
-            pool = self.__pool()
-            with pool.lock:
-                connection = pool.take_first(keys)
+            connection = self.pop_idle(address, certificate, alpn)
             if connection is None:
                 # Back-ends without ALPN do not know the argument.
                 options = {"alpn": alpn} if alpn else {}
@@ -413,6 +410,17 @@ class BaseBackend(object):
         finally:
             pool.lock.release()
         self.close_all(connections)
+
+    def pop_idle(self, address, certificate, alpn=()):
+        # type: (Address, BaseCertificate, Tuple[str, ...]) -> Optional[BaseConnection]
+        """Take the connection that was used last out of the pool.
+
+        :return: the connection, which belongs to the caller and may be dead; None if there is none.
+        """
+        keys = [(address, certificate, name) for name in alpn or (None,)]
+        pool = self.__pool()
+        with pool.lock:
+            return pool.take_first(keys)
 
     def pop_outdated(self, delta):
         # type: (timedelta) -> List[BaseConnection]
