@@ -250,6 +250,16 @@ def test_a_refused_credential_stops_everything(simulator, session, is_token):
     assert (simulator.accepted_count, simulator.provider_connections) == (0, 1)
 
 
+@pytest.mark.parametrize("digits", [9000, 70000])
+def test_a_token_that_is_too_long_costs_no_other_anything(simulator, client, digits):
+    """Servers end the connection for a header that is too large, and all that is on it."""
+    tokens = TOKENS[:100] + ["ab" * (digits // 2)] + TOKENS[100:200]
+    result = client.send(Message(tokens, alert="hello"))
+    assert [(token, failure[0]) for token, failure in result.failed.items()] == [(tokens[100], 8)]
+    assert outcome(result)[1:] == ([], [], [])
+    assert (simulator.accepted_count, simulator.provider_connections) == (200, 1)
+
+
 def test_a_refused_credential_stops_what_was_to_be_sent_again(simulator, client):
     """Also requests that were refused before do not go out over another connection."""
     script = ProviderScript(reset_at={1: frames.REFUSED_STREAM}, answer_at={2: "BadCertificate"})

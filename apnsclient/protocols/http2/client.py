@@ -546,6 +546,8 @@ class ClientConnection(object):
             elif key == frames.MAX_FRAME_SIZE:
                 # Longer frames than the usual ones are of no use to us.
                 streams.frame_size = min(value, DEFAULT_FRAME_SIZE)
+            elif key == frames.MAX_HEADER_LIST_SIZE:
+                streams.header_limit = min(value, DEFAULT_FRAME_SIZE)
             elif key == frames.HEADER_TABLE_SIZE:
                 streams.encoder.resize_table(value)
             elif key == frames.ENABLE_PUSH and value:

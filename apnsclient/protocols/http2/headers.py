@@ -20,7 +20,7 @@ if MYPY:
     Field = Tuple[bytes, bytes, bool]
 
 __all__ = ["HeaderDecoder", "HeaderEncoder", "ReplyDecoder", "decode_block", "encode_number",
-           "encode_string", "literal_field", "load_hpack", "status_in"]
+           "encode_string", "literal_field", "load_hpack", "size_of", "status_in"]
 
 #: Of the static table (RFC 7541, appendix A), the fields and the names that are sent here.
 _STATIC_FIELDS = {
@@ -123,12 +123,12 @@ class HeaderEncoder(object):
             field = (name, value)
             place = _STATIC_FIELDS.get(field)
             if place is None and is_indexed:
-                room -= _size_of(field)
+                room -= size_of(field)
                 is_indexed = room >= 0
                 if is_indexed:
                     place = self._place(self._fields.get(field))
                 else:
-                    room += _size_of(field)
+                    room += size_of(field)
             if place:
                 pieces.append(encode_number(place, 7, 0x80))
             else:
@@ -168,7 +168,7 @@ class HeaderEncoder(object):
     def _insert(self, field):
         # type: (Pair) -> None
         """Put an entry into the table, which is large enough for it (RFC 7541, 4.4)."""
-        size = _size_of(field)
+        size = size_of(field)
         self._evict(self._limit - size)
         self._entries.appendleft(field)
         self._size += size
@@ -182,16 +182,16 @@ class HeaderEncoder(object):
         while self._size > size:
             field = self._entries.pop()
             number = self._count - len(self._entries) - 1
-            self._size -= _size_of(field)
+            self._size -= size_of(field)
             # No field is in the table twice, but its name may be, with another value.
             del self._fields[field]
             if self._names[field[0]] == number:
                 del self._names[field[0]]
 
 
-def _size_of(field):
-    # type: (Pair) -> int
-    """Return what a field takes in the dynamic table (RFC 7541, 4.1)."""
+def size_of(field):
+    # type: (Sequence[Any]) -> int
+    """Return what a field takes in the dynamic table (RFC 7541, 4.1) and in a list of fields."""
     return len(field[0]) + len(field[1]) + _ENTRY_OVERHEAD
 
 

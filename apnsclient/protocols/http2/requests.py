@@ -24,7 +24,7 @@ from .frames import (
     data_frames,
     header_frames,
 )
-from .headers import HeaderEncoder, encode_number, literal_field
+from .headers import HeaderEncoder, encode_number, literal_field, size_of
 
 if MYPY:
     from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
@@ -33,13 +33,15 @@ if MYPY:
     #: What stands before ``:path`` in a header block, and behind it.
     Parts = Tuple[bytes, bytes]
 
-__all__ = ["RequestEncoder", "RequestTemplate"]
+__all__ = ["LONGEST_ALIKE", "RequestEncoder", "RequestTemplate"]
 
 _PATH = b"/3/device/"
 #: How a literal ``:path`` begins that does not enter the dynamic table.
 _PATH_NAME = b"\x04"
 #: How many digits Apple's device tokens have.
 _APPLE_DIGITS = 64
+#: Most digits of tokens whose requests are built together; longer ones are looked at one by one.
+LONGEST_ALIKE = 512
 _HEXADECIMAL = b"0123456789abcdefABCDEF"
 #: Most bytes that a literal field takes beside its name and value, and a request beside its fields.
 _LITERAL_OVERHEAD = 10
@@ -71,11 +73,12 @@ def _join_alike(tokens):
     # type: (Sequence[Any]) -> Optional[bytes]
     """Return device tokens with a space between one and the next.
 
-    :return: bytes, or None if they are not hexadecimal, of one type and of one even length.
+    :return: bytes, or None if they are not hexadecimal, of one type and of one even length, or if
+        they are long.
     """
     try:
         digits = len(tokens[0])
-        return _join(tokens, digits) if digits and not digits % 2 else None
+        return _join(tokens, digits) if 0 < digits <= LONGEST_ALIKE and not digits % 2 else None
     except (IndexError, TypeError, ValueError):
         return None
 
@@ -239,6 +242,14 @@ class RequestEncoder(object):
         return (FRAME_HEAD.size + len(head) + len(_path_head(digits)) + digits + len(tail)
                 + (FRAME_HEAD.size + len(payload) if payload else 0))
 
+    def list_size(self, template):
+        # type: (RequestTemplate) -> int
+        """Return the size of a request's header without the token, as RFC 9113, 6.5.2 counts it."""
+        fields = self._before + [(b":path", _PATH, False)] + list(template.fields)
+        if self._authorization is not None:
+            fields.append((b"authorization", self._authorization, True))
+        return sum(size_of(field) for field in fields)
+
     def block(self, fields):
         # type: (Iterable[Field]) -> bytes
         """Return the header block of any request; the pseudo-header fields come first."""
@@ -274,8 +285,8 @@ class RequestEncoder(object):
         :param tokens: device tokens.
         :param first_stream: stream of the first request (int); each further one has the next.
         :return: the frames (bytes), or None if the tokens are not hexadecimal, of one type and
-            of one even length, or if header or payload are too long for one frame each. With None,
-            the table of the header fields is what it was.
+            of one even length, or if they are long, or header or payload too long for one frame
+            each. With None, the table of the header fields is what it was.
         """
         joined = _join_alike(tokens)
         digits = len(tokens[0]) if joined else 0

@@ -26,7 +26,7 @@ from .frames import (
     header_frames,
     rst_stream,
 )
-from .requests import RequestEncoder
+from .requests import LONGEST_ALIKE, RequestEncoder
 
 if MYPY:
     from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
@@ -104,6 +104,8 @@ class Streams(object):
     :ivar next: number of the stream that the next request opens (int).
     :ivar limit: how many may be open (int).
     :ivar frame_size: longest payload of a frame that the peer allows (int).
+    :ivar header_limit: largest header that the peer takes, and that fits into a frame, in bytes as
+        RFC 9113, 6.5.2 counts them (int).
     :ivar window: what the peer takes on all streams together, in bytes (int).
     :ivar stream_window: what it takes on a new stream (int); it may be negative.
     """
@@ -118,7 +120,7 @@ class Streams(object):
         self.asked = {}  # type: Dict[int, Batch]
         self.next = 1
         self.limit = self.LIMIT
-        self.frame_size = DEFAULT_FRAME_SIZE
+        self.frame_size = self.header_limit = DEFAULT_FRAME_SIZE
         self.window = self.stream_window = DEFAULT_WINDOW
         self._say = say
         # Requests of which not everything could be sent: what is left, and the stream's window.
@@ -214,6 +216,8 @@ class Streams(object):
         for template, token, index in zip(templates, tokens, indices):
             try:
                 decode_token(token)
+                if len(token) > LONGEST_ALIKE:
+                    self._check_length(template, len(token))
             except TokenError as error:
                 rejected.append((index, error))
                 continue
@@ -230,6 +234,19 @@ class Streams(object):
         if not good:
             return None, b""
         return self._open(owner, good), b"".join(frames)
+
+    def _check_length(self, template, digits):
+        # type: (RequestTemplate, int) -> None
+        """See that the peer takes a request to a token of so many digits.
+
+        To some a longer header is reason enough to end the connection, with all that is on it.
+
+        :raises TokenError: if it does not.
+        """
+        most = self.header_limit - self.encoder.list_size(template)
+        if digits > most:
+            raise TokenError(8, "the token has %d bytes, at most %d find room in a request"
+                             % (digits // 2, max(most // 2, 0)))
 
     def ask(self, fields, body, owner, body_limit):
         # type: (List[Field], bytes, Any, int) -> Tuple[Batch, bytes]
