@@ -49,3 +49,13 @@ else:
         # type: (Any) -> Any
         """Return the value: Python 3 has one kind of strings."""
         return value
+
+
+def text_of(error):
+    # type: (BaseException) -> str
+    """Return what an exception says, or its type where that is nothing, or cannot be said."""
+    try:
+        return str(error) or type(error).__name__
+    except UnicodeError:
+        # Python 2.7, and text that is not ASCII.
+        return type(error).__name__

@@ -13,7 +13,7 @@ pytest.importorskip("hpack")
 pytest.importorskip("jwt")
 
 from apnsclient import APNs, Message, ProviderToken
-from apnsclient._compat import monotonic
+from apnsclient._compat import PY2, monotonic
 from apnsclient.drivers.dispatch import Dispatch
 from apnsclient.errors import ConnectError, ConnectTimeout
 from apnsclient.protocols.http2 import frames
@@ -230,6 +230,25 @@ def test_a_consumer_who_takes_its_time_takes_it_from_nobody():
         threading.Event().wait(SHORT * 2)
         assert told + [outcome(result) for result in results] == [ACCEPTED] * 3
         session.shutdown()
+
+
+@pytest.mark.parametrize("error, said, text", [
+    (EOFError, (), "EOFError"), (OSError, ("gone",), "gone"),
+    (OSError, (u"verschw\xf6re",), "OSError" if PY2 else u"verschw\xf6re")])
+def test_an_error_of_a_back_end_is_named_even_if_it_says_nothing(
+        simulator, session, monkeypatch, error, said, text):
+    """Whatever library a back-end is made of, the result tells what went wrong."""
+    def fail(size, timeout):
+        raise error(*said)
+
+    connection = session.get_connection(simulator.provider_address,
+                                        cert_string=simulator.cert_string)
+    driver = connection._lease(False)
+    monkeypatch.setattr(driver.connection, "read", fail)
+    connection._release(driver)
+    result = APNs(connection).send(message())
+    assert result.errors[0][1].endswith(": " + text)
+    assert result.unknown == TOKENS[:1]
 
 
 # Answers that decide about more than their token.

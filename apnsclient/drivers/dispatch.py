@@ -16,7 +16,7 @@ from collections import deque
 
 import six
 
-from .._compat import MYPY, monotonic
+from .._compat import MYPY, monotonic, text_of
 from .delivery import Bundle, Delivery
 
 if MYPY:
@@ -329,7 +329,7 @@ class Dispatch(object):
         if not self._is_proven:
             self._window.clear()
         for parcel in self._window:
-            parcel.give_up(str(self._failure[1]))
+            parcel.give_up(text_of(self._failure[1]))
         self._waiting.clear()
 
     def _decided(self):

@@ -21,7 +21,7 @@ import os
 import time
 from collections import deque
 
-from .._compat import MYPY, monotonic
+from .._compat import MYPY, monotonic, text_of
 from ..errors import ConnectError, ConnectTimeout, is_timeout
 from ..outcomes import parse_reply
 from ..protocols.http2.client import ClientConnection, Reply
@@ -320,7 +320,7 @@ class Http2Driver(object):
         deadline = monotonic() + _LAST_WORDS
         while not self.is_over and not is_timeout(error) and self._read(deadline):
             pass
-        self._end(str(error))
+        self._end(text_of(error))
         if isinstance(error, ConnectError):
             raise error
 
@@ -390,7 +390,7 @@ class Http2Driver(object):
         # type: (Exception) -> None
         """The connection failed while reading; that we are not let in is the caller's to know."""
         _log.debug("reading from %s failed", self._where, exc_info=True)
-        self._end(str(error))
+        self._end(text_of(error))
         if isinstance(error, ConnectError):
             raise error
 
