@@ -151,7 +151,7 @@ class TLSStream(sockets.Stream):
 
     def __init__(self, stream, tls):
         # type: (Stream, SSL.Connection) -> None
-        self._tls = tls
+        self._tls = tls  # type: Any
         self._plain = b""
         self._is_at_end = False
         self._is_fed = True  # OpenSSL may hold input that came with the handshake.
@@ -230,6 +230,13 @@ class TLSStream(sockets.Stream):
         except SSL.Error:
             pass  # It has failed already.
         return _output(self._tls)
+
+    def _finish(self):
+        # type: () -> None
+        super(TLSStream, self)._finish()
+        # What OpenSSL has for it, some 100 kB, would wait for the garbage collector, which counts
+        # objects: the connection and its protocol know of one another.
+        self._tls = None
 
 
 def _server_context(identity, ca_string):

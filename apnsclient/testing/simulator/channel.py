@@ -97,7 +97,7 @@ class Channel(object):
         self._watching = (True, False)
         self.is_established = False
         self.verified = False
-        self._tls = SSL.Connection(context, sock)
+        self._tls = SSL.Connection(context, sock)  # type: Any
         self._tls.set_app_data(self)
         self._tls.set_accept_state()
         self._descriptor = sock.fileno()
@@ -177,6 +177,9 @@ class Channel(object):
             close_quietly(self._socket)
         self._output.clear()
         self.handler.closed(self, orderly)
+        # What OpenSSL has for it, 75 kB, would wait for the garbage collector, which counts
+        # objects: this one and its handler know of one another.
+        self._tls = None
 
     # Readiness.
 
