@@ -9,6 +9,7 @@ replay it is printed as well. Everything runs in this process, on loopback.
 from __future__ import absolute_import, division, print_function
 
 import argparse
+import ctypes
 import gc
 import logging
 import os
@@ -40,9 +41,15 @@ COLUMNS = (("connections", "conn."), ("faults", "faults"), ("tokens", "tokens"),
            ("duplicates", "dupl."), ("swallowed", "swall."), ("losses", "losses"))
 WIDTH = 8
 
-#: What the process may grow by from the second round on: objects, and megabytes. What the system's
-#: allocator keeps for a hundred threads goes up for a while; objects tell it from a leak.
-GROWTH = {"objects": 2000, "megabytes": 64}
+#: What the process may grow by from the second round on: objects, blocks of memory that Python has
+#: given out, megabytes that the system's allocator has, and megabytes altogether. The allocator
+#: counts as given out what it keeps for each thread that lives on, up to a fifth of a megabyte, and
+#: that takes many rounds to fill up; see docs/soak.rst.
+GROWTH = {"objects": 2000, "blocks": 5000, "megabytes in use": 8, "megabytes resident": 64}
+
+#: The fields of glibc's ``struct mallinfo2``.
+ALLOCATOR = ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks",
+             "fordblks", "keepcost")
 
 
 def holdings():
@@ -54,9 +61,31 @@ def holdings():
 
 
 def size():
-    """Return how much memory the process has: objects, and megabytes if that is known."""
+    """Return how much memory the process has, by the names of GROWTH; what is not known is 0."""
     gc.collect()
-    return {"objects": len(gc.get_objects()), "megabytes": resident()}
+    return {"objects": len(gc.get_objects()),
+            "blocks": getattr(sys, "getallocatedblocks", int)(),
+            "megabytes in use": in_use(), "megabytes resident": resident()}
+
+
+def in_use():
+    """Return how much the system's allocator has given out, in megabytes; 0 if it does not tell.
+
+    That is what OpenSSL has, and each object of Python's that is larger than 512 bytes.
+    """
+    try:
+        ask = ctypes.CDLL(None).mallinfo2
+    except (AttributeError, OSError, TypeError):  # Before glibc 2.33, or another library.
+        return 0.0
+    ask.restype = MallInfo
+    told = ask()
+    return (told.uordblks + told.hblkhd) / 1e6
+
+
+class MallInfo(ctypes.Structure):
+    """What glibc's ``mallinfo2()`` returns."""
+
+    _fields_ = [(name, ctypes.c_size_t) for name in ALLOCATOR]
 
 
 def resident():
@@ -128,6 +157,10 @@ class Soak(object):
             for lane in self._lanes:
                 lane.stop()
         self._accuse("all", judge_leftovers(before, holdings()))
+        self.judge_growth()
+
+    def judge_growth(self):
+        """Compare the process after the last round with what it was after the second one."""
         for name in sorted(GROWTH) if len(self.memory) > 2 else ():
             self._accuse("all", judge_leftovers(
                 {name: self.memory[1][name]}, {name: self.memory[-1][name]}, GROWTH[name]))

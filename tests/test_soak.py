@@ -5,7 +5,9 @@ What is proven here is said in ``soak_verdict.py``.
 
 from __future__ import absolute_import, division, print_function
 
+import ctypes
 import re
+import sys
 
 import pytest
 
@@ -44,6 +46,43 @@ def test_a_run_that_finds_something_says_how_to_replay_it(capsys, monkeypatch):
     command = re.search(r"^replay: python tests/soak.py (--seed 7 --only http2\+tls/reset .*)$",
                         output, re.M)
     assert soak.main(command.group(1).split()) == 1
+
+
+def grow(leak):
+    """Return what is said of a process that ``leak()`` has made grow: the names of GROWTH."""
+    trial = soak.Soak(SEED, only="http2/dummy")
+    trial.memory = [soak.size(), soak.size()]
+    kept = leak()
+    trial.memory.append(soak.size())
+    trial.judge_growth()
+    assert len(kept) > 1
+    return [violation.text.split(":")[0] for _, _, violation in trial.violations]
+
+
+def test_memory_that_stays_the_same_is_no_leak():
+    """Nor is what may vary from round to round."""
+    assert grow(lambda: [bytearray(50) for _ in range(1000)]) == []
+
+
+@pytest.mark.skipif(not soak.in_use(), reason="the allocator does not tell")
+def test_memory_that_python_does_not_know_of_counts():
+    """What OpenSSL forgets to free is no object of Python's."""
+    system = ctypes.CDLL(None)
+    system.malloc.restype, system.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+    system.free.argtypes = [ctypes.c_void_p]
+    blocks = []
+    try:
+        assert grow(lambda: blocks.extend(system.malloc(10000) for _ in range(1000)) or blocks) == [
+            "megabytes in use"]
+    finally:
+        for block in blocks:
+            system.free(block)
+
+
+@pytest.mark.skipif(not hasattr(sys, "getallocatedblocks"), reason="Python does not count them")
+def test_objects_that_the_collector_does_not_know_of_count():
+    """Tokens that pile up are strings, which the garbage collector has nothing to do with."""
+    assert grow(lambda: ["%064x" % number for number in range(6000)]) == ["blocks"]
 
 
 def test_the_program_tells_its_options(capsys):
