@@ -188,12 +188,13 @@ def reason_of(code):
     return REASONS.get(code, UNKNOWN)
 
 
-def reason_of_reply(status, name=None):
-    # type: (int, Optional[str]) -> Reason
+def reason_of_reply(status, name=None, is_cut_off=False):
+    # type: (int, Optional[str], bool) -> Reason
     """Look up what a reply over HTTP/2 means.
 
     :param status: HTTP status, anything but 200 (int).
     :param name: the reason that the body of the reply names (str), or None if it names none.
+    :param is_cut_off: whether the reply was cut off, so that it may have been going to name one.
     :return: the row of that reason. One that is not in the table keeps its name as explanation,
         and the status decides; then its code is the status.
     """
@@ -202,6 +203,10 @@ def reason_of_reply(status, name=None):
         verdict, scope = _BY_STATUS.get(
             status, (REJECTED if 400 <= status < 500 else RESEND, REQUEST))
         text = name or "HTTP status %d" % status
+        if status == 400 and name is None and is_cut_off:
+            # It was not accepted, and the next answer tells why: the token, the message, or nothing
+            # but an idle connection.
+            verdict, text = RESEND, text + ", and the reason was cut off"
         if not 400 <= status < 600:
             text = "%s: %s" % (UNKNOWN.explanation, text)
         return Reason(status, text, verdict, scope, status, name)

@@ -127,12 +127,19 @@ def test_a_part_of_a_request_whose_time_is_over_is_not_in_doubt():
     (410, b'{"reason":"Unreg', ({TOKENS[0]: (410, "HTTP status 410")}, [], [], [])),
     (410, b'{"reason":"Unregistered"}', (
         {TOKENS[0]: (8, "Invalid token: Unregistered")}, [], [], [])),
-    (400, b"", ({}, [(400, "HTTP status 400")], [], TOKENS[:1])),
+    (400, b"", ({}, [(400, "HTTP status 400, and the reason was cut off")], TOKENS[:1], [])),
+    (400, b'{"reason":"BadTo', (
+        {}, [(400, "HTTP status 400, and the reason was cut off")], TOKENS[:1], [])),
+    (400, b'{"reason":"BadTopic"}', ({}, [(400, "BadTopic")], [], TOKENS[:1])),
     (403, b"", ({}, [(403, "HTTP status 403")], [], TOKENS[:1])),
     (503, b"", ({}, [(503, "HTTP status 503")], TOKENS[:1], [])),
 ])
 def test_a_status_is_an_answer_without_the_end_of_its_reply(session, status, body, expected):
-    """The status decides; so does the reason, as far as it has come."""
+    """The status decides; so does the reason, as far as it has come.
+
+    400 alone says no more than that nothing was accepted, so that sending again does no harm: the
+    token may be dead, and only the next answer tells.
+    """
     def play(peer):
         peer.greet()
         peer.requests(1)

@@ -204,7 +204,7 @@ class Parcel(object):
         # type: (Http2Driver, int, Reply) -> None
         """Take the reply to a request that was not accepted."""
         name, timestamp = parse_reply(reply.body)
-        reason = reason_of_reply(reply.status, name)
+        reason = reason_of_reply(reply.status, name, reply.is_cut_off)
         if reason.is_expired_token and driver.may_renew:
             driver.has_expired = True
             self.send_again(index)

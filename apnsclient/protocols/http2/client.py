@@ -248,7 +248,7 @@ class ClientConnection(object):
         if partial is None or stream in self._streams.asked:
             self._end(stream)
             return False
-        self._conclude(stream, partial.status, partial.block, bytes(partial.body))
+        self._conclude(stream, partial.status, partial.block, bytes(partial.body), True)
         return True
 
     def say_goodbye(self):
@@ -467,8 +467,8 @@ class ClientConnection(object):
             self._streams.reset(stream, frames.NO_ERROR)
         self._conclude(stream, status, block, body)
 
-    def _conclude(self, stream, status, block, body):
-        # type: (int, int, Any, bytes) -> None
+    def _conclude(self, stream, status, block, body, is_cut_off=False):
+        # type: (int, int, Any, bytes, bool) -> None
         """Let a request end with its reply, or with what came of it before the stream was reset."""
         is_asked = stream in self._streams.asked
         batch = self._end(stream)
@@ -478,7 +478,7 @@ class ClientConnection(object):
         if status == 200 and not is_asked:
             self.accepted += 1
         else:
-            self._events.append(Reply(batch, stream, status, block, body))
+            self._events.append(Reply(batch, stream, status, block, body, is_cut_off))
 
     def _take_data(self, flags, stream, payload):
         # type: (int, int, bytes) -> None
@@ -523,7 +523,7 @@ class ClientConnection(object):
         if partial is not None:
             # It was processed, whatever the code says: there is a status. Only the body, or its
             # end, has not come.
-            self._conclude(stream, partial.status, partial.block, bytes(partial.body))
+            self._conclude(stream, partial.status, partial.block, bytes(partial.body), True)
             return
         is_whole = not self._streams.is_incomplete(stream)
         batch = self._end(stream)
