@@ -38,6 +38,11 @@ service = feedback
     assert config.protocols == {"apns": {"service": "feedback"}}
 
 
+def test_a_mark_of_the_encoding_is_no_part_of_it(tmpdir):
+    """Editors on Windows put one at the beginning."""
+    assert read(tmpdir, u"\ufeff[chaos]\nseed = 7").values == {"seed": "7"}
+
+
 @pytest.mark.parametrize("text, part", [
     (u"behavior = 20:delay", "cannot be understood"),
     (u"[chaos]\nbehaviour = 20:delay", "there is no option 'behaviour'; expected one of proxy"),

@@ -66,7 +66,7 @@ def read_configuration(name):
     parser.optionxform = str  # type: ignore[assignment,method-assign]
     shown = six.ensure_str(name)
     try:
-        with io.open(name, encoding="utf-8") as stream:
+        with io.open(name, encoding="utf-8-sig") as stream:
             _parse(parser, stream)
     except (configparser.Error, UnicodeError) as error:
         raise ConfigurationError("%r cannot be understood: %s" % (
