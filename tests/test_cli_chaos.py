@@ -155,6 +155,7 @@ MISTAKES = [
     (["--protocol", "nothing"], "there is no protocol 'nothing'"),
     (["--protocol-apns-nothing", "x"], "there is no option --protocol-apns-nothing"),
     (["--protocol", "apns", "--protocol-apns-service", "x"], "expected gateway or feedback"),
+    (["--protocol-apns-service", "x"], "expected gateway or feedback"),
     (["--proxy", "localhost"], "'localhost' is not host:port"),
     (["--backend", "localhost:x"], "is not host:port"),
     (["--http", "0.0.0.0:0"], "where others could reach it"),
@@ -202,6 +203,8 @@ def test_a_mistake_is_wrong_usage(arguments, part, capsys):
     (u"[handler:delay]\nslep = 1", "has no option 'slep'"),
     (u"[handler:nothing]\nsleep = 1", "there is no handler 'nothing'"),
     (u"[handler:x]\ncallable = a.b.C", "cannot be imported"),
+    (u"[protocol:nothing]\nservice = feedback", "there is no protocol 'nothing'"),
+    (u"[protocol:apns]\nservce = feedback", "has no option 'servce'"),
     (u"[chaos]\nseed = x", "is not a whole number"),
     (u"behavior", "cannot be understood"),
 ])

@@ -153,6 +153,8 @@ def _build(arguments, note):
     from ..testing.chaos import ChaosProxy
     from ..testing.chaos.config import Configuration
     from ..testing.chaos.http_api import HttpApi
+    from ..testing.chaos.protocols import Protocol
+    from ..testing.chaos.settings import merge
 
     config = Configuration() if arguments.config is None else _read_configuration(arguments.config)
     values = dict(_DEFAULTS, **config.values)
@@ -164,6 +166,9 @@ def _build(arguments, note):
                          (protocols, arguments.protocol_options)):
         for name, option, value in given:
             found.setdefault(name, {})[option] = value
+    for name, wanted in protocols.items():
+        # Also of those that are not in use, as with handlers.
+        merge("protocol", name, Protocol.get(name), wanted)
     host, port = _convert("proxy", values["proxy"], _listen_address)
     seed = values.get("seed")
     proxy = ChaosProxy(
