@@ -139,6 +139,7 @@ def test_a_mistake_is_told_and_changes_nothing(api, request_, part):
     ("PUT", "/handler", "{", {}, 400),
     ("PUT", "/handler", b"\xff", {}, 400),
     ("PUT", "/handler", None, {"Content-Length": "x"}, 411),
+    ("PUT", "/handler", None, {"Content-Length": "\xb2"}, 411),
     ("PUT", "/handler", "", {"Content-Length": "65537"}, 413),
 ])
 def test_what_cannot_be_served_is_told(api, method, path, body, headers, status):

@@ -15,6 +15,7 @@ from __future__ import absolute_import, division, print_function
 
 import inspect
 import json
+import re
 import socket
 import threading
 
@@ -213,7 +214,7 @@ class _Request(BaseHTTPServer.BaseHTTPRequestHandler):
         # type: () -> Any
         """Return the body of the request, which has to be an object of JSON."""
         length = self.headers.get("Content-Length", "")
-        if not length.isdigit():
+        if not re.match("[0-9]+$", length):  # Other digits than these count as digits too.
             raise _Refusal(411, "the request has no Content-Length")
         if int(length) > _LONGEST:
             raise _Refusal(413, "the request has %s bytes; expected at most %d"

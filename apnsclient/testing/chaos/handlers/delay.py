@@ -17,7 +17,7 @@ __all__ = ["Delay"]
 
 @Handler.register
 class Delay(BaseHandler):
-    """Holds up whatever comes for some time, then passes on all of it that is there.
+    """Holds up each piece that comes for some time; a piece has 64 KiB at most.
 
     The end of a stream is held up as well. The two directions do not wait for one another.
     """
