@@ -22,7 +22,7 @@ class Refuse(BaseHandler):
     """
 
     name = "refuse"
-    options = {"reset": ("true resets the connection (TCP RST), false closes it in order.",
+    options = {"reset": ("Whether to reset the connection (TCP RST), or else to close it.",
                          bool, True)}
 
     def on_accept(self, client_sock):
