@@ -193,7 +193,7 @@ TRUST = [
            "a_server_of_an_unknown_authority_is_refused a_server_of_another_name_is_refused "
            "a_server_whose_certificate_has_expired_is_refused "
            "servers_are_verified_unless_told_otherwise "
-           "whom_to_trust_is_up_to_the_back_end"),
+           "whom_to_trust_is_up_to_the_back_end a_provider_token_presents_no_certificate"),
     mutant("trusts whomever the first who used the certificate trusted",
            "(alpn, ca_string) not in self._made", "alpn not in self._made",
            "self._made[alpn, ca_string] = new_context", "self._made[alpn] = new_context",
