@@ -17,6 +17,10 @@ from net_support import Script
 pytestmark = pytest.mark.timeout(240)
 
 PATCHED = """
+import os
+# As gevent documents it: its own waitpid() now and then never hears that a child has ended.
+os.environ["GEVENT_NOWAITPID"] = "1"
+
 from gevent import monkey
 monkey.patch_all()
 

@@ -36,10 +36,15 @@ def deliver(address, tokens, payload=PAYLOAD):
         return Tally().deliver(client, push(tokens, payload))
 
 
-def check_failures(tally, tokens):
-    """See that the servers' verdict over a token, which is in its last digit, has arrived."""
+def check_failures(tally, tokens, may_be_cut_off=False):
+    """See that the servers' verdict over a token, which is in its last digit, has arrived.
+
+    Where the connection ended behind a status, its reason may be wanting.
+    """
     assert sorted(tally.failed) == ending(tokens, "ab")
     for token, failure in tally.failed.items():
+        if may_be_cut_off and (failure.status, failure.reason) == (410, None):
+            continue
         expected = (400, "BadDeviceToken", None) if token.endswith("a") else (
             410, "Unregistered", 1454402113)
         assert (failure.status, failure.reason, failure.timestamp) == expected
@@ -153,7 +158,7 @@ def test_node_destroys_its_sessions(tmpdir):
     with Node.running(tmpdir, body=PAYLOAD, destroy=500) as server:
         tally = deliver(server.address, tokens)
         tally.check(tokens, server.answered())
-    check_failures(tally, tokens)
+    check_failures(tally, tokens, may_be_cut_off=True)
     assert tally.unknown
 
 
