@@ -147,6 +147,23 @@ except DoesNotApply as error:
     assert "has_network is False" in output
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_somebody_else_may_reap_the_children():
+    """As the system does where SIGCHLD is ignored, and an event loop that looks after them."""
+    output = run_script("""
+import signal
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+from apnsclient.testing.contract import BackendContract
+
+class Case(BackendContract):
+    backend = "apnsclient.backends.stdio"
+
+Case().test_a_child_starts_with_an_empty_pool()
+print("kept")
+""")
+    assert output.strip() == "kept"
+
+
 def test_a_rule_that_hangs_is_given_up():
     """It fails and says where it stands, and the run goes on."""
     is_over = threading.Event()

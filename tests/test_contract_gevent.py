@@ -17,14 +17,10 @@ from net_support import Script
 pytestmark = pytest.mark.timeout(240)
 
 PATCHED = """
-import os
-# As gevent documents it: its own waitpid() now and then never hears that a child has ended.
-os.environ["GEVENT_NOWAITPID"] = "1"
-
 from gevent import monkey
 monkey.patch_all()
 
-import logging, unittest
+import gevent.os, logging, unittest
 from apnsclient.testing.contract import BackendContract
 
 logging.disable(logging.CRITICAL)
@@ -32,6 +28,19 @@ logging.disable(logging.CRITICAL)
 class Patched(BackendContract, unittest.TestCase):
     backend = "apnsclient.backends.gevent"
 
+fork = gevent.os._raw_fork
+
+def fork_and_dawdle():
+    # The child could be over before gevent begins to watch for the ends of children.
+    child = fork()
+    if child != 0 and not dawdled:
+        dawdled.append(child)
+        sleep(0.3)
+    return child
+
+dawdled = []
+sleep = monkey.get_original("time", "sleep")
+gevent.os._raw_fork = fork_and_dawdle
 unittest.main()
 """
 

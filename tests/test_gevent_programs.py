@@ -141,6 +141,8 @@ def test_children_of_a_patched_program(simulator, arguments):
     """``os.fork()`` is gevent's there; both sides go on sending."""
     run_script(PATCH + BEGIN + """
 import os
+# Otherwise gevent begins to watch for the ends of children after it has forked the first.
+gevent.get_hub().loop.install_sigchld()
 session = new_session(pool_size=1)
 client = client_of(session)
 send(client, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import absolute_import, division, print_function
 
+import errno
 import os
 import select
 import shutil
@@ -366,22 +367,29 @@ class Stage(object):
 
     def in_child(self, function):
         # type: (Callable[[], Any]) -> None
-        """Call a function in a forked child; raise an AssertionError if it fails or hangs there."""
+        """Call a function in a forked child; raise an AssertionError if it fails or hangs there.
+
+        The child begins when ``fork()`` has returned here as well: gevent's may begin to watch for
+        ends of children after it has forked, and one that is over by then would be missed.
+        """
         reading, writing = os.pipe()
+        starting, start = os.pipe()
         with warnings.catch_warnings():
             # Python 3.12 and later warn of forking with threads, which is what this is about.
             warnings.simplefilter("ignore", DeprecationWarning)
             child = self._case.fork()
         if child == 0:
-            _be_the_child(lambda: self._play_in_child(function), writing)
-        os.close(writing)
+            _be_the_child(lambda: self._play_in_child(function), starting, writing)
+        os.write(start, b"go")
+        for end in (writing, starting, start):
+            os.close(end)
         try:
             is_over, report = _read_report(reading, monotonic() + self.patience)
         finally:
             os.close(reading)
         if not is_over:
             os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        _reap(child)
         expect(is_over, "the forked child hangs")
         expect(report == b"done", "in the forked child:\n%s", report.decode("utf-8", "replace"))
 
@@ -392,10 +400,12 @@ class Stage(object):
         function()
 
 
-def _be_the_child(function, writing):
-    # type: (Callable[[], Any], int) -> None
+def _be_the_child(function, starting, writing):
+    # type: (Callable[[], Any], int, int) -> None
+    """Call the function when a byte has come over one pipe, and report over the other."""
     report = b"the child ended early"
     try:
+        os.read(starting, 1)
         function()
         report = b"done"
     except BaseException:
@@ -403,6 +413,16 @@ def _be_the_child(function, writing):
     finally:
         os.write(writing, report[-30000:])
         os._exit(0)
+
+
+def _reap(child):
+    # type: (int) -> None
+    try:
+        os.waitpid(child, 0)
+    except OSError as error:
+        # SIGCHLD is ignored, or an event loop looks after all children: it is reaped.
+        if error.errno != errno.ECHILD:
+            raise
 
 
 def _read_report(reading, deadline):
