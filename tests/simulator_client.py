@@ -90,13 +90,13 @@ class Client(object):
 
     def read(self, size):
         """Read so many bytes, or fewer if the stream ends."""
-        data = b""
+        data = bytearray()
         while len(data) < size:
             try:
                 data += self.tls.recv(size - len(data))
             except SSL.ZeroReturnError:
                 break
-        return data
+        return bytes(data)
 
     def read_to_end(self):
         """Read until close-notify, end the stream on this side too, and return what was read."""

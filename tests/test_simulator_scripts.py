@@ -190,11 +190,11 @@ def test_orderly_endings(apns, script, answer):
     assert identifiers(apns) == [1, 2]
 
 
-def test_more_garbage_than_any_buffer_holds(apns):
+def test_more_garbage_than_any_buffer_holds():
     """It goes out as the client reads it, also to one that has ended its own side."""
     garbage = b"0123456789abcdef" * (1 << 20)
-    apns.script(Script(garbage_after=0, garbage=garbage))
-    with gateway_client(apns) as client:
+    script = Script(garbage_after=0, garbage=garbage)
+    with Simulator(linger=HANG, script=script) as apns, gateway_client(apns) as client:
         assert apns.wait_for(lambda: apns.open_connections == 1, HANG)
         client.end_stream()
         # After this answer the loop has seen the end of the stream.
