@@ -142,12 +142,21 @@ def test_the_backend_sees_the_proxy_s_certificate(apns):
     assert apns.accepted_count == count
 
 
-@pytest.mark.parametrize("arguments, error", [
-    (("nothing",), CertificateError),
-    ((Authority().issue("x").pem, "nothing"), ValueError),
-    ((Authority().issue("x").pem, None, None, "nothing"), ValueError),
+PEM = Authority().issue("x").pem
+
+
+@pytest.mark.parametrize("wrong, error", [
+    ({"server": "nothing"}, CertificateError),
+    ({"server": 7}, CertificateError),
+    ({"ca_string": "nothing"}, ValueError),
+    ({"ca_string": 7}, ValueError),
+    ({"client": PEM.partition("-----BEGIN PRIVATE")[0]}, CertificateError),
+    ({"backend_ca_string": "nothing"}, ValueError),
 ])
-def test_what_cannot_be_used_is_told_at_once(arguments, error):
-    """Before there is a connection that would fail."""
-    with pytest.raises(error):
-        ChaosTLS(*arguments)
+def test_what_cannot_be_used_is_told_at_once(wrong, error):
+    """Before there is a connection that would fail; by parameter, or by the name given for it."""
+    arguments, [name] = dict({"server": PEM}, **wrong), wrong
+    with pytest.raises(error, match="^%s (holds|is|cannot)" % name):
+        ChaosTLS(**arguments)
+    with pytest.raises(error, match="^the file (holds|is|cannot)"):
+        ChaosTLS(names={name: "the file"}, **arguments)

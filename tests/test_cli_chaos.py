@@ -174,10 +174,12 @@ def test_the_file_that_cannot_be_used_is_named(tmpdir, capsys):
     pem = write_file(tmpdir.join("server.pem"), authority.issue("x").pem)
     ca = write_file(tmpdir.join("ca.pem"), authority.ca_string)
     for arguments, said in (
-            (["--tls-cert", ca], "tls-cert %r: it holds no private key in PEM format; put it" % ca),
-            (["--tls-cert", pem, "--client-cert", ca, "--ca-file", ca], "client-cert %r: " % ca),
+            (["--tls-cert", ca], "apns: error: tls-cert %r holds no private key in PEM format; it "
+                                 "has to be there together with the certificate\n" % ca),
+            (["--tls-cert", pem, "--client-cert", ca, "--ca-file", ca],
+             "apns: error: client-cert %r holds no private key" % ca),
             (["--tls-cert", pem, "--client-cert", pem, "--ca-file", os.devnull],
-             "ca-file '/dev/null': it cannot be used: it holds no certificate")):
+             "apns: error: ca-file '/dev/null' cannot be used: it holds no certificate")):
         assert main(["chaos", "--proxy", "127.0.0.1:0"] + arguments) == 2
         assert said in capsys.readouterr().err
 

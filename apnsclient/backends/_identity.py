@@ -64,6 +64,9 @@ class Material(object):
 
     Where both a string and a file are given, the string is used.
 
+    :ivar certificate_source: what messages call the text of the certificate (str).
+    :ivar key_source: the same for that of the key.
+    :ivar key_advice: where a key that is missing could come from (str), for messages.
     :raises ~apnsclient.errors.CertificateError: if there is no certificate, or if a file cannot be
         read.
     """
@@ -81,6 +84,20 @@ class Material(object):
         else:
             self.key, self.key_source = _read("key", key_string, key_file)
         self.passphrase = None if passphrase is None else _to_bytes("passphrase", passphrase)
+        self.key_advice = "give it as key_string or key_file, or together with the certificate"
+
+    @classmethod
+    def of_text(cls, text, name):
+        # type: (Text, str) -> Material
+        """Return what one text holds, certificate and key alike.
+
+        :param text: PEM text (str or bytes).
+        :param name: what messages call it (str).
+        """
+        material = cls(cert_string=_to_bytes(name, text))
+        material.certificate_source = material.key_source = name
+        material.key_advice = "it has to be there together with the certificate"
+        return material
 
     def digest(self):
         # type: () -> bytes
@@ -149,6 +166,7 @@ class Identity(object):
         # type: (Material) -> None
         certificates = _load_certificates(material)
         self._key = _load_key(material)
+        self._source = material.certificate_source
         self.certificate = self._own_certificate(certificates, material)
         self._chain = [one for one in certificates if one != self.certificate]
 
@@ -181,7 +199,8 @@ class Identity(object):
             return
         except SSL.Error as error:
             problem = "; ".join(reasons(error)) or "no reason given"
-        raise CertificateError("the TLS library does not take the certificate: " + problem)
+        raise CertificateError("the TLS library does not take the certificate in %s: %s"
+                               % (self._source, problem))
 
     def _install(self, context):
         # type: (SSL.Context) -> None
@@ -257,8 +276,8 @@ def _load_key(material):
     blocks = [block for label, block in split_pem(material.key) if label.endswith(b"PRIVATE KEY")]
     if not blocks:
         raise CertificateError(
-            "%s holds no private key in PEM format; give it as key_string or key_file, or together "
-            "with the certificate" % material.key_source)
+            "%s holds no private key in PEM format; %s"
+            % (material.key_source, material.key_advice))
     block = blocks[0]
     encrypted = _ENCRYPTED_LABEL in block or b"Proc-Type: 4,ENCRYPTED" in block
     if encrypted and not material.passphrase:

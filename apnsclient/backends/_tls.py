@@ -89,10 +89,13 @@ class Trust(_Trust):
             ca_string = ca_string.encode("utf-8")
         return super(Trust, cls).__new__(cls, ca_file, ca_string, bool(verify))
 
-    def check(self):
-        # type: () -> None
-        """Raise ValueError if file or string cannot be used."""
-        self._load_authorities(SSL.Context(SSL.TLS_CLIENT_METHOD))
+    def check(self, name="ca_string"):
+        # type: (str) -> None
+        """Raise ValueError if file or string cannot be used.
+
+        :param name: what the message calls the string.
+        """
+        self._load_authorities(SSL.Context(SSL.TLS_CLIENT_METHOD), name)
 
     def new_context(self, identity, alpn=()):
         # type: (Optional[Identity], Tuple[str, ...]) -> SSL.Context
@@ -117,12 +120,12 @@ class Trust(_Trust):
         context.set_verify(SSL.VERIFY_PEER if self.verify else SSL.VERIFY_NONE, _judge)
         return context
 
-    def _load_authorities(self, context):
-        # type: (SSL.Context) -> None
+    def _load_authorities(self, context, name="ca_string"):
+        # type: (SSL.Context, str) -> None
         if self.ca_file is not None:
             self._load_file(context)
         if self.ca_string is not None:
-            self._load_string(context)
+            self._load_string(context, name)
         if self.ca_file is not None or self.ca_string is not None:
             # Whoever is trusted by name need not be a root.
             store = context.get_cert_store()  # type: Any
@@ -144,22 +147,22 @@ class Trust(_Trust):
             problem = "holds no certificate in PEM format"
         raise ValueError("%s cannot be used: %s" % (source, problem))
 
-    def _load_string(self, context):
-        # type: (SSL.Context) -> None
+    def _load_string(self, context, name):
+        # type: (SSL.Context, str) -> None
         if not isinstance(self.ca_string, bytes):
-            raise ValueError("ca_string is of type %s; expected str or bytes"
-                             % type(self.ca_string).__name__)
+            raise ValueError("%s is of type %s; expected str or bytes"
+                             % (name, type(self.ca_string).__name__))
         store = context.get_cert_store()  # type: Any
         blocks = [block for label, block in split_pem(self.ca_string) if label == b"CERTIFICATE"]
         if not blocks:
-            raise ValueError("ca_string cannot be used: it holds no certificate in PEM format")
+            raise ValueError("%s cannot be used: it holds no certificate in PEM format" % name)
         try:
             for block in blocks:
                 certificate = x509.load_pem_x509_certificate(block)
                 store.add_cert(crypto.X509.from_cryptography(certificate))
         except (ValueError, crypto.Error):
             six.raise_from(ValueError(
-                "ca_string cannot be used: one of its certificates is garbage"), None)
+                "%s cannot be used: one of its certificates is garbage" % name), None)
 
 
 class _Verdict(object):

@@ -231,24 +231,20 @@ def _new_tls(values):
     from ..errors import CertificateError
     from ..testing.chaos.tls import ChaosTLS
 
-    server, client, authority = [
-        None if values.get(key) is None else _options.read_file(values[key], what, USAGE)
-        for key, what in (("tls-cert", "the certificate"), ("client-cert", "the certificate"),
-                          ("ca-file", "the authorities"))]
-    tls = None
-    for key, arguments in (("tls-cert", (server,)), ("client-cert", (server, None, client)),
-                           ("ca-file", (server, authority, client, authority))):
-        try:
-            tls = ChaosTLS(*arguments)
-        except (CertificateError, ValueError) as error:
-            # One more file each time, so that this is the one.
-            said = one_line(error)
-            for phrase, replacement in (("cert_string", "it"), ("ca_string", "it"), (
-                    "give it as key_string or key_file, or together with the certificate",
-                    "put it into the same file")):
-                said = said.replace(phrase, replacement)
-            raise Failure("%s %r: %s" % (key, str(values[key]), said), USAGE)
-    return tls
+    texts, names = {}, {}  # type: Dict[str, Any], Dict[str, str]
+    for key, what, parameters in (("tls-cert", "the certificate", ("server",)),
+                                  ("client-cert", "the certificate", ("client",)),
+                                  ("ca-file", "the authorities",
+                                   ("ca_string", "backend_ca_string"))):
+        if values.get(key) is not None:
+            text = _options.read_file(values[key], what, USAGE)
+            name = "%s %r" % (key, str(values[key]))
+            texts.update((parameter, text) for parameter in parameters)
+            names.update((parameter, name) for parameter in parameters)
+    try:
+        return ChaosTLS(names=names, **texts)
+    except (CertificateError, ValueError) as error:
+        raise Failure(one_line(error), USAGE)
 
 
 def _display(address):

@@ -21,7 +21,7 @@ from ...errors import ConnectError
 from . import sockets
 
 if MYPY:
-    from typing import Any, Callable, List, Optional, Tuple, Union
+    from typing import Any, Callable, Dict, List, Optional, Tuple, Union
 
     from ..certs import Authority
     from .sockets import Stream
@@ -50,6 +50,8 @@ class ChaosTLS(object):
     :param backend_name: host name or address that the backend's certificate has to be for; None is
         what is connected to.
     :param verify: False switches the verification of the backend off.
+    :param names: what messages call the texts, by parameter (dict of str): for the names of the
+        files that they come from. A text that is not in it is called by its parameter.
     :raises ~apnsclient.errors.CertificateError: if a certificate or key cannot be used.
     :raises ValueError: if the authorities cannot be used.
     """
@@ -58,12 +60,17 @@ class ChaosTLS(object):
     errors = (SSL.Error, ConnectError, _tls.TransportFailure)
 
     def __init__(self, server, ca_string=None, client=None, backend_ca_string=None,
-                 backend_name=None, verify=True):
-        # type: (Text, Optional[Text], Optional[Text], Optional[Text], Optional[str], bool) -> None
-        self._context = _server_context(Identity(Material(cert_string=server)), ca_string)
-        self._identity = None if client is None else Identity(Material(cert_string=client))
+                 backend_name=None, verify=True, names=None):
+        # type: (Text, Optional[Text], Optional[Text], Optional[Text], Optional[str], bool, Optional[Dict[str, str]]) -> None  # noqa: E501
+        called = dict(((name, name) for name in ("server", "ca_string", "client",
+                                                 "backend_ca_string")), **(names or {}))
+        self._context = _server_context(Identity(Material.of_text(server, called["server"])))
+        if ca_string is not None:
+            _ask_for_certificates(self._context, ca_string, called["ca_string"])
+        self._identity = None if client is None else Identity(
+            Material.of_text(client, called["client"]))
         self._trust = _tls.Trust(None, backend_ca_string, verify)
-        self._trust.check()
+        self._trust.check(called["backend_ca_string"])
         self._backend_name = backend_name
 
     @classmethod
@@ -239,23 +246,25 @@ class TLSStream(sockets.Stream):
         self._tls = None
 
 
-def _server_context(identity, ca_string):
-    # type: (Identity, Optional[Text]) -> SSL.Context
+def _server_context(identity):
+    # type: (Identity) -> SSL.Context
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
     identity.install(context)
     context.set_alpn_select_callback(_choose_protocol)
     context.set_session_id(b"apnsclient-chaos")
-    if ca_string is not None:
-        _ask_for_certificates(context, six.ensure_binary(ca_string))
     return context
 
 
-def _ask_for_certificates(context, ca_string):
-    # type: (SSL.Context, bytes) -> None
-    _tls.Trust(None, ca_string).check()
+def _ask_for_certificates(context, ca_string, name):
+    # type: (SSL.Context, Text, str) -> None
+    """Have a server ask for certificates of these authorities.
+
+    :param name: what messages call their text.
+    """
+    _tls.Trust(None, ca_string).check(name)
     store = context.get_cert_store()  # type: Any
-    for label, block in split_pem(ca_string):
+    for label, block in split_pem(six.ensure_binary(ca_string)):
         if label == b"CERTIFICATE":
             authority = crypto.X509.from_cryptography(x509.load_pem_x509_certificate(block))
             store.add_cert(authority)
