@@ -45,7 +45,7 @@ if MYPY:
     from .apns import Message
     from .backends import BaseBackend, BaseConnection
     from .feedback_store import FeedbackStore
-    from .protocols.http2.client import Reply
+    from .protocols.http2.events import Reply
 
     Address = Tuple[str, int]
     Credential = Union[BaseCertificate, ProviderToken]
@@ -54,7 +54,7 @@ __all__ = ["Connection", "Session"]
 
 _log = logging.getLogger(__name__)
 
-#: Names of the protocol for ALPN (RFC 7301).
+#: What HTTP/2 is called in ALPN (RFC 7301).
 _ALPN = ("h2",)
 
 
@@ -355,9 +355,9 @@ class BinaryConnection(Connection):
         # type: () -> BinaryDriver
         return self._driver(self._is_cached)
 
-    def _replace(self, driver):
-        # type: (BinaryDriver) -> Optional[BinaryDriver]
-        """Return another driver where the back-end could not have known that this one is stale."""
+    def _replace(self):
+        # type: () -> Optional[BinaryDriver]
+        """Return another driver where the back-end could not have known that one is stale."""
         backend = self._session._backend
         if backend.can_detect_close:
             return None
@@ -415,7 +415,7 @@ class Http2Connection(Connection):
         :param path: path of the request (bytes).
         :param fields: ``(name, value)`` pairs of its header (bytes).
         :param body: its body (bytes).
-        :return: the :class:`~apnsclient.protocols.http2.client.Reply`, whatever its status.
+        :return: the :class:`~apnsclient.protocols.http2.events.Reply`, whatever its status.
         :raises ~apnsclient.errors.ConnectionLost: if there was none.
         :raises Exception: whatever the back-end raises when it cannot connect.
         """

@@ -44,8 +44,7 @@ def utc(year):
     return datetime.datetime(year, 1, 1)
 
 
-def server_context(credential=SERVER, version=None, asks_client=True, client_authority=AUTHORITY,
-                   tickets=None):
+def server_context(credential=SERVER, version=None, asks_client=True, client_authority=AUTHORITY):
     """Return a context for servers; ``version`` ("1.2", "1.3") pins the version of TLS."""
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     if version is not None:

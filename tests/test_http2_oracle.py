@@ -141,7 +141,6 @@ class Conversation(object):
         self.batches = []
         self.expected = {}
         self.ended = {}
-        self.given_up = set()
 
     # What the client does.
 

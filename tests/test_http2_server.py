@@ -2,8 +2,6 @@
 
 from __future__ import absolute_import, division, print_function
 
-import struct
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -389,7 +387,6 @@ def test_an_oversized_header_list_is_answered():
 
 # Rules that a client breaks.
 
-PAIR = struct.Struct(">II")
 UPPER = [(b":method", b"POST"), (b":scheme", b"https"), (b":path", b"/"), (b"Apns-Topic", b"a")]
 
 CONNECTION_ERRORS = {

@@ -164,7 +164,7 @@ class _Race(object):
                 self._drop(attempt, _sockets.describe(error))
                 continue
             if not was_connected:
-                self._prefer(attempt)
+                self._hold_back_others()
                 break
         return None
 
@@ -177,9 +177,9 @@ class _Race(object):
         pause = max(self._next_start - monotonic(), 0.0)
         return pause if left is None else min(left, pause)
 
-    def _prefer(self, connected):
-        # type: (_Attempt) -> None
-        """Let the others wait that are not as far; they have their turn if this one stalls."""
+    def _hold_back_others(self):
+        # type: () -> None
+        """Let those wait that are not connected; they have their turn if the handshake stalls."""
         behind = [one for one in self._running if one.handshake is None]
         for attempt in behind:
             attempt.close()

@@ -34,8 +34,9 @@ class Stream(object):
 
     :param lease: called without arguments for a :class:`~apnsclient.drivers.binary.BinaryDriver`
         with a connection that is ready for use; raises what the back-end raises.
-    :param replace: called with a driver whose connection is stale for one to use instead, or for
-        None if the back-end would have noticed, so that the failure is another one.
+    :param replace: called without arguments when a connection turned out to be stale, for a driver
+        to use instead, or for None if the back-end would have noticed, so that the failure is
+        another one.
     :param release: called with each driver once, when it is no longer needed.
     :param timing: timeouts and buffer sizes (``Timing``).
     """
@@ -46,7 +47,7 @@ class Stream(object):
     PAUSE = 0.05
 
     def __init__(self, lease, replace, release, timing):
-        # type: (Callable[[], BinaryDriver], Callable[[BinaryDriver], Optional[BinaryDriver]], Callable[[BinaryDriver], None], Timing) -> None  # noqa: E501
+        # type: (Callable[[], BinaryDriver], Callable[[], Optional[BinaryDriver]], Callable[[BinaryDriver], None], Timing) -> None  # noqa: E501
         self._lease = lease
         self._replace = replace
         self._release = release
@@ -174,7 +175,7 @@ class Stream(object):
                 if driver.is_over:
                     self._dispose_of(driver)
                     if driver.is_stale and delivery.failure == (None, 0):
-                        self._replace_stale(driver, delivery)
+                        self._replace_stale(delivery)
                     waiting = deque(self._undecided())
         except Exception:
             self._failed()
@@ -194,10 +195,10 @@ class Stream(object):
                 delivery.give_up()
         self._release(driver)
 
-    def _replace_stale(self, driver, delivery):
-        # type: (BinaryDriver, Delivery) -> None
+    def _replace_stale(self, delivery):
+        # type: (Delivery) -> None
         """Start over where the back-end could not know that the connection was dead already."""
-        self._driver = self._replace(driver)
+        self._driver = self._replace()
         if self._driver is not None:
             delivery.restart()
 

@@ -115,14 +115,12 @@ class ServerConnection(object):
 
     :ivar peer_table_size: size of the dynamic table that the client allows us.
     :ivar error: the :class:`Http2Error` that ended the connection, None as long as it goes on.
-    :ivar goes_away: whether the client has sent GOAWAY.
     :ivar last_stream: number of the last stream that the client opened.
     """
 
     def __init__(self, settings=(), window_step=None, has_encoder=False):
         # type: (Settings, Optional[int], bool) -> None
         self.error = None  # type: Optional[Http2Error]
-        self.goes_away = False
         self.last_stream = 0
         self._preface = frames.PREFACE
         self._is_first = True
@@ -152,8 +150,7 @@ class ServerConnection(object):
         self._takers = {
             frames.SETTINGS: self._settings, frames.WINDOW_UPDATE: self._window_update,
             frames.RST_STREAM: self._rst_stream, frames.PING: self._ping,
-            frames.GOAWAY: self._goaway, frames.PUSH_PROMISE: self._forbidden,
-            frames.CONTINUATION: self._forbidden,
+            frames.PUSH_PROMISE: self._forbidden, frames.CONTINUATION: self._forbidden,
         }
         for key, value in settings:
             if key == frames.MAX_CONCURRENT_STREAMS:
@@ -298,10 +295,6 @@ class ServerConnection(object):
         # type: (int, int, bytes) -> None
         if not flags & frames.ACK:
             self._output.append(frames.ping(payload, is_ack=True))
-
-    def _goaway(self, flags, stream, payload):
-        # type: (int, int, bytes) -> None
-        self.goes_away = True
 
     def _forbidden(self, flags, stream, payload):
         # type: (int, int, bytes) -> None

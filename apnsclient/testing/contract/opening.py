@@ -76,7 +76,7 @@ class OpeningRules(Rules):
     def test_a_host_that_answers_nothing_is_given_up_in_time(self, stage):
         # type: (Stage) -> None
         """Not even TCP answers: ``ConnectTimeout`` when ``timeout`` is over, not minutes later."""
-        address, freed = _silent_host(stage)
+        address, freed = _silent_host()
         with stage.rescue(freed) as rescue:
             _expect_connect_timeout(stage, rescue, address)
         freed()
@@ -196,8 +196,8 @@ def _expect_connect_timeout(stage, rescue, address):
            type(error).__name__, error)
 
 
-def _silent_host(stage):
-    # type: (Stage) -> Any
+def _silent_host():
+    # type: () -> Any
     """Return an address where TCP does not answer, and a function that lets it refuse."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
