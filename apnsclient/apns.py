@@ -494,6 +494,7 @@ class Result(object):
                    retried, undelivered, outcomes.errors()))
 
 
+#: Header fields of the last requests, by the arguments of :func:`_header_fields`.
 _fields = {}  # type: Dict[Any, Tuple[Tuple[bytes, bytes, bool], ...]]
 
 

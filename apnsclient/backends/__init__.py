@@ -205,7 +205,7 @@ class _Pool(object):
 
     def take_first(self, keys):
         # type: (Iterable[Key]) -> Optional[BaseConnection]
-        """Do the same for the first of several keys that has any."""
+        """Take one out in the same way, for the first of several keys that has any."""
         for key in keys:
             connection = self.take(key)
             if connection is not None:

@@ -89,7 +89,7 @@ class Parcel(object):
 
     def _places(self, indices):
         # type: (Sequence[int]) -> Iterator[Tuple[RequestOutcomes, Sequence[int]]]
-        """Do the same for many."""
+        """Yield where the outcomes of requests are reported, and as the outcomes of what."""
         raise NotImplementedError
 
     def _refuse_rest(self, reason):

@@ -62,7 +62,7 @@ _NO_BYTE = -1
 #: Length and type of the longest frame that we accept, as one number.
 _LONGEST = DEFAULT_FRAME_SIZE << 8 | 0xFF
 
-#: Length and type of frames.RST_STREAM, as one number.
+#: Length and type of RST_STREAM, as one number.
 _WHOLE_RESET = 4 << 8 | frames.RST_STREAM
 
 #: The window that we give the peer for the connection, in bytes.
@@ -70,7 +70,7 @@ _OUR_WINDOW = 1 << 24
 #: Longest header block, in bytes, with a charge for each frame that it comes in.
 _LONGEST_BLOCK = 1 << 16
 _FRAME_CHARGE = 64
-#: Most bytes of the frames.GOAWAY's debug data that are kept.
+#: Most bytes of a GOAWAY's debug data that are kept.
 _LONGEST_DEBUG = 1024
 
 #: What we begin with.
@@ -181,7 +181,7 @@ class ClientConnection(object):
 
     def send_each(self, templates, tokens, indices, owner, rejected):
         # type: (Sequence[RequestTemplate], Sequence[Any], Sequence[int], Any, List[Tuple[int, TokenError]]) -> Tuple[Optional[Batch], Any]  # noqa: E501
-        """Do the same with a template of its own for each token."""
+        """Start a request for each token as :meth:`send` does, each with a template of its own."""
         started = self._streams.start_each(templates, tokens, indices, owner, rejected)
         if self._streams.has_unsent:
             self._mark()

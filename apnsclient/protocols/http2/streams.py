@@ -276,7 +276,7 @@ class Streams(object):
 
     def _send_rest_of(self, stream):
         # type: (int) -> None
-        """Do the same for one request."""
+        """Send what the windows now have room for, of one request."""
         rest, window = entry = self._unsent[stream]
         fits = max(0, min(len(rest), window, self.window))
         if fits:
