@@ -294,7 +294,7 @@ class Message(object):
         key = (topic, push_type, priority, self.expiry, self.apns_id, self.apns_collapse_id,
                len(self._tokens) > 1)
         # For messages that are alike, the very same tuple.
-        return RequestTemplate(_fields.get(key) or _header_fields(*key), payload)
+        return RequestTemplate(_known_fields.get(key) or _header_fields(*key), payload)
 
     def _derive_push_type(self):
         # type: () -> str
@@ -494,8 +494,7 @@ class Result(object):
                    retried, undelivered, outcomes.errors()))
 
 
-#: Header fields of the last requests, by the arguments of :func:`_header_fields`.
-_fields = {}  # type: Dict[Any, Tuple[Tuple[bytes, bytes, bool], ...]]
+_known_fields = {}  # type: Dict[Any, Tuple[Tuple[bytes, bytes, bool], ...]]
 
 
 def _header_fields(topic, push_type, priority, expiry, apns_id, collapse_id, is_shared):
@@ -510,9 +509,9 @@ def _header_fields(topic, push_type, priority, expiry, apns_id, collapse_id, is_
                   ("apns-id", apns_id, is_shared), ("apns-collapse-id", collapse_id, is_shared))
     fields = tuple((name.encode("ascii"), str(value).encode("ascii"), is_indexed)
                    for name, value, is_indexed in candidates if value is not None)
-    if len(_fields) >= 256:
-        _fields.clear()
-    _fields[topic, push_type, priority, expiry, apns_id, collapse_id, is_shared] = fields
+    if len(_known_fields) >= 256:
+        _known_fields.clear()
+    _known_fields[topic, push_type, priority, expiry, apns_id, collapse_id, is_shared] = fields
     return fields
 
 
