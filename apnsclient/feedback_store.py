@@ -21,6 +21,7 @@ from collections import OrderedDict, deque
 import six
 
 from ._compat import MYPY
+from ._files import plain_path
 from ._process import PerProcess
 
 if MYPY:
@@ -277,8 +278,7 @@ def _as_path(path):
     if hasattr(os, "fsdecode"):
         path = os.fsdecode(path)
     else:
-        path = getattr(path, "__fspath__", lambda: path)()
-        path = six.ensure_binary(path, sys.getfilesystemencoding() or "utf-8")
+        path = six.ensure_binary(plain_path(path), sys.getfilesystemencoding() or "utf-8")
     if path in ("", ":memory:"):
         raise ValueError("path is %r, expected the name of a file; MemoryStore needs none"
                          % (path,))

@@ -25,7 +25,6 @@ from __future__ import absolute_import, division, print_function
 
 import base64
 import hashlib
-import io
 import json
 import re
 import threading
@@ -34,6 +33,7 @@ import time
 import six
 
 from ._compat import MYPY, monotonic
+from ._files import read_source
 from ._process import PerProcess
 from .certificate import BaseCertificate
 from .errors import CertificateError
@@ -60,10 +60,6 @@ _KEPT = 4
 #: Most characters of an identifier; Apple's have 10.
 _LONGEST_IDENTIFIER = 100
 _IDENTIFIER = re.compile("[!-~]{1,%d}\\Z" % _LONGEST_IDENTIFIER)
-#: Most characters of a file's name that a message repeats.
-_LONGEST_NAME = 100
-#: The inside of a key in PEM format; the name of a file is shorter, or has a dot or so in it.
-_MAY_BE_KEY = re.compile("[A-Za-z0-9+/=\\s]{40,}\\Z")
 
 
 class ProviderToken(BaseCertificate):
@@ -269,37 +265,7 @@ def _read(text, path):
         raise CertificateError(
             "%s: set key_string to the text of the .p8 file, or key_file to its name"
             % ("no key given" if text is None else "key_string and key_file are both given"))
-    if isinstance(text, six.text_type):
-        return text.encode("utf-8"), "key_string"
-    if isinstance(text, bytes):
-        return text, "key_string"
-    if text is not None:
-        raise CertificateError("key_string is of type %s, expected str or bytes"
-                               % type(text).__name__)
-    path = getattr(path, "__fspath__", lambda: path)()
-    source = _name_of_file(path)
-    try:
-        with io.open(path, "rb") as stream:
-            return stream.read(), source
-    except (IOError, OSError) as error:
-        reason = error.strerror or "cannot be opened"
-    except (TypeError, ValueError):
-        reason = "not the name of a file"
-    raise CertificateError("%s cannot be read: %s" % (source, reason))
-
-
-def _name_of_file(path):
-    # type: (Any) -> str
-    """Return ``key_file`` and its value, unless that may be a key instead of a name."""
-    shown = repr(path)
-    if "-----BEGIN" in shown:
-        raise CertificateError("key_file holds PEM text, expected the name of a file; give it as "
-                               "key_string")
-    name = path.decode("latin-1") if isinstance(path, bytes) else path
-    if (not isinstance(name, six.text_type) or len(name.splitlines()) > 1
-            or len(name) > _LONGEST_NAME or _MAY_BE_KEY.match(name)):
-        return "key_file"
-    return "key_file " + shown
+    return read_source("key", text, path)
 
 
 def _load_key(pem, source):

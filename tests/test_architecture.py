@@ -26,7 +26,8 @@ PACKAGE = os.path.dirname(os.path.abspath(apnsclient.__file__))
 LEVELS = [
     ["_compat", "_json", "_process", "errors", "reasons"],
     ["protocols"],
-    ["certificate", "provider_token", "feedback_store", "outcomes", "addresses", "backends"],
+    ["_files", "certificate", "provider_token", "feedback_store", "outcomes", "addresses",
+     "backends"],
     # "" is apnsclient/__init__.py, which re-exports what the level has.
     ["", "apns", "transport", "drivers", "broadcast", "_arguments"],
     ["aio", "testing", "contrib", "cli"],

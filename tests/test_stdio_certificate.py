@@ -201,9 +201,11 @@ def test_pem_text_instead_of_the_name_of_a_file_is_not_repeated(name, convert):
 
 @pytest.mark.parametrize("path", [
     "\n".join(CLIENT.key_string.splitlines()[1:-1]), [CLIENT.key_string.splitlines()[1]],
-], ids=["lines", "list"])
+    "".join(CLIENT.key_string.splitlines()[1:-1]), CLIENT.key_string.splitlines()[1],
+    "\\n".join(CLIENT.key_string.splitlines()[1:-1]).encode("ascii"),
+], ids=["lines", "list", "one line", "first line", "escaped"])
 def test_name_of_a_file_that_may_be_a_key_is_not_repeated(path):
-    """What has several lines, or is no name at all, is not repeated."""
+    """What has several lines, or is long and Base64, or is no name at all, is not repeated."""
     fails(cert_file=path)
     fails(cert_string=CLIENT.pem, key_file=path)
     with pytest.raises(ValueError) as caught:
@@ -213,7 +215,7 @@ def test_name_of_a_file_that_may_be_a_key_is_not_repeated(path):
 
 def test_long_name_of_a_file_is_cut():
     """The beginning of a long name is enough to tell what was meant."""
-    message = fails(cert_file="/nowhere/" + "x" * 1000)
+    message = fails(cert_file="/nowhere/" + "x" * 1000 + ".pem")
     assert "cert_file '/nowhere/xxxx" in message and "x" * 100 not in message
 
 

@@ -9,7 +9,6 @@ from __future__ import absolute_import, division, print_function
 
 import datetime
 import hashlib
-import io
 import re
 import time
 
@@ -20,21 +19,20 @@ from cryptography.hazmat.primitives import serialization
 from OpenSSL import SSL, crypto
 
 from .._compat import MYPY
+from .._files import read_source, to_bytes
 from ..errors import CertificateError
 
 if MYPY:
-    from typing import Any, Callable, List, Optional, Tuple, Union
+    from typing import Any, List, Optional, Tuple, Union
 
     Text = Union[str, bytes]
 
-__all__ = ["Identity", "Material", "certificate_dates", "name_source", "reasons", "split_pem"]
+__all__ = ["Identity", "Material", "certificate_dates", "reasons", "split_pem"]
 
 _PEM_BLOCK = re.compile(
     br"-----BEGIN ([A-Z0-9 ]+)-----[\r\n]+.+?-----END \1-----", re.DOTALL)
 _CERTIFICATE_LABELS = (b"CERTIFICATE", b"X509 CERTIFICATE")
 _ENCRYPTED_LABEL = b"ENCRYPTED PRIVATE KEY"
-#: Most characters of a file's name that a message repeats.
-_LONGEST_NAME = 100
 
 
 def split_pem(pem):
@@ -78,12 +76,12 @@ class Material(object):
             raise CertificateError(
                 "no certificate given: set cert_string to its PEM text or cert_file to the name of "
                 "a PEM file")
-        self.certificate, self.certificate_source = _read("cert", cert_string, cert_file)
+        self.certificate, self.certificate_source = read_source("cert", cert_string, cert_file)
         if key_string is None and key_file is None:
             self.key, self.key_source = self.certificate, self.certificate_source
         else:
-            self.key, self.key_source = _read("key", key_string, key_file)
-        self.passphrase = None if passphrase is None else _to_bytes("passphrase", passphrase)
+            self.key, self.key_source = read_source("key", key_string, key_file)
+        self.passphrase = None if passphrase is None else to_bytes("passphrase", passphrase)
         self.key_advice = "give it as key_string or key_file, or together with the certificate"
 
     @classmethod
@@ -94,7 +92,7 @@ class Material(object):
         :param text: PEM text (str or bytes).
         :param name: what messages call it (str).
         """
-        material = cls(cert_string=_to_bytes(name, text))
+        material = cls(cert_string=to_bytes(name, text))
         material.certificate_source = material.key_source = name
         material.key_advice = "it has to be there together with the certificate"
         return material
@@ -106,53 +104,6 @@ class Material(object):
         for part in (self.certificate, self.key, self.passphrase):
             digest.update(b"-" if part is None else hashlib.sha256(part).digest())
         return digest.digest()
-
-
-def _read(name, text, path):
-    # type: (str, Optional[Text], Optional[str]) -> Tuple[bytes, str]
-    """Return content and source of ``<name>_string`` or ``<name>_file``."""
-    if text is not None:
-        return _to_bytes(name + "_string", text), name + "_string"
-    source = name_source(name, path, CertificateError)
-    try:
-        with io.open(path, "rb") as stream:  # type: ignore[arg-type]
-            return stream.read(), source
-    except (IOError, OSError) as error:
-        reason = error.strerror or "cannot be opened"
-    except (TypeError, ValueError):
-        reason = "not the name of a file"
-    raise CertificateError("%s cannot be read: %s" % (source, reason))
-
-
-def name_source(name, path, error):
-    # type: (str, Any, Callable[[str], Exception]) -> str
-    """Return ``<name>_file`` and the file's name, for messages.
-
-    It repeats nothing that may be a key which was given instead of the name of a file.
-
-    :param error: type of exception to raise if it is PEM text.
-    """
-    argument = name + "_file"
-    path = getattr(path, "__fspath__", lambda: path)()
-    shown = repr(path)
-    if "-----BEGIN" in shown:
-        raise error("%s holds PEM text, expected the name of a file; give it as %s_string"
-                    % (argument, name))
-    if not isinstance(path, (bytes, six.text_type)) or len(path.splitlines()) > 1:
-        return argument
-    if len(shown) > _LONGEST_NAME:
-        shown = shown[:_LONGEST_NAME] + "..."
-    return "%s %s" % (argument, shown)
-
-
-def _to_bytes(name, value):
-    # type: (str, Text) -> bytes
-    if isinstance(value, six.text_type):
-        return value.encode("utf-8")
-    if isinstance(value, bytes):
-        return value
-    raise CertificateError(
-        "%s is of type %s; expected str or bytes" % (name, type(value).__name__))
 
 
 class Identity(object):

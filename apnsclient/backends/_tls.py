@@ -16,6 +16,7 @@ from cryptography import x509
 from OpenSSL import SSL, crypto
 
 from .._compat import MYPY
+from .._files import file_source
 from ..errors import (
     CertificateRefused,
     ConnectError,
@@ -23,7 +24,7 @@ from ..errors import (
     PeerVerificationError,
 )
 from . import _engine, _sockets
-from ._identity import Identity, name_source, reasons, split_pem
+from ._identity import Identity, reasons, split_pem
 from ._names import ascii_host, display, mismatch, parse_ip
 
 if MYPY:
@@ -133,7 +134,7 @@ class Trust(_Trust):
 
     def _load_file(self, context):
         # type: (SSL.Context) -> None
-        source = name_source("ca", self.ca_file, ValueError)
+        source = file_source("ca", self.ca_file, ValueError)
         try:
             with open(self.ca_file, "rb"):
                 pass

@@ -1,0 +1,89 @@
+"""Certificates and keys, given as text or by the name of a file that has it.
+
+What names a file goes into messages, but for what may be the text itself, which somebody took for
+the name of its file: that may be a private key.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import io
+import re
+
+import six
+
+from ._compat import MYPY
+from .errors import CertificateError
+
+if MYPY:
+    from typing import Any, Callable, Optional, Tuple, Union
+
+    Text = Union[str, bytes]
+
+__all__ = ["file_source", "plain_path", "read_source", "to_bytes"]
+
+#: Most characters of a file's name that a message repeats.
+_LONGEST_NAME = 100
+#: The inside of a key in PEM format; the name of a file is shorter, or has a dot or so in it.
+_MAY_BE_KEY = re.compile(u"[A-Za-z0-9+/=\\s\\\\]{40,}\\Z")
+
+
+def read_source(name, text, path):
+    # type: (str, Optional[Text], Any) -> Tuple[bytes, str]
+    """Return what ``<name>_string`` or ``<name>_file`` holds, and which it was, for messages.
+
+    :param text: the text (str or bytes), None where it is in a file.
+    :param path: name of the file.
+    :raises ~apnsclient.errors.CertificateError: if it cannot be read.
+    """
+    if text is not None:
+        return to_bytes(name + "_string", text), name + "_string"
+    source = file_source(name, path, CertificateError)
+    try:
+        with io.open(plain_path(path), "rb") as stream:
+            return stream.read(), source
+    except (IOError, OSError) as error:
+        reason = error.strerror or "cannot be opened"
+    except (TypeError, ValueError):
+        reason = "not the name of a file"
+    raise CertificateError("%s cannot be read: %s" % (source, reason))
+
+
+def file_source(name, path, error):
+    # type: (str, Any, Callable[[str], Exception]) -> str
+    """Return ``<name>_file`` and the file's name, as far as it may be repeated, for messages.
+
+    :param error: type of exception to raise if it is PEM text.
+    """
+    argument, path = name + "_file", plain_path(path)
+    shown = repr(path)
+    if "-----BEGIN" in shown:
+        raise error("%s holds PEM text, expected the name of a file; give it as %s_string"
+                    % (argument, name))
+    text = path.decode("latin-1") if isinstance(path, bytes) else path
+    if (not isinstance(text, six.text_type) or len(text.splitlines()) > 1
+            or _MAY_BE_KEY.match(text)):
+        return argument
+    if len(shown) > _LONGEST_NAME:
+        shown = shown[:_LONGEST_NAME] + "..."
+    return "%s %s" % (argument, shown)
+
+
+def plain_path(path):
+    # type: (Any) -> Any
+    """Return the name of a file as text or bytes, where it is a path of ``pathlib``."""
+    return getattr(path, "__fspath__", lambda: path)()
+
+
+def to_bytes(name, value):
+    # type: (str, Any) -> bytes
+    """Return text as bytes.
+
+    :param name: what messages call it (str).
+    :raises ~apnsclient.errors.CertificateError: if it is something else.
+    """
+    if isinstance(value, six.text_type):
+        return value.encode("utf-8")
+    if isinstance(value, bytes):
+        return value
+    raise CertificateError(
+        "%s is of type %s; expected str or bytes" % (name, type(value).__name__))
