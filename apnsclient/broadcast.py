@@ -97,6 +97,7 @@ class Broadcast(_Api):
             ``Message([], ...)``.
         :return: Apple's identifier of the request (str), ``""`` if there is none.
         :raises ValueError: if the message has tokens, or something cannot stand in a header.
+        :raises TypeError, ValueError: if the payload cannot be expressed in JSON.
         :raises ~apnsclient.errors.RequestRefused: if Apple answered with an error.
         :raises ~apnsclient.errors.ConnectionLost: if there was no answer. Nobody knows whether the
             notification was sent.
@@ -119,8 +120,9 @@ class Channels(_Api):
     """Creates, reads, lists and deletes the channels of an application.
 
     Each method raises :class:`~apnsclient.errors.RequestRefused` if Apple answers with an error,
-    :class:`~apnsclient.errors.ConnectionLost` if there is no answer, and what the back-end raises
-    if it cannot connect.
+    :class:`~apnsclient.errors.ProtocolError` if the answer makes no sense,
+    :class:`~apnsclient.errors.ConnectionLost` if there is none, what the back-end raises if it
+    cannot connect, and ``ValueError`` for an identifier that cannot stand in a header.
 
     :param connection: handle of a session with ``protocol="http2"``, to the host that manages
         channels: ``session.get_connection("channels_production", ...)``.
@@ -188,7 +190,8 @@ def _parse(body):
     # type: (bytes) -> Dict[str, Any]
     try:
         content = json.loads(body.decode("utf-8"))
-    except ValueError:
+    except (RuntimeError, ValueError):
+        # RuntimeError stands for text that is nested too deeply.
         content = None
     if not isinstance(content, dict):
         raise ProtocolError("the answer is no JSON object")

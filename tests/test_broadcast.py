@@ -179,7 +179,9 @@ def test_an_application_is_quoted_in_the_path(simulator, session):
     assert seen == [b"/1/apps/com.example%2F..%2Fother%3Fx/all-channels"]
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{", b"{}", b'{"channels": 1}'])
+@pytest.mark.parametrize("body", [
+    b"", b"[]", b"{", b"{}", b'{"channels": 1}', b"[" * 200000],
+    ids=["nothing", "list", "cut off", "no channels", "number", "deep"])
 def test_an_answer_that_makes_no_sense(body):
     """It raises an exception of ours, whatever it is."""
     class Nonsense(object):
