@@ -289,18 +289,23 @@ class Connection(object):
         watched = [self._ends(way)[0] for way in open_ones
                    if self._paused.get(way) == _FOREVER and self._patience is None]
         pending = [way for way in free if self._ends(way)[0].has_pending()]
-        ends = list(self._paused.values())
-        ends += [end for end in (self._timer, self._patience) if end is not None]
-        ends = [end for end in ends if end != _FOREVER]
-        timeout = 0.0 if pending else min(ends) - now if ends else None
         sources = [self._ends(way)[0] for way in free]
-        ready = self._waiter.wait(sources, timeout, watched=watched)
+        ready = self._waiter.wait(
+            sources, 0.0 if pending else self._next_end(now), watched=watched)
         if any(each in ready for each in watched):
             self._patience = _FOREVER if self.proxy.timeout is None \
                 else monotonic() + self.proxy.timeout
         return [way for way in free
                 if (self._ends(way)[0] in ready or way in pending)
                 and self._ends(way)[0].is_ready()]
+
+    def _next_end(self, now):
+        # type: (float) -> Optional[float]
+        """Return the seconds until a pause, the timer or the patience ends; None if none does."""
+        ends = list(self._paused.values())
+        ends += [end for end in (self._timer, self._patience) if end is not None]
+        ends = [end for end in ends if end != _FOREVER]
+        return min(ends) - now if ends else None
 
     def _serve(self, to_backend):
         # type: (bool) -> bool

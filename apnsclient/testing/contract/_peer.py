@@ -261,10 +261,14 @@ class Server(object):
     :param context: SSL.Context of the server; None makes no handshakes.
     :param patience: longest time in seconds (float) that anything may take.
     :param receive_buffer: size in bytes of the kernel's buffer for what clients send.
+    :param offers: the list that came with the context, see :func:`new_context`.
+
+    :ivar offers: what each client has offered with ALPN (list of lists of bytes).
     """
 
-    def __init__(self, context, patience, receive_buffer=None):
-        # type: (Optional[SSL.Context], float, Optional[int]) -> None
+    def __init__(self, context, patience, receive_buffer=None, offers=()):
+        # type: (Optional[SSL.Context], float, Optional[int], Sequence[List[bytes]]) -> None
+        self.offers = offers
         self._context = context
         self._patience = patience
         self._listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)

@@ -238,17 +238,15 @@ class Stage(object):
         context, offers = new_context(
             made.server if credential is None else credential, made.authority, is_required, alpn,
             tls_1_3)
-        return self._add(Server(context, self.patience, receive_buffer), offers)
+        return self._add(Server(context, self.patience, receive_buffer, offers))
 
     def plain_server(self):
         # type: () -> Server
         """Return a new server that accepts connections and does nothing further."""
-        return self._add(Server(None, self.patience), [])
+        return self._add(Server(None, self.patience))
 
-    def _add(self, server, offers):
-        # type: (Server, Any) -> Server
-        #: What clients have offered with ALPN.
-        server.offers = offers  # type: ignore[attr-defined]
+    def _add(self, server):
+        # type: (Server) -> Server
         self._servers.append(server)
         return server
 

@@ -32,9 +32,8 @@ class AlpnRules(Rules):
         """The one that is preferred comes first."""
         server = stage.server(alpn=("h2",))
         stage.open(server, alpn=("http/1.1", "h2"))
-        offers = server.offers  # type: ignore[attr-defined]
-        expect(offers == [[b"http/1.1", b"h2"]], "('http/1.1', 'h2') was to be offered; the server "
-               "saw %r", offers)
+        expect(server.offers == [[b"http/1.1", b"h2"]], "('http/1.1', 'h2') was to be offered; the "
+               "server saw %r", server.offers)
 
     @rule("network", "alpn")
     def test_nothing_is_offered_unless_asked_for(self, stage):
@@ -42,8 +41,7 @@ class AlpnRules(Rules):
         """With an empty ``alpn`` the extension is left out, and ``alpn_protocol`` is None."""
         server = stage.server(alpn=("h2",))
         connection, _ = stage.open(server)
-        offers = server.offers  # type: ignore[attr-defined]
-        expect(not offers, "nothing was to be offered; the server saw %r", offers)
+        expect(not server.offers, "nothing was to be offered; the server saw %r", server.offers)
         expect(connection.alpn_protocol is None, "nothing was offered, and alpn_protocol is %r",
                connection.alpn_protocol)
 

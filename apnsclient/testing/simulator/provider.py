@@ -63,8 +63,8 @@ class ProviderService(ScriptedService):
 
     :param traits: :class:`ProviderTraits`.
     :param judge: decides about requests, like :meth:`.provider_policy.ProviderPolicy.judge`.
-    :param kind: begins the names of its counts in the record; the other parameters are what their
-        names say.
+    :param kind: begins the names of its counts in the record; the other parameters are those of
+        :class:`.services.Service`.
     """
 
     def __init__(self, loop, context, record, devices, script, linger, traits, judge, kind):

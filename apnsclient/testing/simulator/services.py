@@ -30,7 +30,15 @@ _ROWS_PER_TURN = 1024
 
 
 class Service(object):
-    """What all services need: channels, and scripts for those to come."""
+    """What all services need: channels, and scripts for those to come.
+
+    :param loop: the event loop (:class:`.loop.Loop`).
+    :param context: SSL.Context of its channels.
+    :param record: what happened (:class:`.record.Record`).
+    :param devices: registry of devices (:class:`.devices.Devices`).
+    :param script: how a connection goes for which there is no other script.
+    :param linger: seconds (float) for which a channel that is finished discards what arrives.
+    """
 
     def __init__(self, loop, context, record, devices, script, linger):
         # type: (Loop, Any, Record, Devices, Any, float) -> None
@@ -129,7 +137,7 @@ class ScriptedService(Service):
 class GatewayService(ScriptedService):
     """The gateway.
 
-    :param limits: :class:`.policy.Limits`; the other parameters are what their names say.
+    :param limits: :class:`.policy.Limits`; the other parameters are those of :class:`Service`.
     """
 
     def __init__(self, loop, context, record, devices, script, linger, limits):
