@@ -58,6 +58,26 @@ def new_session(simulator):
 
 
 @pytest.fixture
+def http2_sessions():
+    """A function that makes sessions for HTTP/2, which are shut down after the test.
+
+    It takes the options of ``Session``. They trust the servers of ``frame_peers``; for the
+    simulator the test gives its ``ca_string``.
+    """
+    from frame_peers import new_session as make_session
+
+    sessions = []
+
+    def make(**options):
+        sessions.append(make_session(**options))
+        return sessions[-1]
+
+    yield make
+    for session in sessions:
+        session.shutdown()
+
+
+@pytest.fixture
 def descriptors():
     """Fails the test if it leaves more descriptors open than there were."""
     from stdio_support import count_descriptors

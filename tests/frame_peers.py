@@ -1,17 +1,20 @@
 """Servers of HTTP/2 for what the simulator cannot play: functions of a connection, run in threads.
 
-A peer greets, and then does what the test wants, frame by frame.
+A peer greets, and then does what the test wants, frame by frame. And what sends to them, and to the
+simulator: sessions, clients, messages.
 """
 
 from __future__ import absolute_import, division, print_function
 
-from apnsclient import APNs, Session
+from apnsclient import APNs, Message, ProviderToken, Session
 from apnsclient.protocols.http2 import frames
 from apnsclient.protocols.http2.frames import FrameReader
 from http2_support import OK, headers
+from net_support import make_tokens
 from stdio_support import AUTHORITY, CLIENT, SSL, Server, over_tls, server_context
 
 TOPIC = "com.example.app"
+TOKENS = make_tokens(3000)
 
 
 class Peer(object):
@@ -110,6 +113,22 @@ def new_session(**options):
 def client_of(session, server):
     """Return an ``APNs`` for a server."""
     return APNs(session.get_connection(server.address, cert_string=CLIENT.pem))
+
+
+def client_for(session, apns, is_token=False, **credential):
+    """Return an ``APNs`` for the simulator."""
+    if is_token:
+        credential = {"certificate": ProviderToken(**apns.token_parameters)}
+    elif not credential:
+        credential = {"cert_string": apns.cert_string}
+    return APNs(session.get_connection(apns.provider_address, **credential))
+
+
+def message(number=0, count=1, **options):
+    """Return a message to so many of the tokens."""
+    options.setdefault("alert", "hello")
+    options.setdefault("apns_topic", TOPIC)
+    return Message(TOKENS[number:number + count], **options)
 
 
 def outcome(result):

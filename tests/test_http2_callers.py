@@ -106,3 +106,26 @@ def test_a_forked_child_has_all_turns(simulator, new_session, in_forked_child):
     assert not next(results).errors
     results.close()
     assert simulator.provider_connections == 2
+
+
+def test_a_fresh_connection_is_not_one_too_many(simulator, new_session):
+    """Who needs one waits for a turn again, and others may have opened theirs meanwhile."""
+    session = new_session(protocol="http2", pool_size=2)
+    connection = session.get_connection(
+        simulator.provider_address, cert_string=simulator.cert_string)
+    first, second = connection._lease(False), connection._lease(False)
+    first.close()
+    connection._release(first)
+    third = connection._lease(False)
+    connection._release(second)
+    connection._release(third)
+    assert session._backend.idle_count() == 2
+    fresh = connection._lease(True)
+    assert session._backend.idle_count() == 1
+    connection._release(fresh)
+    # As long as there is room, nothing that is idle has to go.
+    session.shutdown()
+    connection._release(connection._lease(False))
+    fresh = connection._lease(True)
+    assert session._backend.idle_count() == 1
+    connection._release(fresh)

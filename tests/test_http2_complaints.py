@@ -11,6 +11,7 @@ from __future__ import absolute_import, division, print_function
 import base64
 import json
 import threading
+from functools import partial
 
 import pytest
 
@@ -24,7 +25,16 @@ from apnsclient.protocols.http2 import frames
 from apnsclient.protocols.http2.client import ClientConnection
 from apnsclient.provider_token import BUCKET, MARGIN, Bearer
 from apnsclient.testing.simulator import ProviderScript, Simulator
-from frame_peers import ACCEPTED, TOPIC, client_of, new_session, outcome, serve
+from frame_peers import (
+    ACCEPTED,
+    TOKENS,
+    TOPIC,
+    client_for,
+    client_of,
+    message,
+    outcome,
+    serve,
+)
 from http2_support import accept as replies
 from http2_support import headers, start, status_block
 from net_support import SOON, make_tokens, run_script
@@ -32,36 +42,10 @@ from stdio_support import AUTHORITY, SHORT, Gate
 
 pytestmark = pytest.mark.timeout(240)
 
-TOKENS = make_tokens(3000)
-
-
-def client_for(session, apns, is_token=False, **credential):
-    """Return an ``APNs`` for the simulator."""
-    if is_token:
-        credential = {"certificate": ProviderToken(**apns.token_parameters)}
-    elif not credential:
-        credential = {"cert_string": apns.cert_string}
-    return APNs(session.get_connection(apns.provider_address, **credential))
-
-
 @pytest.fixture
-def sessions(simulator):
+def sessions(simulator, http2_sessions):
     """A function that makes sessions that trust the simulator; they are shut down at the end."""
-    made = []
-
-    def make(**options):
-        made.append(new_session(ca_string=options.pop("ca_string", simulator.ca_string), **options))
-        return made[-1]
-
-    yield make
-    for session in made:
-        session.shutdown()
-
-
-def message(number=0, count=1, **options):
-    """Return a message to so many tokens."""
-    options.setdefault("alert", "hello")
-    return Message(TOKENS[number:number + count], **options)
+    return partial(http2_sessions, ca_string=simulator.ca_string)
 
 
 # 1. A send that never returns.

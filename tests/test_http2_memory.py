@@ -7,6 +7,7 @@ from __future__ import absolute_import, division, print_function
 
 import gc
 import threading
+import weakref
 
 from apnsclient import APNs, Message, Session
 from apnsclient.backends import BaseBackend, BaseConnection
@@ -94,3 +95,14 @@ def test_what_was_answered_is_forgotten_when_all_is_sent():
     client = APNs(Session(Backend(), protocol="http2").get_connection(cert_string="any"))
     assert not client.send(Message(["%064x" % number for number in range(20000)])).errors
     assert count_batches() == 0
+
+
+def test_a_connection_in_the_pool_keeps_no_message():
+    """What was answered is forgotten when the connection goes back."""
+    client = APNs(Session(Backend(), protocol="http2").get_connection(cert_string="any"))
+    sent = Message(["%064x" % number for number in range(100)], alert="hi")
+    kept = weakref.ref(sent)
+    assert not client.send(sent).errors
+    del sent
+    gc.collect()
+    assert kept() is None

@@ -1,10 +1,7 @@
-"""Sending over HTTP/2: servers that are none, deadlines, order, and what comes in between."""
+"""Sending over HTTP/2: servers that are none, deadlines, order, and limits."""
 
 from __future__ import absolute_import, division, print_function
 
-import gc
-import os
-import signal
 import threading
 
 import pytest
@@ -12,57 +9,41 @@ import pytest
 pytest.importorskip("hpack")
 pytest.importorskip("jwt")
 
-from apnsclient import APNs, Message, ProviderToken
+from apnsclient import APNs, Message
 from apnsclient._compat import PY2, monotonic
-from apnsclient.drivers.dispatch import Dispatch
 from apnsclient.errors import ConnectError, ConnectTimeout
 from apnsclient.protocols.http2 import frames
 from apnsclient.testing.simulator import ProviderScript
 from frame_peers import (
     ACCEPTED,
-    TOPIC,
+    TOKENS,
     accept,
     accept_all,
+    client_for,
     client_of,
+    message,
     new_session,
     outcome,
     serve,
 )
 from http2_support import OK, headers, status_block
 from http2_support import accept as replies
-from net_support import SOON, make_tokens
+from net_support import SOON
 from stdio_support import SHORT, Gate, wait_for_end
 
 pytestmark = pytest.mark.timeout(240)
 
-TOKENS = make_tokens(1000)
-
 
 @pytest.fixture
-def session(simulator):
-    """A session that trusts the simulator, and is shut down after the test."""
-    made = new_session(ca_string=simulator.ca_string)
-    yield made
-    made.shutdown()
-
-
-def client_for(session, apns, is_token=False):
-    """Return an ``APNs`` for the simulator."""
-    credential = ({"certificate": ProviderToken(**apns.token_parameters)} if is_token
-                  else {"cert_string": apns.cert_string})
-    return APNs(session.get_connection(apns.provider_address, **credential))
+def session(simulator, http2_sessions):
+    """A session that trusts the simulator."""
+    return http2_sessions(ca_string=simulator.ca_string)
 
 
 @pytest.fixture
 def client(session, simulator):
     """An ``APNs`` for the simulator, with a certificate."""
     return client_for(session, simulator)
-
-
-def message(number=0, count=1, **options):
-    """Return a message to so many tokens."""
-    options.setdefault("alert", "hello")
-    return Message(TOKENS[number:number + count], **options)
 
 
 def fails(error, function, **options):
@@ -197,7 +178,7 @@ def test_a_server_that_does_not_read_does_not_hold_a_send_up():
         assert monotonic() - begin < SOON
         over.set()
         failed, errors, retry, _ = outcome(result)
-        assert (failed, retry) == ({}, TOKENS)
+        assert (failed, retry) == ({}, TOKENS[:1000])
         assert errors[0][0] is None
         session.shutdown()
 
@@ -251,22 +232,7 @@ def test_an_error_of_a_back_end_is_named_even_if_it_says_nothing(
     assert result.unknown == TOKENS[:1]
 
 
-# Answers that decide about more than their token.
-
-
-@pytest.mark.parametrize("is_token", [False, True], ids=["certificate", "token"])
-def test_a_refused_credential_stops_everything(simulator, session, is_token):
-    """One answer is enough: what was not sent is undelivered, and no connection is made for it."""
-    simulator.script_provider(*[ProviderScript(
-        answer_at={n: "InvalidProviderToken" for n in range(1, 3000)})] * 9)
-    tokens = TOKENS * 3
-    messages = [Message(tokens, alert="hello", apns_topic=TOPIC), message(apns_topic=TOPIC)]
-    first, second = client_for(session, simulator, is_token).send_many(messages)
-    assert outcome(first) == ({}, [(403, "InvalidProviderToken")], [], tokens)
-    assert outcome(second) == ({}, [(403, "InvalidProviderToken")], [], TOKENS[:1])
-    # What had been written by then was answered, too: all that the server allows at most.
-    assert simulator.answer_count <= (1 if is_token else 1000)
-    assert (simulator.accepted_count, simulator.provider_connections) == (0, 1)
+# Answers.
 
 
 @pytest.mark.parametrize("digits", [9000, 70000])
@@ -277,42 +243,6 @@ def test_a_token_that_is_too_long_costs_no_other_anything(simulator, client, dig
     assert [(token, failure[0]) for token, failure in result.failed.items()] == [(tokens[100], 8)]
     assert outcome(result)[1:] == ([], [], [])
     assert (simulator.accepted_count, simulator.provider_connections) == (200, 1)
-
-
-def test_a_refused_credential_stops_what_was_to_be_sent_again(simulator, client):
-    """Also requests that were refused before do not go out over another connection."""
-    script = ProviderScript(reset_at={1: frames.REFUSED_STREAM}, answer_at={2: "BadCertificate"})
-    simulator.script_provider(script, None)
-    assert outcome(client.send(message(count=3))) == (
-        {}, [(403, "BadCertificate")], [], TOKENS[:2])
-    assert simulator.provider_connections == 1
-
-
-def test_an_expired_provider_token_is_made_anew_once(simulator, session):
-    """On a fresh connection, and everything is sent; nobody hears of it."""
-    simulator.script_provider(ProviderScript(answer_at={1: "ExpiredProviderToken"}))
-    result = client_for(session, simulator, True).send(message(count=300, apns_topic=TOPIC))
-    assert outcome(result) == ACCEPTED
-    assert simulator.accepted_tokens() == TOKENS[:300]
-    assert simulator.provider_connections == 2
-
-
-def test_a_provider_token_that_is_expired_again_is_an_error(simulator, session):
-    """The clock must be wrong by more than a new token can make up for."""
-    simulator.script_provider(*[ProviderScript(answer_at={1: "ExpiredProviderToken"})] * 3)
-    result = client_for(session, simulator, True).send(message(count=300, apns_topic=TOPIC))
-    assert outcome(result) == ({}, [(403, "ExpiredProviderToken")], [], TOKENS[:300])
-    assert simulator.provider_connections == 2
-
-
-def test_a_provider_token_may_be_made_anew_again_some_day(simulator, session, monkeypatch):
-    """Messages may come for days from one iterable, with a clock that is wrong all the time."""
-    monkeypatch.setattr(Dispatch, "RENEWAL", 0.0)
-    simulator.script_provider(*[ProviderScript(answer_at={2: "ExpiredProviderToken"})] * 3)
-    client = client_for(session, simulator, True)
-    results = client.send_many(message(number, apns_topic=TOPIC) for number in range(10))
-    assert [outcome(result) for result in results] == [ACCEPTED] * 10
-    assert sorted(simulator.accepted_tokens()) == TOKENS[:10]
 
 
 def test_shutdown_is_a_reason_to_try_again_later(simulator, client):
@@ -340,181 +270,6 @@ def test_results_come_in_order_whatever_they_are(simulator, client):
     assert results[1].failed[TOKENS[1]].reason == "BadDeviceToken"
 
 
-# Iterables.
-
-
-class Broken(Exception):
-    pass
-
-
-@pytest.mark.parametrize("count", [0, 1, 40])
-def test_an_iterable_that_raises_is_heard_after_the_results(simulator, client, count):
-    """Every message that it gave before has its result by then."""
-    def messages():
-        for number in range(count):
-            yield message(number)
-        raise Broken()
-
-    results = []
-    with pytest.raises(Broken):
-        for result in client.send_many(messages()):
-            results.append(outcome(result))
-    assert results == [ACCEPTED] * count
-    assert sorted(simulator.accepted_tokens()) == TOKENS[:count]
-
-
-@pytest.mark.parametrize("bad", [None, Message(TOKENS[:1], alert="x" * 70000), "text"])
-def test_a_message_that_cannot_be_sent_is_heard_after_the_results(simulator, client, bad):
-    """Those before it have theirs, and those behind it are not sent."""
-    results = []
-    with pytest.raises((AttributeError, TypeError, ValueError)):
-        for result in client.send_many([message(0), message(1), bad, message(2)]):
-            results.append(outcome(result))
-    assert results == [ACCEPTED] * 2
-    assert simulator.accepted_tokens() == TOKENS[:2]
-    assert outcome(client.send(message(3))) == ACCEPTED
-    assert simulator.provider_connections == 1
-
-
-@pytest.mark.parametrize("script", [
-    ProviderScript(), ProviderScript(interim=True, pings=3, noise=True, split=1, trailers=True)],
-    ids=["plain", "noise"])
-def test_slow_messages_are_sent_and_answered_one_by_one(simulator, client, script):
-    """A message that others wait for is not kept back until there are more, nor is its result."""
-    simulator.script_provider(script)
-    results, answered = [], []
-
-    def messages():
-        for number in range(4):
-            if number > 1:
-                # More than the patience that is had with a quick iterable.
-                threading.Event().wait(0.15)
-            answered.append(len(results))
-            yield message(number)
-
-    for result in client.send_many(messages()):
-        results.append(outcome(result))
-    assert results == [ACCEPTED] * 4
-    # The second one came at once, so that there was nothing to say that the third would not.
-    assert answered[:2] + answered[3:] == [0, 1, 3]
-
-
-def test_a_result_is_not_kept_back_until_there_is_another_message():
-    """Whatever else the server says before its answer: whoever waits for the result gets it."""
-    def answer(peer):
-        peer.greet()
-        for number in range(3):
-            stream = peer.requests(number + 1)[number]
-            peer.say(frames.ping(b"whatever"))
-            pong = frames.PING, frames.ACK, 0, b"whatever"
-            peer.await_frame(pong)
-            peer.seen.remove(pong)
-            peer.say(replies(stream))
-        peer.read_to_end()
-
-    results, has_result = [], threading.Event()
-
-    def messages():
-        for number in range(3):
-            threading.Event().wait(0.15)
-            yield message(number)
-            assert has_result.wait(SOON)
-            has_result.clear()
-
-    def send():
-        for result in client_of(session, server).send_many(messages()):
-            results.append(outcome(result))
-            has_result.set()
-
-    with serve(answer) as server:
-        session = new_session()
-        sender = threading.Thread(target=send)
-        sender.start()
-        # The generator waits in the same thread: it would wait for ever.
-        sender.join(SOON * 2)
-        assert results == [ACCEPTED] * 3
-        session.shutdown()
-
-
-def test_an_abandoned_generator_leaves_the_connection_usable(simulator, client):
-    """Answers that are still to come are taken by who uses it next."""
-    results = client.send_many(message(number) for number in range(500))
-    assert outcome(next(results)) == ACCEPTED
-    results.close()
-    assert outcome(client.send(message(600))) == ACCEPTED
-    assert simulator.provider_connections == 1
-    tokens = simulator.accepted_tokens()
-    assert len(tokens) == len(set(tokens))
-
-
-def test_a_generator_that_is_collected_gives_the_connection_back(simulator):
-    """The only connection there may be is free again."""
-    session = new_session(ca_string=simulator.ca_string, pool_size=1)
-    client = client_for(session, simulator)
-    results = client.send_many(message(number) for number in range(50))
-    next(results)
-    del results
-    gc.collect()
-    assert outcome(client.send(message(600))) == ACCEPTED
-    session.shutdown()
-
-
-@pytest.mark.parametrize("is_token", [False, True], ids=["certificate", "token"])
-@pytest.mark.parametrize("count", [1, 2])
-@pytest.mark.parametrize("number_of_messages", [1, 2, 20])
-def test_an_interrupt_in_the_iterable_spoils_nothing(
-        simulator, session, is_token, number_of_messages, count):
-    """Requests that were made and not written must not leave a trace on the connection."""
-    client = client_for(session, simulator, is_token)
-    assert outcome(client.send(message(600, apns_topic=TOPIC))) == ACCEPTED
-
-    topics = ["com.example.app%d" % number for number in range(number_of_messages)]
-
-    def messages():
-        for number, topic in enumerate(topics):
-            # What the server does not get to see of these headers nobody must refer to later.
-            yield message(number * count, count, apns_topic=topic)
-        raise KeyboardInterrupt()
-
-    with pytest.raises(KeyboardInterrupt):
-        list(client.send_many(messages()))
-    for number in range(700, 703):
-        assert outcome(client.send(message(number, apns_topic=topics[-1]))) == ACCEPTED
-    assert [one.topic for one in simulator.accepted[-3:]] == topics[-1:] * 3
-    assert simulator.answer_count == 0
-
-
-needs_signals = pytest.mark.skipif(not hasattr(signal, "pthread_kill") and os.name != "posix",
-                                   reason="this system sends no signals")
-
-
-@needs_signals
-def test_an_interrupt_while_waiting_spoils_nothing(simulator, client):
-    """Whoever is interrupted hears of it at once; the session goes on."""
-    simulator.script_provider(ProviderScript(hold=True))
-    main = os.getpid()
-
-    def interrupt():
-        if simulator.wait_for(lambda: simulator.held == 1, SOON):
-            os.kill(main, signal.SIGINT)
-
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    with pytest.raises(KeyboardInterrupt):
-        client.send(message())
-    thread.join(SOON)
-    simulator.release_held()
-    simulator.script_provider(None)
-    releaser = threading.Thread(
-        target=lambda: simulator.wait_for(
-            lambda: simulator.held == 1 or simulator.accepted_count == 2, SOON)
-        and simulator.release_held())
-    releaser.start()
-    assert outcome(client.send(message(1))) == ACCEPTED
-    releaser.join(SOON)
-    assert simulator.accepted_tokens() == TOKENS[:2]
-
-
 # Limits.
 
 
@@ -533,6 +288,24 @@ def test_a_server_that_refuses_everything_is_not_bothered_for_ever(simulator, cl
     assert outcome(result)[::2] == ({}, TOKENS[:5])
     assert [text.split(":")[0] for _, text in result.errors] == ["Not sent"]
     assert simulator.provider_connections <= 5
+
+
+def test_a_server_that_stalls_on_each_connection_ends_the_sending(http2_sessions):
+    """One request for each connection, and then none allowed: that would go on for ever."""
+    def stall(peer):
+        peer.greet([(frames.MAX_CONCURRENT_STREAMS, 1)])
+        stream = peer.requests(1)[0]
+        peer.say(frames.settings_frame([(frames.MAX_CONCURRENT_STREAMS, 0)]), headers(stream))
+        peer.read_to_end()
+
+    with serve(stall) as peer:
+        session = http2_sessions(read_timeout=SHORT)
+        result = client_of(session, peer).send(message(0, 20))
+        assert len(peer.accepted) == 3
+        session.shutdown()
+    failed, errors, retry, undelivered = outcome(result)
+    assert (failed, undelivered, retry) == ({}, [], TOKENS[3:20])
+    assert "allowed no request" in errors[0][1]
 
 
 def test_an_early_answer_saves_the_rest_of_the_request():

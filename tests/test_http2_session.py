@@ -6,6 +6,7 @@ import datetime
 import gc
 import os
 import threading
+from functools import partial
 
 import pytest
 import six
@@ -19,27 +20,18 @@ from apnsclient.drivers.http2 import Http2Driver
 from apnsclient.errors import ConnectTimeout
 from apnsclient.feedback_store import SQLiteStore
 from apnsclient.testing.simulator import ProviderScript
-from frame_peers import ACCEPTED, TOPIC, new_session, outcome
-from net_support import SOON, make_tokens, run_script
+from frame_peers import ACCEPTED, TOKENS, client_for, message, new_session, outcome
+from net_support import SOON, run_script
 
 pytestmark = pytest.mark.timeout(240)
 
-TOKENS = make_tokens(1000)
 SINCE = 1700000000
 
 
 @pytest.fixture
-def sessions(simulator):
+def sessions(simulator, http2_sessions):
     """A function that makes sessions that trust the simulator; they are shut down at the end."""
-    made = []
-
-    def make(**options):
-        made.append(new_session(ca_string=simulator.ca_string, **options))
-        return made[-1]
-
-    yield make
-    for session in made:
-        session.shutdown()
+    return partial(http2_sessions, ca_string=simulator.ca_string)
 
 
 def handle(session, apns, is_token=False):
@@ -47,18 +39,6 @@ def handle(session, apns, is_token=False):
     credential = ({"certificate": ProviderToken(**apns.token_parameters)} if is_token
                   else {"cert_string": apns.cert_string})
     return session.get_connection(apns.provider_address, **credential)
-
-
-def client_for(session, apns, is_token=False):
-    """Return an ``APNs`` for the simulator."""
-    return APNs(handle(session, apns, is_token))
-
-
-def message(number=0, count=1, **options):
-    """Return a message to so many tokens."""
-    options.setdefault("alert", "hello")
-    options.setdefault("apns_topic", TOPIC)
-    return Message(TOKENS[number:number + count], **options)
 
 
 def sends(client, number, count=1):

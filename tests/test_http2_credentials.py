@@ -1,0 +1,195 @@
+"""Certificates and provider tokens that are refused or have expired: what that stops, what not."""
+
+from __future__ import absolute_import, division, print_function
+
+import pytest
+
+pytest.importorskip("hpack")
+pytest.importorskip("jwt")
+
+from apnsclient import APNs, ProviderToken
+from apnsclient.drivers.dispatch import Dispatch
+from apnsclient.protocols.http2 import frames
+from apnsclient.testing.simulator import ProviderScript
+from frame_peers import (
+    ACCEPTED,
+    TOKENS,
+    accept,
+    client_for,
+    client_of,
+    message,
+    outcome,
+    serve,
+)
+from http2_support import headers, reply, status_block
+from stdio_support import Gate
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture
+def session(simulator, http2_sessions):
+    """A session that trusts the simulator."""
+    return http2_sessions(ca_string=simulator.ca_string)
+
+
+@pytest.fixture
+def client(session, simulator):
+    """An ``APNs`` for the simulator, with a certificate."""
+    return client_for(session, simulator)
+
+
+# Refused.
+
+
+@pytest.mark.parametrize("is_token", [False, True], ids=["certificate", "token"])
+def test_a_refused_credential_stops_everything(simulator, session, is_token):
+    """One answer is enough: what was not sent is undelivered, and no connection is made for it."""
+    simulator.script_provider(*[ProviderScript(
+        answer_at={n: "InvalidProviderToken" for n in range(1, 3000)})] * 9)
+    messages = [message(count=3000), message()]
+    first, second = client_for(session, simulator, is_token).send_many(messages)
+    assert outcome(first) == ({}, [(403, "InvalidProviderToken")], [], TOKENS)
+    assert outcome(second) == ({}, [(403, "InvalidProviderToken")], [], TOKENS[:1])
+    # What had been written by then was answered, too: all that the server allows at most.
+    assert simulator.answer_count <= (1 if is_token else 1000)
+    assert (simulator.accepted_count, simulator.provider_connections) == (0, 1)
+
+
+def test_a_refused_credential_stops_what_was_to_be_sent_again(simulator, client):
+    """Also requests that were refused before do not go out over another connection."""
+    script = ProviderScript(reset_at={1: frames.REFUSED_STREAM}, answer_at={2: "BadCertificate"})
+    simulator.script_provider(script, None)
+    assert outcome(client.send(message(count=3))) == (
+        {}, [(403, "BadCertificate")], [], TOKENS[:2])
+    assert simulator.provider_connections == 1
+
+
+def test_the_reason_may_come_with_the_second_goaway(http2_sessions):
+    """The first one warns, the second one says why: that counts, and is not met again."""
+    def refuse(peer):
+        peer.greet()
+        peer.requests(1)
+        peer.say(frames.goaway(frames.LARGEST_STREAM, frames.NO_ERROR), frames.ping(b"received"))
+        peer.await_frame((frames.PING, frames.ACK, 0, b"received"))
+        peer.say(frames.goaway(0, frames.NO_ERROR, b'{"reason":"BadCertificate"}'))
+        peer.read_to_end()
+
+    with serve(refuse) as server:
+        result = client_of(http2_sessions(), server).send(message())
+        assert len(server.accepted) == 1
+    assert outcome(result) == ({}, [(403, "BadCertificate")], [], TOKENS[:1])
+
+
+# Expired.
+
+
+def test_an_expired_provider_token_is_made_anew_once(simulator, session):
+    """On a fresh connection, and everything is sent; nobody hears of it."""
+    simulator.script_provider(ProviderScript(answer_at={1: "ExpiredProviderToken"}))
+    result = client_for(session, simulator, True).send(message(count=300))
+    assert outcome(result) == ACCEPTED
+    assert simulator.accepted_tokens() == TOKENS[:300]
+    assert simulator.provider_connections == 2
+
+
+def test_a_provider_token_that_is_expired_again_is_an_error(simulator, session):
+    """The clock must be wrong by more than a new token can make up for."""
+    simulator.script_provider(*[ProviderScript(answer_at={1: "ExpiredProviderToken"})] * 3)
+    result = client_for(session, simulator, True).send(message(count=300))
+    assert outcome(result) == ({}, [(403, "ExpiredProviderToken")], [], TOKENS[:300])
+    assert simulator.provider_connections == 2
+
+
+def test_a_provider_token_may_be_made_anew_again_some_day(simulator, session, monkeypatch):
+    """Messages may come for days from one iterable, with a clock that is wrong all the time."""
+    monkeypatch.setattr(Dispatch, "RENEWAL", 0.0)
+    simulator.script_provider(*[ProviderScript(answer_at={2: "ExpiredProviderToken"})] * 3)
+    client = client_for(session, simulator, True)
+    results = client.send_many(message(number) for number in range(10))
+    assert [outcome(result) for result in results] == [ACCEPTED] * 10
+    assert sorted(simulator.accepted_tokens()) == TOKENS[:10]
+
+
+EXPIRED = b'{"reason":"ExpiredProviderToken"}'
+
+
+@pytest.mark.parametrize("times, expected", [
+    (1, ACCEPTED), (2, ({}, [(403, "ExpiredProviderToken")], [], TOKENS[:1]))])
+def test_a_goaway_may_ask_for_a_new_provider_token(http2_sessions, simulator, times, expected):
+    """It is made anew once, as if a request had been answered so."""
+    def expire(peer):
+        peer.greet()
+        if len(server.accepted) > times:
+            accept(peer)
+            return
+        peer.requests(1)
+        peer.say(frames.goaway(0, frames.NO_ERROR, EXPIRED))
+        peer.read_to_end()
+
+    with serve(expire, asks_client=False) as server:
+        client = APNs(http2_sessions().get_connection(
+            server.address, certificate=ProviderToken(**simulator.token_parameters)))
+        assert outcome(client.send(message())) == expected
+        assert len(server.accepted) == 2
+
+
+def test_a_renewed_token_is_used_over_a_fresh_connection(http2_sessions, simulator):
+    """Other connections of the pool keep the token that Apple has called expired."""
+    asked = []
+
+    def expire(peer):
+        peer.greet()
+        number = len(asked)
+        asked.append(peer)
+        while True:
+            streams = peer.requests(1)
+            status = 403 if number < 2 else 200
+            peer.say(headers(streams[0], status_block(status), False), frames.data_frames(
+                streams[0], b'{"reason":"ExpiredProviderToken"}' if number < 2 else b"{}", True))
+            if peer.read() is None:
+                return
+
+    with serve(expire, asks_client=False) as peer:
+        session = http2_sessions()
+        connection = session.get_connection(
+            peer.address, certificate=ProviderToken(**simulator.token_parameters))
+        drivers = [connection._lease(True), connection._lease(True)]
+        for driver in drivers:
+            driver.refresh_token()
+            connection._release(driver)
+        reply = connection.ask(b"GET", b"/1/apps/com.example.app/all-channels")
+        session.shutdown()
+    assert reply.status == 200
+
+
+def test_what_others_are_answered_stops_nobody(http2_sessions, simulator):
+    """Requests of a generator that was abandoned are answered when somebody else comes."""
+    gate, answered = Gate(), Gate()
+
+    def expire(peer):
+        peer.greet()
+        if len(server.accepted) > 1:
+            accept(peer)
+            return
+        peer.say(headers(peer.requests(1)[0]))
+        # The first two of these are of one message, and what comes behind them is of the other.
+        one, two, three, four = peer.requests(5)[1:]
+        peer.say(headers(one), headers(two))
+        gate.wait()
+        peer.say(reply(three, 403, EXPIRED), reply(four, 403, EXPIRED))
+        answered.open()
+        peer.say(reply(peer.requests(6)[5], 403, EXPIRED))
+        peer.read_to_end()
+
+    with serve(expire, asks_client=False) as server:
+        client = APNs(http2_sessions().get_connection(
+            server.address, certificate=ProviderToken(**simulator.token_parameters)))
+        # With a provider token, there is one request at a time until one was answered.
+        assert outcome(client.send(message())) == ACCEPTED
+        results = client.send_many([message(0, 2), message(2, 2)])
+        assert outcome(next(results)) == ACCEPTED
+        results.close()
+        gate.open()
+        answered.wait()
+        assert outcome(client.send(message())) == ACCEPTED
