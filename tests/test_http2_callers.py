@@ -4,82 +4,82 @@ from __future__ import absolute_import, division, print_function
 
 import os
 import threading
+from functools import partial
 
 import pytest
 
-from apnsclient import APNs, Message
+pytest.importorskip("hpack")
+pytest.importorskip("jwt")
+
 from apnsclient._compat import monotonic
 from apnsclient.errors import ConnectTimeout
-from net_support import make_tokens
-from stdio_support import SOON
+from frame_peers import ACCEPTED, TOKENS, client_for, message, outcome
+from net_support import SOON
 
 pytestmark = pytest.mark.timeout(240)
 
 
-def client_of(session, simulator):
-    return APNs(session.get_connection(
-        simulator.provider_address, cert_string=simulator.cert_string))
-
-
-def message(tokens):
-    return Message(tokens, alert="x", apns_topic="com.example.app")
+@pytest.fixture
+def sessions(simulator, http2_sessions):
+    """A function that makes sessions that trust the simulator; they are shut down at the end."""
+    return partial(http2_sessions, ca_string=simulator.ca_string)
 
 
 def hold(client, session):
     """Return a generator that holds a connection until it is closed, and what it has returned."""
     # More than may be in flight at once, so that there is something left to do.
-    results = client.send_many([message(make_tokens(1)), message(make_tokens(3000, 1))])
+    results = client.send_many([message(), message(count=3000)])
     assert not next(results).errors
     assert session._turns.in_use() == 1
     return results
 
 
-@pytest.mark.parametrize("pool_size", [1, 3])
-def test_200_threads_share_a_few_connections(simulator, new_session, pool_size):
+@pytest.mark.parametrize("pool_size, is_token", [(1, False), (3, False), (3, True)])
+def test_200_threads_share_a_few_connections(simulator, sessions, pool_size, is_token):
     """Apple takes many connections for an attack: never more than pool_size are opened."""
-    session = new_session(protocol="http2", pool_size=pool_size, connect_timeout=SOON)
-    client = client_of(session, simulator)
+    session = sessions(pool_size=pool_size, connect_timeout=SOON)
+    client = client_for(session, simulator, is_token)
     start, results = threading.Event(), []
 
-    def send(token):
+    def send(number):
         start.wait(SOON)
-        results.append(client.send(message([token])))
+        results.extend(client.send(message(index)) for index in range(number, 600, 200))
 
-    tokens = make_tokens(200)
-    threads = [threading.Thread(target=send, args=(token,)) for token in tokens]
+    threads = [threading.Thread(target=send, args=(number,)) for number in range(200)]
     for thread in threads:
         thread.daemon = True
         thread.start()
     start.set()
     for thread in threads:
         thread.join(SOON * 2)
-    assert len(results) == 200
-    assert not any(result.errors or result.failed or result.needs_retry() for result in results)
-    assert sorted(one.token for one in simulator.accepted) == sorted(tokens)
+    assert [outcome(result) for result in results] == [ACCEPTED] * 600
+    assert sorted(simulator.accepted_tokens()) == TOKENS[:600]
     assert 1 <= simulator.provider_connections <= pool_size
-    assert (session._turns.in_use(), session._turns.waiting()) == (0, 0)
+    assert "0 in use, 0 callers waiting" in repr(session)
 
 
-def test_a_caller_waits_no_longer_than_connect_timeout(simulator, new_session):
+def test_a_caller_waits_no_longer_than_connect_timeout(simulator, sessions):
     """The error says what is in use and what to set; the turn is there again afterwards."""
-    session = new_session(protocol="http2", pool_size=1, connect_timeout=0.3)
-    client = client_of(session, simulator)
+    session = sessions(pool_size=1, connect_timeout=0.3)
+    client = client_for(session, simulator)
     results = hold(client, session)
     begin = monotonic()
     with pytest.raises(ConnectTimeout, match="pool_size"):
-        client.send(message(make_tokens(1)))
+        client.send(message())
     assert monotonic() - begin < SOON
+    assert "1 in use, 0 callers waiting" in repr(session)
     results.close()
-    assert not client.send(message(make_tokens(1))).errors
+    assert not client.send(message()).errors
     assert simulator.provider_connections == 1
+    assert "0 in use" in repr(session)
 
 
-def test_a_generator_that_is_abandoned_gives_its_turn_back(simulator, new_session):
+def test_a_generator_that_is_abandoned_gives_its_turn_back(simulator, sessions):
     """To whoever is waiting."""
-    session = new_session(protocol="http2", pool_size=1)
-    client = client_of(session, simulator)
+    session = sessions(pool_size=1)
+    client = client_for(session, simulator)
     results, sent = [hold(client, session)], []
-    thread = threading.Thread(target=lambda: sent.append(client.send(message(make_tokens(1)))))
+    thread = threading.Thread(target=lambda: sent.append(client.send(message())))
     thread.daemon = True
     thread.start()
     end, pause = monotonic() + SOON, threading.Event()
@@ -91,15 +91,33 @@ def test_a_generator_that_is_abandoned_gives_its_turn_back(simulator, new_sessio
     assert len(sent) == 1 and not sent[0].errors
 
 
+def test_a_pause_between_messages_leaves_the_turn_to_others(simulator, sessions):
+    """Whoever sends while a generator waits for its next message gets the only connection."""
+    session = sessions(pool_size=1, connect_timeout=SOON)
+    client = client_for(session, simulator)
+
+    def messages():
+        yield message(0)
+        threading.Event().wait(0.15)
+        yield message(1)
+        assert outcome(client.send(message(2))) == ACCEPTED
+        yield message(3)
+
+    results = client.send_many(messages())
+    assert [outcome(result) for result in results] == [ACCEPTED] * 3
+    assert simulator.accepted_tokens() == TOKENS[:4]
+    assert simulator.provider_connections == 1
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-def test_a_forked_child_has_all_turns(simulator, new_session, in_forked_child):
+def test_a_forked_child_has_all_turns(simulator, sessions, in_forked_child):
     """Whatever its parent was doing; and the parent's connection is not touched."""
-    session = new_session(protocol="http2", pool_size=1)
-    client = client_of(session, simulator)
+    session = sessions(pool_size=1)
+    client = client_for(session, simulator)
     results = hold(client, session)
 
     def child():
-        assert not client.send(message(make_tokens(1))).errors
+        assert not client.send(message()).errors
         session.shutdown()
 
     in_forked_child(child)
@@ -108,9 +126,9 @@ def test_a_forked_child_has_all_turns(simulator, new_session, in_forked_child):
     assert simulator.provider_connections == 2
 
 
-def test_a_fresh_connection_is_not_one_too_many(simulator, new_session):
+def test_a_fresh_connection_is_not_one_too_many(simulator, sessions):
     """Who needs one waits for a turn again, and others may have opened theirs meanwhile."""
-    session = new_session(protocol="http2", pool_size=2)
+    session = sessions(pool_size=2)
     connection = session.get_connection(
         simulator.provider_address, cert_string=simulator.cert_string)
     first, second = connection._lease(False), connection._lease(False)

@@ -1,4 +1,4 @@
-"""A session over HTTP/2: its pool, its threads and processes, feedback, and how it ends."""
+"""A session over HTTP/2: its pool, its processes, feedback, and how it ends."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -17,9 +17,7 @@ pytest.importorskip("jwt")
 from apnsclient import APNs, Message, ProviderToken, Session
 from apnsclient.backends.stdio import Backend
 from apnsclient.drivers.http2 import Http2Driver
-from apnsclient.errors import ConnectTimeout
 from apnsclient.feedback_store import SQLiteStore
-from apnsclient.testing.simulator import ProviderScript
 from frame_peers import ACCEPTED, TOKENS, client_for, message, new_session, outcome
 from net_support import SOON, run_script
 
@@ -157,64 +155,6 @@ def test_two_protocols_may_share_a_back_end(simulator, sessions):
     modern.shutdown()
 
 
-# Many callers at once.
-
-
-@pytest.mark.parametrize("is_token", [False, True], ids=["certificate", "token"])
-def test_two_hundred_threads_share_few_connections(simulator, sessions, is_token):
-    """All of them get their turn, and the server never sees more than ``pool_size``."""
-    session = sessions(pool_size=3, connect_timeout=60)
-    client = client_for(session, simulator, is_token)
-
-    def sender(number):
-        def run():
-            for index in range(3):
-                sends(client, number * 3 + index)
-        return run
-
-    in_threads([sender(number) for number in range(200)])
-    assert sorted(simulator.accepted_tokens()) == TOKENS[:600]
-    assert 1 <= simulator.provider_connections <= 3
-    assert "0 in use, 0 callers waiting" in repr(session)
-
-
-def test_who_has_no_turn_in_time_is_told_why(simulator, sessions):
-    """The message names what can be changed; afterwards the turn is there again."""
-    simulator.script_provider(ProviderScript(hold=True))
-    session = sessions(pool_size=1, connect_timeout=4.0)
-    client = client_for(session, simulator)
-    results = []
-    first = threading.Thread(target=lambda: results.append(client.send(message(0))))
-    first.start()
-    assert simulator.wait_for(lambda: simulator.held == 1, SOON)
-    with pytest.raises(ConnectTimeout) as caught:
-        client.send(message(1))
-    assert "pool_size" in str(caught.value)
-    assert "1 in use" in repr(session)
-    assert simulator.release_held() == 1
-    first.join(SOON)
-    assert [outcome(result) for result in results] == [ACCEPTED]
-    assert "0 in use" in repr(session)
-
-
-def test_a_pause_between_messages_leaves_the_turn_to_others(simulator, sessions):
-    """Whoever sends while a generator waits for its next message gets the only connection."""
-    session = sessions(pool_size=1, connect_timeout=SOON)
-    client = client_for(session, simulator)
-
-    def messages():
-        yield message(0)
-        threading.Event().wait(0.15)
-        yield message(1)
-        sends(client, 2)
-        yield message(3)
-
-    results = client.send_many(messages())
-    assert [outcome(result) for result in results] == [ACCEPTED] * 3
-    assert simulator.accepted_tokens() == TOKENS[:4]
-    assert simulator.provider_connections == 1
-
-
 # Processes.
 
 
@@ -267,22 +207,6 @@ def test_a_child_writes_nothing_to_what_it_inherited(
     assert results == [ACCEPTED] * 499
     assert sorted(simulator.accepted_tokens()) == TOKENS[:500] + (
         [TOKENS[600]] if action == "go on" else [])
-
-
-@needs_fork
-def test_a_child_has_all_the_turns(simulator, sessions, in_forked_child):
-    """What other threads of the parent had in use does not count in the child."""
-    simulator.script_provider(ProviderScript(hold=True))
-    session = sessions(pool_size=1, connect_timeout=SOON)
-    client = client_for(session, simulator)
-    results = []
-    thread = threading.Thread(target=lambda: results.append(client.send(message(0))))
-    thread.start()
-    assert simulator.wait_for(lambda: simulator.held == 1, SOON)
-    in_forked_child(lambda: sends(client, 1))
-    assert simulator.release_held() == 1
-    thread.join(SOON)
-    assert [outcome(result) for result in results] == [ACCEPTED]
 
 
 # Feedback.
