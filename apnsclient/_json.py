@@ -1,4 +1,4 @@
-"""Payloads as JSON text, with what costs nothing for each of them done once.
+"""JSON: what is nested too deeply is an error like others, and payloads are encoded fast.
 
 ``json.dumps`` makes an encoder for each call, and that one another in C. Where messages have a
 payload of their own each, it takes as long as the encoding. The one in C is made once here, for the
@@ -10,15 +10,30 @@ from __future__ import absolute_import, division, print_function
 
 import json
 
+import six
+
 from ._compat import MYPY, PY2, as_unicode
 
 if MYPY:
     from typing import Any, Callable, Dict, Text
 
-__all__ = ["PARAMETERS", "encode_json", "encode_usual", "new_encoder"]
+__all__ = ["PARAMETERS", "decode_json", "encode_json", "encode_usual", "new_encoder"]
 
 #: Arguments of ``json.dumps``: no needless space, UTF-8 as it is.
 PARAMETERS = {"separators": (",", ":"), "ensure_ascii": False}
+
+
+def decode_json(text):
+    # type: (Any) -> Any
+    """Return what JSON text says.
+
+    :param text: str, or bytes in UTF-8.
+    :raises ValueError: if it is no JSON text, or nested too deeply for Python.
+    """
+    try:
+        return json.loads(text.decode("utf-8") if isinstance(text, bytes) else text)
+    except RuntimeError:
+        six.raise_from(ValueError("it is nested too deeply"), None)
 
 
 def encode_json(value, parameters):

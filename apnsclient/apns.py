@@ -8,7 +8,6 @@ from __future__ import absolute_import, division, print_function
 
 import calendar
 import datetime
-import json
 import logging
 import re
 import time
@@ -17,7 +16,7 @@ import uuid
 import six
 
 from ._compat import MYPY
-from ._json import PARAMETERS, encode_json, encode_usual
+from ._json import PARAMETERS, decode_json, encode_json, encode_usual
 from .outcomes import FrameOutcomes
 from .protocols.binary import MAX_ITEM_SIZE, NotificationEncoder
 from .protocols.http2.requests import RequestTemplate
@@ -592,9 +591,7 @@ def _parse_payload(payload):
     if isinstance(payload, dict):
         return dict(payload)
     try:
-        text = payload.decode("utf-8") if isinstance(payload, bytes) else payload
-        content = json.loads(text)
-    except (RuntimeError, TypeError, ValueError):
-        # Of these, RuntimeError stands for text that is nested too deeply.
+        content = decode_json(payload)
+    except (TypeError, ValueError):
         return None
     return content if isinstance(content, dict) else None

@@ -17,6 +17,7 @@ import six
 from six.moves.urllib.parse import quote
 
 from ._compat import MYPY
+from ._json import decode_json
 from .errors import ProtocolError, RequestRefused
 from .outcomes import parse_reply
 from .protocols.http2.headers import decode_block
@@ -189,9 +190,8 @@ def _as_field(name, value):
 def _parse(body):
     # type: (bytes) -> Dict[str, Any]
     try:
-        content = json.loads(body.decode("utf-8"))
-    except (RuntimeError, ValueError):
-        # RuntimeError stands for text that is nested too deeply.
+        content = decode_json(body)
+    except ValueError:
         content = None
     if not isinstance(content, dict):
         raise ProtocolError("the answer is no JSON object")

@@ -293,7 +293,8 @@ def test_wrong_usage_is_status_2(bed, capsys, arguments, complaint):
 
 
 @pytest.mark.parametrize("content, complaint", [
-    (b"{", "is not JSON"), (b"\xff", "is not JSON"), (b"[1]", "is JSON, but not an object")])
+    (b"{", "is not JSON"), (b"\xff", "is not JSON"), (b"[1]", "is JSON, but not an object"),
+    (b"[" * 200000, "nested too deeply")], ids=["cut off", "no text", "list", "deep"])
 def test_a_payload_that_is_no_json_object_is_status_2(bed, content, complaint):
     """Apple would refuse it for every token."""
     ended = bed.send("--payload-file", bed.file("payload", content), GOOD[0])

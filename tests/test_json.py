@@ -1,4 +1,4 @@
-"""Payloads as JSON text: the encoder that is made once does what ``json.dumps`` does."""
+"""Payloads as JSON text: encoders do what ``json.dumps`` does, and what is no text is an error."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from apnsclient import Message
 from apnsclient._compat import as_unicode
-from apnsclient._json import PARAMETERS, encode_usual, new_encoder
+from apnsclient._json import PARAMETERS, decode_json, encode_usual, new_encoder
 
 TOKEN = "ab" * 32
 
@@ -62,3 +62,19 @@ def test_what_is_no_json_is_an_error(value):
         with pytest.raises(TypeError):
             Message(TOKEN, extra={"k": value}).get_json_payload()
     assert isinstance(encode_usual({"k": 1}), six.string_types)
+
+
+@pytest.mark.parametrize("text", [u"[\u0416]", b"\xff", b"{", u"", b"[" * 200000, u"[" * 200000],
+                         ids=["no value", "no text", "cut off", "nothing", "deep", "deep text"])
+def test_what_is_no_json_text_is_a_value_error(text):
+    """Also where it is nested too deeply, of which the library has an exception of its own."""
+    with pytest.raises(ValueError):
+        decode_json(text)
+
+
+@given(values)
+def test_what_was_encoded_is_decoded(value):
+    """As text, and as bytes in UTF-8."""
+    text = json.dumps(value)
+    for one in (text, text.encode("utf-8")):
+        assert json.dumps(decode_json(one)) == json.dumps(json.loads(text))

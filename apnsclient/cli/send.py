@@ -5,12 +5,12 @@ from __future__ import absolute_import, division, print_function
 import argparse
 import contextlib
 import io
-import json
 import os
 import sys
 import time
 
 from .._compat import MYPY, monotonic
+from .._json import decode_json
 from . import _options, _outcome, _session
 from ._console import NO_CONNECTION, USAGE, Failure, one_line, open_progress
 from ._delivery import Delivery
@@ -259,7 +259,7 @@ def _read_payload(name):
     # type: (str) -> bytes
     content = _options.read_file(name, "the payload", USAGE)
     try:
-        is_object = isinstance(json.loads(content.decode("utf-8")), dict)
+        is_object = isinstance(decode_json(content), dict)
     except ValueError as error:
         raise Failure("the payload %r is not JSON: %s" % (str(name), one_line(error)), USAGE)
     if not is_object:
@@ -322,7 +322,7 @@ def _pair(value):
     if not separator or not key:
         raise argparse.ArgumentTypeError("%r is not KEY=VALUE" % value)
     try:
-        return key, json.loads(content)
+        return key, decode_json(content)
     except ValueError:
         return key, content
 

@@ -18,6 +18,7 @@ from collections import OrderedDict
 import six
 
 from ..._compat import MYPY
+from ..._json import decode_json
 from .provider_policy import Push, Reply, Verdict, refusal
 
 if MYPY:
@@ -136,9 +137,9 @@ class BroadcastChannels(object):
     def _create(self, bundle_id, body):
         # type: (str, bytes) -> Verdict
         try:
-            wanted = json.loads(body.decode("utf-8"))
+            wanted = decode_json(body)
             push_type = wanted.get("push-type")
-        except (AttributeError, ValueError, RuntimeError):
+        except (AttributeError, ValueError):
             return _refusal("CannotCreateChannelConfig")
         if push_type != _PUSH_TYPE:
             return _refusal("MissingPushType" if push_type is None else "InvalidPushType")
