@@ -21,9 +21,9 @@ from .apns import Result
 from .backends._turns import Turns
 from .certificate import BaseCertificate
 from .drivers.binary import BinaryDriver, read_feedback
-from .drivers.dispatch import Dispatch
+from .drivers.binary_dispatch import BinaryDispatch
 from .drivers.http2 import Http2Driver
-from .drivers.stream import Stream
+from .drivers.http2_dispatch import Http2Dispatch
 from .errors import ConnectError, ConnectionLost, ConnectTimeout
 from .feedback_store import MemoryStore
 from .provider_token import ProviderToken
@@ -317,8 +317,8 @@ class BinaryConnection(Connection):
     def send_many(self, messages):
         # type: (Iterable[Message]) -> Generator[Result, None, None]
         """Send many messages; see :meth:`apnsclient.apns.APNs.send_many`."""
-        stream = Stream(self._lease, self._replace, self._release, self._session._timing)
-        return stream.results(messages)
+        dispatch = BinaryDispatch(self._lease, self._replace, self._release, self._session._timing)
+        return dispatch.results(messages)
 
     def feedback(self):
         # type: () -> Generator[Tuple[int, bytes], None, None]
@@ -382,9 +382,9 @@ class Http2Connection(Connection):
         # type: (Iterable[Message]) -> Generator[Result, None, None]
         """Send many messages; see :meth:`apnsclient.apns.APNs.send_many`."""
         is_token = isinstance(self._certificate, ProviderToken)
-        dispatch = Dispatch(self._lease, self._release,
-                            self._certificate.renew if is_token else None,
-                            self._certificate.default_topic)
+        dispatch = Http2Dispatch(self._lease, self._release,
+                                 self._certificate.renew if is_token else None,
+                                 self._certificate.default_topic)
         return dispatch.results(messages)
 
     def feedback(self):

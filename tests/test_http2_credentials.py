@@ -8,7 +8,7 @@ pytest.importorskip("hpack")
 pytest.importorskip("jwt")
 
 from apnsclient import APNs, ProviderToken
-from apnsclient.drivers.dispatch import Dispatch
+from apnsclient.drivers.http2_dispatch import Http2Dispatch
 from apnsclient.protocols.http2 import frames
 from apnsclient.testing.simulator import ProviderScript
 from frame_peers import (
@@ -103,7 +103,7 @@ def test_a_provider_token_that_is_expired_again_is_an_error(simulator, session):
 
 def test_a_provider_token_may_be_made_anew_again_some_day(simulator, session, monkeypatch):
     """Messages may come for days from one iterable, with a clock that is wrong all the time."""
-    monkeypatch.setattr(Dispatch, "RENEWAL", 0.0)
+    monkeypatch.setattr(Http2Dispatch, "RENEWAL", 0.0)
     simulator.script_provider(*[ProviderScript(answer_at={2: "ExpiredProviderToken"})] * 3)
     client = client_for(session, simulator, True)
     results = client.send_many(message(number) for number in range(10))

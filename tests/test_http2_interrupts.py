@@ -93,8 +93,8 @@ class Interrupt(BaseException):
 
 
 #: Where an interrupt comes: before any line of these.
-_FILES = ("http2.py", "dispatch.py", "delivery.py", "client.py", "streams.py", "requests.py",
-          "transport.py", "_turns.py")
+_FILES = ("http2.py", "http2_dispatch.py", "http2_parcels.py", "client.py", "streams.py",
+          "requests.py", "transport.py", "_turns.py")
 
 
 def _interrupt_at(number, function):

@@ -12,7 +12,7 @@ pytest.importorskip("hpack")
 pytest.importorskip("jwt")
 
 from apnsclient import Message
-from apnsclient.drivers.dispatch import Dispatch
+from apnsclient.drivers.http2_dispatch import Http2Dispatch
 from apnsclient.protocols.http2 import frames
 from apnsclient.testing.simulator import ProviderScript
 from frame_peers import (
@@ -57,7 +57,7 @@ def client(session, simulator):
 
 def test_no_more_messages_are_taken_than_is_said(peer, http2_sessions, monkeypatch):
     """The limit holds for messages to one token, too, which are taken many at a time."""
-    monkeypatch.setattr(Dispatch, "WINDOW", 10)
+    monkeypatch.setattr(Http2Dispatch, "WINDOW", 10)
     taken = []
 
     class Messages(list):
@@ -193,7 +193,7 @@ def test_a_result_is_not_kept_back_until_there_is_another_message(http2_sessions
 def test_a_refused_request_does_not_wait_for_the_end_of_the_messages(http2_sessions, monkeypatch):
     """It is sent again as soon as nothing else is in flight, however many messages follow."""
     # Each message takes its time, if not a long one.
-    monkeypatch.setattr(Dispatch, "PATIENCE", -1.0)
+    monkeypatch.setattr(Http2Dispatch, "PATIENCE", -1.0)
     taken, seen = [], []
 
     def refuse_third(peer):

@@ -10,7 +10,7 @@ import pytest
 
 from apnsclient import APNs, Message, Session
 from apnsclient.backends import dummy
-from apnsclient.drivers.stream import Stream
+from apnsclient.drivers.binary_dispatch import BinaryDispatch
 from apnsclient.errors import ConnectError, ConnectionLost, Timeout
 from apnsclient.protocols.binary import NotificationParser
 from apnsclient.testing.simulator import Script, Simulator
@@ -334,7 +334,7 @@ def test_a_generator_that_was_never_started_connects_to_nothing(simulator, new_s
 
 def test_no_more_messages_are_taken_than_the_window_holds(simulator, new_session, monkeypatch):
     """The first of so many messages has its result before the next one is taken."""
-    monkeypatch.setattr(Stream, "WINDOW", 4)
+    monkeypatch.setattr(BinaryDispatch, "WINDOW", 4)
     taken, ahead = [], []
 
     def messages():

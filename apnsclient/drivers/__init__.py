@@ -2,4 +2,8 @@
 
 A driver knows when to write, when to look for an answer and how long to wait for one. What the
 bytes mean is the protocol's business, how they travel the back-end's.
+
+:mod:`.binary` and :mod:`.http2` each drive one connection. :mod:`.binary_dispatch` and
+:mod:`.http2_dispatch` send many messages over one connection after the other, and
+:mod:`.http2_parcels` is what goes out over HTTP/2.
 """

@@ -27,7 +27,7 @@ from ..outcomes import parse_reply
 from ..protocols.http2.client import ClientConnection, Reply
 from ..protocols.http2.frames import name_of_error
 from ..reasons import REPLIES
-from .delivery import Question
+from .http2_parcels import Question
 
 if MYPY:
     from typing import Any, Callable, Deque, List, Optional, Tuple
@@ -36,7 +36,7 @@ if MYPY:
     from ..backends import BaseConnection
     from ..protocols.http2.streams import Batch
     from ..reasons import Reason
-    from .delivery import Parcel
+    from .http2_parcels import Parcel
 
 __all__ = ["Http2Driver"]
 

@@ -24,12 +24,12 @@ if MYPY:
     from ..apns import Message, Result
     from .binary import BinaryDriver
 
-__all__ = ["Stream"]
+__all__ = ["BinaryDispatch"]
 
 _log = logging.getLogger(__name__)
 
 
-class Stream(object):
+class BinaryDispatch(object):
     """Messages on their way, over one connection after the other.
 
     :param lease: called without arguments for a :class:`~apnsclient.drivers.binary.BinaryDriver`

@@ -17,17 +17,17 @@ from collections import deque
 import six
 
 from .._compat import MYPY, monotonic, text_of
-from .delivery import Bundle, Delivery
+from .http2_parcels import Bundle, Delivery
 
 if MYPY:
     from typing import Any, Callable, Deque, Generator, Iterable, Iterator, List, Optional
 
     from ..apns import Message, Result
     from ..reasons import Reason
-    from .delivery import Parcel
     from .http2 import Http2Driver
+    from .http2_parcels import Parcel
 
-__all__ = ["Dispatch"]
+__all__ = ["Http2Dispatch"]
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ _exit_began = []  # type: List[bool]
 atexit.register(_exit_began.append, True)
 
 
-class Dispatch(object):
+class Http2Dispatch(object):
     """Messages on their way, over one connection after the other.
 
     :param lease: called with True for a new connection, or with False for any, returns a
