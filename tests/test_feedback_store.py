@@ -197,6 +197,7 @@ def test_memory_is_bounded(caplog):
 
 
 def test_memory_of_no_size_is_refused():
+    """It could keep nothing, and nobody would notice."""
     with pytest.raises(ValueError, match="size is 0, expected 1 or more"):
         MemoryStore(0)
 
@@ -298,6 +299,7 @@ def test_name_of_no_file_is_refused(name):
 
 
 def test_folder_that_is_missing_is_named(tmpdir):
+    """It is not made: whoever misspelt its name is told."""
     with pytest.raises((IOError, OSError)) as caught:
         SQLiteStore(str(tmpdir.join("missing", "feedback.db")))
     assert "missing" in str(caught.value)

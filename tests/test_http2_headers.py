@@ -134,6 +134,7 @@ def test_the_same_fields_soon_give_a_block_that_changes_nothing(steps, fields, s
 
 
 def test_an_indexed_field_is_one_byte_the_second_time():
+    """Then it is referred to by its place in the table; a value that is not indexed takes none."""
     encoder = HeaderEncoder()
     assert encoder.encode([FIELD]) == b"\x40\x0aapns-topic\x0fcom.example.app"
     assert encoder.version == 1
@@ -146,6 +147,7 @@ def test_an_indexed_field_is_one_byte_the_second_time():
 
 
 def test_a_field_of_the_static_table_needs_no_other():
+    """It is one byte from the first time on, and the dynamic table stays as it is."""
     encoder = HeaderEncoder()
     assert encoder.encode([(b":method", b"POST", False), (b":scheme", b"https", True)]) == \
         b"\x83\x87"
@@ -184,6 +186,7 @@ def test_a_change_of_the_size_is_told_once_with_the_smallest_in_between(sizes, e
 
 
 def test_growing_again_is_told_too():
+    """The block after each change of the size begins with it, and the one after that does not."""
     encoder = HeaderEncoder()
     encoder.resize(100)
     assert size_updates(encoder.encode([FIELD])) == [100]
@@ -194,6 +197,7 @@ def test_growing_again_is_told_too():
 
 
 def test_an_entry_fits_to_the_byte():
+    """A table as large as one entry with its overhead has it; one byte less, and it is empty."""
     for size, expected in ((SIZE, [FIELD[:2]]), (SIZE - 1, [])):
         encoder, peer = HeaderEncoder(), Peer()
         encoder.resize(size)
@@ -203,6 +207,7 @@ def test_an_entry_fits_to_the_byte():
 
 
 def test_fields_that_do_not_fit_together_do_not_drive_each_other_out():
+    """The first stays in the table, the second is spelt out, and nothing changes any more."""
     encoder = HeaderEncoder()
     encoder.resize(2 * SIZE - 1)
     other = (b"apns-topic", b"com.example.two", True)
@@ -213,6 +218,7 @@ def test_fields_that_do_not_fit_together_do_not_drive_each_other_out():
 
 
 def test_a_field_that_does_not_fit_leaves_its_room_to_the_next():
+    """One that is too large for the table is spelt out, and a smaller one behind it enters."""
     encoder = HeaderEncoder()
     encoder.resize(SIZE)
     large = (b"x", b"y" * 40, True)
@@ -222,11 +228,13 @@ def test_a_field_that_does_not_fit_leaves_its_room_to_the_next():
 
 @given(st.integers(0, 1 << 21), st.integers(1, 8))
 def test_numbers_are_those_of_the_library(number, bits):
+    """Byte for byte, whatever the size of the prefix."""
     assert encode_number(number, bits) == bytes(encode_integer(number, bits))
 
 
 @given(st.binary(max_size=300), st.binary(max_size=300))
 def test_literals_are_read_by_the_library(name, value):
+    """With a name from the static table and without, and they do not enter the dynamic one."""
     peer = Peer()
     block = literal_field(name, value) + b"\0" + encode_string(name) + encode_string(value)
     assert peer.decode(block) == 2 * [(name, value)]
@@ -234,6 +242,7 @@ def test_literals_are_read_by_the_library(name, value):
 
 
 def test_the_static_table_is_that_of_the_library():
+    """Each place that we refer to is that of the field, or the first with that name."""
     table = hpack.table.HeaderTable()
     for field, place in headers._STATIC_FIELDS.items():
         assert table.get_by_index(place) == field
@@ -243,6 +252,7 @@ def test_the_static_table_is_that_of_the_library():
 
 
 def test_a_missing_library_says_what_to_install(monkeypatch):
+    """Whatever reads blocks raises ImportError with the command."""
     monkeypatch.setitem(sys.modules, "hpack", None)
     for make in (ReplyDecoder, HeaderDecoder, lambda: decode_block(b"\x88")):
         with pytest.raises(ImportError) as caught:
@@ -294,6 +304,7 @@ def test_each_way_to_write_a_status_is_known(first):
 
 
 def test_a_status_of_the_static_table_is_one_byte():
+    """What stands behind it is not looked at."""
     decoder = ReplyDecoder()
     for place, status in enumerate((200, 204, 206, 304, 400, 404, 500)):
         block = bytes(bytearray([0x88 + place]))
@@ -306,6 +317,7 @@ def test_a_status_of_the_static_table_is_one_byte():
     [(b":status", b"099")], [(b":status", b"\xb2\xb2\xb2")], [(b":method", b"200")],
 ])
 def test_a_reply_without_a_status_ends_its_stream_alone(fields):
+    """The error names the stream, so that the connection goes on."""
     decoder = ReplyDecoder()
     for is_huffman in (True, False):
         with pytest.raises(Http2Error) as caught:
@@ -365,12 +377,14 @@ def test_a_header_list_is_bounded():
 
 @given(st.lists(replies, max_size=6))
 def test_before_the_peer_agrees_its_table_is_followed(lists):
+    """Blocks that refer to earlier ones are understood as long as all go through one decoder."""
     encoder, decoder = hpack.Encoder(), ReplyDecoder()
     for fields in lists:
         assert decoder.full(encoder.encode(fields)) == fields
 
 
 def test_after_it_has_agreed_each_block_stands_alone():
+    """One that refers to an earlier one is an error then."""
     encoder, decoder = hpack.Encoder(), ReplyDecoder()
     fields = [(b":status", b"410"), (b"apns-id", b"A")]
     for _ in range(2):

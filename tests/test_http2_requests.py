@@ -284,6 +284,7 @@ def test_what_takes_more_than_one_frame_is_made_one_by_one(fields, payload, digi
 
 
 def test_the_frame_size_of_the_peer_is_kept():
+    """Header and payload are cut into frames of that size, and say the same."""
     template = RequestTemplate(ALERT, b"p" * 250)
     encoder, peer = RequestEncoder(AUTHORITY), Peer()
     data = encoder.one(template, TOKEN, 1, 100, True)
@@ -292,6 +293,7 @@ def test_the_frame_size_of_the_peer_is_kept():
 
 
 def test_another_authorization_holds_from_the_next_request_on():
+    """A new provider token, none, and one that was used before."""
     template = RequestTemplate(ALERT, b"{}")
     encoder, peer = warm(template, authorization=b"bearer 1")
     for value in (b"bearer 1", b"bearer 2", None, b"bearer 1"):

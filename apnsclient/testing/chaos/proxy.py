@@ -308,7 +308,9 @@ class ChaosProxy(object):
         # type: (str, Mapping[str, Any]) -> Any
         """Return a new handler with its attributes ``settings`` and ``proxy``.
 
-        :param options: values in place of those that were set.
+        :param name: its short or qualified name, or an alias (str).
+        :param options: values in place of those that were set, by option.
+        :raises ConfigurationError: if there is no such handler or option.
         """
         found = self.handler_class(name)
         handler = found()

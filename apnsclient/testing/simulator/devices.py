@@ -66,6 +66,7 @@ class Devices(object):
         # type: (Text, int, str) -> None
         """Let a token be answered with an error.
 
+        :param token: device token in hexadecimal (str or bytes).
         :param status: status of the gateway's error frame (int, 0 to 255).
         :param reason: reason that the provider API gives (str), any that Apple documents.
         :raises ValueError: if the status, the reason or the token is not acceptable.
@@ -82,6 +83,7 @@ class Devices(object):
         once, and another one when the token is pushed to after the list has been read. The provider
         API refuses the token, with the time.
 
+        :param token: device token in hexadecimal (str or bytes).
         :param when: time of the row: seconds since 1970 (int), or a ``datetime`` (UTC if it has no
             time zone). None is now.
         :param reason: reason that the provider API gives (str): Unregistered or ExpiredToken.
