@@ -9,7 +9,9 @@ import threading
 import pytest
 
 from apnsclient import APNs, Message, Result, Session
+from apnsclient._arguments import Timing
 from apnsclient.backends import dummy
+from apnsclient.drivers.binary import BinaryDriver, Delivery
 from apnsclient.errors import ConnectError
 from apnsclient.testing.simulator import Script, Simulator
 from net_support import (
@@ -318,3 +320,44 @@ def test_what_stays_in_the_send_buffer_is_not_taken_for_delivered(new_session):
         result = client_of(session, gateway).send(Message(tokens, alert="x" * 200))
         assert result.errors == [(None, "Unknown")]
         assert result.retry().tokens == tokens
+
+
+class Curt(dummy.Backend):
+    """A back-end whose peer sends some bytes once it has a message, and then nothing more."""
+
+    def __init__(self, said):
+        super(Curt, self).__init__(push=[None])
+        self.said = said
+
+    def get_new_connection(self, address, certificate, timeout=None):
+        connection = super(Curt, self).get_new_connection(address, certificate, timeout)
+
+        def write(data, timeout):
+            connection._input += self.said
+
+        connection.write = write
+        return connection
+
+
+@pytest.mark.parametrize("size", [1, 5])
+def test_a_part_of_an_error_frame_is_no_silence(size):
+    """A gateway that began to refuse something has not accepted everything."""
+    backend = Curt(b"\x08\x08\x00\x00\x00\x02"[:size])
+    client = APNs(Session(backend, read_tail_timeout=0.01).get_connection())
+    result = client.send(Message(TOKENS, alert="hello"))
+    assert (result.failed, result.errors) == ({}, [(None, "Unknown")])
+    assert tokens_of(result.retry()) == TOKENS
+
+
+def test_the_rest_of_an_error_frame_has_as_long_to_come_as_a_whole_one():
+    """Where it comes in time it says exactly what became of the message."""
+    connection = Curt(b"\x08\x08\x00").get_new_connection(("localhost", 2195), None)
+    driver = BinaryDriver(connection, Timing(1, 2048, 1, 1, 1, 5), None)
+    delivery = Delivery(Message(TOKENS, alert="hello"))
+    driver.transmit(delivery)
+    driver.look()
+    assert [driver.is_silent(now) for now in (100.0, 104.9)] == [False, False]
+    assert not (driver.is_over or delivery.is_decided)
+    connection._input = b"\x00\x00\x02"
+    driver.look()
+    assert delivery.failure == (8, 1)

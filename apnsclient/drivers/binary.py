@@ -147,6 +147,7 @@ class BinaryDriver(object):
         self._timing = timing
         self._report_late = report_late
         self._written = self._unread = 0
+        self._amid_since = None  # type: Optional[float]
         # Nothing was done yet with a connection that was used before: it may have died meanwhile.
         self._is_untried = connection.protocol is not None
         if not self._is_untried:
@@ -338,6 +339,20 @@ class BinaryDriver(object):
         if not self._timing.read_tail_timeout:
             return self._written
         return self._written - self.connection.unacknowledged()
+
+    def is_silent(self, now):
+        # type: (float) -> bool
+        """Tell whether the gateway has been silent up to now (monotonic seconds).
+
+        A part of an error frame is no silence. Its rest has as long to come as a whole one has.
+        """
+        if not self._state.parser.is_amid:
+            return True
+        if self._amid_since is None:
+            self._amid_since = now
+        if now - self._amid_since >= self._timing.read_tail_timeout:
+            self._end(ProtocolError("the gateway sent a part of an error frame, and not its rest"))
+        return False
 
     def expire(self):
         # type: () -> None

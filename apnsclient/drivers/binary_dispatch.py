@@ -131,7 +131,7 @@ class BinaryDispatch(object):
         except Exception:
             self._failed()
             raise
-        if not driver.is_over:
+        if not driver.is_over and driver.is_silent(deadline):
             self._take_silence(driver, deadline)
         if driver.is_over:
             self._dispose_of(driver)

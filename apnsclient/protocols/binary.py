@@ -338,6 +338,12 @@ class ErrorReplyParser(object):
         self.error = None  # type: Optional[ProtocolError]
         self._buffer = b""
 
+    @property
+    def is_amid(self):
+        # type: () -> bool
+        """Whether a reply has begun, and has not come to its end."""
+        return self.error is None and 0 < len(self._buffer) < _ERROR.size
+
     def feed(self, data):
         # type: (bytes) -> Optional[ErrorReply]
         """Take bytes as they come.
