@@ -319,6 +319,26 @@ def test_compressed_replies_respect_the_table_of_the_client(apns, size):
             assert client.push(apns_id=own).fields["apns-id"] == own
 
 
+def test_a_compressed_reply_that_nobody_waits_for_changes_no_table(apns):
+    """The client resets the stream; it never sees the block, and reads the next ones all the same.
+    """
+    path, identifiers = "/3/device/" + TOKEN, ["abcdef01-2345-6789-abcd-ef0123456789",
+                                               "01234567-89ab-cdef-0123-456789abcdef"]
+    with scripted(apns, compressed=True, hold=True) as client:
+        streams = [client.request(path, [("apns-id", own)]) for own in identifiers]
+        assert apns.wait_for(lambda: apns.held == 2, HANG)
+        client.h2.reset_stream(streams[0], frames.CANCEL)
+        client.h2.ping(b"12345678")
+        client.flush()
+        client.wait(lambda: client.of(events.PingAckReceived))
+        apns.release_held()
+        assert client.reply(streams[1]).fields["apns-id"] == identifiers[1]
+        stream = client.request(path, [("apns-id", identifiers[0])])
+        assert apns.wait_for(lambda: apns.held == 1, HANG)
+        apns.release_held()
+        assert client.reply(stream).fields["apns-id"] == identifiers[0]
+
+
 def test_settings_at_the_beginning_and_later(apns):
     """By name or by number; what is not given is as Apple sends it."""
     later = {2: {"max_concurrent_streams": 3, "max_frame_size": 20000}}

@@ -198,14 +198,19 @@ class ServerConnection(object):
         """How many streams are neither answered nor reset."""
         return len(self._streams)
 
+    def is_open(self, stream):
+        # type: (int) -> bool
+        """Tell whether a stream is neither answered nor reset."""
+        return stream in self._streams
+
     def accept(self, stream, block):
         # type: (int, bytes) -> None
         """Answer a request with a reply that has no body and nothing special about it."""
+        if self._streams.pop(stream, None) is None:
+            return
         if self._announces_table:
             block, self._announces_table = EMPTY_TABLE + block, False
-        if self._streams.pop(stream, None) is not None:
-            self._output.append(
-                FRAME_HEAD.pack(len(block) << 8 | HEADERS, _END_BOTH, stream) + block)
+        self._output.append(FRAME_HEAD.pack(len(block) << 8 | HEADERS, _END_BOTH, stream) + block)
 
     def reply(self, stream, block, body=b"", shape=PLAIN):
         # type: (int, bytes, bytes, Shape) -> None

@@ -62,11 +62,14 @@ class RequestDecoder(HeaderDecoder):
         #: Fields of the tables by index, as far as they have been asked for since the last change.
         self._fields = {}  # type: Dict[int, Field]
         self._strings = {}  # type: Dict[bytes, bytes]
+        # Whether the next block has to tell that the table shrinks, which ``hpack`` sees to.
+        self._is_resized = False
 
     def resize(self, size):
         # type: (int) -> None
         """Let the client's table have so many bytes at most, once it has acknowledged that."""
         self._decoder.max_allowed_table_size = size
+        self._is_resized = True
 
     def decode(self, block):
         # type: (bytes) -> List[Field]
@@ -74,8 +77,9 @@ class RequestDecoder(HeaderDecoder):
 
         :raises Http2Error: if the block cannot be decoded, or is too large.
         """
-        fields = self._decode_fast(bytearray(block), block)
+        fields = None if self._is_resized else self._decode_fast(bytearray(block), block)
         if fields is None:
+            self._is_resized = False
             self._fields.clear()
             fields = super(RequestDecoder, self).decode(block)
         return fields

@@ -212,6 +212,9 @@ class ProviderConversation(object):
         if self._is_plain:
             self.connection.reply(stream, reply_block(verdict.status, fields), body)
             return
+        if not self.connection.is_open(stream):
+            # A block that is not sent would change the table of compressed ones all the same.
+            return
         self._say_before_a_reply(stream)
         if self._script.upper_case_ids:
             fields[0] = (fields[0][0], fields[0][1].upper())

@@ -1,0 +1,52 @@
+"""Rules of HTTP/2 that bind the server's side itself, frame by frame."""
+
+from __future__ import absolute_import, division, print_function
+
+import pytest
+
+pytest.importorskip("hpack")
+
+from apnsclient.protocols.http2 import frames
+from apnsclient.protocols.http2.headers import literal_field
+from apnsclient.protocols.http2.server import ServerConnection
+from apnsclient.protocols.http2.server_headers import EMPTY_TABLE, reply_block
+from http2_support import headers
+
+HELLO = frames.PREFACE + frames.settings_frame(()) + frames.SETTINGS_ACK
+#: A request without a body.
+REQUEST = b"\x83\x87" + literal_field(b":path", b"/3/device/" + b"ab" * 32)
+
+
+def talk(*parts):
+    """Return a server that has been sent its greeting and frames, and whose words were heard."""
+    server = ServerConnection()
+    server.receive(HELLO + b"".join(parts))
+    assert server.error is None
+    said(server)
+    return server
+
+
+def said(server):
+    """Return the frames that a server has to send."""
+    return list(frames.FrameReader().feed(server.take_output()))
+
+
+def test_the_first_reply_that_is_sent_says_that_our_table_is_empty():
+    """A reply to a stream that the client has reset is not sent (RFC 7541, 4.2)."""
+    server = talk(frames.settings_frame([(frames.HEADER_TABLE_SIZE, 0)]), headers(1, REQUEST),
+                  frames.rst_stream(1, frames.CANCEL), headers(3, REQUEST))
+    for stream in (1, 3):
+        server.accept(stream, reply_block(200))
+
+    assert [(stream, payload) for _, _, stream, payload in said(server)] == [
+        (3, EMPTY_TABLE + reply_block(200))]
+
+
+@pytest.mark.parametrize("update, code", [(b"", frames.COMPRESSION_ERROR), (EMPTY_TABLE, None)])
+def test_a_client_that_goes_on_with_a_table_that_is_to_shrink_is_told(update, code):
+    """The first block after it has acknowledged that says so, or breaks a rule (RFC 7541, 4.2)."""
+    server = talk(headers(1, REQUEST))
+    server.change_settings([(frames.HEADER_TABLE_SIZE, 0)])
+    server.receive(frames.SETTINGS_ACK + headers(3, update + REQUEST))
+
+    assert (server.error and server.error.code) == code
