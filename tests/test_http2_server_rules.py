@@ -50,3 +50,17 @@ def test_a_client_that_goes_on_with_a_table_that_is_to_shrink_is_told(update, co
     server.receive(frames.SETTINGS_ACK + headers(3, update + REQUEST))
 
     assert (server.error and server.error.code) == code
+
+
+def test_an_empty_frame_needs_no_window_and_gives_none_back():
+    """It may end a request also where the window has shrunk below zero (RFC 9113, 6.9.1)."""
+    server = talk(headers(1, REQUEST, False), frames.data_frames(1, b"x" * 1000, False))
+    server.change_settings([(frames.INITIAL_WINDOW_SIZE, 0)])
+    server.receive(frames.SETTINGS_ACK)
+    said(server)
+
+    requests = server.receive(
+        frames.data_frames(1, b"", True) + headers(3, REQUEST, False)
+        + frames.data_frames(3, b"", False) + frames.data_frames(3, b"", True))
+    assert [request.body for request in requests] == [b"x" * 1000, b""]
+    assert said(server) == []

@@ -390,7 +390,8 @@ class ServerConnection(object):
             self._judge_late(stream, "DATA")
             return
         state.size += size
-        if state.size > self._window + state.given:
+        # An empty frame needs no room, also where the window has shrunk below zero.
+        if size and state.size > self._window + state.given:
             self.reset(stream, FLOW_CONTROL_ERROR)
             return
         if flags & frames.PADDED:
@@ -517,7 +518,7 @@ class ServerConnection(object):
         # type: (int, _Stream) -> None
         received = state.size - state.given
         step = max(1, self._window // 2) if self._window_step is None else self._window_step
-        if self._window_step != 0 and received >= min(step, self._window):
+        if self._window_step != 0 and received and received >= min(step, self._window):
             state.given += received
             self._output.append(frames.window_update(stream, received))
 
