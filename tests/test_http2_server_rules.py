@@ -64,3 +64,15 @@ def test_an_empty_frame_needs_no_window_and_gives_none_back():
         + frames.data_frames(3, b"", False) + frames.data_frames(3, b"", True))
     assert [request.body for request in requests] == [b"x" * 1000, b""]
     assert said(server) == []
+
+
+def test_a_later_goaway_names_no_later_stream():
+    """Neither one of ours nor that of an error: the client may have sent again what was above."""
+    server = talk(headers(1, REQUEST), headers(3, REQUEST))
+    server.goaway(1, frames.NO_ERROR)
+    server.goaway(3, frames.NO_ERROR)
+    server.receive(headers(5, REQUEST) + frames.frame(frames.DATA, 0, 0))
+
+    assert server.error is not None
+    assert [frames.read_goaway(payload)[0] for kind, _, _, payload in said(server)
+            if kind == frames.GOAWAY] == [1, 1, 1]

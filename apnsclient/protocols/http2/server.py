@@ -247,11 +247,12 @@ class ServerConnection(object):
     def goaway(self, last_stream, code, debug=b""):
         # type: (int, int, bytes) -> None
         """Send GOAWAY. Frames on streams above ``last_stream`` are ignored from now on."""
+        # Another one never names a later stream (RFC 9113, 6.8).
         self._accepted_up_to = min(self._accepted_up_to, last_stream)
         for stream in [each for each in self._streams if each > self._accepted_up_to]:
             del self._streams[stream]
             self._forget(stream)
-        self._output.append(frames.goaway(last_stream, code, debug))
+        self._output.append(frames.goaway(self._accepted_up_to, code, debug))
 
     def reset(self, stream, code):
         # type: (int, int) -> None
