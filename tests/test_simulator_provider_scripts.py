@@ -309,10 +309,11 @@ def test_identifiers_in_upper_case(apns):
         assert client.push(apns_id=own).fields["apns-id"] == own.upper()
 
 
+@pytest.mark.parametrize("interim", [False, True])
 @pytest.mark.parametrize("size", [0, 100, 4096, 1 << 20])
-def test_compressed_replies_respect_the_table_of_the_client(apns, size):
+def test_compressed_replies_respect_the_table_of_the_client(apns, size, interim):
     """The dynamic table is used as far as the client allows it, from its settings on."""
-    apns.script_provider(ProviderScript(compressed=True))
+    apns.script_provider(ProviderScript(compressed=True, interim=interim))
     with with_certificate(apns, settings={frames.HEADER_TABLE_SIZE: size}) as client:
         own = "abcdef01-2345-6789-abcd-ef0123456789"
         for _ in range(5):

@@ -254,7 +254,7 @@ class ProviderConversation(object):
             connection.send_raw(frames.frame(frames.PRIORITY, 0, stream, b"\0\0\0\0\x10"))
             connection.change_settings(((_NOISE_SETTING, 1),))
         if script.interim:
-            connection.inform(stream, reply_block(103))
+            connection.inform(stream, self._block(103, []))
 
     def _prove(self):
         # type: () -> None
