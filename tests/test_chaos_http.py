@@ -122,6 +122,11 @@ def test_the_connections_are_listed(api):
     ({"settings": []}, "expected an object of objects"),
     ({"existing": 1}, "expected true or false"),
     ([], "expected an object"),
+    ({"behavior": u"20:\u017ead"}, "there is no handler '"),
+    ({"handler": u"\u017ead.Reset"}, "cannot be imported"),
+    ({"settings": {u"\u017ead": {}}}, "there is no handler '"),
+    ({"settings": {"delay": {u"\u017ead": 1}}}, "has no option '"),
+    ({u"\u017ead": 1}, u"there is no \u017ead"),
 ])
 def test_a_mistake_is_told_and_changes_nothing(api, request_, part):
     """Status 400, in the words of the command line."""
@@ -138,6 +143,7 @@ def test_a_mistake_is_told_and_changes_nothing(api, request_, part):
     ("PUT", "/handlers", "{}", {}, 405),
     ("PUT", "/handler", "{", {}, 400),
     ("PUT", "/handler", b"\xff", {}, 400),
+    pytest.param("PUT", "/handler", "[" * 65536, {}, 400, id="nested too deeply"),
     ("PUT", "/handler", None, {"Content-Length": "x"}, 411),
     ("PUT", "/handler", None, {"Content-Length": "\xb2"}, 411),
     ("PUT", "/handler", "", {"Content-Length": "65537"}, 413),

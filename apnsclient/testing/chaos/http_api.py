@@ -19,6 +19,7 @@ import re
 import socket
 import threading
 
+import six
 from six.moves import BaseHTTPServer
 
 from ..._compat import MYPY
@@ -221,7 +222,7 @@ class _Request(BaseHTTPServer.BaseHTTPRequestHandler):
                            % (length, _LONGEST))
         try:
             found = json.loads(self.rfile.read(int(length)).decode("utf-8"))
-        except ValueError as error:
+        except (ValueError, RuntimeError) as error:  # RuntimeError: it is nested too deeply.
             raise _Refusal(400, "the request is not JSON: %s" % error)
         if not isinstance(found, dict):
             raise _Refusal(400, "the request is %s; expected an object" % json.dumps(found)[:100])
@@ -234,7 +235,7 @@ def _check_change(request):
     unknown = set(request) - set(["behavior", "handler", "settings", "existing"])
     if unknown:
         raise ConfigurationError("there is no %s; expected behavior or handler, settings, existing"
-                                 % ", ".join(sorted(str(name) for name in unknown)))
+                                 % ", ".join(sorted(six.ensure_str(name) for name in unknown)))
     if "behavior" in request and "handler" in request:
         raise ConfigurationError("behavior and handler are both there; expected one of them")
     settings = request.get("settings", {})
@@ -248,10 +249,13 @@ def _check_change(request):
     behavior = request.get("behavior")  # type: Optional[Any]
     if "handler" in request:
         behavior = "100:%s" % (request["handler"],)
+    if isinstance(behavior, six.string_types):
+        behavior = six.ensure_str(behavior)
     return {"behavior": behavior, "existing": request.get("existing", False),
-            "settings": dict((str(name), dict((str(option), value)
-                                              for option, value in values.items()))
-                             for name, values in settings.items())}
+            "settings": dict(
+                (six.ensure_str(name), dict((six.ensure_str(option), value)
+                                            for option, value in values.items()))
+                for name, values in settings.items())}
 
 
 def _describe(handler):
