@@ -9,7 +9,7 @@ import threading
 import pytest
 from six.moves import http_client
 
-from apnsclient.testing.chaos import ChaosProxy, ConfigurationError
+from apnsclient.testing.chaos import ChaosProxy, ConfigurationError, http_api
 from apnsclient.testing.chaos.handlers.base import BaseHandler
 from apnsclient.testing.chaos.http_api import HttpApi
 from chaos_support import await_end, connected, echoing, exchange, registered
@@ -162,6 +162,30 @@ def test_a_client_that_goes_away_harms_nobody(api, capfd):
     client.close()
     assert api.ask("GET", "/handler")[0] == 200
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_client_that_says_nothing_holds_up_nobody(monkeypatch):
+    """Neither the other clients nor the end, however long it may take."""
+    monkeypatch.setattr(http_api._Request, "timeout", 4 * SOON)
+    silent = socket.socket()
+    silent.settimeout(SOON)
+    with HttpApi(ChaosProxy(("127.0.0.1", 1))) as running:
+        silent.connect(running.address)
+        silent.sendall(b"GET /hand")
+        assert Client(running.address).ask("GET", "/handler")[0] == 200
+    assert silent.recv(100) == b""
+    silent.close()
+
+
+def test_it_listens_at_the_other_loopback_address_as_well():
+    """That of IPv6."""
+    running = HttpApi(ChaosProxy(("127.0.0.1", 1)), "::1")
+    try:
+        running.start()
+    except socket.error:
+        pytest.skip("the machine has no IPv6")
+    assert Client(running.address).ask("GET", "/handler")[0] == 200
+    running.stop()
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "", "example.com"])

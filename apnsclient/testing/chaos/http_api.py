@@ -26,7 +26,7 @@ from ..._compat import MYPY
 from .errors import ConfigurationError
 
 if MYPY:
-    from typing import Any, Callable, Dict, Optional
+    from typing import Any, Callable, Dict, List, Optional, Tuple
 
     from .proxy import ChaosProxy
 
@@ -65,7 +65,7 @@ class HttpApi(object):
         :raises socket.error: if it cannot listen there.
         """
         host, port = self.address
-        server = _Server.new(host, port, self._proxy)
+        server = _Server((host, port), self._proxy)
         self._server = server
         self.address = (host, server.server_address[1])
         self._thread = threading.Thread(
@@ -83,6 +83,7 @@ class HttpApi(object):
             server.shutdown()
             self._thread.join()
             server.server_close()
+            server.hang_up()
 
     def __enter__(self):
         # type: () -> HttpApi
@@ -94,19 +95,50 @@ class HttpApi(object):
 
 
 class _Server(BaseHTTPServer.HTTPServer):
-    """The server; requests find the proxy here."""
+    """The server; requests find the proxy here.
 
-    proxy = None  # type: Any
+    Each connection has a thread of its own, so that a client that is slow, or says nothing, holds
+    up neither the others nor the end.
+    """
 
-    @classmethod
-    def new(cls, host, port, proxy):
-        # type: (str, int, ChaosProxy) -> _Server
-        """Return a server that listens."""
-        kind = type("_Server6", (cls,), {"address_family": socket.AF_INET6}) \
-            if ":" in host else cls
-        made = kind((host, port), _Request)  # type: _Server
-        made.proxy = proxy
-        return made
+    def __init__(self, address, proxy):
+        # type: (Tuple[str, int], ChaosProxy) -> None
+        self.proxy = proxy
+        self._serving = []  # type: List[Tuple[threading.Thread, socket.socket]]
+        if ":" in address[0]:
+            self.address_family = socket.AF_INET6
+        # Not super(): on Python 2.7 this is an old-style class.
+        BaseHTTPServer.HTTPServer.__init__(self, address, _Request)
+
+    def process_request(self, request, client_address):
+        # type: (Any, Any) -> None
+        """Begin to serve a connection."""
+        thread = threading.Thread(target=self._serve, args=(request, client_address),
+                                  name="apnsclient chaos HTTP request")
+        thread.daemon = True
+        thread.start()
+        self._serving = [each for each in self._serving if each[0].is_alive()]
+        self._serving.append((thread, request))
+
+    def _serve(self, request, client_address):
+        # type: (Any, Any) -> None
+        """Serve a connection; the body of its thread."""
+        try:
+            self.finish_request(request, client_address)
+        except Exception:
+            self.handle_error(request, client_address)
+        finally:
+            self.shutdown_request(request)
+
+    def hang_up(self):
+        # type: () -> None
+        """End what is being served; called when nothing new can come."""
+        for thread, request in self._serving:
+            try:
+                request.shutdown(socket.SHUT_RDWR)
+            except socket.error:
+                pass  # It is over.
+            thread.join()
 
     def server_bind(self):
         # type: () -> None
@@ -133,7 +165,7 @@ class _Refusal(Exception):
 class _Request(BaseHTTPServer.BaseHTTPRequestHandler):
     """One request."""
 
-    #: Seconds that a client may take; others wait meanwhile.
+    #: Seconds that a client may take for each piece of its request.
     timeout = 5
     server_version = "apns-chaos"
     #: Not that of the Python as well.
