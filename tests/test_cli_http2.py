@@ -458,6 +458,16 @@ def test_feedback_over_http2_needs_the_store(bed):
                          "place for it\n")
 
 
+def test_feedback_makes_no_store(bed):
+    """With its name mistyped it would be empty each time, and nobody the wiser."""
+    name = str(bed.directory / "typo.db")
+    ended = _feedback(bed, name)
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.err.startswith("apns: error: cannot use the feedback store %r: there is no such "
+                                "file; " % name)
+    assert not os.path.exists(name)
+
+
 @pytest.mark.parametrize("content", [None, b"no database at all" * 100])
 def test_a_store_that_cannot_be_used_is_status_2(bed, content):
     """A folder that is not there, or another kind of file."""

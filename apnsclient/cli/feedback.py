@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import datetime
 import logging
+import os
 
 from .._compat import MYPY
 from . import _options, _session
@@ -74,6 +75,10 @@ def run(arguments, console):
     if arguments.http2 and arguments.feedback_store is None:
         raise Failure("over HTTP/2 there is no feedback service to ask; give --feedback-store with "
                       "the file that apns send was given", USAGE)
+    if arguments.feedback_store is not None and not os.path.exists(arguments.feedback_store):
+        # A store that is opened is made; one with its name mistyped would stay empty for ever.
+        raise Failure("cannot use the feedback store %r: there is no such file; apns send, or a "
+                      "program of yours, makes it" % str(arguments.feedback_store), USAGE)
     with _warnings_of(_READER) as warnings, \
             contextlib.closing(_rows(arguments, console)) as rows:
         for token, when in rows:
