@@ -274,7 +274,8 @@ def test_a_record_that_cannot_be_written_is_status_4():
 @pytest.mark.parametrize("arguments, complaint", [
     (["--gateway-port", "70000"], "is not a port"),
     (["--gateway-port", "x"], "is not a whole number from 0 up"),
-    (["--bad", "5f=x"], "is not a whole number from 0 up"),
+    (["--bad", "5f=x"], "'x' is no status from 0 to 255, and no reason such as BadDeviceToken"),
+    (["--bad", "5f="], "'' is no status"),
     (["--bad", "5f=256"], "status is 256"),
     (["--bad", "xyz"], "the token "),
     (["--bad", GOOD[0] + "=Nonsense"], "there is no reason 'Nonsense', expected one of"),

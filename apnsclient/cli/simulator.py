@@ -407,4 +407,7 @@ def _bad(value):
         return token, {}
     if what[:1].isupper():
         return token, {"reason": what}
-    return token, {"status": _options.number_from(0)(what)}
+    if not what.isdigit():
+        raise argparse.ArgumentTypeError(
+            "%r is no status from 0 to 255, and no reason such as BadDeviceToken" % what)
+    return token, {"status": int(what)}
