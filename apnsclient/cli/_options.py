@@ -74,9 +74,13 @@ def port(value):
     return found
 
 
-def address(value):
-    # type: (str) -> Address
-    """Argument type: ``host:port``, ``[IPv6 address]:port``, or a name that the session knows."""
+def address(value, lowest=1):
+    # type: (str, int) -> Address
+    """Argument type: ``host:port``, ``[IPv6 address]:port``, or a name that the session knows.
+
+    :param lowest: lowest port that makes sense (int): 0, which takes a free one, where it is to be
+        listened at.
+    """
     host, colon, number = value.rpartition(":")
     if not colon:
         return value
@@ -85,10 +89,11 @@ def address(value):
     elif ":" in host:
         raise argparse.ArgumentTypeError(
             "%r is ambiguous; write an IPv6 address as [address]:port" % value)
-    found = int(number) if number.isdigit() else 0
-    if host and number.isdigit() and not 0 < found < 65536:
-        raise argparse.ArgumentTypeError("%s is not a port; expected 1 to 65535" % number)
-    if not host or not found:
+    found = int(number) if number.isdigit() else -1
+    if host and number.isdigit() and not lowest <= found < 65536:
+        raise argparse.ArgumentTypeError(
+            "%s is not a port; expected %d to 65535" % (number, lowest))
+    if not host or found < 0:
         raise argparse.ArgumentTypeError("%r is not host:port" % value)
     return host, found
 

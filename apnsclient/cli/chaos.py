@@ -206,15 +206,13 @@ def _convert(key, value, kind):
 def _listen_address(value):
     # type: (str) -> Tuple[str, int]
     """Argument type: where to listen; port 0 takes a free one."""
-    if value.endswith(":0"):
-        return _backend_address(value[:-1] + "1")[0], 0
-    return _backend_address(value)
+    return _backend_address(value, 0)
 
 
-def _backend_address(value):
-    # type: (str) -> Tuple[str, int]
+def _backend_address(value, lowest=1):
+    # type: (str, int) -> Tuple[str, int]
     """Argument type: ``host:port``."""
-    found = _options.address(value)
+    found = _options.address(value, lowest)
     if not isinstance(found, tuple):
         raise argparse.ArgumentTypeError("%r is not host:port" % value)
     return found
