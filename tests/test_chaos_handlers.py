@@ -83,6 +83,7 @@ def test_what_is_no_handler_is_told(name, part):
 
 @pytest.mark.parametrize("attributes, part", [
     ({"name": None, "options": {}}, "its attribute name is no text"),
+    ({"name": "x"}, "it has no attribute options; where there are none, it is {}"),
     ({"name": "x", "options": None}, "its attribute options is no mapping"),
     ({"name": "x", "options": {"a": ("what", int)}}, "its option 'a' is not"),
 ])

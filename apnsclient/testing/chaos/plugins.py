@@ -94,8 +94,10 @@ class Plugins(object):
             problem = "its attribute name is no text"
         elif not _has_method(plugin, cls.method):
             problem = "it has no method %s" % cls.method
+        elif not hasattr(plugin, "options"):
+            problem = "it has no attribute options; where there are none, it is {}"
         else:
-            problem = _problem_of_options(getattr(plugin, "options", None))
+            problem = _problem_of_options(plugin.options)
         if problem is not None:
             raise ConfigurationError("%s is no %s: %s" % (_path(plugin), cls.kind, problem))
 
