@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apnsclient.testing.chaos import ChaosProxy
+from apnsclient.testing.chaos import ChaosProxy, ConfigurationError
 from apnsclient.testing.chaos.handlers.base import BaseHandler
 from chaos_support import (
     await_end,
@@ -223,6 +223,18 @@ def test_a_backend_that_refuses_is_a_reset_for_the_client():
         record = await_end(proxy)
     closed.close()
     assert "cannot connect to the backend 127.0.0.1:%d" % proxy.backend[1] in record.error
+
+
+@pytest.mark.parametrize("backend", ["localhost:2195", ("localhost",), None, 2195])
+def test_a_backend_that_is_no_address_is_told_at_once(backend):
+    """Not for each connection."""
+    with pytest.raises(ConfigurationError) as caught:
+        ChaosProxy(backend)
+    assert "the backend is %r; expected (host, port)" % (backend,) in str(caught.value)
+    proxy = ChaosProxy(("localhost", 2195))
+    with pytest.raises(ConfigurationError):
+        proxy.backend = backend
+    assert proxy.backend == ("localhost", 2195)
 
 
 def test_the_backend_is_looked_up_for_each_connection():

@@ -12,6 +12,7 @@ from ..._compat import MYPY, monotonic
 from . import sockets
 from .behavior import Behavior
 from .connection import Connection
+from .errors import ConfigurationError
 from .handlers import Handler
 from .protocols import Protocol
 from .randomness import Dice, new_seed
@@ -61,10 +62,10 @@ class ChaosProxy(object):
     :param record: True keeps the record of every connection, False none, an int the last so many.
     :param on_closed: called with the :class:`.ConnectionRecord` of each connection that is over, by
         the connection's thread.
-    :raises ConfigurationError: if a handler, protocol, option, value or percentage cannot be used.
+    :raises ConfigurationError: if a handler, protocol, option, value or percentage cannot be used,
+        or the backend is no ``(host, port)``.
 
     :ivar address: ``(host, port)`` that it listens on, once it has been started.
-    :ivar backend: ``(host, port)`` that new connections are passed on to; may be set.
     :ivar seed: the seed.
     """
 
@@ -165,6 +166,22 @@ class ChaosProxy(object):
         return monotonic() - self._started
 
     # What it does.
+
+    @property
+    def backend(self):
+        # type: () -> Address
+        """``(host, port)`` that new connections are passed on to; may be set.
+
+        :raises ConfigurationError: on setting, if it is anything else, such as text.
+        """
+        return self._backend
+
+    @backend.setter
+    def backend(self, address):
+        # type: (Address) -> None
+        if not isinstance(address, (tuple, list)) or len(address) < 2:
+            raise ConfigurationError("the backend is %r; expected (host, port)" % (address,))
+        self._backend = address
 
     @property
     def behavior(self):
