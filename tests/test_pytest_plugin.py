@@ -98,6 +98,23 @@ def test_marked(apns_client, apns_chaos, apns_simulator):
     assert status == 0 and "1 passed" in output, output
 
 
+@pytest.mark.parametrize("marker, complaint", [
+    ("apns_chaos('5:reset', {'reset': {}})", "by name from the second on"),
+    ("apns_simulator(True)", "the marker apns_simulator(True,) has to have its arguments by name"),
+])
+def test_an_argument_of_a_marker_by_position_is_told(run, marker, complaint):
+    """All but the behavior have names, since the objects take something else first."""
+    status, output = run(u'''
+import pytest
+
+@pytest.mark.%s
+def test_marked(apns_chaos):
+    pass
+''' % marker)
+
+    assert status == 1 and complaint in output, output
+
+
 @pytest.mark.parametrize("arguments, ini, behavior", [
     ([], u"apns_chaos = 10:delay\n", "10:delay"),
     (["--apns-chaos=20:delay"], u"apns_chaos = 10:delay\n", "20:delay"),

@@ -224,13 +224,19 @@ class ChaosProxies(object):
 
 def _options_of(request, name):
     # type: (Any, str) -> Dict[str, Any]
-    """Return the arguments of a marker; the only one by position is a behavior."""
+    """Return the arguments of a marker; the only one by position is a behavior.
+
+    :raises TypeError: if there are more by position.
+    """
     marker = request.node.get_closest_marker(name)
     if marker is None:
         return {}
     options = dict(marker.kwargs)
-    if marker.args:
-        options["behavior"], = marker.args
+    by_position = ("behavior",) if name == "apns_chaos" else ()
+    if len(marker.args) > len(by_position):
+        raise TypeError("the marker %s%r has to have its arguments by name%s" % (
+            name, marker.args, " from the second on" if by_position else ""))
+    options.update(zip(by_position, marker.args))
     return options
 
 
