@@ -184,7 +184,9 @@ def test_a_rule_that_hangs_is_given_up():
 
 
 @pytest.mark.parametrize("backend", [
-    "apnsclient.backends.stdio", stdio.Backend, lambda **options: stdio.Backend(**options)])
+    "apnsclient.backends.stdio", stdio.Backend, lambda **options: stdio.Backend(**options),
+    staticmethod(lambda **options: stdio.Backend(**options)),
+    classmethod(lambda cls, **options: stdio.Backend(**options))])
 def test_a_back_end_is_named_in_three_ways(backend):
     """A module, a class, or a function."""
     case = type(str("Case"), (BackendContract,), {"backend": backend})

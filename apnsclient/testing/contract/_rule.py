@@ -215,7 +215,7 @@ def _declared(case):
         if each.__dict__.get("backend") is not None:
             backend = each.__dict__["backend"]
             break
-    if isinstance(backend, staticmethod):
+    if isinstance(backend, (staticmethod, classmethod)):
         backend = backend.__get__(None, case)
     if isinstance(backend, six.string_types):
         __import__(backend)
