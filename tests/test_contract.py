@@ -183,6 +183,25 @@ def test_a_rule_that_hangs_is_given_up():
     assert "hang_limit" in str(caught.value) and "in get_certificate" in str(caught.value)
 
 
+@pytest.mark.parametrize("method", ["read", "write"])
+def test_a_call_that_ends_before_it_can_is_told(method):
+    """One that only fills a buffer of its own, say: what it returned, and what it has to do."""
+    class Backend(stdio.Backend):
+        def get_new_connection(self, *arguments, **options):
+            connection = super(Backend, self).get_new_connection(*arguments, **options)
+            setattr(connection, method, lambda *arguments: None)
+            return connection
+
+    class Case(BackendContract):
+        backend = Backend
+
+    with pytest.raises(AssertionError) as caught:
+        getattr(Case(), "test_a_%s_ends_when_its_time_is_over" % method)()
+    assert str(caught.value) == (
+        "%s() with a timeout of 0.3 s returned None before its peer had sent, or taken, what that "
+        "needs; it has to raise a timeout" % method)
+
+
 @pytest.mark.parametrize("backend", [
     "apnsclient.backends.stdio", stdio.Backend, lambda **options: stdio.Backend(**options),
     staticmethod(lambda **options: stdio.Backend(**options)),

@@ -327,11 +327,13 @@ class Stage(object):
         # type: (str, Rescue, Callable[..., Any], *Any) -> None
         """Call a function whose last argument is a timeout that has to run out."""
         begin, timeout = monotonic(), arguments[-1]
-        error = self.raises(Exception, "%s with a timeout of %g s" % (what, timeout),
-                            function, *arguments)
+        error = self.attempt(function, *arguments)
         lasted = monotonic() - begin
         expect(not rescue.was_needed, "%s did not end when its timeout of %g s was over: it holds "
                "for the whole call, however often the call waits", what, timeout)
+        expect(isinstance(error, Exception), "%s with a timeout of %g s returned %.60r before its "
+               "peer had sent, or taken, what that needs; it has to raise a timeout",
+               what, timeout, error)
         expect(is_timeout(error), "%s raised %s: %s when its time was over; expected "
                "apnsclient.errors.Timeout, or socket.timeout without an errno",
                what, type(error).__name__, error)
