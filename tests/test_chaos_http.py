@@ -147,12 +147,14 @@ def test_a_mistake_is_told_and_changes_nothing(api, request_, part):
     ("PUT", "/handler", None, {"Content-Length": "x"}, 411),
     ("PUT", "/handler", None, {"Content-Length": "\xb2"}, 411),
     ("PUT", "/handler", "", {"Content-Length": "65537"}, 413),
+    ("POST", "/handler", '{"behavior": "9:delay"}', {"Origin": "http://example.com"}, 403),
 ])
 def test_what_cannot_be_served_is_told(api, method, path, body, headers, status):
     """By the status, and in words."""
     found, document = api.ask(method, path, body, headers)
     assert found == status
     assert document["error"]
+    assert api.proxy.behavior == ""
 
 
 def test_a_client_that_goes_away_harms_nobody(api, capfd):

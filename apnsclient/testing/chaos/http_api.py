@@ -236,6 +236,10 @@ class _Request(BaseHTTPServer.BaseHTTPRequestHandler):
     def _change(self):
         # type: () -> Any
         proxy = self.server.proxy  # type: ignore[attr-defined]
+        if "Origin" in self.headers:
+            # Any page in a browser on this machine could send it, and import modules by name.
+            raise _Refusal(403, "the request comes from a web page (%s); expected one of a program"
+                           % self.headers["Origin"])
         request = self._read()
         try:
             proxy.change(**_check_change(request))
