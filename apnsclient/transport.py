@@ -16,6 +16,7 @@ import weakref
 from . import _arguments
 from ._arguments import Timing
 from ._compat import MYPY
+from ._interrupts import is_interrupt
 from .addresses import ADDRESSES, PROVIDER_ADDRESSES, RETIRED, environment_of, resolve_address
 from .apns import Result
 from .backends._turns import Turns
@@ -243,6 +244,8 @@ class Session(object):
             try:
                 self._on_late_result(result)
             except Exception:
+                if is_interrupt():
+                    raise
                 _log.exception("on_late_result failed for %r", result)
 
     def __repr__(self):

@@ -24,7 +24,7 @@ LONGEST_FILE, LONGEST_FUNCTION = 600, 50
 PACKAGE = os.path.dirname(os.path.abspath(apnsclient.__file__))
 
 LEVELS = [
-    ["_compat", "_json", "_process", "errors", "reasons"],
+    ["_compat", "_interrupts", "_json", "_process", "errors", "reasons"],
     ["protocols"],
     ["_files", "certificate", "provider_token", "feedback_store", "outcomes", "addresses",
      "backends"],

@@ -11,6 +11,7 @@ from __future__ import absolute_import, division, print_function
 import socket
 
 from .._compat import MYPY, monotonic
+from .._interrupts import is_interrupt
 from ..errors import ConnectError, ConnectTimeout
 from . import _sockets
 from ._names import display
@@ -47,6 +48,8 @@ def look_up(address, waiting, role=""):
     try:
         found = waiting.resolve(address[0], address[1])
     except (socket.error, UnicodeError, OverflowError, ValueError) as error:
+        if is_interrupt():
+            raise
         raise ConnectError("cannot look up the host of %s%s: %s"
                            % (role, display(address), _sockets.describe(error)))
     families = {}  # type: dict[int, list[Any]]
@@ -139,6 +142,8 @@ class _Race(object):
             try:
                 attempt.start()
             except (socket.error, OverflowError) as error:
+                if is_interrupt():
+                    raise
                 self._drop(attempt, _sockets.describe(error))
         if not self._running:
             raise ConnectError("cannot connect to %s: %s" % (
@@ -159,7 +164,7 @@ class _Race(object):
                 if attempt.advance(self._new_handshake):
                     return attempt
             except (socket.error, TransportFailure) as error:
-                if isinstance(error, ConnectError):
+                if isinstance(error, ConnectError) or is_interrupt():
                     raise
                 self._drop(attempt, _sockets.describe(error))
                 continue

@@ -13,6 +13,7 @@ import six
 from OpenSSL import SSL
 
 from .._compat import MYPY
+from .._interrupts import is_interrupt
 from ..errors import APNsError, ConnectError, ConnectionLost, Timeout
 from . import BaseConnection, _closing, _sockets, _tls
 from ._engine import CHUNK
@@ -106,6 +107,8 @@ class Connection(BaseConnection):
                 while self._receive(_RECORD, 0):
                     pass
             except Exception:
+                if is_interrupt():
+                    raise
                 self._is_problem_known = is_known  # The next read tells.
 
     def unacknowledged(self):
@@ -159,6 +162,8 @@ class Connection(BaseConnection):
             self._end_stream()
             return b""
         except (SSL.Error, socket.error) as error:
+            if is_interrupt():
+                raise
             failure = _tls.failure_of(error, self._where, self._provider)
             self._read_problem = type(failure), str(failure)
             self._is_problem_known = True
@@ -282,7 +287,8 @@ class Connection(BaseConnection):
     def _fail_write(self, error):
         # type: (BaseException) -> None
         """Stop writes after ``error``; raise the exception of ours that stands for it, if any."""
-        if isinstance(error, (SSL.Error, socket.error)) and not isinstance(error, APNsError):
+        if (isinstance(error, (SSL.Error, socket.error)) and not isinstance(error, APNsError)
+                and not is_interrupt()):
             failure = _tls.failure_of(error, self._where, self._provider)
             self._stop_writes(str(failure))
             six.raise_from(failure, None)
@@ -348,6 +354,8 @@ class Connection(BaseConnection):
             self._is_problem_known = is_known
             return is_known
         except Exception:
+            if is_interrupt():
+                raise
             return True
 
     def _keep_session_once(self):
@@ -383,7 +391,9 @@ class Connection(BaseConnection):
                 if farewell is not None:
                     one.received_on_close = farewell.received
         except Exception:
-            pass  # Nothing to be done, and at the interpreter's exit nothing to be said.
+            if is_interrupt():
+                raise
+            # Nothing to be done, and at the interpreter's exit nothing to be said.
         finally:
             for one in closing:
                 one._finish()
@@ -411,7 +421,9 @@ class Connection(BaseConnection):
                     _sockets.abandon(self._socket)
                 self._keep_last_session()
         except Exception:
-            pass  # As above.
+            if is_interrupt():
+                raise
+            # As above.
         finally:
             self._stop_writes("the connection to %s is closed" % self._where)
             self._socket.close()

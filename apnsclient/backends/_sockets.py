@@ -164,7 +164,7 @@ def try_send(connected, data, flags=0):
     try:
         return int(connected.send(data, SEND_FLAGS | flags))
     except socket.error as error:
-        if error.args[0] not in _NOT_NOW:
+        if error.errno not in _NOT_NOW:
             raise
         return 0
 
@@ -179,7 +179,7 @@ def try_receive(connected):
         data = connected.recv(_RECEIVE_SIZE)  # type: bytes
         return data
     except socket.error as error:
-        if error.args[0] not in _NOT_NOW:
+        if error.errno not in _NOT_NOW:
             raise
         return None
 
@@ -223,7 +223,7 @@ def wait(interests, timeout):
     try:
         ready = (_poll if needs_poll else _select)(numbers, interests, timeout)
     except (select.error, OSError) as error:
-        if error.args[0] != errno.EINTR:
+        if error.args[:1] != (errno.EINTR,):
             raise
         return []
     return [waited for number, (waited, _) in zip(numbers, interests) if number in ready]

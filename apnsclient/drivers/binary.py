@@ -20,6 +20,7 @@ import logging
 import sys
 
 from .._compat import MYPY, monotonic
+from .._interrupts import is_interrupt
 from ..apns import Result
 from ..errors import ConnectError, ProtocolError, Timeout, is_timeout
 from ..protocols.binary import ErrorReplyParser
@@ -201,6 +202,8 @@ class BinaryDriver(object):
             try:
                 write(chunk, timeout)
             except Exception as error:
+                if is_interrupt():
+                    raise
                 self._write_failed(error)
                 return
             self._is_untried = False
@@ -235,6 +238,8 @@ class BinaryDriver(object):
             try:
                 data = self.connection.peek(_REPLY_SIZE)
             except Exception as error:
+                if is_interrupt():
+                    raise
                 self._failed(error)
                 return
             if data is None:
@@ -257,6 +262,8 @@ class BinaryDriver(object):
         try:
             data = self.connection.read(_REPLY_SIZE, timeout)
         except Exception as error:
+            if is_interrupt():
+                raise
             if not is_timeout(error):
                 self._failed(error)
             return False
@@ -380,6 +387,8 @@ def read_feedback(connection, timing):
         except ConnectError:
             raise
         except Exception as error:
+            if is_interrupt():
+                raise
             _log.warning("reading feedback from %s failed, the rest comes the next time: %s",
                          where, error)
             return

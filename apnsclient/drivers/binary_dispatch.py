@@ -9,12 +9,12 @@ means success, not one for each message.
 from __future__ import absolute_import, division, print_function
 
 import logging
-import sys
 from collections import deque
 
 import six
 
 from .._compat import MYPY, monotonic
+from .._interrupts import is_interrupt, take_failure
 from .binary import Delivery
 
 if MYPY:
@@ -71,14 +71,15 @@ class BinaryDispatch(object):
                     if not self._send_next(pending):
                         break
                 except Exception:
-                    failure = sys.exc_info()
+                    failure = take_failure()
                 for result in self._decided():
                     yield result
             while self._window:
                 try:
                     self._wait_for(self._undecided()[-1])
                 except Exception:
-                    failure = failure or sys.exc_info()
+                    another = take_failure()
+                    failure = failure or another
                 for result in self._decided():
                     yield result
             if failure is not None:
@@ -129,7 +130,8 @@ class BinaryDispatch(object):
         try:
             driver.listen(deadline)
         except Exception:
-            self._failed()
+            if not is_interrupt():
+                self._failed()
             raise
         if not driver.is_over and driver.is_silent(deadline):
             self._take_silence(driver, deadline)
@@ -178,7 +180,8 @@ class BinaryDispatch(object):
                         self._replace_stale(delivery)
                     waiting = deque(self._undecided())
         except Exception:
-            self._failed()
+            if not is_interrupt():
+                self._failed()
             raise
 
     def _undecided(self):

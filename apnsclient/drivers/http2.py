@@ -22,6 +22,7 @@ import time
 from collections import deque
 
 from .._compat import MYPY, monotonic, text_of
+from .._interrupts import is_interrupt
 from ..errors import ConnectError, ConnectTimeout, is_timeout
 from ..outcomes import parse_reply
 from ..protocols.http2.client import ClientConnection, Reply
@@ -302,19 +303,19 @@ class Http2Driver(object):
         self._batches.extend(started)
         try:
             self.connection.write(data, self._timing.write_timeout)
-        except Exception as error:
+        except BaseException as error:
+            if is_interrupt():
+                # Nobody knows how much of the last frame was written.
+                self._end("the write was interrupted")
+                raise
             self._write_failed(error)
             return
-        except BaseException:
-            # Nobody knows how much of the last frame was written.
-            self._end("the write was interrupted")
-            raise
         now = monotonic()
         for batch in started:
             batch.written_at, batch.answers_before = now, self._client.answered
 
     def _write_failed(self, error):
-        # type: (Exception) -> None
+        # type: (BaseException) -> None
         """Find out why: the server may have said so before it hung up."""
         _log.debug("writing to %s failed", self._where, exc_info=True)
         deadline = monotonic() + _LAST_WORDS
@@ -333,6 +334,8 @@ class Http2Driver(object):
             try:
                 data = self.connection.peek(_READ_SIZE)
             except Exception as error:
+                if is_interrupt():
+                    raise
                 self._failed(error)
                 return
             if data is not None:
@@ -377,6 +380,8 @@ class Http2Driver(object):
         try:
             data = self.connection.read(_READ_SIZE, timeout)
         except Exception as error:
+            if is_interrupt():
+                raise
             self._is_amid = False
             if is_timeout(error):
                 return False
@@ -465,6 +470,8 @@ class Http2Driver(object):
         try:
             self._report_gone(gone)
         except Exception:
+            if is_interrupt():
+                raise
             _log.exception("the feedback store failed; %d dead tokens are not in it", len(gone))
 
     def _expire(self, oldest):
@@ -560,6 +567,8 @@ class Http2Driver(object):
             if not self.connection.is_inherited:
                 self.connection.write(data, _LAST_WORDS)
         except Exception:
+            if is_interrupt():
+                raise
             _log.debug("%s did not take our last words", self._where, exc_info=True)
 
 

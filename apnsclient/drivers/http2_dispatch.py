@@ -11,12 +11,12 @@ from __future__ import absolute_import, division, print_function
 
 import atexit
 import logging
-import sys
 from collections import deque
 
 import six
 
 from .._compat import MYPY, monotonic, text_of
+from .._interrupts import take_failure
 from .http2_parcels import Bundle, Delivery
 
 if MYPY:
@@ -224,7 +224,7 @@ class Http2Dispatch(object):
             self._is_exhausted = True
             return None
         except Exception:
-            self._failure = sys.exc_info()
+            self._failure = take_failure()
             return None
         return message
 
@@ -320,7 +320,7 @@ class Http2Dispatch(object):
         Where no connection could be had from the start nothing was sent, and there is nothing to
         report but the exception.
         """
-        self._failure = sys.exc_info()
+        self._failure = take_failure()
         driver, self._driver = self._driver, None
         if driver is not None:
             self._is_proven = self._is_proven or driver.has_answered

@@ -1,0 +1,61 @@
+"""Exceptions that a signal handler raises in the middle of a call, and that are none of ours.
+
+``KeyboardInterrupt`` is one, and no ``except Exception`` stops it. The time limits of Celery and RQ
+come in the same way, and are of type ``Exception``. Wherever that stands for "the back-end failed",
+they would pass for a connection that is lost: the sending would go on, and the caller never hear of
+the limit. Worse, a handler that raises ``TimeoutError`` would pass for the gateway's silence, which
+means success.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import signal
+import sys
+
+import six
+
+from ._compat import MYPY
+
+if MYPY:
+    from typing import Any, Set
+
+__all__ = ["is_interrupt", "take_failure"]
+
+
+def is_interrupt():
+    # type: () -> bool
+    """Tell whether the exception that is being handled is for the caller of the caller alone.
+
+    It is if it came out of a signal handler, or is no ``Exception`` to begin with.
+    """
+    kind, _, traceback = sys.exc_info()
+    if kind is None or not issubclass(kind, Exception):
+        return kind is not None
+    codes = set()  # type: Set[Any]
+    while traceback is not None:
+        codes.add(traceback.tb_frame.f_code)
+        traceback = traceback.tb_next
+    return not codes.isdisjoint(_handler_codes())
+
+
+def take_failure():
+    # type: () -> Any
+    """Return ``sys.exc_info()``, unless that is an interrupt: then raise it again."""
+    if is_interrupt():
+        # No name for it: its frames would refer to themselves, and outlive the call with all they
+        # hold.
+        six.reraise(*sys.exc_info())
+    return sys.exc_info()
+
+
+def _handler_codes():
+    # type: () -> Set[Any]
+    """Return the code of the signal handlers of this process that are written in Python."""
+    codes = set()
+    for number in range(1, signal.NSIG):
+        handler = signal.getsignal(number)
+        if callable(handler):
+            # Functions and methods; functools.partial(); other objects.
+            for one in handler, getattr(handler, "func", None), type(handler).__call__:
+                codes.add(getattr(one, "__code__", None))
+    return codes

@@ -1,0 +1,261 @@
+"""What a signal handler raises is for the caller, also where it is a plain ``Exception``.
+
+The soft time limit of Celery is one, the time limit of RQ another, and many a program raises
+``TimeoutError`` in a handler of its own.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import functools
+import os
+import signal
+import socket
+import sys
+import threading
+
+import pytest
+
+from apnsclient import APNs, Message, Result, Session
+from apnsclient._interrupts import is_interrupt
+from apnsclient.backends import BaseConnection, _sockets
+from apnsclient.feedback_store import MemoryStore
+from apnsclient.testing.simulator import FeedbackScript, ProviderScript, Script
+from net_support import SOON, make_tokens
+
+pytestmark = [
+    pytest.mark.timeout(240),
+    pytest.mark.skipif(not hasattr(signal, "SIGUSR2"), reason="this system has no such signal"),
+]
+
+TOKENS = make_tokens(6)
+TOPIC = "com.example.app"
+
+
+class Limit(Exception):
+    """Comes in the place of Celery's SoftTimeLimitExceeded."""
+
+
+def handler_of(kind):
+    """Return a signal handler that raises."""
+    def handle(number, frame):
+        raise kind()
+    return handle
+
+
+@pytest.fixture
+def handle():
+    """A function that lets a function handle SIGUSR2 until the test is over."""
+    previous = signal.getsignal(signal.SIGUSR2)
+    yield functools.partial(signal.signal, signal.SIGUSR2)
+    signal.signal(signal.SIGUSR2, previous)
+
+
+# The others are what a back-end raises when a connection has failed, and when nothing came.
+@pytest.fixture(params=[Limit, socket.error, socket.timeout])
+def limit(request, handle):
+    """A type of exception; the handler of SIGUSR2 raises it."""
+    handle(handler_of(request.param))
+    return request.param
+
+
+@pytest.fixture(params=["binary", "http2"])
+def protocol(request):
+    """Each of the protocols."""
+    if request.param == "http2":
+        pytest.importorskip("hpack")
+        pytest.importorskip("jwt")
+    return request.param
+
+
+@pytest.fixture
+def new_client(protocol, simulator, new_session):
+    """A function that makes an ``APNs`` for the simulator."""
+    def make(**options):
+        session = new_session(protocol=protocol, pool_size=1, **options)
+        address = (simulator.gateway_address if protocol == "binary"
+                   else simulator.provider_address)
+        return APNs(session.get_connection(address, cert_string=simulator.cert_string))
+    return make
+
+
+def message(first=0, count=1):
+    """Return a message to so many tokens."""
+    return Message(TOKENS[first:first + count], alert="hello", apns_topic=TOPIC)
+
+
+class Soon(object):
+    """Calls a function in a thread, as soon as a condition of the simulator holds."""
+
+    def __init__(self, simulator, condition, function):
+        self._thread = threading.Thread(target=self._run, args=(simulator, condition, function))
+
+    @staticmethod
+    def _run(simulator, condition, function):
+        if simulator.wait_for(condition, SOON):
+            function()
+
+    def __enter__(self):
+        self._thread.start()
+
+    def __exit__(self, *error):
+        self._thread.join()
+
+
+def send_signal():
+    """Have the handler called in the main thread."""
+    os.kill(os.getpid(), signal.SIGUSR2)
+
+
+@pytest.mark.parametrize("send", [
+    lambda client: client.send(message()),
+    lambda client: list(client.send_many([message()])),
+], ids=["send", "send_many"])
+def test_a_limit_while_waiting_ends_the_call(new_client, protocol, simulator, limit, send):
+    """It is neither a lost connection nor the gateway's silence, and the session goes on."""
+    client = new_client()
+    if protocol == "http2":
+        simulator.script_provider(ProviderScript(hold=True))
+        has_come, expected = (lambda: simulator.held == 1), {}
+    else:
+        # An answer comes at once; for silence one would have to wait.
+        simulator.script(Script(status_at={2: 8}), Script(status_at={1: 8}))
+        has_come, expected = (lambda: simulator.accepted_count == 1), {TOKENS[1]: 8}
+    with Soon(simulator, has_come, send_signal), pytest.raises(limit) as caught:
+        send(client)
+    assert caught.type is limit
+    simulator.release_held()
+    if protocol == "http2":
+        # The connection, if it is the same one, would go on holding back.
+        simulator.script_provider(None)
+        client._connection._session.shutdown()
+    result = client.send(message(1))
+    assert dict((token, code) for token, (code, _) in result.failed.items()) == expected
+    assert (result.errors, result.retry()) == ([], None)
+
+
+def test_a_limit_while_reading_feedback_is_no_end_of_it(
+        simulator, new_session, limit, monkeypatch):
+    """Whoever reads is not led to believe that there is no more."""
+    for token in TOKENS[:2]:
+        simulator.devices.uninstall(token, 1400000000)
+    simulator.script_feedback(FeedbackScript(stall_after=40))
+    rows = APNs(new_session(read_timeout=SOON).new_connection(
+        simulator.feedback_address, cert_string=simulator.cert_string)).feedback()
+    assert next(rows)[0] == TOKENS[0].encode("ascii")
+    wait = _sockets.wait
+
+    def interrupted(interests, timeout):
+        send_signal()
+        return wait(interests, timeout)
+
+    monkeypatch.setattr(_sockets, "wait", interrupted)
+    with pytest.raises(limit) as caught:
+        next(rows)
+    assert caught.type is limit
+
+
+def interrupt_at(number, function):
+    """Call a function, and have the signal handled before a line of the client's.
+
+    :return: whether there were so many lines.
+    """
+    lines, package = [], os.path.dirname(_sockets.__file__.replace("backends", ""))
+
+    def trace_line(frame, event, argument):
+        if event == "line":
+            lines.append(None)
+            if len(lines) == number:
+                sys.settrace(None)
+                signal.getsignal(signal.SIGUSR2)(signal.SIGUSR2, frame)
+        return trace_line
+
+    def trace_call(frame, event, argument):
+        name = frame.f_code.co_filename
+        is_wanted = name.startswith(package) and os.sep + "testing" + os.sep not in name
+        return trace_line if is_wanted else None
+
+    before = sys.gettrace()
+    sys.settrace(trace_call)
+    try:
+        function()
+    except Limit:
+        return True
+    finally:
+        sys.settrace(before)
+    assert len(lines) < number, "the call returned as if nothing had been"
+    return False
+
+
+@pytest.mark.parametrize("first", [1, 2, 3, 4])
+def test_a_limit_at_any_line_ends_the_call(new_client, handle, first):
+    """Whatever the client is about, it goes on to the caller, and the next send is right."""
+    handle(handler_of(Limit))
+    client = new_client(read_tail_timeout=0)
+    session = client._connection._session
+    for number in range(first, 10000, 12):
+        # Every other time over a new connection.
+        if number % 24 < 12:
+            session.shutdown()
+        is_interrupted = interrupt_at(number, lambda: client.send(message(0, 2)))
+        result = client.send(message(2, 3))
+        assert (result.failed, result.errors, result.retry()) == ({}, [], None), number
+        if not is_interrupted and number % 24 < 12:
+            break
+    assert number > 500
+
+
+@pytest.mark.parametrize("part", ["on_late_result", "feedback_store"])
+def test_a_limit_in_what_the_caller_has_given_is_not_logged_away(handle, part):
+    """A callback and a store may take long; what else they raise is logged and goes no further."""
+    def fail(number, frame):
+        raise ValueError
+
+    class Store(MemoryStore):
+        def add(self, source, rows):
+            raised.pop()(signal.SIGUSR2, None)
+
+    handle(handler_of(Limit))
+    raised = [signal.getsignal(signal.SIGUSR2), fail]
+    pytest.importorskip("hpack")
+    from apnsclient.drivers.http2 import Http2Driver
+
+    session = Session(on_late_result=lambda result: raised.pop()(signal.SIGUSR2, None))
+    reported, connection = Result(message(), (8, 0)), BaseConnection(("localhost", 1), None)
+    driver = Http2Driver(connection, session._timing, lambda rows: Store().add("", rows))
+    report = (functools.partial(session._report_late, [reported]) if part == "on_late_result"
+              else driver._hand_on_gone)
+    report()
+    with pytest.raises(Limit):
+        report()
+    assert not raised
+
+
+class Handler(object):
+    """Handlers that are no functions."""
+
+    def __call__(self, number, frame):
+        raise Limit
+
+    def method(self, number, frame):
+        raise Limit
+
+
+@pytest.mark.parametrize("handler, expected", [
+    (handler_of(Limit), True),
+    (handler_of(KeyboardInterrupt), True),
+    (Handler(), True),
+    (Handler().method, True),
+    (functools.partial(handler_of(Limit)), True),
+    (None, False),
+], ids=["function", "keyboard", "object", "method", "partial", "none"])
+def test_an_interrupt_is_what_a_handler_raised(handle, handler, expected):
+    """Any kind of handler; an exception that something else raised is none."""
+    if handler is not None:
+        handle(handler)
+    try:
+        (handler or handler_of(Limit))(signal.SIGUSR2, None)
+    except BaseException:
+        assert is_interrupt() is expected
+    else:
+        pytest.fail("it raised nothing")
+    assert not is_interrupt() or sys.version_info[0] == 2
