@@ -434,6 +434,33 @@ def test_interrupted_write_is_not_continued(version, monkeypatch):
         connection.close()
 
 
+@VERSIONS
+def test_interrupted_read_is_not_continued(version, monkeypatch):
+    """What had been received may be lost then, and what comes after it makes no sense."""
+    def answer(tls):
+        tls.send(tls.recv(1))
+        discard(tls)
+
+    def receive(connected):
+        data = try_receive(connected)
+        return data if data is None else interrupt()
+
+    try_receive = _sockets.try_receive
+    with Server(over_tls(answer, version=version)) as server:
+        connection = open_connection(server.address)
+        connection.write(b"x", SOON)
+        with monkeypatch.context() as patch:
+            patch.setattr(_sockets, "try_receive", receive)
+            with pytest.raises(KeyboardInterrupt):
+                connection.read(1, SOON)
+        assert connection.closed()
+        with pytest.raises(ConnectionLost):
+            connection.read(1, SOON)
+        with pytest.raises(ConnectionLost):
+            connection.write(b"x", SOON)
+        connection.close()
+
+
 def interrupt(*args):
     raise KeyboardInterrupt()
 

@@ -161,14 +161,9 @@ class Connection(BaseConnection):
         except SSL.ZeroReturnError:
             self._end_stream()
             return b""
-        except (SSL.Error, socket.error) as error:
-            if is_interrupt():
-                raise
-            failure = _tls.failure_of(error, self._where, self._provider)
-            self._read_problem = type(failure), str(failure)
-            self._is_problem_known = True
-            self._stop_writes(str(failure))
-            six.raise_from(failure, None)
+        except BaseException as error:
+            self._fail_read(error)
+            raise
 
     def _open(self, size, patience):
         # type: (int, int) -> Optional[bytes]
@@ -196,6 +191,23 @@ class Connection(BaseConnection):
             self._engine.feed(data)
             self._is_fed = True
         return None
+
+    def _fail_read(self, error):
+        # type: (BaseException) -> None
+        """Stop reads after ``error``; raise the exception of ours that stands for it, if any."""
+        if isinstance(error, (SSL.Error, socket.error)) and not is_interrupt():
+            failure = _tls.failure_of(error, self._where, self._provider)
+            self._stop_reads(failure)
+            six.raise_from(failure, None)
+        # What was received last may be lost, and nobody could decrypt what follows.
+        self._stop_reads(ConnectionLost("an earlier read from %s did not finish" % self._where))
+
+    def _stop_reads(self, failure):
+        # type: (Exception) -> None
+        """Let every further read raise the same, and every write."""
+        self._read_problem = type(failure), str(failure)
+        self._is_problem_known = True
+        self._stop_writes(str(failure))
 
     def _answer(self):
         # type: () -> None
