@@ -1,10 +1,10 @@
-"""Exceptions that a signal handler raises in the middle of a call, and that are none of ours.
+"""Exceptions that come from outside in the middle of a call, and that are none of ours.
 
 ``KeyboardInterrupt`` is one, and no ``except Exception`` stops it. The time limits of Celery and RQ
 come in the same way, and are of type ``Exception``. Wherever that stands for "the back-end failed",
 they would pass for a connection that is lost: the sending would go on, and the caller never hear of
 the limit. Worse, a handler that raises ``TimeoutError`` would pass for the gateway's silence, which
-means success.
+means success. What is thrown into a greenlet is of the same kind.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -17,16 +17,29 @@ import six
 from ._compat import MYPY
 
 if MYPY:
-    from typing import Any, Set
+    from typing import Any, Callable, Set, TypeVar
 
-__all__ = ["is_interrupt", "take_failure"]
+    Function = TypeVar("Function", bound=Callable[..., Any])
+
+__all__ = ["is_interrupt", "raises_nothing", "take_failure"]
+
+#: Code of the functions that are marked.
+_marked = set()  # type: Set[Any]
+
+
+def raises_nothing(function):
+    # type: (Function) -> Function
+    """Mark a function that raises nothing of its own: what comes out of it was thrown into it."""
+    _marked.add(function.__code__)
+    return function
 
 
 def is_interrupt():
     # type: () -> bool
     """Tell whether the exception that is being handled is for the caller of the caller alone.
 
-    It is if it came out of a signal handler, or is no ``Exception`` to begin with.
+    It is if it came out of a signal handler, or of a function that raises nothing, or is no
+    ``Exception`` to begin with.
     """
     kind, _, traceback = sys.exc_info()
     if kind is None or not issubclass(kind, Exception):
@@ -35,7 +48,7 @@ def is_interrupt():
     while traceback is not None:
         codes.add(traceback.tb_frame.f_code)
         traceback = traceback.tb_next
-    return not codes.isdisjoint(_handler_codes())
+    return not (codes.isdisjoint(_marked) and codes.isdisjoint(_handler_codes()))
 
 
 def take_failure():

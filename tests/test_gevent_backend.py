@@ -19,6 +19,7 @@ import gevent.resolver.thread
 
 import apnsclient.backends.gevent
 from apnsclient.errors import ConnectionLost
+from apnsclient.testing.simulator import ProviderScript
 from frame_peers import ACCEPTED, accept, accept_all, outcome, serve
 from gevent_support import (
     all_of,
@@ -48,6 +49,14 @@ from stdio_support import (
 from test_proxy import Proxy
 
 pytestmark = pytest.mark.timeout(240)
+
+
+class Limit(Exception):
+    """What ``gevent.Timeout(seconds, Limit())`` raises."""
+
+
+#: What is thrown into greenlets. The last one is also what a connection that has failed raises.
+KILLERS = [gevent.GreenletExit, gevent.Timeout, Limit, socket.error]
 
 TOKENS = make_tokens(1000)
 
@@ -349,7 +358,7 @@ def stalling(stage, seen):
     return server
 
 
-@pytest.mark.parametrize("error", [gevent.GreenletExit, gevent.Timeout])
+@pytest.mark.parametrize("error", KILLERS)
 @pytest.mark.parametrize("stage", ["handshake", "settings", "answer"])
 def test_a_killed_greenlet_leaves_no_poisoned_connection(stage, error):
     """Its turn goes to the next in line, over a connection with nothing left on it."""
@@ -369,7 +378,27 @@ def test_a_killed_greenlet_leaves_no_poisoned_connection(stage, error):
         assert len(server.accepted) == 2
 
 
-@pytest.mark.parametrize("error", [gevent.GreenletExit, gevent.Timeout])
+@pytest.mark.parametrize("error", KILLERS)
+@pytest.mark.parametrize("protocol", ["binary", "http2"])
+def test_a_killed_greenlet_learns_of_it(simulator, sessions, protocol, error):
+    """What is thrown into it is no failure of the connection, which would be in its result."""
+    simulator.script_provider(ProviderScript(hold=True))
+    _, client = sessions(protocol, read_tail_timeout=SOON)
+    caught = []
+
+    def send():
+        try:
+            client.send(message(TOKENS[0]))
+        except BaseException as problem:
+            caught.append(type(problem))
+
+    victim = gevent.spawn(send)
+    await_green(lambda: simulator.accepted_count == 1 or simulator.held == 1)
+    victim.kill(error(), timeout=SOON)
+    assert caught == [error]
+
+
+@pytest.mark.parametrize("error", KILLERS)
 def test_a_greenlet_that_is_killed_in_line_is_passed_over(error):
     """Those behind it have their turn."""
     seen = []
@@ -389,7 +418,7 @@ def test_a_greenlet_that_is_killed_in_line_is_passed_over(error):
         session.shutdown()
 
 
-@pytest.mark.parametrize("error", [gevent.GreenletExit, gevent.Timeout])
+@pytest.mark.parametrize("error", KILLERS)
 def test_a_greenlet_that_is_killed_while_it_waits_for_silence_blames_nobody(
         simulator, sessions, error):
     """The binary connection is intact; an error that comes later belongs to its own message."""
@@ -404,7 +433,7 @@ def test_a_greenlet_that_is_killed_while_it_waits_for_silence_blames_nobody(
     assert simulator.connections == 1
 
 
-@pytest.mark.parametrize("error", [gevent.GreenletExit, gevent.Timeout])
+@pytest.mark.parametrize("error", KILLERS)
 def test_a_write_that_is_killed_is_the_last(opened, error):
     """Nobody knows how much of it went out, so that nothing may follow."""
     with Server(over_tls(wait_for_end, version="1.3"), ignore=GONE) as server:

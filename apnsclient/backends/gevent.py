@@ -16,6 +16,7 @@ from collections import deque
 import six
 
 from .._compat import MYPY
+from .._interrupts import raises_nothing
 from .._process import PerProcess
 from ..errors import ConnectionLost
 from . import _sockets
@@ -87,6 +88,13 @@ def _this_hub():
     return hub
 
 
+@raises_nothing
+def _sleep(event, timeout):
+    # type: (Any, float) -> None
+    """Let others run until an event or a time. Timeouts and ``kill()`` raise what they are told."""
+    event.wait(timeout)
+
+
 class _GreenWaiting(Waiting):
     """Lets other greenlets run.
 
@@ -115,7 +123,7 @@ class _GreenWaiting(Waiting):
             for waited, is_write in interests:
                 watchers.append(hub.loop.io(waited.fileno(), _WRITE if is_write else _READ))
                 watchers[-1].start(note, waited)
-            event.wait(timeout)
+            _sleep(event, timeout)
         finally:
             for watcher in watchers:
                 watcher.stop()
@@ -170,7 +178,7 @@ class _GreenEvent(object):
             # A finalizer, or another thread, may have set it just now.
             if not self._is_set:
                 # Without a time the loop would take it for a wait without an end.
-                waiter[1].wait(min(timeout, _LONGEST_WAIT))
+                _sleep(waiter[1], min(timeout, _LONGEST_WAIT))
         finally:
             try:
                 self._waiters.remove(waiter)
