@@ -185,7 +185,7 @@ class FrameOutcomes(object):
     def in_doubt(self):
         # type: () -> Sequence[int]
         """Return those of the tokens to be sent again that may have been delivered, in order."""
-        return self.retried() if self._reason is UNKNOWN else ()
+        return self.retried() if self._reason == UNKNOWN else ()
 
     def undelivered(self):
         # type: () -> Sequence[int]

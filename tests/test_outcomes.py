@@ -98,15 +98,18 @@ def test_a_result_crosses_the_borders_of_processes(protocol):
     """Of either protocol, looked at before or not."""
     outcomes = RequestOutcomes()
     outcomes.answer(0, REPLIES["Unregistered"], BLOCK, 17)
+    outcomes.unknown(1, "it was lost")
     outcomes.unprocessed(range(3, 6))
     for result in (Result(Message(TOKENS), outcomes=outcomes),
-                   Result(Message(TOKENS), (8, 2), [(4, 8, "x")])):
+                   Result(Message(TOKENS), (8, 2), [(4, 8, "x")]),
+                   Result(Message(TOKENS), (None, 2))):
         failed = result.failed
         for one in (result, Result(result.message, outcomes=result._outcomes)):
             other = pickle.loads(pickle.dumps(one, protocol))
             assert other.failed == failed
             assert other.errors == result.errors
             assert other.retry().tokens == result.retry().tokens
+            assert other.unknown == result.unknown
 
 
 # What becomes of the tokens.
