@@ -7,6 +7,7 @@ The soft time limit of Celery is one, the time limit of RQ another, and many a p
 from __future__ import absolute_import, division, print_function
 
 import functools
+import gc
 import os
 import signal
 import socket
@@ -17,7 +18,7 @@ import pytest
 
 from apnsclient import APNs, Message, Result, Session
 from apnsclient._interrupts import is_interrupt
-from apnsclient.backends import BaseConnection, _sockets
+from apnsclient.backends import BaseConnection, _sockets, _tls
 from apnsclient.feedback_store import MemoryStore
 from apnsclient.testing.simulator import FeedbackScript, ProviderScript, Script
 from net_support import SOON, make_tokens
@@ -154,8 +155,24 @@ def test_a_limit_while_reading_feedback_is_no_end_of_it(
     assert caught.type is limit
 
 
+def test_a_limit_while_the_server_is_verified_says_nothing_of_it(
+        new_client, limit, monkeypatch):
+    """It comes in the middle of OpenSSL's callback, from which nothing can be raised."""
+    def interrupted(certificate, host):
+        signal.getsignal(signal.SIGUSR2)(signal.SIGUSR2, None)
+
+    client = new_client()
+    with monkeypatch.context() as patch:
+        patch.setattr(_tls, "mismatch", interrupted)
+        with pytest.raises(limit) as caught:
+            client.send(message())
+    assert caught.type is limit
+
+
 def interrupt_at(number, function):
     """Call a function, and have the signal handled before a line of the client's.
+
+    Not in finalizers: the collector calls them, and nothing can be raised from there.
 
     :return: whether there were so many lines.
     """
@@ -163,18 +180,20 @@ def interrupt_at(number, function):
 
     def trace_line(frame, event, argument):
         if event == "line":
-            lines.append(None)
+            lines.append((frame.f_code.co_name, frame.f_lineno))
             if len(lines) == number:
                 sys.settrace(None)
                 signal.getsignal(signal.SIGUSR2)(signal.SIGUSR2, frame)
         return trace_line
 
     def trace_call(frame, event, argument):
-        name = frame.f_code.co_filename
-        is_wanted = name.startswith(package) and os.sep + "testing" + os.sep not in name
+        code = frame.f_code
+        is_wanted = (code.co_filename.startswith(package) and code.co_name != "__del__"
+                     and os.sep + "testing" + os.sep not in code.co_filename)
         return trace_line if is_wanted else None
 
     before = sys.gettrace()
+    gc.disable()
     sys.settrace(trace_call)
     try:
         function()
@@ -182,7 +201,8 @@ def interrupt_at(number, function):
         return True
     finally:
         sys.settrace(before)
-    assert len(lines) < number, "the call returned as if nothing had been"
+        gc.enable()
+    assert len(lines) < number, "it was lost at %s:%d" % lines[-1]
     return False
 
 

@@ -9,6 +9,7 @@ identity and the same trust.
 from __future__ import absolute_import, division, print_function
 
 import socket
+import sys
 from collections import namedtuple
 
 import six
@@ -17,6 +18,7 @@ from OpenSSL import SSL, crypto
 
 from .._compat import MYPY
 from .._files import file_source
+from .._interrupts import is_interrupt
 from ..errors import (
     CertificateRefused,
     ConnectError,
@@ -180,10 +182,12 @@ class _Verdict(object):
         self.problem = None  # type: Optional[str]
         #: Whether the certificate of the peer itself has passed.
         self.has_passed = False
+        #: What has come in the middle of OpenSSL's callback (as ``sys.exc_info()``), or None.
+        self.interrupt = None  # type: Any
 
     def judge(self, certificate, code, depth, is_ok):
         # type: (crypto.X509, int, int, bool) -> bool
-        """Decide on one certificate of the peer's chain. An exception must not leave from here."""
+        """Decide on one certificate of the peer's chain."""
         if not self._trust.verify:
             self.has_passed = True
             return True
@@ -197,17 +201,35 @@ class _Verdict(object):
         try:
             found = mismatch(certificate.to_cryptography(), self._host)
         except Exception as error:
+            if is_interrupt():
+                raise
             found = "it cannot be understood (%s)" % type(error).__name__
         if found is not None:
             self.problem = "its certificate is not for this host: " + found
         self.has_passed = found is None
         return self.has_passed
 
+    def raise_interrupt(self):
+        # type: () -> None
+        """Raise what has come in the middle of the callback, if anything has."""
+        interrupt, self.interrupt = self.interrupt, None
+        try:
+            if interrupt is not None:
+                six.reraise(*interrupt)
+        finally:
+            del interrupt
+
 
 def _judge(tls, certificate, code, depth, is_ok):
     # type: (SSL.Connection, crypto.X509, int, int, int) -> bool
     """OpenSSL's verification callback; runs once or more for each certificate of the chain."""
-    return bool(tls.get_app_data().judge(certificate, code, depth, bool(is_ok)))
+    verdict = tls.get_app_data()
+    try:
+        return bool(verdict.judge(certificate, code, depth, bool(is_ok)))
+    except BaseException:
+        # C is next, and would print it and go on.
+        verdict.interrupt = sys.exc_info()
+        return False
 
 
 class Handshake(object):
@@ -291,6 +313,7 @@ class Handshake(object):
                     return "read"
                 has_received = True
             except SSL.Error as error:
+                self._verdict.raise_interrupt()
                 self._say_why()
                 six.raise_from(self._failure(error), None)
 
