@@ -54,8 +54,14 @@ def handle():
 # The others are what a back-end raises when a connection has failed, and when nothing came.
 @pytest.fixture(params=[Limit, socket.error, socket.timeout])
 def limit(request, handle):
-    """A type of exception; the handler of SIGUSR2 raises it."""
-    handle(handler_of(request.param))
+    """A type of exception; the handler of SIGUSR2 raises it, once."""
+    def handle_once(number, frame):
+        if not raised:
+            raised.append(number)
+            raise request.param()
+
+    raised = []
+    handle(handle_once)
     return request.param
 
 
@@ -84,27 +90,34 @@ def message(first=0, count=1):
     return Message(TOKENS[first:first + count], alert="hello", apns_topic=TOPIC)
 
 
-class Soon(object):
-    """Calls a function in a thread, as soon as a condition of the simulator holds."""
+def send_signal():
+    """Have the handler called in the main thread."""
+    os.kill(os.getpid(), signal.SIGUSR2)
 
-    def __init__(self, simulator, condition, function):
-        self._thread = threading.Thread(target=self._run, args=(simulator, condition, function))
 
-    @staticmethod
-    def _run(simulator, condition, function):
+class Signals(object):
+    """Sends signals from a thread, as soon as a condition of the simulator holds.
+
+    One is not enough: where it comes right before the main thread begins to wait, the handler is
+    called after the wait.
+    """
+
+    def __init__(self, simulator, condition):
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(simulator, condition))
+
+    def _run(self, simulator, condition):
         if simulator.wait_for(condition, SOON):
-            function()
+            while not self._is_over.is_set():
+                send_signal()
+                self._is_over.wait(0.1)
 
     def __enter__(self):
         self._thread.start()
 
     def __exit__(self, *error):
+        self._is_over.set()
         self._thread.join()
-
-
-def send_signal():
-    """Have the handler called in the main thread."""
-    os.kill(os.getpid(), signal.SIGUSR2)
 
 
 @pytest.mark.parametrize("send", [
@@ -121,7 +134,7 @@ def test_a_limit_while_waiting_ends_the_call(new_client, protocol, simulator, li
         # An answer comes at once; for silence one would have to wait.
         simulator.script(Script(status_at={2: 8}), Script(status_at={1: 8}))
         has_come, expected = (lambda: simulator.accepted_count == 1), {TOKENS[1]: 8}
-    with Soon(simulator, has_come, send_signal), pytest.raises(limit) as caught:
+    with Signals(simulator, has_come), pytest.raises(limit) as caught:
         send(client)
     assert caught.type is limit
     simulator.release_held()
