@@ -35,6 +35,21 @@ def test_a_malformed_behavior_is_told(text):
     assert isinstance(caught.value, ValueError)
 
 
+@pytest.mark.parametrize("behavior, settings", [
+    (u"d\xe9lay", {}),
+    (u"20:d\xe9lay", {}),
+    (u"20:d\xe9lay,90:dummy", {}),
+    (u"20:nowhere.d\xe9lay", {}),
+    ("", {u"d\xe9lay": {}}),
+    ("20:delay", {"delay": {u"sl\xe9ep": 1}}),
+])
+def test_what_is_unknown_and_not_ascii_is_told(behavior, settings):
+    """It is named, on every Python."""
+    with pytest.raises(ConfigurationError) as caught:
+        ChaosProxy(NOWHERE, behavior, settings)
+    assert "lay" in str(caught.value)
+
+
 def test_the_shares_follow_one_another():
     """What is left over is the dummy's."""
     behavior = Behavior("20:a,5:b")

@@ -33,13 +33,14 @@ class Behavior(object):
         if not isinstance(text, six.string_types):
             raise ConfigurationError("the behavior is %r; expected text like 20:delay,5:reset"
                                      % (text,))
+        text = six.ensure_str(text)
         #: ``(percent, name of the handler)`` in the order of the text.
         self.shares = tuple(_parse_share(part, text) for part in text.split(",")) \
             if text.strip() else ()  # type: Tuple[Tuple[float, str], ...]
         total = sum(share for share, _ in self.shares)
         if total > 100 + 1e-9:  # Fractions need not add up to the last digit.
             raise ConfigurationError("the percentages of the behavior %r add up to %g; expected at "
-                                     "most 100" % (str(text), total))
+                                     "most 100" % (text, total))
 
     @property
     def names(self):
@@ -88,5 +89,5 @@ def _parse_share(part, text):
     if not colon or not name.strip() or not 0 <= share <= 100:
         raise ConfigurationError(
             "%r in the behavior %r is malformed; expected PERCENT:HANDLER with a percentage from 0 "
-            "to 100, for example 20:delay" % (str(part.strip()), str(text)))
-    return share, str(name.strip())
+            "to 100, for example 20:delay" % (part.strip(), text))
+    return share, name.strip()

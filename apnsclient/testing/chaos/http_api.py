@@ -285,13 +285,8 @@ def _check_change(request):
     behavior = request.get("behavior")  # type: Optional[Any]
     if "handler" in request:
         behavior = "100:%s" % (request["handler"],)
-    if isinstance(behavior, six.string_types):
-        behavior = six.ensure_str(behavior)
     return {"behavior": behavior, "existing": request.get("existing", False),
-            "settings": dict(
-                (six.ensure_str(name), dict((six.ensure_str(option), value)
-                                            for option, value in values.items()))
-                for name, values in settings.items())}
+            "settings": settings}
 
 
 def _describe(handler):

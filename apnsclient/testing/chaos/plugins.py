@@ -68,13 +68,14 @@ class Plugins(object):
         :raises ConfigurationError: if there is none, or it is no plugin of this kind.
         """
         cls._load()
+        name = six.ensure_str(name)
         found = cls._known.get(name)
         if found is not None:
             return found
         if "." in name:
             return cls._import(name)
         raise ConfigurationError("there is no %s %r; expected one of %s, or the qualified name of "
-                                 "a class" % (cls.kind, str(name), ", ".join(cls.names())))
+                                 "a class" % (cls.kind, name, ", ".join(cls.names())))
 
     @classmethod
     def names(cls):
@@ -115,7 +116,7 @@ class Plugins(object):
             plugin = getattr(importlib.import_module(module_name), attribute)
         except Exception as error:  # Whatever a module does when it is imported.
             raise ConfigurationError("the %s %r cannot be imported: %s; expected module and class, "
-                                     "joined by dots" % (cls.kind, str(name), error))
+                                     "joined by dots" % (cls.kind, name, error))
         cls.check(plugin)
         return plugin
 

@@ -136,7 +136,7 @@ def merge(kind, name, plugin, values):
         if option not in plugin.options:
             known = sorted(plugin.options)
             raise ConfigurationError("the %s %s has no option %r; %s" % (
-                kind, name, str(option),
+                kind, name, six.ensure_str(option),
                 "expected one of " + ", ".join(known) if known else "it has none at all"))
         found[option] = convert("option %s of the %s %s" % (option, kind, name),
                                 plugin.options[option][1], values[option])
