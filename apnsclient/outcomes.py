@@ -29,7 +29,7 @@ if MYPY:
 
     from .protocols.binary import TokenError
 
-    Block = Union[bytes, List[Tuple[bytes, bytes]], None]
+    Block = Union[bytes, List[Tuple[bytes, bytes]], six.text_type, None]
     _Pair = Tuple[Optional[int], str]
 else:
     _Pair = tuple
@@ -79,7 +79,7 @@ class Failure(_Pair):
         :param reason: its row in the table (:class:`~apnsclient.reasons.Reason`).
         :param timestamp: the time that it tells, in seconds since 1970 (int), or None.
         :param block: its header block (bytes), which has to stand alone, or the ``(name, value)``
-            pairs of it; None if it is not at hand.
+            pairs of it, or the identifier alone as text; None if it is not at hand.
         """
         return cls(reason.code, reason.explanation, reason.status, reason.name, timestamp, block)
 
@@ -88,6 +88,8 @@ class Failure(_Pair):
         # type: () -> Optional[str]
         """Identifier of the notification as Apple's reply has it (lower-case str), or None."""
         fields = self._block or ()
+        if isinstance(fields, six.text_type):
+            return fields.encode("latin-1") if PY2 else fields
         if isinstance(fields, bytes):
             from .protocols.http2.headers import decode_block
 
@@ -102,7 +104,11 @@ class Failure(_Pair):
 
     def __reduce__(self):
         # type: () -> Tuple[Any, ...]
-        return type(self), tuple(self) + (self.status, self.reason, self.timestamp, self._block)
+        # No bytes: Python 3 takes those in a pickle of Python 2 for text.
+        apns_id = self.apns_id  # type: Any
+        if isinstance(apns_id, bytes):
+            apns_id = apns_id.decode("latin-1")
+        return type(self), tuple(self) + (self.status, self.reason, self.timestamp, apns_id)
 
 
 class _Indices(object):
@@ -217,6 +223,10 @@ class RequestOutcomes(object):
         self._retried = _Indices()
         self._in_doubt = []  # type: List[int]
         self._undelivered = _Indices()
+
+    def __getstate__(self):
+        # type: () -> Dict[str, Any]
+        return dict(vars(self), _failed=dict(self.failures()))
 
     def reject(self, index, error):
         # type: (int, TokenError) -> None

@@ -5,9 +5,12 @@ from __future__ import absolute_import, division, print_function
 import copy
 import json
 import pickle
+import pickletools
+import re
 
 import hpack
 import pytest
+import six
 from hypothesis import given
 from hypothesis import strategies as st
 from six.moves import range
@@ -110,6 +113,22 @@ def test_a_result_crosses_the_borders_of_processes(protocol):
             assert other.errors == result.errors
             assert other.retry().tokens == result.retry().tokens
             assert other.unknown == result.unknown
+
+
+@pytest.mark.parametrize("block", [
+    make_block(("apns-id", APNS_ID), ("x", u"\xe9")),
+    [(b"apns-id", APNS_ID.encode("ascii")), (b"x", b"\xe9")],
+], ids=["encoded", "decoded"])
+def test_a_pickle_holds_nothing_that_another_python_reads_as_something_else(block):
+    """Python 3 takes the bytes of Python 2 for text in ASCII."""
+    outcomes = RequestOutcomes()
+    outcomes.answer(0, REPLIES["Unregistered"], block, 17)
+    outcomes.answer(1, REPLIES["Shutdown"], block)
+    pickled = pickle.dumps(Result(Message(TOKENS), outcomes=outcomes), 2)
+    texts = [value for _, value, _ in pickletools.genops(pickled)
+             if isinstance(value, (bytes, six.text_type))]
+    assert APNS_ID.lower() in texts
+    assert not [text for text in texts if re.search(u"[^ -~]", six.ensure_text(text, "latin-1"))]
 
 
 # What becomes of the tokens.
