@@ -16,6 +16,13 @@ import six
 
 from ._compat import MYPY
 
+try:
+    # That of the module signal makes an exception on Python 3.7 that refers to itself, and to the
+    # frames of who asks, until the garbage collector comes.
+    from _signal import getsignal  # type: ignore[import-not-found,unused-ignore]
+except ImportError:
+    from signal import getsignal
+
 if MYPY:
     from typing import Any, Callable, Set, TypeVar
 
@@ -66,7 +73,7 @@ def _handler_codes():
     """Return the code of the signal handlers of this process that are written in Python."""
     codes = set()
     for number in range(1, signal.NSIG):
-        handler = signal.getsignal(number)
+        handler = getsignal(number)
         if callable(handler):
             # Functions and methods; functools.partial(); other objects.
             for one in handler, getattr(handler, "func", None), type(handler).__call__:

@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import threading
+import weakref
 
 import pytest
 
@@ -182,8 +183,8 @@ def test_a_limit_while_the_server_is_verified_says_nothing_of_it(
     assert caught.type is limit
 
 
-def interrupt_at(number, function):
-    """Call a function, and have the signal handled before a line of the client's.
+def interrupt_at(number, handler, function):
+    """Call a function, and a signal handler before a line of the client's.
 
     Not in finalizers: the collector calls them, and nothing can be raised from there.
 
@@ -196,7 +197,7 @@ def interrupt_at(number, function):
             lines.append((frame.f_code.co_name, frame.f_lineno))
             if len(lines) == number:
                 sys.settrace(None)
-                signal.getsignal(signal.SIGUSR2)(signal.SIGUSR2, frame)
+                handler(signal.SIGUSR2, frame)
         return trace_line
 
     def trace_call(frame, event, argument):
@@ -222,14 +223,15 @@ def interrupt_at(number, function):
 @pytest.mark.parametrize("first", [1, 2, 3, 4])
 def test_a_limit_at_any_line_ends_the_call(new_client, handle, first):
     """Whatever the client is about, it goes on to the caller, and the next send is right."""
-    handle(handler_of(Limit))
+    handler = handler_of(Limit)
+    handle(handler)
     client = new_client(read_tail_timeout=0)
     session = client._connection._session
     for number in range(first, 10000, 12):
         # Every other time over a new connection.
         if number % 24 < 12:
             session.shutdown()
-        is_interrupted = interrupt_at(number, lambda: client.send(message(0, 2)))
+        is_interrupted = interrupt_at(number, handler, lambda: client.send(message(0, 2)))
         result = client.send(message(2, 3))
         assert (result.failed, result.errors, result.retry()) == ({}, [], None), number
         if not is_interrupted and number % 24 < 12:
@@ -292,3 +294,23 @@ def test_an_interrupt_is_what_a_handler_raised(handle, handler, expected):
     else:
         pytest.fail("it raised nothing")
     assert not is_interrupt() or sys.version_info[0] == 2
+
+
+def test_asking_leaves_nothing_to_the_garbage_collector(handle):
+    """What the frames of who asks refer to would live on: a message, or a turn of a connection."""
+    def ask():
+        kept = Limit()
+        references.append(weakref.ref(kept))
+        try:
+            raise ValueError
+        except ValueError:
+            return is_interrupt()
+
+    references = []
+    handle(handler_of(Limit))
+    gc.disable()
+    try:
+        assert ask() is False
+        assert references[0]() is None
+    finally:
+        gc.enable()
