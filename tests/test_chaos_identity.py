@@ -95,17 +95,23 @@ def test_both_sides_may_write_before_they_read():
     """A lot goes both ways at once, over buffers that hold only little of it."""
     data = bytes(bytearray(range(256))) * 16384
 
+    def read(accepted):
+        received.append(read_to_end(accepted))
+        is_read.open()
+
     def serve(accepted):
-        reader = threading.Thread(target=lambda: received.append(read_to_end(accepted)))
+        reader = threading.Thread(target=read, args=(accepted,))
         accepted.settimeout(SOON)
         reader.start()
         accepted.sendall(data)
         accepted.shutdown(socket.SHUT_WR)
         reader.join(SOON)
 
-    received = []
+    received, is_read = [], Gate()
     with Server(serve) as server, ChaosProxy(server.address) as proxy:
         answer = exchange(proxy, data)
+        # For the proxy it is over when the system has the rest, which the end of the server resets.
+        is_read.wait()
         await_end(proxy)
     assert answer == data
     assert received == [data]
