@@ -2,8 +2,10 @@
 
 from __future__ import absolute_import, division, print_function
 
+import contextlib
 import os
 import signal
+import socket
 import sys
 import traceback
 import warnings
@@ -75,6 +77,30 @@ def http2_sessions():
     yield make
     for session in sessions:
         session.shutdown()
+
+
+@pytest.fixture
+def session(simulator, http2_sessions):
+    """A session for HTTP/2 that trusts the simulator; some files have another one of their own."""
+    return http2_sessions(ca_string=simulator.ca_string)
+
+
+@pytest.fixture
+def client(session, simulator):
+    """An ``APNs`` over it to the simulator's provider API, with a certificate."""
+    from frame_peers import client_for
+
+    return client_for(session, simulator)
+
+
+@pytest.fixture
+def ipv6():
+    """Skips the test where nobody can listen at the loopback address of IPv6."""
+    try:
+        with contextlib.closing(socket.socket(socket.AF_INET6)) as probe:
+            probe.bind(("::1", 0))
+    except socket.error:
+        pytest.skip("this system has no loopback address of IPv6")
 
 
 @pytest.fixture

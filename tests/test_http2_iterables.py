@@ -40,18 +40,6 @@ def peer():
         yield running
 
 
-@pytest.fixture
-def session(simulator, http2_sessions):
-    """A session that trusts the simulator."""
-    return http2_sessions(ca_string=simulator.ca_string)
-
-
-@pytest.fixture
-def client(session, simulator):
-    """An ``APNs`` for the simulator, with a certificate."""
-    return client_for(session, simulator)
-
-
 # Taking messages.
 
 

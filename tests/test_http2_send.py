@@ -19,7 +19,6 @@ from frame_peers import (
     TOKENS,
     accept,
     accept_all,
-    client_for,
     client_of,
     message,
     new_session,
@@ -32,18 +31,6 @@ from net_support import SOON
 from stdio_support import SHORT, Gate, wait_for_end
 
 pytestmark = pytest.mark.timeout(240)
-
-
-@pytest.fixture
-def session(simulator, http2_sessions):
-    """A session that trusts the simulator."""
-    return http2_sessions(ca_string=simulator.ca_string)
-
-
-@pytest.fixture
-def client(session, simulator):
-    """An ``APNs`` for the simulator, with a certificate."""
-    return client_for(session, simulator)
 
 
 def fails(error, function, **options):
