@@ -179,15 +179,11 @@ def test_a_client_that_says_nothing_holds_up_nobody(monkeypatch):
     silent.close()
 
 
+@pytest.mark.usefixtures("ipv6")
 def test_it_listens_at_the_other_loopback_address_as_well():
     """That of IPv6."""
-    running = HttpApi(ChaosProxy(("127.0.0.1", 1)), "::1")
-    try:
-        running.start()
-    except socket.error:
-        pytest.skip("the machine has no IPv6")
-    assert Client(running.address).ask("GET", "/handler")[0] == 200
-    running.stop()
+    with HttpApi(ChaosProxy(("127.0.0.1", 1)), "::1") as running:
+        assert Client(running.address).ask("GET", "/handler")[0] == 200
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "", "example.com"])

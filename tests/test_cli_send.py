@@ -4,7 +4,6 @@ from __future__ import absolute_import, division, print_function
 
 import json
 import os
-import socket
 import time
 
 import pytest
@@ -409,16 +408,14 @@ def test_a_host_that_says_nothing_is_status_3(bed):
     _assert_refused(bed.send("--alert", "hi", "--connect-timeout", "0.3", *GOOD))
 
 
+@pytest.mark.usefixtures("ipv6")
 def test_an_ipv6_address_goes_in_brackets(bed):
     """As in a URL."""
-    try:
-        with Simulator(host="::1") as simulator:
-            other = Bed(simulator, bed.directory)
-            arguments = other.arguments("--alert", "hi", GOOD[0])
-            arguments[arguments.index("--address") + 1] = "[::1]:%d" % simulator.gateway_address[1]
-            assert apns(*arguments).status == 0
-    except (OSError, socket.error):
-        pytest.skip("the system has no IPv6")
+    with Simulator(host="::1") as simulator:
+        other = Bed(simulator, bed.directory)
+        arguments = other.arguments("--alert", "hi", GOOD[0])
+        arguments[arguments.index("--address") + 1] = "[::1]:%d" % simulator.gateway_address[1]
+        assert apns(*arguments).status == 0
 
 
 def test_a_server_of_another_authority_is_status_3(bed):

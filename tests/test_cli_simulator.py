@@ -16,7 +16,7 @@ import pytest
 from apnsclient.apns import APNs, Message
 from apnsclient.cli import main
 from apnsclient.transport import Session
-from cli_support import apns, command, finish, python, running, token, write_file
+from cli_support import apns, command, finish, running, token, write_file
 
 GOOD = [token(number) for number in range(1, 6)]
 
@@ -365,10 +365,9 @@ def test_it_gives_the_signals_back(capsys):
     assert len(capsys.readouterr().out.splitlines()) == 2
 
 
+@pytest.mark.usefixtures("ipv6")
 def test_an_ipv6_address_is_shown_in_brackets():
     """So that it can be pasted."""
-    if python("import socket; socket.socket(socket.AF_INET6).bind(('::1', 0))").status:
-        pytest.skip("the system has no IPv6")
     with running(command("simulator", "--json", "--host", "::1")) as process:
         started = Started(process)
         assert started.ready["gateway"].startswith("[::1]:")

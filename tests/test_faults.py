@@ -213,18 +213,13 @@ class Test06Addresses(object):
         assert succeeded(client.send(HELLO))
         await_accepted(simulator, len(TOKENS))
 
+    @pytest.mark.usefixtures("ipv6")
     def test_ipv6(self, new_session):
         """A host that has nothing but an IPv6 address is reached."""
-        try:
-            gateway = Simulator(host="::1").start()
-        except (OSError, IOError, socket.error):
-            pytest.skip("this machine has no IPv6")
-        try:
+        with Simulator(host="::1") as gateway:
             session = new_session(ca_string=gateway.ca_string, read_tail_timeout=SILENCE)
             assert succeeded(client_of(session, gateway).send(HELLO))
             await_accepted(gateway, len(TOKENS))
-        finally:
-            gateway.stop()
 
 
 def test_07_identifiers_run_on_over_the_life_of_a_connection(simulator, new_session):

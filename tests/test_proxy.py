@@ -269,6 +269,7 @@ def test_proxy_is_found_in_its_url(text, address):
     assert proxy.address == address and type(proxy.address[0]) is str
 
 
+@pytest.mark.usefixtures("ipv6")
 def test_proxy_may_have_an_ipv6_address(descriptors):
     """And so may the server."""
     with Server(over_tls(echo), host="::1", family=socket.AF_INET6) as gateway:

@@ -317,16 +317,12 @@ def test_a_client_that_speaks_garbage_below_tls_is_dropped(apns):
 # Life and death.
 
 
+@pytest.mark.usefixtures("ipv6")
 def test_it_listens_on_ipv6_too():
     """The host may be an IPv6 address."""
-    try:
-        apns = Simulator(host="::1").start()
-    except (OSError, IOError):
-        pytest.skip("the system has no IPv6 loopback")
-    with gateway_client(apns) as client:
+    with Simulator(host="::1") as apns, gateway_client(apns) as client:
         client.send(modern(1))
         assert apns.wait_for(lambda: apns.accepted_count == 1, HANG)
-    apns.stop()
 
 
 def test_it_can_be_started_again_on_the_same_ports():

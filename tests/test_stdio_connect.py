@@ -245,15 +245,10 @@ def test_families_take_turns(monkeypatch):
         "::1", "127.0.0.1", "::2", "127.0.0.2", "::3"]
 
 
+@pytest.mark.usefixtures("ipv6")
 def test_ipv6_works():
     """A host with an address of version 6 is connected to, and verified by that address."""
-    if not socket.has_ipv6:
-        pytest.skip("Python was built without IPv6")
-    try:
-        server = Server(over_tls(discard), host="::1", family=socket.AF_INET6)
-    except socket.error:
-        pytest.skip("the machine has no IPv6")
-    with server:
+    with Server(over_tls(discard), host="::1", family=socket.AF_INET6) as server:
         open_connection(server.address).close()
 
 
