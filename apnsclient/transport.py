@@ -320,7 +320,9 @@ class BinaryConnection(Connection):
     def send_many(self, messages):
         # type: (Iterable[Message]) -> Generator[Result, None, None]
         """Send many messages; see :meth:`apnsclient.apns.APNs.send_many`."""
-        dispatch = BinaryDispatch(self._lease, self._replace, self._release, self._session._timing)
+        session = self._session
+        dispatch = BinaryDispatch(self._lease, self._replace, self._release, session._timing,
+                                  session._backend.clock)
         return dispatch.results(messages)
 
     def feedback(self):
@@ -387,7 +389,7 @@ class Http2Connection(Connection):
         is_token = isinstance(self._certificate, ProviderToken)
         dispatch = Http2Dispatch(self._lease, self._release,
                                  self._certificate.renew if is_token else None,
-                                 self._certificate.default_topic)
+                                 self._certificate.default_topic, self._session._backend.clock)
         return dispatch.results(messages)
 
     def feedback(self):

@@ -81,15 +81,24 @@ class BaseConnection(object):
         """
         return self.__process != os.getpid()
 
+    def clock(self):
+        # type: () -> float
+        """Return the time that timeouts are measured by: seconds (float) that never go back.
+
+        A connection for tests may have a time of its own, in which its :meth:`read` and
+        :meth:`write` take as long as they say; see :meth:`BaseBackend.clock`.
+        """
+        return monotonic()
+
     def touch(self):
         # type: () -> None
         """Note that the connection is in use now; :meth:`is_outdated` counts from here."""
-        self.__touched = monotonic()
+        self.__touched = self.clock()
 
     def is_outdated(self, delta):
         # type: (timedelta) -> bool
         """Tell whether the connection has not been used for as long as ``delta`` (timedelta)."""
-        return monotonic() - self.__touched >= delta.total_seconds()
+        return self.clock() - self.__touched >= delta.total_seconds()
 
     def unacknowledged(self):
         # type: () -> int
@@ -292,6 +301,15 @@ class BaseBackend(object):
         holding the lock.
         """
         raise NotImplementedError("%s must implement create_lock()" % type(self).__name__)
+
+    def clock(self):
+        # type: () -> float
+        """Return the time that timeouts are measured by: seconds (float) that never go back.
+
+        By default the system's monotonic clock. A back-end for tests may have a time of its own,
+        which its connections and events share, so that a timeout of an hour is over at once.
+        """
+        return monotonic()
 
     def create_event(self):
         # type: () -> Any

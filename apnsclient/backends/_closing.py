@@ -33,13 +33,13 @@ class Farewell(object):
     :param connected: non-blocking socket.
     :param engine: Engine of the TLS connection over it.
     :param unsent: what TLS had to say before and could not send yet (bytes).
-    :param timeout: longest time in seconds (float) for all of it.
+    :param deadline: Deadline for all of it.
     """
 
-    def __init__(self, connected, engine, unsent, timeout):
-        # type: (Any, Engine, bytes, Optional[float]) -> None
+    def __init__(self, connected, engine, unsent, deadline):
+        # type: (Any, Engine, bytes, _sockets.Deadline) -> None
         self.socket = connected
-        self.deadline = _sockets.Deadline(timeout)
+        self.deadline = deadline
         #: Whether the socket has to become writable (bool), or else readable.
         self.is_writer = True
         self._engine = engine

@@ -10,7 +10,7 @@ from __future__ import absolute_import, division, print_function
 
 import socket
 
-from .._compat import MYPY, monotonic
+from .._compat import MYPY
 from .._interrupts import is_interrupt
 from ..errors import ConnectError, ConnectTimeout
 from . import _sockets
@@ -111,12 +111,13 @@ class _Race(object):
         # type: (str, List[Any], Callable[[Any], Any], Deadline, Waiting) -> None
         self._where = where
         self._wait = waiting.wait
+        self._clock = waiting.clock
         self._waiting = list(candidates)
         self._new_handshake = new_handshake
         self._deadline = deadline
         self._running = []  # type: List[_Attempt]
         self._failures = []  # type: List[str]
-        self._next_start = monotonic()
+        self._next_start = self._clock()
 
     def run(self):
         # type: () -> _Attempt
@@ -135,10 +136,10 @@ class _Race(object):
     def _start_next(self):
         # type: () -> None
         """Start what is due; raise if nothing runs and nothing is left to start."""
-        while self._waiting and (not self._running or monotonic() >= self._next_start):
+        while self._waiting and (not self._running or self._clock() >= self._next_start):
             attempt = _Attempt(self._waiting.pop(0))
             self._running.append(attempt)
-            self._next_start = monotonic() + ATTEMPT_DELAY
+            self._next_start = self._clock() + ATTEMPT_DELAY
             try:
                 attempt.start()
             except (socket.error, OverflowError) as error:
@@ -179,7 +180,7 @@ class _Race(object):
         left = self._deadline.left()
         if not self._waiting:
             return left
-        pause = max(self._next_start - monotonic(), 0.0)
+        pause = max(self._next_start - self._clock(), 0.0)
         return pause if left is None else min(left, pause)
 
     def _hold_back_others(self):
@@ -194,7 +195,7 @@ class _Race(object):
         left = self._deadline.left()
         if left is not None:
             pause = min(pause, left / (len(self._waiting) + 1))
-        self._next_start = monotonic() + pause
+        self._next_start = self._clock() + pause
 
     def _drop(self, attempt, problem):
         # type: (_Attempt, str) -> None
@@ -202,7 +203,7 @@ class _Race(object):
         self._running.remove(attempt)
         self._failures.append(self._of(attempt, problem))
         if not any(one.handshake for one in self._running):
-            self._next_start = monotonic()
+            self._next_start = self._clock()
 
     def _state(self, attempt):
         # type: (_Attempt) -> str

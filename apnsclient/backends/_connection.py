@@ -74,6 +74,7 @@ class Connection(BaseConnection):
 
     def __init__(self, address, certificate, connected, handshake, keep_session, waiting):
         # type: (Address, BaseCertificate, Any, _tls.Handshake, Callable[[Any], None], Waiting) -> None  # noqa: E501
+        self._waiting = waiting  # The base class asks for the time.
         super(Connection, self).__init__(address, certificate)
         self._where = display(address)
         self._provider = handshake.identity
@@ -81,7 +82,6 @@ class Connection(BaseConnection):
         self._engine = handshake.engine
         self._generation = _generation.current
         self._keep_session = keep_session
-        self._waiting = waiting
         self._has_kept = False
         #: Whether the handshake resumed an earlier TLS session (bool).
         self.session_reused = handshake.is_resumed
@@ -96,6 +96,11 @@ class Connection(BaseConnection):
         self._is_problem_known = False  # To whoever uses the connection.
         self._read_problem = None  # type: Optional[Tuple[type, str]]
         self._write_problem = None  # type: Optional[str]
+
+    def clock(self):
+        # type: () -> float
+        """Return the time of whatever waits for the socket; see the base class."""
+        return self._waiting.clock()
 
     def reset(self):
         # type: () -> None
@@ -138,7 +143,7 @@ class Connection(BaseConnection):
         """
         data = self.peek(size)
         if data is None:
-            deadline = _sockets.Deadline(timeout)
+            deadline = self._waiting.deadline(timeout)
             while data is None:
                 if not self._waiting.wait_for(self._socket, bool(self._unsent), deadline):
                     raise Timeout("nothing came from %s within %s s" % (self._where, timeout))
@@ -241,16 +246,16 @@ class Connection(BaseConnection):
         deadline = None
         try:
             if len(data) > CHUNK:
-                self._write_long(data, _sockets.Deadline(timeout))
+                self._write_long(data, self._waiting.deadline(timeout))
                 return
             try:
                 sealed = self._seal(data)
             except SSL.WantReadError:
-                deadline = _sockets.Deadline(timeout)
+                deadline = self._waiting.deadline(timeout)
                 sealed = self._seal_later(data, deadline)
             sent = _sockets.try_send(self._socket, sealed)
             if sent != len(sealed):
-                self._send(sealed[sent:], deadline or _sockets.Deadline(timeout))
+                self._send(sealed[sent:], deadline or self._waiting.deadline(timeout))
         except BaseException as error:
             self._fail_write(error)
             raise
@@ -422,7 +427,8 @@ class Connection(BaseConnection):
         """Return what has to be done before the socket may be closed, if anything."""
         if self._write_problem is not None or not self._has_written or self.is_inherited:
             return None
-        return _closing.Farewell(self._socket, self._engine, self._unsent, self.close_timeout)
+        return _closing.Farewell(self._socket, self._engine, self._unsent,
+                                 self._waiting.deadline(self.close_timeout))
 
     def _finish(self):
         # type: () -> None

@@ -16,7 +16,7 @@ import struct
 from .._compat import MYPY, PY2, monotonic
 
 if MYPY:
-    from typing import Any, Iterable, List, Optional, Tuple
+    from typing import Any, Callable, Iterable, List, Optional, Tuple
 
     Interest = Tuple[Any, bool]
 
@@ -52,27 +52,29 @@ _IN_PROGRESS = (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY, errno.EINT
 
 
 class Deadline(object):
-    """A moment on the monotonic clock that an operation must not outlast.
+    """A moment that an operation must not outlast.
 
     :param timeout: seconds from now (float); less than 0 counts as 0, None is never.
+    :param clock: returns the time in seconds (float), which never goes back.
     """
 
-    __slots__ = ("_end", "timeout")
+    __slots__ = ("_clock", "_end", "timeout")
 
-    def __init__(self, timeout):
-        # type: (Optional[float]) -> None
+    def __init__(self, timeout, clock=monotonic):
+        # type: (Optional[float], Callable[[], float]) -> None
         self.timeout = timeout
-        self._end = None if timeout is None else monotonic() + max(timeout, 0)
+        self._clock = clock
+        self._end = None if timeout is None else clock() + max(timeout, 0)
 
     def left(self):
         # type: () -> Optional[float]
         """Return the seconds that remain, at least 0.0; None if there is no end."""
-        return None if self._end is None else max(self._end - monotonic(), 0.0)
+        return None if self._end is None else max(self._end - self._clock(), 0.0)
 
     def is_over(self):
         # type: () -> bool
         """Tell whether the moment has come."""
-        return self._end is not None and monotonic() >= self._end
+        return self._end is not None and self._clock() >= self._end
 
 
 class TcpSocket(_socket.socket):

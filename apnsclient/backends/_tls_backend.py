@@ -16,7 +16,7 @@ from OpenSSL import SSL
 from .._compat import MYPY
 from ..certificate import BaseCertificate
 from ..errors import ConnectError
-from . import BaseBackend, _connect, _sockets, _tls, _topics
+from . import BaseBackend, _connect, _tls, _topics
 from ._cache import Cache
 from ._connection import Connection
 from ._identity import Identity, Material
@@ -199,12 +199,17 @@ class TlsBackend(BaseBackend):
         candidates, new_attempt = self._route(address, new_handshake)
         try:
             connected, attempt = _connect.connect(
-                where, candidates, new_attempt, _sockets.Deadline(timeout), self.waiting)
+                where, candidates, new_attempt, self.waiting.deadline(timeout), self.waiting)
         except ConnectError:
             self._sessions.discard(key)  # It may have been the reason.
             raise
         return Connection(address, certificate, connected, attempt.handshake, keep_session,
                           self.waiting)
+
+    def clock(self):
+        # type: () -> float
+        """Return the time of what this back-end waits by; see the base class."""
+        return float(self.waiting.clock())
 
     def _route(self, address, new_handshake):
         # type: (Address, Callable[[Any], _tls.Handshake]) -> Tuple[Any, Callable[[Any], Any]]

@@ -297,13 +297,13 @@ class Turns(object):
         line.join(turn)
         return line
 
-    @staticmethod
-    def _wait(lock, line, turn, timeout):
+    def _wait(self, lock, line, turn, timeout):
         # type: (Any, _Line, Turn, Optional[float]) -> None
         """Wait until a turn is served or the time is up."""
-        end = None if timeout is None else monotonic() + timeout
+        clock = self._backend.clock
+        end = None if timeout is None else clock() + timeout
         while not line.has_served(turn):
-            left = _LONGEST_WAIT if end is None else end - monotonic()
+            left = _LONGEST_WAIT if end is None else end - clock()
             if left <= 0:
                 return
             if not turn.event.wait(min(left, line.patience(turn))):

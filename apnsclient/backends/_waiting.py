@@ -8,13 +8,14 @@ from __future__ import absolute_import, division, print_function
 
 import socket
 
-from .._compat import MYPY
+from .._compat import MYPY, monotonic
 from . import _sockets
+from ._sockets import Deadline
 
 if MYPY:
     from typing import Any, Iterable, List, Optional
 
-    from ._sockets import Deadline, Interest
+    from ._sockets import Interest
 
 __all__ = ["ThreadWaiting", "Waiting"]
 
@@ -34,6 +35,16 @@ class Waiting(object):
         :param timeout: longest wait in seconds (float), None for no limit.
         """
         raise NotImplementedError("%s must implement wait()" % type(self).__name__)
+
+    def clock(self):
+        # type: () -> float
+        """Return the time that waiting is measured by: seconds (float) that never go back."""
+        return monotonic()
+
+    def deadline(self, timeout):
+        # type: (Optional[float]) -> Deadline
+        """Return the Deadline that is ``timeout`` seconds (float, None: never) from now."""
+        return Deadline(timeout, self.clock)
 
     def resolve(self, host, port):
         # type: (str, int) -> List[Any]

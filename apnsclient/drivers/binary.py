@@ -19,7 +19,7 @@ from __future__ import absolute_import, division, print_function
 import logging
 import sys
 
-from .._compat import MYPY, monotonic
+from .._compat import MYPY
 from .._interrupts import is_interrupt
 from ..apns import Result
 from ..errors import ConnectError, ProtocolError, Timeout, is_timeout
@@ -189,7 +189,7 @@ class BinaryDriver(object):
             # Nobody knows how much of the last frame was written.
             self._end(sys.exc_info()[1])
             raise
-        delivery.written_at = monotonic()
+        delivery.written_at = self.connection.clock()
 
     def _write(self, delivery):
         # type: (Delivery) -> None
@@ -225,7 +225,7 @@ class BinaryDriver(object):
         if isinstance(error, ConnectError):
             self._end(error)
             raise error
-        deadline = monotonic() + self._timing.read_tail_timeout
+        deadline = self.connection.clock() + self._timing.read_tail_timeout
         while not self.is_over and self._read_until(deadline):
             pass
         self._end(error)
@@ -255,7 +255,7 @@ class BinaryDriver(object):
     def _read_until(self, deadline):
         # type: (float) -> bool
         """Wait once; return False if nothing came in time."""
-        timeout = deadline - monotonic()
+        timeout = deadline - self.connection.clock()
         if timeout <= 0:
             self.look()
             return False

@@ -13,7 +13,7 @@ from collections import deque
 
 import six
 
-from .._compat import MYPY, monotonic
+from .._compat import MYPY
 from .._interrupts import is_interrupt, take_failure
 from .binary import Delivery
 
@@ -39,6 +39,7 @@ class BinaryDispatch(object):
         another one.
     :param release: called with each driver once, when it is no longer needed.
     :param timing: timeouts and buffer sizes (``Timing``).
+    :param clock: returns the time that they are measured by, in seconds (float).
     """
 
     #: How many messages may wait for their results.
@@ -46,12 +47,13 @@ class BinaryDispatch(object):
     #: Seconds between two looks at whether what was written has reached the peer's system.
     PAUSE = 0.05
 
-    def __init__(self, lease, replace, release, timing):
-        # type: (Callable[[], BinaryDriver], Callable[[], Optional[BinaryDriver]], Callable[[BinaryDriver], None], Timing) -> None  # noqa: E501
+    def __init__(self, lease, replace, release, timing, clock):
+        # type: (Callable[[], BinaryDriver], Callable[[], Optional[BinaryDriver]], Callable[[BinaryDriver], None], Timing, Callable[[], float]) -> None  # noqa: E501
         self._lease = lease
         self._replace = replace
         self._release = release
         self._timing = timing
+        self._clock = clock
         self._driver = None  # type: Optional[BinaryDriver]
         self._window = deque()  # type: Deque[Delivery]
         self._is_proven = False
@@ -105,7 +107,7 @@ class BinaryDispatch(object):
         if len(self._window) >= self.WINDOW:
             self._wait_for(self._window[0])
         elif self._driver is not None and not self._window[0].is_decided:
-            now = monotonic()
+            now = self._clock()
             if self._due(self._window[0]) <= now:
                 self._listen(self._driver, now)
         return True
@@ -120,7 +122,7 @@ class BinaryDispatch(object):
         """Wait until it is certain what became of a message, and of those before it."""
         pause = 0.0
         while self._driver is not None and not delivery.is_decided:
-            self._listen(self._driver, max(self._due(delivery), monotonic() + pause))
+            self._listen(self._driver, max(self._due(delivery), self._clock() + pause))
             # If it is still undecided, it has not reached the peer's system, or was sent again.
             pause = self.PAUSE
 

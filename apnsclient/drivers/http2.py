@@ -21,7 +21,7 @@ import os
 import time
 from collections import deque
 
-from .._compat import MYPY, monotonic, text_of
+from .._compat import MYPY, text_of
 from .._interrupts import is_interrupt
 from ..errors import ConnectError, ConnectTimeout, is_timeout
 from ..outcomes import parse_reply
@@ -58,15 +58,16 @@ _LAST_WORDS = 1.0
 class _State(object):
     """What the protocol knows of a connection; it lives and dies with it."""
 
-    def __init__(self, authority, credential):
-        # type: (bytes, Any) -> None
-        self.client = ClientConnection(authority)
+    def __init__(self, connection):
+        # type: (BaseConnection) -> None
+        credential = connection.certificate  # type: Any
+        self.client = ClientConnection(_authority(*connection.address))
         #: What gives the connection its provider token, None with a certificate.
         self.bearer = credential.new_bearer() if hasattr(credential, "new_bearer") else None
         self.client.is_cautious = self.bearer is not None
         #: Batches that were written and are not answered yet, oldest first.
         self.batches = deque()  # type: Deque[Batch]
-        self.used_at = monotonic()
+        self.used_at = connection.clock()
 
 
 class Http2Driver(object):
@@ -91,6 +92,7 @@ class Http2Driver(object):
     def __init__(self, connection, timing, report_gone):
         # type: (BaseConnection, Timing, Callable[[List[Tuple[bytes, int]]], None]) -> None
         self.connection = connection
+        self._clock = connection.clock
         self.is_over = self.may_renew = self.has_expired = self.has_unknown = False
         self.is_silent = self.is_stalled = False
         self.turn = None  # type: Any
@@ -109,13 +111,13 @@ class Http2Driver(object):
         self._is_amid = False
         self._is_new = connection.protocol is None
         if self._is_new:
-            connection.protocol = _State(_authority(*connection.address), connection.certificate)
+            connection.protocol = _State(connection)
         self._state = connection.protocol  # type: _State
         self._client = self._state.client
         self._batches = self._state.batches
         self._answered_before = self._client.answered
         self._answered = self._client.answered
-        self._answered_at = monotonic()
+        self._answered_at = self._clock()
 
     # Before use.
 
@@ -133,7 +135,7 @@ class Http2Driver(object):
             return True
         try:
             self.look()
-            idle = monotonic() - self._state.used_at
+            idle = self._clock() - self._state.used_at
             if self.can_start and ping_after is not None and idle >= ping_after:
                 self._ping()
         except ConnectError as error:
@@ -146,7 +148,7 @@ class Http2Driver(object):
         # type: () -> None
         """Send our settings and wait for the server's."""
         timeout = self._timing.connect_timeout
-        deadline = None if timeout is None else monotonic() + timeout
+        deadline = None if timeout is None else self._clock() + timeout
         self.flush()
         while not self.is_over and not self._client.has_settings:
             if not self._read(deadline):
@@ -160,7 +162,7 @@ class Http2Driver(object):
         # type: () -> None
         """Wait for a sign of life."""
         timeout = self._timing.connect_timeout
-        deadline = None if timeout is None else monotonic() + timeout
+        deadline = None if timeout is None else self._clock() + timeout
         self._client.ping(os.urandom(8))
         while not self.is_over and not self._client.is_ping_answered:
             self.flush()
@@ -310,7 +312,7 @@ class Http2Driver(object):
                 raise
             self._write_failed(error)
             return
-        now = monotonic()
+        now = self._clock()
         for batch in started:
             batch.written_at, batch.answers_before = now, self._client.answered
 
@@ -318,7 +320,7 @@ class Http2Driver(object):
         # type: (BaseException) -> None
         """Find out why: the server may have said so before it hung up."""
         _log.debug("writing to %s failed", self._where, exc_info=True)
-        deadline = monotonic() + _LAST_WORDS
+        deadline = self._clock() + _LAST_WORDS
         while not self.is_over and not is_timeout(error) and self._read(deadline):
             pass
         self._end(text_of(error))
@@ -328,8 +330,8 @@ class Http2Driver(object):
     def look(self):
         # type: () -> None
         """Take in what has arrived, without waiting, and not for ever if more and more comes."""
-        end = monotonic() + _LAST_WORDS
-        while not self.is_over and monotonic() < end:
+        end = self._clock() + _LAST_WORDS
+        while not self.is_over and self._clock() < end:
             self._is_amid = True
             try:
                 data = self.connection.peek(_READ_SIZE)
@@ -372,7 +374,7 @@ class Http2Driver(object):
     def _read(self, deadline):
         # type: (Optional[float]) -> bool
         """Read once; return False if nothing came in time."""
-        timeout = None if deadline is None else max(deadline - monotonic(), 0.0)
+        timeout = None if deadline is None else max(deadline - self._clock(), 0.0)
         if timeout == 0.0:
             self.look()
             return False
@@ -415,7 +417,7 @@ class Http2Driver(object):
         if self._gone:
             self._hand_on_gone()
         if client.answered != self._answered:
-            self._answered, self._answered_at = client.answered, monotonic()
+            self._answered, self._answered_at = client.answered, self._clock()
         if client.goaway is not self._goaway:
             self._note_goaway()
         if client.error is not None:
@@ -534,7 +536,7 @@ class Http2Driver(object):
     def rest(self):
         # type: () -> bool
         """Note that the use is over; tell whether the connection may be used again."""
-        self._state.used_at = monotonic()
+        self._state.used_at = self._clock()
         # What is answered would keep its messages in memory.
         self._oldest()
         # What an interrupt has kept from being written, or noted, would be missed for ever.

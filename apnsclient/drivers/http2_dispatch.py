@@ -15,7 +15,7 @@ from collections import deque
 
 import six
 
-from .._compat import MYPY, monotonic, text_of
+from .._compat import MYPY, text_of
 from .._interrupts import take_failure
 from .http2_parcels import Bundle, Delivery
 
@@ -46,6 +46,7 @@ class Http2Dispatch(object):
     :param renew: called with the provider token that was refused (bytes) before another connection
         is leased; None where there is no provider token.
     :param topic: topic for messages that name none (str), or None.
+    :param clock: returns the time in seconds (float), which never goes back.
     """
 
     #: How many messages may wait for their results.
@@ -63,13 +64,14 @@ class Http2Dispatch(object):
     #: the connection is left to others meanwhile.
     LONG_PAUSE = 0.1
 
-    def __init__(self, lease, release, renew, topic):
-        # type: (Callable[[bool], Http2Driver], Callable[[Http2Driver], None], Optional[Callable[[bytes], None]], Optional[str]) -> None  # noqa: E501
+    def __init__(self, lease, release, renew, topic, clock):
+        # type: (Callable[[bool], Http2Driver], Callable[[Http2Driver], None], Optional[Callable[[bytes], None]], Optional[str], Callable[[], float]) -> None  # noqa: E501
         self._lease = lease
         self._release = release
         self._renew = renew
         self._renewed_at = None  # type: Optional[float]
         self._topic = topic
+        self._clock = clock
         self._driver = None  # type: Optional[Http2Driver]
         # What was taken and has no result yet, what of it is to be sent, and how many messages.
         self._window = deque()  # type: Deque[Parcel]
@@ -161,7 +163,7 @@ class Http2Dispatch(object):
         # type: () -> bool
         """Tell whether the provider token may be made anew: once, unless messages come for days."""
         return self._renew is not None and (
-            self._renewed_at is None or monotonic() - self._renewed_at > self.RENEWAL)
+            self._renewed_at is None or self._clock() - self._renewed_at > self.RENEWAL)
 
     def _may_wait(self):
         # type: () -> bool
@@ -211,13 +213,13 @@ class Http2Dispatch(object):
         """Return the next message, with what its requests are made of at hand; None at the end."""
         if self._failure is not None or self._is_exhausted:
             return None
-        started = monotonic() if self._is_timed else 0.0
+        started = self._clock() if self._is_timed else 0.0
         try:
             message = next(pending)
             if self._is_first:
                 self._is_first = False
             elif self._is_timed:
-                self._pause = monotonic() - started
+                self._pause = self._clock() - started
             self._template = message.request_template(self._topic)
         except StopIteration:
             # One that reads from a queue may wait for ever if it is asked again.
@@ -284,7 +286,7 @@ class Http2Dispatch(object):
         """Find out what is still to be sent, and whether there was progress."""
         if driver.has_expired and self._renew is not None and driver.token is not None:
             self._renew(driver.token)
-            self._renewed_at, self._needs_new = monotonic(), True
+            self._renewed_at, self._needs_new = self._clock(), True
         for parcel in self._window:
             if parcel.release_refused():
                 self._needs_new = True
