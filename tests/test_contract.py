@@ -1,6 +1,7 @@
-"""The back-ends of this package keep the contract; the contract can be run in each way.
+"""The contract of back-ends as a suite: who keeps it, how it is run, and what it says.
 
-``test_contract_mutants`` proves that the rules can fail.
+``interpreters`` holds the default back-end to it, ``test_contract_gevent`` the green one, and
+``mutants`` proves that each rule can fail.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -9,22 +10,17 @@ import os
 import select
 import sys
 import threading
+import unittest
 
 import pytest
+import six
 
-from apnsclient.backends import stdio
+from apnsclient.backends import dummy, stdio
 from apnsclient.testing import contract
 from apnsclient.testing.contract import BackendContract
 from contract_support import PASSED, RULES, SKIPPED, example_steps, load_example, verdicts
-from net_support import Script, run_script
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-
-
-class TestStdio(BackendContract):
-    """The default back-end keeps every rule."""
-
-    backend = "apnsclient.backends.stdio"
 
 
 class TestDummy(BackendContract):
@@ -44,14 +40,6 @@ class TestExample(BackendContract):
     @staticmethod
     def backend(**options):
         return load_example(example_steps()[-1]).Backend(**options)
-
-
-def test_the_default_back_end_leaves_no_rule_out():
-    """All of them apply to it, where there is fork()."""
-    names = [name for name in RULES if RULES[name] in ("locks", "alpn", "closing", "trust")]
-    found, _ = verdicts(TestStdio, names)
-
-    assert set(found.values()) == {PASSED}
 
 
 def test_what_does_not_apply_is_reported_as_skipped():
@@ -81,87 +69,37 @@ class NoNetwork(BackendContract):
 
 def test_unittest_runs_it():
     """With unittest as a second base it is a test case, and what does not apply is skipped."""
-    output, errors = run_unittest("""
-class TestDummy(BackendContract, unittest.TestCase):
-    backend = "apnsclient.backends.dummy"
-    options = {"push": []}
-    has_network = False
-""")
-    assert "Ran %d tests" % len(RULES) in errors and "OK (skipped=" in errors, output + errors
+    class Case(BackendContract, unittest.TestCase):
+        backend = "apnsclient.backends.dummy"
+        options = {"push": []}
+        has_network = False
+
+    outcome, output = run_unittest(Case)
+    assert outcome.wasSuccessful(), output
+    assert outcome.testsRun == len(RULES) and outcome.skipped, output
 
 
 def test_unittest_reports_a_broken_rule():
     """With the name of the rule and what to mend."""
-    output, errors = run_unittest("""
-class Backend(dummy.Backend):
-    def create_lock(self):
-        return threading.Lock()
+    class Backend(dummy.Backend):
+        def create_lock(self):
+            return threading.Lock()
 
-class TestBroken(BackendContract, unittest.TestCase):
-    backend = Backend
-    options = {"push": []}
-    has_network = False
-""")
-    assert "FAIL: test_a_lock_is_reentrant" in errors and "failures=1" in errors, output + errors
-    assert "a lock that is not reentrant" in errors
+    class Case(BackendContract, unittest.TestCase):
+        backend = Backend
+        options = {"push": []}
+        has_network = False
 
-
-def run_unittest(text):
-    """Run a program of tests with unittest; return its standard output and standard error."""
-    _, output, errors = Script(
-        "import threading, unittest\nfrom apnsclient.backends import dummy\n"
-        "from apnsclient.testing.contract import BackendContract\n" + text + "\nunittest.main()\n"
-    ).finish()
-    return output, errors
+    outcome, output = run_unittest(Case)
+    assert len(outcome.failures) == 1 and not outcome.errors, output
+    assert "FAIL: test_a_lock_is_reentrant" in output and "a lock that is not reentrant" in output
 
 
-def test_no_test_runner_is_imported():
-    """The suite leaves the choice to its user: it imports neither unittest nor pytest."""
-    output = run_script(
-        "import sys\n"
-        "from apnsclient.testing.contract import BackendContract, DoesNotApply\n"
-        "print(sorted({'unittest', 'pytest', '_pytest'} & set(sys.modules)))\n")
-
-    assert output.strip() == "[]"
-
-
-def test_rules_can_be_called_without_a_test_runner():
-    """They are methods; what does not apply raises an exception of the suite's own."""
-    output = run_script("""
-import sys
-from apnsclient.testing.contract import BackendContract, DoesNotApply
-
-class Case(BackendContract):
-    backend = "apnsclient.backends.dummy"
-    options = {"push": []}
-    has_network = False
-
-for name in ("unittest", "pytest"):
-    sys.modules.pop(name, None)
-Case().test_a_lock_is_reentrant()
-try:
-    Case().test_what_is_written_arrives()
-except DoesNotApply as error:
-    print(error)
-""")
-    assert "has_network is False" in output
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-def test_somebody_else_may_reap_the_children():
-    """As the system does where SIGCHLD is ignored, and an event loop that looks after them."""
-    output = run_script("""
-import signal
-signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-from apnsclient.testing.contract import BackendContract
-
-class Case(BackendContract):
-    backend = "apnsclient.backends.stdio"
-
-Case().test_a_child_starts_with_an_empty_pool()
-print("kept")
-""")
-    assert output.strip() == "kept"
+def run_unittest(case):
+    """Run a test case with unittest; return its outcome, and what it wrote."""
+    stream = six.StringIO()
+    tests = unittest.defaultTestLoader.loadTestsFromTestCase(case)
+    return unittest.TextTestRunner(stream).run(tests), stream.getvalue()
 
 
 def test_a_rule_that_hangs_is_given_up():
