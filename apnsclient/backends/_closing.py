@@ -15,7 +15,7 @@ from .._compat import MYPY
 from . import _sockets
 
 if MYPY:
-    from typing import Any, Iterable, Optional
+    from typing import Any, Iterable
 
     from ._engine import Engine
     from ._waiting import Waiting
