@@ -149,6 +149,36 @@ def test_a_finalizer_sets_the_event_that_its_thread_waits_for():
     at_each_line(wait)
 
 
+def test_an_event_is_set_a_second_time_while_the_wait_for_it_ends():
+    """In whichever two lines of the wait: nothing is raised, and the event stays set."""
+    def wait(*numbers):
+        event = Event()
+        with AtLine(numbers, event.set) as finalizer:
+            event.wait(0)
+        assert event.wait(0) == (finalizer.runs > 0)
+        return finalizer.has_run
+
+    assert at_each_line(lambda first: at_each_line(
+        lambda second: wait(first, first + 1 + second), least=0) > 0) >= 3
+
+
+def test_an_event_stays_set_if_the_wait_for_it_is_interrupted():
+    """It was set in one line, and the interrupt comes in a later one."""
+    def wait(*numbers):
+        event = Event()
+        actions = [event.set, interrupt]
+        with AtLine(numbers, lambda: actions.pop(0)()) as tracer:
+            try:
+                event.wait(0)
+            except KeyboardInterrupt:
+                pass
+        assert event.wait(0) == (tracer.runs > 0)
+        return tracer.has_run
+
+    assert at_each_line(lambda first: at_each_line(
+        lambda second: wait(first, first + 1 + second), least=0) > 0) >= 3
+
+
 def interrupt():
     raise KeyboardInterrupt
 

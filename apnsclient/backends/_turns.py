@@ -48,43 +48,48 @@ class Event(object):
 
     In place of ``threading.Event``: that one holds a lock while it begins to wait, and whatever the
     garbage collector finalizes at that moment, in the same thread, could not set it.
+
+    Whether it is set is one attribute, which only ever turns true. The lock merely wakes up whoever
+    waits: it is released to wake, and never by the waiter, whose release might come second to that
+    of another ``set()`` and fail.
     """
 
     def __init__(self):
         # type: () -> None
+        self._is_set = False
         self._lock = threading.Lock()
         self._lock.acquire()
 
     def set(self):
         # type: () -> None
         """Let the caller go on."""
+        self._is_set = True
         try:
             self._lock.release()
         except (RuntimeError, threading.ThreadError):
-            pass  # It was set before.
+            pass  # It was released before, and nobody has waited since.
 
     def wait(self, timeout):
         # type: (float) -> bool
         """Wait for at most ``timeout`` seconds; return whether the event is set."""
-        if not self._acquire(timeout):
-            return False
-        self._lock.release()
-        return True
+        if not self._is_set:
+            # If it is set in between, the lock is free.
+            self._acquire(timeout)
+        return self._is_set
 
     if PY2:
         def _acquire(self, timeout):
-            # type: (float) -> bool
+            # type: (float) -> None
             end = monotonic() + timeout
             while not self._lock.acquire(False):
                 left = end - monotonic()
                 if left <= 0:
-                    return False
+                    return
                 time.sleep(min(left, _LONGEST_NAP))
-            return True
     else:
         def _acquire(self, timeout):
-            # type: (float) -> bool
-            return self._lock.acquire(True, timeout)
+            # type: (float) -> None
+            self._lock.acquire(True, timeout)
 
 
 class Turn(object):
