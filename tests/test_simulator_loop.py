@@ -100,7 +100,7 @@ def test_other_errors_of_a_poller_pass_through():
 
 @pytest.mark.skipif(not hasattr(select, "epoll"), reason="Linux only")
 def test_other_errors_of_epoll_pass_through():
-    """The same of a descriptor that somebody else closed."""
+    """The same of a descriptor that somebody else closed; to close it then is no error."""
     poller = pollers.EpollPoller()
     os.close(poller._poller.fileno())
     with pytest.raises((OSError, IOError)):

@@ -79,7 +79,11 @@ class EpollPoller(_MaskPoller):
 
     def close(self):
         # type: () -> None
-        self._poller.close()
+        try:
+            self._poller.close()
+        except (OSError, IOError):
+            # Somebody else closed the descriptor. Python tells it since 3.15.
+            pass
 
 
 class PollPoller(_MaskPoller):
