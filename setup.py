@@ -56,6 +56,8 @@ setup(
         "console_scripts": ["apns = apnsclient.cli:main"],
         "pytest11": ["apnsclient = apnsclient.testing.pytest_plugin"],
     },
+    # One wheel for all. "universal" would say the same, but setuptools is going to drop it.
+    options={"bdist_wheel": {"python_tag": "py2.py3"}},
     zip_safe=False,
     classifiers=[
         "Development Status :: 4 - Beta",
@@ -73,6 +75,8 @@ setup(
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
         "Programming Language :: Python :: 3.13",
+        "Programming Language :: Python :: 3.14",
+        "Programming Language :: Python :: 3.15",
         "Topic :: Communications",
         "Topic :: Internet",
         "Topic :: Software Development :: Libraries :: Python Modules",

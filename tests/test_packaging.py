@@ -101,6 +101,21 @@ def test_the_license_is_in_the_wheel(wheel_names):
     assert [name for name in wheel_names if re.search(r"\.dist-info/(licenses/)?LICENSE$", name)]
 
 
+def test_one_wheel_is_for_python_2_and_3(dist):
+    """Its name and its tags say so, whichever interpreter built it."""
+    with zipfile.ZipFile(find_one(dist, "-py2.py3-none-any.whl")) as archive:
+        name, = [name for name in archive.namelist() if name.endswith(".dist-info/WHEEL")]
+        text = archive.read(name).decode("ascii")
+
+    assert re.findall(r"^Tag: (.+?)\r?$", text, re.M) == ["py2-none-any", "py3-none-any"]
+
+
+def test_the_interpreter_is_among_the_classifiers(metadata):
+    """Each one that the tests run on is named."""
+    assert ("Programming Language :: Python :: %d.%d" % sys.version_info[:2]
+            in metadata.get_all("Classifier"))
+
+
 def test_only_six_and_pyopenssl_are_required(metadata):
     """Everything further is an extra."""
     required = [line for line in metadata.get_all("Requires-Dist") if "extra ==" not in line]
