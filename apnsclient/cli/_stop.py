@@ -10,7 +10,7 @@ import threading
 from .._compat import MYPY
 
 if MYPY:
-    from typing import Any
+    from typing import Any, Optional
 
 __all__ = ["Stop"]
 
@@ -18,19 +18,21 @@ __all__ = ["Stop"]
 class Stop(object):
     """Waits for SIGINT or SIGTERM. A signal that comes before the waiting ends it, too."""
 
-    _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+    #: The signals that end the waiting.
+    signals = (signal.SIGINT, signal.SIGTERM)
 
     def __enter__(self):
         # type: () -> Stop
         self._lock = threading.Lock()
         self._is_awake = False
         self._reader, self._writer = os.pipe()
-        self._previous = [(number, signal.signal(number, self._received))
-                          for number in self._SIGNALS]
+        self._previous = [(number, signal.signal(number, self.end))
+                          for number in self.signals]
         return self
 
-    def _received(self, number, frame):
-        # type: (int, Any) -> None
+    def end(self, number=None, frame=None):
+        # type: (Optional[int], Any) -> None
+        """End the waiting for good, as a signal does; its number and frame are of no account."""
         os.write(self._writer, b"s")
 
     def wake(self):
