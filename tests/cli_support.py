@@ -1,4 +1,8 @@
-"""Runs the command ``apns`` as a process of its own: over pipes, or on a terminal."""
+"""Runs the command ``apns`` in this process, through ``main``.
+
+What it reads and writes is in memory, or goes over pipes and terminals of the test's making. What
+only a process can show is in ``tests/processes``, with ``cli_processes``.
+"""
 
 from __future__ import absolute_import, division, print_function
 
@@ -9,23 +13,28 @@ import io
 import json
 import os
 import pty
-import select
 import signal
 import struct
-import subprocess
 import sys
 import termios
 import threading
+import time
 
-import apnsclient
+import six
 
-#: A hang limit in seconds, not an expectation: the process is killed when it is over.
-HANG = 150
+from apnsclient._compat import PY2
+from apnsclient.cli import chaos, main, simulator
+from apnsclient.cli._stop import Stop
+from net_support import await_accepted
+
+#: A hang limit in seconds, not an expectation: less than the limit of a test.
+HANG = 60
 
 #: What the notifications over HTTP/2 are for.
 TOPIC = "com.example.app"
 
-_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(apnsclient.__file__)))
+#: Arguments for a gateway that has nothing to say: its silence is not to be awaited for long.
+QUIET = ["--tail-timeout", "0.1"]
 
 
 def token(number):
@@ -34,12 +43,14 @@ def token(number):
 
 
 class Ended(object):
-    """What is left of a process: exit status, and what it wrote."""
+    """What is left of a command: exit status, and what it wrote."""
 
-    def __init__(self, status, out, err=b""):
+    def __init__(self, status, out, err=b"", shown=b""):
         self.status = status
         self.out = out.decode("utf-8")
         self.err = err.decode("utf-8")
+        #: What appeared on the terminal (bytes).
+        self.shown = shown
 
     @property
     def document(self):
@@ -51,9 +62,8 @@ class Ended(object):
 
 
 def environment(**changes):
-    """Return the environment for a process: ours, with changes; None takes a variable away."""
-    variables = dict(os.environ, PYTHONPATH=_ROOT, TERM="xterm", COLUMNS="100",
-                     PYTHONFAULTHANDLER="1")
+    """Return the environment for a command: ours, with changes; None takes a variable away."""
+    variables = dict(os.environ, TERM="xterm", COLUMNS="100", PYTHONFAULTHANDLER="1")
     for name in ("APNS_PASSPHRASE", "APNS_PROXY", "NO_COLOR", "PYTHONUNBUFFERED"):
         variables.pop(name, None)
     for name, value in changes.items():
@@ -63,150 +73,332 @@ def environment(**changes):
     return variables
 
 
-def command(*arguments):
-    return [sys.executable, "-m", "apnsclient.cli"] + [str(argument) for argument in arguments]
+def apns(*arguments, **options):
+    """Run the command to its end.
+
+    :param standard_input: what it reads (bytes).
+    :param stdin, stdout, stderr: descriptors in place of what is in memory.
+    :param terminal: names of those that are a terminal instead, for example ``["stderr"]``.
+    :param env: its environment (dict).
+    :param meanwhile: function that is called with a :class:`Running`, in a thread, while the
+        command runs. What it raises interrupts the command, and is raised here.
+    """
+    descriptors = dict((name, options.pop(name, None)) for name in ("stdin", "stdout", "stderr"))
+    names, meanwhile = options.pop("terminal", ()), options.pop("meanwhile", None)
+    content, env = options.pop("standard_input", b""), options.pop("env", None)
+    assert not options
+    screen = Screen() if names else None
+    descriptors.update((name, screen.theirs) for name in names)
+    with _variables(env), _interrupts_restored():
+        streams = _Streams(content, **descriptors)
+        running = Running(screen)
+        try:
+            with running.beside(meanwhile), streams.standing_in():
+                status = _status_of(arguments)
+        finally:
+            # As the interpreter does at exit: a failure that shows only here is one of the command.
+            streams.close()
+            if screen is not None:
+                screen.close()
+    return Ended(status, streams.out, streams.err, screen.shown if screen else b"")
 
 
-@contextlib.contextmanager
-def running(arguments, **options):
-    """Start a process without a terminal; it is dead when the block ends."""
-    options.setdefault("env", environment())
-    for stream in ("stdin", "stdout", "stderr"):
-        options.setdefault(stream, subprocess.PIPE)
-    options.setdefault("preexec_fn", os.setsid)
-    options.setdefault("close_fds", True)
-    process = subprocess.Popen(arguments, **options)
-    watchdog = threading.Timer(HANG, end_and_tell, (process,))
-    watchdog.start()
+def _status_of(arguments):
     try:
-        yield process
-    finally:
-        watchdog.cancel()
-        if process.poll() is None:
-            process.kill()
-        for stream in (process.stdin, process.stdout, process.stderr):
-            if stream is not None:
-                with ignored_failures():
-                    stream.close()
-        process.wait()
+        return main([str(argument) for argument in arguments])
+    except SystemExit as ended:
+        return ended.code
 
 
-def end_and_tell(process):
-    """Kill a process that hangs; Python 3 writes to standard error first where it was."""
-    with ignored_failures():
-        process.send_signal(signal.SIGABRT)
+class _Streams(object):
+    """Standard input, output and error of a command: in memory, or behind descriptors."""
+
+    def __init__(self, content=b"", stdin=None, stdout=None, stderr=None):
+        self._out, self._err = io.BytesIO(), io.BytesIO()
+        self._streams = (_open(stdin, "r", io.BytesIO(content)), _open(stdout, "w", self._out),
+                         _open(stderr, "w", self._err, is_buffered=False))
+        #: What was written to memory, once it is closed.
+        self.out = self.err = b""
+
+    @contextlib.contextmanager
+    def standing_in(self):
+        """Have them in the places of ours, and warnings shown as with the option -W."""
+        before = sys.stdin, sys.stdout, sys.stderr, sys.warnoptions
+        sys.stdin, sys.stdout, sys.stderr = self._streams
+        sys.warnoptions = ["error"]  # What the filters of the tests make of it counts.
+        try:
+            yield
+        finally:
+            sys.stdin, sys.stdout, sys.stderr, sys.warnoptions = before
+
+    def close(self):
+        self.out, self.err = self._out.getvalue(), self._err.getvalue()
+        for stream in self._streams:
+            stream.close()
+
+
+def _open(descriptor, mode, memory, is_buffered=True):
+    """Return a stream as the interpreter makes them."""
+    if descriptor is None:
+        return memory if PY2 else io.TextIOWrapper(memory, "utf-8")
+    descriptor = os.dup(descriptor)
+    if PY2:
+        return os.fdopen(descriptor, mode, -1 if is_buffered else 0)
+    return io.open(descriptor, mode, -1 if is_buffered else 1, "utf-8")
 
 
 @contextlib.contextmanager
-def ignored_failures():
+def _variables(wanted):
+    before, wanted = dict(os.environ), wanted or environment()
+    os.environ.clear()
+    os.environ.update(wanted)
+    time.tzset()
     try:
         yield
-    except (IOError, OSError):
-        pass
-
-
-def finish(process, standard_input=None):
-    """Wait for the end of a process, and return what is left of it."""
-    out, err = process.communicate(standard_input)
-    return Ended(process.returncode, out or b"", err or b"")
-
-
-def apns(*arguments, **options):
-    """Run the command to its end; ``standard_input`` (bytes) is what it reads."""
-    standard_input = options.pop("standard_input", b"")
-    with running(command(*arguments), **options) as process:
-        return finish(process, standard_input)
-
-
-def python(program, *arguments):
-    """Run a Python program to its end."""
-    with running([sys.executable, "-c", program] + list(arguments)) as process:
-        return finish(process, b"")
-
-
-def interrupt_until_ended(process):
-    """Press Ctrl-C until the process ends: the second time is when it does not wait."""
-    out = []
-    reader = threading.Thread(target=lambda: out.append(finish(process)))
-    reader.start()
-    while reader.is_alive():
-        with ignored_failures():
-            process.send_signal(signal.SIGINT)
-        reader.join(0.2)
-    return out[0]
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+        time.tzset()
 
 
 @contextlib.contextmanager
-def terminal(arguments, pipes=(), env=None, is_controlling=True):
-    """Start a process on a terminal of its own; what is in ``pipes`` is a pipe instead.
+def _interrupts_restored():
+    """Handle SIGINT as before in the end: a command that was interrupted ignores it for good."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise AssertionError("an interruption came while the command did not handle it")
+    finally:
+        signal.signal(signal.SIGINT, before)
 
-    Ctrl-C works, and /dev/tty exists, only where the terminal is the controlling one.
 
-    Yields ``(process, file descriptor of the terminal's other end)``.
-    """
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 25, 100, 0, 0))
+class Running(object):
+    """A command that runs in the main thread, for what goes on meanwhile."""
 
-    def take_terminal():
-        os.setsid()
-        if not is_controlling:
+    def __init__(self, screen):
+        #: The terminal, if there is one.
+        self.screen = screen
+        self._has_ended = threading.Event()
+        self._failure = None
+
+    def interrupt(self):
+        """Send SIGINT, as Ctrl-C does."""
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def interrupt_until_ended(self):
+        """Send it, and again after a while as long as the command runs.
+
+        The interpreter swallows an exception that a signal handler raises while a finalizer happens
+        to run, and a person would press again as well.
+        """
+        self.interrupt()
+        while not self._has_ended.wait(5):
+            self.interrupt()
+
+    @contextlib.contextmanager
+    def beside(self, meanwhile):
+        """Call a function in a thread as long as the block runs; None is nothing to call."""
+        if meanwhile is None:
+            yield
             return
-        stream = [number for number in range(3) if os.isatty(number)][0]
-        fcntl.ioctl(stream, termios.TIOCSCTTY, 0)
-
-    streams = dict((name, subprocess.PIPE if name in pipes else theirs)
-                   for name in ("stdin", "stdout", "stderr"))
-    try:
-        with running(arguments, env=env or environment(), preexec_fn=take_terminal,
-                     **streams) as process:
-            os.close(theirs)
-            theirs = None
-            yield process, ours
-    finally:
-        os.close(ours)
-        if theirs is not None:
-            os.close(theirs)
-
-
-def read_terminal(descriptor, until=None):
-    """Read what appears on a terminal, up to a text (bytes), or to the end."""
-    seen = b""
-    while until is None or until not in seen:
-        ready = select.select([descriptor], [], [], HANG)[0]
-        assert ready, "nothing more came after %r" % seen
+        thread = threading.Thread(target=self._call, args=(meanwhile,))
+        thread.start()
         try:
-            data = os.read(descriptor, 65536)
-        except OSError as error:  # Linux: nobody has the other end open any more.
-            assert error.errno == errno.EIO
-            data = b""
-        if not data:
-            assert until is None, "the end came after %r" % seen
-            break
-        seen += data
-    return seen
+            yield
+        finally:
+            self._has_ended.set()
+            _join(thread)
+        if self._failure is not None:
+            six.reraise(*self._failure)
+
+    def _call(self, meanwhile):
+        try:
+            meanwhile(self)
+        except BaseException:
+            self._failure = sys.exc_info()
+            if not self._has_ended.is_set():
+                self.interrupt()
 
 
-def interrupt_on_terminal(screen):
-    """Press Ctrl-C, and return what appears until the end.
+def _join(thread):
+    thread.join(HANG)  # Without a time Python 2.7 is deaf to signals meanwhile.
+    assert not thread.is_alive()
 
-    Again and again after a while: the interpreter swallows an exception that a signal handler
-    raises while a finalizer happens to run, and a person would press again as well.
-    """
-    has_ended = threading.Event()
 
-    def press():
-        with ignored_failures():
-            os.write(screen, b"\x03")
-            while not has_ended.wait(5):
-                os.write(screen, b"\x03")
+def set_window_size(descriptor):
+    """Make a terminal 100 characters wide."""
+    fcntl.ioctl(descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", 25, 100, 0, 0))
 
-    presser = threading.Thread(target=press)
-    presser.start()
+
+class Screen(object):
+    """A terminal, and what appears on it."""
+
+    def __init__(self):
+        self._ours, self.theirs = pty.openpty()
+        set_window_size(self.theirs)
+        #: What has appeared so far (bytes).
+        self.shown = b""
+        self._changed = threading.Condition()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self):
+        while True:
+            try:
+                data = os.read(self._ours, 65536)
+            except OSError as error:  # Linux: nobody has the other end open any more.
+                assert error.errno == errno.EIO
+                data = b""
+            with self._changed:
+                self.shown += data
+                self._changed.notify_all()
+            if not data:
+                return
+
+    def await_text(self, text):
+        """Wait until a text (bytes) has appeared."""
+        with self._changed:
+            while text not in self.shown:
+                before = self.shown
+                self._changed.wait(HANG)
+                assert self.shown != before, "nothing more came after %r" % before
+
+    def close(self):
+        os.close(self.theirs)
+        _join(self._reader)
+        os.close(self._ours)
+
+
+class _ToldStop(Stop):
+    """Ends the waiting when the test says so: signals are handled in the main thread alone."""
+
+    signals = ()
+
+    def __init__(self):
+        self.has_begun = threading.Event()
+        self._ending = threading.Lock()
+        self._is_over = False
+
+    def __enter__(self):
+        super(_ToldStop, self).__enter__()
+        self.has_begun.set()
+        return self
+
+    def end_once(self):
+        """End the waiting, unless it is over already."""
+        with self._ending:
+            if not self._is_over:
+                self.end()
+
+    def __exit__(self, *exception):
+        with self._ending:
+            self._is_over = True
+            super(_ToldStop, self).__exit__(*exception)
+
+
+class Serving(object):
+    """A command that serves, such as ``apns simulator``, in a thread."""
+
+    def __init__(self, arguments, streams, stop, reader):
+        self._arguments = arguments
+        self._streams = streams
+        self._stop = stop
+        self._reader = reader
+        self._failure = None
+        self._ended = None
+        self._status = None
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self):
+        try:
+            self._status = _status_of(self._arguments)
+        except BaseException:
+            self._failure = sys.exc_info()
+        finally:
+            self._stop.has_begun.set()
+            self._streams.close()
+
+    def readline(self):
+        """Return the next line of its output (text)."""
+        return self._reader.readline().decode("utf-8")
+
+    def read_document(self):
+        """Return what the next line of its output says in JSON."""
+        return json.loads(self.readline())
+
+    def stop_reading(self):
+        """Close the end of the pipe that its output is read from."""
+        self._reader.close()
+
+    def await_end(self):
+        """Wait until it has ended by itself, and return what is left."""
+        if self._ended is None:
+            out = b"" if self._reader.closed else self._reader.read()
+            _join(self._thread)
+            if self._failure is not None:
+                six.reraise(*self._failure)
+            self._ended = Ended(self._status, out, self._streams.err)
+        return self._ended
+
+    def end(self):
+        """End it as a signal does; return what is left, with the rest of the output."""
+        self._stop.end_once()
+        return self.await_end()
+
+
+@contextlib.contextmanager
+def serving(*arguments):
+    """Run a command until the block, or :meth:`Serving.end`, ends it; yield a :class:`Serving`."""
+    reader, writer = os.pipe()
+    stop = _ToldStop()
+    with io.open(reader, "rb") as output, _stopped_by(stop):
+        streams = _Streams(stdout=writer)
+        os.close(writer)
+        with streams.standing_in():
+            command = Serving(arguments, streams, stop, output)
+            assert stop.has_begun.wait(HANG)  # By then it has taken its streams.
+        try:
+            yield command
+        finally:
+            command.end()
+
+
+@contextlib.contextmanager
+def _stopped_by(stop):
+    before = chaos.Stop, simulator.Stop
+    chaos.Stop = simulator.Stop = lambda: stop
     try:
-        return read_terminal(screen)
+        yield
     finally:
-        has_ended.set()
-        presser.join()
+        chaos.Stop, simulator.Stop = before
+
+
+def assert_wrong_usage(cases, lines=None):
+    """See that each ``(arguments, complaint)`` ends with status 2, and says just that.
+
+    :param lines: how many lines that takes; None for any number.
+    """
+    wrong = []
+    for arguments, complaint in cases:
+        ended = apns(*arguments)
+        said = ended.err.replace("u'", "'")
+        if (ended.status, ended.out) != (2, "") or complaint not in said \
+                or lines not in (None, said.count("\n")):
+            wrong.append((arguments, complaint, ended.status, ended.out, ended.err))
+    assert wrong == []
+
+
+@contextlib.contextmanager
+def unread_pipe():
+    """A descriptor that can be written to, and whose reader has gone."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        yield writer
+    finally:
+        os.close(writer)
 
 
 def write_file(path, content):
@@ -231,12 +423,16 @@ class Bed(object):
                 "--ca-file", self.ca, "--cert", self.cert]
 
     def arguments(self, *more):
-        # Where the gateway has something to say, it says it at once, so a long tail costs nothing;
-        # where it is silent, a short one is enough.
+        """The arguments for sending; QUIET among them is for where the gateway stays silent."""
         return self.where + ["--tail-timeout", "1", "--retry-delay", "0.05"] + list(more)
 
     def send(self, *more, **options):
         return apns(*self.arguments(*more), **options)
+
+    def accepted_tokens(self, count):
+        """Return the tokens that were accepted, once there are so many."""
+        await_accepted(self.simulator, count)
+        return self.simulator.accepted_tokens()
 
     def file(self, name, content):
         return write_file(self.directory / name, content)
@@ -253,10 +449,14 @@ class Bed(object):
         return ["--key-id", self.simulator.key_id, "--team-id", self.simulator.team_id,
                 "--key", self.file("key.p8", self.simulator.key_string)]
 
+    def arguments2(self, *more):
+        """The arguments for sending over HTTP/2 with a provider token."""
+        return (["send"] + self.provider + self.token + ["--topic", TOPIC, "--retry-delay", "0.05"]
+                + list(more))
+
     def send2(self, *more, **options):
         """Send over HTTP/2 with a provider token."""
-        arguments = ["send"] + self.provider + self.token + ["--topic", TOPIC] + list(more)
-        return apns(*(arguments + ["--retry-delay", "0.05"]), **options)
+        return apns(*self.arguments2(*more), **options)
 
     def send_with(self, certificate, *more, **options):
         """Send over HTTP/2 with a certificate (PEM text)."""

@@ -2,6 +2,7 @@
 
 from __future__ import absolute_import, division, print_function
 
+import contextlib
 import json
 import os
 import re
@@ -16,45 +17,46 @@ from apnsclient.cli import main
 from apnsclient.testing.certs import Authority
 from apnsclient.testing.simulator import Simulator
 from chaos_support import echo, exchange
-from cli_support import apns, command, finish, running, write_file
+from cli_support import apns, assert_wrong_usage, serving, write_file
 from net_support import make_tokens
 from stdio_support import SOON, Server
 
 
 class Started(object):
-    """The command as a process, and what it said when it was ready."""
+    """The command, and what it said when it was ready."""
 
-    def __init__(self, process):
-        self.process = process
-        self.ready = json.loads(process.stdout.readline().decode("ascii"))
-        host, port = self.ready["proxy"].rsplit(":", 1)
-        self.address = (host.strip("[]"), int(port))
-
-    def next(self):
-        return json.loads(self.process.stdout.readline().decode("ascii"))
-
-    def stop(self, number=signal.SIGTERM):
-        self.process.send_signal(number)
-        return finish(self.process)
+    def __init__(self, command):
+        self.ready = command.read_document()
+        self.address = _address(self.ready["proxy"])
+        #: Return what the next line says.
+        self.next = command.read_document
+        #: End it; return what is left.
+        self.stop = command.end
 
 
-def chaos(backend, *more):
-    return command("chaos", "--proxy", "127.0.0.1:0", "--backend", "%s:%d" % backend.address[:2],
-                   *more)
+def _address(text):
+    host, port = text.rsplit(":", 1)
+    return host.strip("[]"), int(port)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_runs_until_a_signal_and_tells_what_was_done(number):
+@contextlib.contextmanager
+def started(backend, *more):
+    """Run the command, which prints JSON, in front of a server; yield a :class:`Started`."""
+    with serving("chaos", "--json", "--proxy", "127.0.0.1:0",
+                 "--backend", "%s:%d" % backend.address[:2], *more) as command:
+        yield Started(command)
+
+
+def test_it_tells_what_was_done():
     """A line for each connection as soon as it is over, and a summary. Status 0."""
-    with Server(echo) as backend, running(
-            chaos(backend, "--json", "--seed", "7", "--behavior", "100:delay",
-                  "--handler-delay-sleep", "0", "--handler-delay-direction=to_client")) as process:
-        started = Started(process)
-        assert (started.ready["event"], started.ready["seed"]) == ("ready", 7)
-        assert started.ready["behavior"] == "100:delay"
-        assert exchange(started, b"hello") == b"hello"
-        row = started.next()
-        ended = started.stop(number)
+    with Server(echo) as backend, started(
+            backend, "--seed", "7", "--behavior", "100:delay", "--handler-delay-sleep", "0",
+            "--handler-delay-direction=to_client") as proxy:
+        assert (proxy.ready["event"], proxy.ready["seed"]) == ("ready", 7)
+        assert proxy.ready["behavior"] == "100:delay"
+        assert exchange(proxy, b"hello") == b"hello"
+        row = proxy.next()
+        ended = proxy.stop()
     assert (row["event"], row["number"], row["handler"]) == ("connection", 1, "delay")
     assert set(row["faults"]) == {"to_client delayed by 0 s"}
     assert (row["bytes_to_backend"], row["bytes_to_client"], row["error"]) == (5, 5, None)
@@ -63,18 +65,32 @@ def test_it_runs_until_a_signal_and_tells_what_was_done(number):
     assert (ended.document["connections"], ended.document["seed"]) == (1, 7)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_runs_until_a_signal(number):
+    """Status 0."""
+    def end(_):
+        assert b"ready" in os.read(reader, 1000)
+        os.kill(os.getpid(), number)
+
+    reader, writer = os.pipe()
+    ended = apns("chaos", "--json", "--proxy", "127.0.0.1:0", stdout=writer, meanwhile=end)
+    os.close(writer)
+    assert b"summary" in os.read(reader, 1000)
+    os.close(reader)
+    assert (ended.status, ended.err) == (0, "")
+
+
 def test_it_is_easy_to_read():
     """Without --json: addresses and seed first, a line a connection."""
-    with Server(echo) as backend, running(chaos(
-            backend, "--behavior", "50:dummy", "--http", "127.0.0.1:0")) as process:
-        lines = [process.stdout.readline().decode("ascii").rstrip() for _ in range(7)]
-        host, port = lines[0].split()[1].split(":")
-        process.address = (host, int(port))
-        assert exchange(process, b"hello") == b"hello"
-        assert process.stdout.readline().decode("ascii") == (
+    with Server(echo) as backend, serving(
+            "chaos", "--proxy", "127.0.0.1:0", "--backend", "%s:%d" % backend.address[:2],
+            "--behavior", "50:dummy", "--http", "127.0.0.1:0") as proxy:
+        lines = [proxy.readline().rstrip() for _ in range(7)]
+        proxy.address = _address(lines[0].split()[1])
+        assert exchange(proxy, b"hello") == b"hello"
+        assert proxy.readline() == (
             "connection 1: dummy, 5 bytes to the backend, 5 to the client\n")
-        process.send_signal(signal.SIGINT)
-        ended = finish(process)
+        ended = proxy.end()
     assert [line.split()[0] for line in lines if line] == [
         "proxy", "backend", "behavior", "seed", "http", "Ctrl-C"]
     assert ended.out == "1 connections, 0 faults, seed %s\n" % lines[3].split()[1]
@@ -82,18 +98,16 @@ def test_it_is_easy_to_read():
 
 def test_the_http_api_is_served():
     """What it changes, new connections get."""
-    with Server(echo) as backend, running(
-            chaos(backend, "--json", "--http", "127.0.0.1:0")) as process:
-        started = Started(process)
+    with Server(echo) as backend, started(backend, "--http", "127.0.0.1:0") as proxy:
         client = http_client.HTTPConnection(
-            started.ready["http"].replace("http://", ""), timeout=SOON)
+            proxy.ready["http"].replace("http://", ""), timeout=SOON)
         client.request("PUT", "/handler", json.dumps(
             {"handler": "delay", "settings": {"delay": {"sleep": 0}}}))
         response = client.getresponse()
         assert json.loads(response.read().decode("ascii"))["behavior"] == "100:delay"
         client.close()
-        assert exchange(started, b"x") == b"x"
-        assert started.next()["handler"] == "delay"
+        assert exchange(proxy, b"x") == b"x"
+        assert proxy.next()["handler"] == "delay"
 
 
 def test_the_command_line_goes_before_the_file(tmpdir):
@@ -109,13 +123,13 @@ callable = delay
 sleep = 100
 direction = to_client
 """)
-    with Server(echo) as backend, running(command(
+    with Server(echo) as backend, serving(
             "chaos", "--json", "--config", config, "--backend", "%s:%d" % backend.address,
-            "--handler-late-sleep", "0")) as process:
-        started = Started(process)
-        assert started.ready["seed"] == 5
-        assert exchange(started, b"x") == b"x"
-        row = started.next()
+            "--handler-late-sleep", "0") as command:
+        proxy = Started(command)
+        assert proxy.ready["seed"] == 5
+        assert exchange(proxy, b"x") == b"x"
+        row = proxy.next()
     assert row["handler"] == "late"
     assert set(row["faults"]) == {"to_client delayed by 0 s"}
 
@@ -127,17 +141,15 @@ def test_tls_can_end_there(tmpdir):
         names = [write_file(tmpdir.join(name), text) for name, text in (
             ("server.pem", server), ("client.pem", simulator.cert_string),
             ("ca.pem", simulator.ca_string))]
-        with running(command(
-                "chaos", "--json", "--proxy", "127.0.0.1:0", "--protocol", "apns", "--backend",
-                "%s:%d" % simulator.gateway_address, "--tls-cert", names[0], "--client-cert",
-                names[1], "--ca-file", names[2])) as process:
-            started = Started(process)
+        with serving("chaos", "--json", "--proxy", "127.0.0.1:0", "--protocol", "apns",
+                     "--backend", "%s:%d" % simulator.gateway_address, "--tls-cert", names[0],
+                     "--client-cert", names[1], "--ca-file", names[2]) as command:
+            proxy = Started(command)
             session = Session(ca_string=simulator.ca_string, read_tail_timeout=20)
-            connection = session.get_connection(
-                started.address, cert_string=simulator.cert_string)
+            connection = session.get_connection(proxy.address, cert_string=simulator.cert_string)
             result = APNs(connection).send(Message(make_tokens(3) + ["ab"], alert="x"))
             session.shutdown()
-            row = started.next()
+            row = proxy.next()
     assert list(result.failed) == ["ab"]
     assert (row["bytes_to_client"], row["error"]) == (6, None)
 
@@ -188,20 +200,13 @@ def test_the_file_that_cannot_be_used_is_named(tmpdir, capsys):
         assert said in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments, part", MISTAKES)
-def test_a_mistake_is_wrong_usage(arguments, part, capsys):
+def test_a_mistake_is_wrong_usage():
     """Status 2, with the reason on standard error."""
-    try:
-        status = main(["chaos", "--proxy", "127.0.0.1:0"] + arguments)
-    except SystemExit as ended:
-        status = ended.code
-    out, err = capsys.readouterr()
-    assert (status, out) == (2, "")
-    assert part in err
-    assert "Traceback" not in err
+    assert_wrong_usage([(["chaos", "--proxy", "127.0.0.1:0"] + arguments, part)
+                        for arguments, part in MISTAKES])
 
 
-@pytest.mark.parametrize("text, part", [
+MISTAKES_IN_A_FILE = [
     (u"[chaos]\nbehavior = 20:nothing", "there is no handler 'nothing'"),
     (u"[chaos]\nbehavior = 20", "malformed"),
     (u"[chaos]\nbehaviour = 20:delay", "there is no option 'behaviour'"),
@@ -213,22 +218,15 @@ def test_a_mistake_is_wrong_usage(arguments, part, capsys):
     (u"[protocol:apns]\nservce = feedback", "has no option 'servce'"),
     (u"[chaos]\nseed = x", "is not a whole number"),
     (u"behavior", "cannot be understood"),
-])
-def test_the_same_mistakes_in_a_file(tmpdir, text, part, capsys):
+]
+
+
+def test_the_same_mistakes_in_a_file(tmpdir):
     """They are told in the same words."""
-    name = write_file(tmpdir.join("config.ini"), text)
-    status = main(["chaos", "--proxy", "127.0.0.1:0", "--config", name])
-    out, err = capsys.readouterr()
-    assert (status, out) == (2, "")
-    assert part in err
-
-
-def test_mistakes_end_a_process_like_that():
-    """Once for real."""
-    ended = apns("chaos", "--behavior", "20:nothing")
-    assert (ended.status, ended.out) == (2, "")
-    assert ended.err.startswith("apns: error: there is no handler 'nothing'; expected one of ")
-    assert ended.err.count("\n") == 1
+    assert_wrong_usage([
+        (["chaos", "--proxy", "127.0.0.1:0", "--config",
+          write_file(tmpdir.join("%d.ini" % number), text)], part)
+        for number, (text, part) in enumerate(MISTAKES_IN_A_FILE)])
 
 
 def test_a_port_that_is_taken_is_told():
@@ -246,13 +244,14 @@ def test_a_port_that_is_taken_is_told():
 
 def test_nobody_reads_the_output():
     """The end, quietly, at the next line."""
-    with Server(echo) as backend, running(chaos(backend, "--json")) as process:
-        started = Started(process)
-        process.stdout.close()
-        process.stdout = None
-        exchange(started, b"x")
-        assert process.stderr.read() == b""
-        assert process.wait() == 141
+    with Server(echo) as backend, serving(
+            "chaos", "--json", "--proxy", "127.0.0.1:0",
+            "--backend", "%s:%d" % backend.address[:2]) as command:
+        proxy = Started(command)
+        command.stop_reading()
+        exchange(proxy, b"x")
+        ended = command.await_end()
+    assert (ended.status, ended.err) == (141, "")
 
 
 def test_help_lists_the_options_of_handlers(capsys):

@@ -8,16 +8,7 @@ import os
 import pytest
 
 from apnsclient.testing.simulator import FeedbackScript
-from cli_support import (
-    Bed,
-    apns,
-    command,
-    environment,
-    finish,
-    interrupt_until_ended,
-    running,
-    token,
-)
+from cli_support import Bed, apns, environment, token, unread_pipe
 
 #: 2014-01-02 03:04:05 UTC
 WHEN = 1388631845
@@ -55,18 +46,28 @@ def test_json_is_one_object_a_line(bed):
         {"token": token(2), "time": "2106-02-07T06:28:15Z", "timestamp": 0xFFFFFFFF}]
 
 
-def test_each_row_is_written_at_once(bed):
+def test_each_row_is_written_at_once_and_ctrl_c_is_status_130(bed):
     """A service that stalls after the first row does not hold that row back.
 
-    Without the flush nothing comes before the process is killed for hanging.
+    Without the flush nothing comes before the service is given up. The end is one line, without a
+    traceback.
     """
+    lines = []
+
+    def read_and_interrupt(running):
+        lines.append(os.read(reader, 1000).decode("ascii"))
+        running.interrupt_until_ended()
+
     bed.simulator.devices.uninstall(token(1), WHEN)
     bed.simulator.devices.uninstall(token(2), WHEN)
     bed.simulator.script_feedback(FeedbackScript(stall_after=40))
-    with running(command(*_arguments(bed, "--read-timeout", "600"))) as process:
-        line = process.stdout.readline()
-        assert process.poll() is None
-    assert line.decode("ascii") == "%s\t2014-01-02T03:04:05Z\n" % token(1)
+    reader, writer = os.pipe()
+    ended = apns(*_arguments(bed, "--read-timeout", "600"), stdout=writer,
+                 meanwhile=read_and_interrupt)
+    os.close(writer)
+    os.close(reader)
+    assert lines == ["%s\t2014-01-02T03:04:05Z\n" % token(1)]
+    assert (ended.status, ended.err) == (130, "apns: error: interrupted\n")
 
 
 @pytest.mark.parametrize("ending", ["stall_after", "close_after", "reset_after"])
@@ -86,27 +87,12 @@ def test_a_list_that_is_not_read_to_its_end_is_status_1(bed, ending):
                         "the rest comes the next time")
 
 
-def test_ctrl_c_is_status_130(bed):
-    """One line, no traceback."""
-    bed.simulator.devices.uninstall(token(1), WHEN)
-    bed.simulator.script_feedback(FeedbackScript(stall_after=40))
-    with running(command(*_arguments(bed, "--read-timeout", "40"))) as process:
-        assert process.stdout.readline()
-        ended = interrupt_until_ended(process)
-    assert ended.status == 130
-    assert ended.err == "apns: error: interrupted\n"
-
-
 def test_a_reader_that_goes_away_ends_it_quietly(bed):
     """As in ``apns feedback | head``; what was not read stays with the service."""
     for number in range(1, 2001):
         bed.simulator.devices.uninstall(token(number), WHEN)
-    reader, writer = os.pipe()
-    os.close(reader)
-    try:
+    with unread_pipe() as writer:
         ended = apns(*_arguments(bed), stdout=writer)
-    finally:
-        os.close(writer)
     assert (ended.status, ended.err) == (141, "")
 
 
@@ -143,7 +129,6 @@ def test_the_prompt_is_not_shown_to_a_pipe(bed):
     """An encrypted key without a passphrase is status 3 there."""
     credential = bed.simulator.authority.issue("client", passphrase="secret")
     cert = bed.file("locked.pem", credential.pem)
-    with running(command(*_arguments(bed, "--cert", cert))) as process:
-        ended = finish(process)
+    ended = apns(*_arguments(bed, "--cert", cert))
     assert ended.status == 3
     assert "the key is encrypted" in ended.err

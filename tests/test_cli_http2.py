@@ -4,29 +4,25 @@ from __future__ import absolute_import, division, print_function
 
 import json
 import os
-import signal
 import stat
+import sys
 import time
 
 import pytest
 
-from apnsclient.cli import main
 from apnsclient.testing.simulator import ProviderScript
 from cli_support import (
+    QUIET,
     TOPIC,
     Bed,
     apns,
-    command,
+    assert_wrong_usage,
     environment,
-    finish,
-    interrupt_on_terminal,
-    python,
-    read_terminal,
-    running,
-    terminal,
     token,
+    unread_pipe,
     write_file,
 )
+from net_support import await_held
 from stdio_support import GONE, Server
 from test_proxy import OK, Proxy, url
 
@@ -144,22 +140,23 @@ def test_tokens_of_the_other_environment_are_hinted_at(bed):
     assert "sandbox" not in bed.send2("--alert", "hi", GOOD[0], token(99)).err
 
 
-@pytest.mark.parametrize("form", [[], ["--json"]])
-def test_a_credential_that_is_refused_is_status_3(bed, form):
+def test_a_credential_that_is_refused_is_status_3(bed):
     """One line; nothing was sent, and nothing of the key is shown."""
     bed.simulator.revoke_key(bed.simulator.key_id)
-    ended = bed.send2("--alert", "hi", *(GOOD + form))
-    assert ended.status == 3
-    assert ended.err == (
-        "apns: error: the server refuses the provider token (403, InvalidProviderToken), so "
-        "nothing more was sent; check --key-id, --team-id and --key, and the clock of this "
-        "machine\n")
-    assert bed.simulator.answer_count == 1
-    if form:
-        assert [(one["token"], one["code"], one["reason"]) for one in ended.document["not_sent"]] \
-            == [(one, 403, "InvalidProviderToken") for one in GOOD]
-    else:
-        assert ended.out == ""
+    for form in ([], ["--json"]):
+        ended = bed.send2("--alert", "hi", *(GOOD + form))
+        assert ended.status == 3
+        assert ended.err == (
+            "apns: error: the server refuses the provider token (403, InvalidProviderToken), so "
+            "nothing more was sent; check --key-id, --team-id and --key, and the clock of this "
+            "machine\n")
+        if form:
+            assert [(one["token"], one["code"], one["reason"])
+                    for one in ended.document["not_sent"]] \
+                == [(one, 403, "InvalidProviderToken") for one in GOOD]
+        else:
+            assert ended.out == ""
+    assert bed.simulator.answer_count == 2
 
 
 def test_a_credential_that_is_refused_midway_stops_the_batch(bed):
@@ -229,32 +226,38 @@ def test_what_was_not_answered_is_unknown_and_not_sent_again(bed):
 
 def test_ctrl_c_in_the_last_wait_says_what_is_awaited(bed):
     """And the answers are awaited then."""
-    bed.simulator.script_provider(ProviderScript(delay_at={7: 4.0}))
-    arguments = ["send"] + bed.provider + bed.token + ["--topic", TOPIC, "--alert", "hi"] + GOOD
-    with running(command(*arguments)) as process:
-        assert bed.simulator.wait_for(lambda: bed.simulator.accepted_count == 7, 30)
-        bed.simulator.wait_for(lambda: False, 0.5)
-        process.send_signal(signal.SIGINT)
-        ended = finish(process)
+    def interrupt(running):
+        # The others follow when the first answer has shown that the credential is good.
+        await_held(bed.simulator, 1)
+        assert bed.simulator.release_held() == 1
+        await_held(bed.simulator, 6)
+        running.interrupt()
+        running.screen.await_text(b"(Ctrl-C again: do not wait)")
+        assert bed.simulator.release_held() == 6
+
+    bed.simulator.script_provider(ProviderScript(hold=True))
+    ended = bed.send2("--alert", "hi", "--read-timeout", "100", *GOOD, terminal=["stderr"],
+                      meanwhile=interrupt)
     assert ended.status == 130
-    assert ended.err == ("apns: stopping; waiting for the gateway's answers to what has been sent "
-                         "(Ctrl-C again: do not wait)\n")
+    assert ended.shown.count(b"apns: stopping; waiting for the gateway's answers to what has been "
+                             b"sent") == 1
     assert ended.out.startswith("7 of 7 tokens accepted")
 
 
 def test_ctrl_c_while_connecting_ends_at_once(bed):
     """There are no answers to wait for."""
+    def interrupt(running):
+        running.screen.await_text(b"0.00/7.00")
+        running.interrupt_until_ended()
+
     bed.simulator.script_provider(ProviderScript(stall_handshake=True))
-    arguments = ["send"] + bed.provider + bed.token + [
-        "--topic", TOPIC, "--alert", "hi", "--connect-timeout", "40"] + GOOD
-    with terminal(command(*arguments)) as (process, screen):
-        read_terminal(screen, until=b"0.00/7.00")
-        shown = interrupt_on_terminal(screen)
-        assert process.wait() == 130, shown
+    ended = bed.send2("--alert", "hi", "--connect-timeout", "100", *GOOD, terminal=["stderr"],
+                      meanwhile=interrupt)
+    assert ended.status == 130
     # Not sent if the signal came before connecting began.
-    assert (b"0 of 7 tokens accepted, 0 failed, 0 not sent, 7 unknown" in shown
-            or b"0 of 7 tokens accepted, 0 failed, 7 not sent, 0 unknown" in shown)
-    assert b"waiting for" not in shown
+    assert ("0 of 7 tokens accepted, 0 failed, 0 not sent, 7 unknown" in ended.out
+            or "0 of 7 tokens accepted, 0 failed, 7 not sent, 0 unknown" in ended.out)
+    assert b"waiting for" not in ended.shown
 
 
 # Wrong usage.
@@ -263,7 +266,7 @@ CERT = ["--cert", "c.pem"]
 KEY = ["--key-id", "K", "--team-id", "T", "--key", "k.p8"]
 
 
-@pytest.mark.parametrize("arguments, complaint", [
+MISTAKES = [
     ([], "no credential: give --cert; or, for HTTP/2, --key-id, --team-id and --key"),
     (["--http2"], "no credential"),
     (["--key", "k.p8"], "no credential"),
@@ -279,13 +282,14 @@ KEY = ["--key-id", "K", "--team-id", "T", "--key", "k.p8"]
     (CERT + ["--feedback-store", "x"], "--feedback-store needs --http2"),
     (KEY + ["--topic", "a b\n"], "--topic is 'a b\\n', expected printable ASCII"),
     (KEY + ["--apns-id", ""], "--apns-id is ''"),
-])
-def test_wrong_usage_is_status_2(arguments, complaint, capsys):
+]
+
+
+def test_wrong_usage_is_status_2():
     """Found before any file is read."""
-    assert main(["send", "--address", "localhost:1", "--alert", "x"] + arguments + GOOD[:1]) == 2
-    shown = capsys.readouterr()
-    assert complaint in shown.err.replace("u'", "'")
-    assert shown.err.count("\n") == 1
+    assert_wrong_usage([
+        (["send", "--address", "localhost:1", "--alert", "x"] + arguments + GOOD[:1], complaint)
+        for arguments, complaint in MISTAKES], lines=1)
 
 
 def test_names_of_apples_hosts_are_those_of_the_protocol(bed):
@@ -297,17 +301,17 @@ def test_names_of_apples_hosts_are_those_of_the_protocol(bed):
     assert "channels_production" in ended.err
 
 
-@pytest.mark.parametrize("options, complaint", [
-    (["--key", "/nonexistent/k.p8"], "cannot read the key '/nonexistent/k.p8'"),
-    (["--key-id", "a b"], "cannot use the provider token: --key-id is another text, of 3 "),
-])
-def test_a_key_that_cannot_be_used_is_status_3(bed, options, complaint):
+def test_a_key_that_cannot_be_used_is_status_3(bed):
     """In terms of the options."""
-    ended = bed.send2("--alert", "x", *(options + GOOD))
-    assert ended.status == 3
-    assert ended.err.startswith("apns: error: ")
-    assert ended.err.count("\n") == 1
-    assert complaint in ended.err
+    for options, complaint in (
+            (["--key", "/nonexistent/k.p8"], "cannot read the key '/nonexistent/k.p8'"),
+            (["--key-id", "a b"],
+             "cannot use the provider token: --key-id is another text, of 3 ")):
+        ended = bed.send2("--alert", "x", *(options + GOOD))
+        assert ended.status == 3
+        assert ended.err.startswith("apns: error: ")
+        assert ended.err.count("\n") == 1
+        assert complaint in ended.err
 
 
 def test_the_key_itself_is_not_shown(bed):
@@ -320,14 +324,10 @@ def test_the_key_itself_is_not_shown(bed):
         assert content.splitlines()[-2] not in ended.err + ended.out
 
 
-def test_a_library_that_is_missing_is_status_3(bed):
+def test_a_library_that_is_missing_is_status_3(bed, monkeypatch):
     """The message says what to install."""
-    ended = python(
-        "import sys\n"
-        "sys.modules['hpack'] = None\n"
-        "from apnsclient.cli import main\n"
-        "sys.exit(main(sys.argv[1:]))\n",
-        *(["send"] + bed.provider + bed.token + ["--alert", "x", GOOD[0]]))
+    monkeypatch.setitem(sys.modules, "hpack", None)
+    ended = bed.send2("--alert", "x", GOOD[0])
     assert ended.status == 3
     assert ended.err.startswith("apns: error: ")
     assert "apns-client[http2]" in ended.err
@@ -357,25 +357,25 @@ def test_a_proxy_is_used_by_both_protocols(bed, protocol, is_variable):
         options = [] if is_variable else ["--proxy", given]
         env = environment(APNS_PROXY=given if is_variable else "http://127.0.0.1:1")
         send = bed.send2 if protocol == "http2" else bed.send
-        ended = send("--alert", "hi", *(options + GOOD), env=env)
+        ended = send("--alert", "hi", *(options + GOOD + QUIET), env=env)
     assert (ended.status, ended.err) == (0, "")
-    assert bed.simulator.accepted_tokens() == GOOD
+    assert bed.accepted_tokens(7) == GOOD
     assert len(proxy.requests) == 1
 
 
-@pytest.mark.parametrize("given, status, complaint", [
-    ("https://user:%s@proxy:80", 2, "--proxy begins with https://, which is not supported"),
-    ("user:%s@proxy:80", 2, "--proxy does not begin with http://"),
-    ("http://user:%s@proxy", 2, "--proxy has no host and port"),
-    ("http://user:%s@127.0.0.1:1", 3, "127.0.0.1:1"),
-])
-def test_the_password_of_the_proxy_is_not_shown(bed, given, status, complaint):
+def test_the_password_of_the_proxy_is_not_shown(bed):
     """Whatever is wrong with it."""
-    for form in ([], ["--json"]):
-        ended = bed.send2("--alert", "hi", "--proxy", given % SECRET, *(form + GOOD))
-        assert ended.status == status
-        assert complaint in ended.err
-        assert SECRET not in ended.err + ended.out
+    for given, status, complaint in (
+            ("https://user:%s@proxy:80", 2,
+             "--proxy begins with https://, which is not supported"),
+            ("user:%s@proxy:80", 2, "--proxy does not begin with http://"),
+            ("http://user:%s@proxy", 2, "--proxy has no host and port"),
+            ("http://user:%s@127.0.0.1:1", 3, "127.0.0.1:1")):
+        for form in ([], ["--json"]):
+            ended = bed.send2("--alert", "hi", "--proxy", given % SECRET, *(form + GOOD))
+            assert ended.status == status
+            assert complaint in ended.err
+            assert SECRET not in ended.err + ended.out
 
 
 def test_a_proxy_that_wants_a_password_is_status_3(bed):
@@ -395,7 +395,7 @@ def _feedback(bed, name, *more, **options):
                 **options)
 
 
-def test_what_send_was_told_is_feedback_for_another_process(bed):
+def test_what_send_was_told_is_feedback_for_another_command(bed):
     """Once, with Apple's time; the file is its owner's alone."""
     name = str(bed.directory / "gone.db")
     bed.simulator.devices.uninstall(GOOD[1], WHEN)
@@ -436,12 +436,8 @@ def test_rows_that_nobody_read_stay_in_the_store(bed):
     for one in GOOD:
         bed.simulator.devices.uninstall(one, WHEN)
     assert bed.send2("--alert", "hi", "--feedback-store", name, *GOOD).status == 1
-    reader, writer = os.pipe()
-    os.close(reader)
-    try:
+    with unread_pipe() as writer:
         ended = _feedback(bed, name, stdout=writer)
-    finally:
-        os.close(writer)
     assert (ended.status, ended.err) == (141, "")
     told = _feedback(bed, name).rows
     assert sorted(told) == sorted([one, "2014-01-02T03:04:05Z"] for one in GOOD)

@@ -9,19 +9,10 @@ import time
 import pytest
 import six
 
-from apnsclient.cli import main
+from apnsclient._compat import PY2
 from apnsclient.testing.simulator import Script, Simulator
-from cli_support import (
-    Bed,
-    apns,
-    command,
-    environment,
-    finish,
-    read_terminal,
-    running,
-    terminal,
-    token,
-)
+from cli_support import QUIET, Bed, apns, assert_wrong_usage, environment, token
+from net_support import await_accepted
 
 GOOD = [token(number) for number in range(1, 8)]
 
@@ -35,11 +26,11 @@ def bed(simulator, tmp_path):
 
 def test_tokens_from_arguments_are_accepted_in_order(bed):
     """Status 0: every token was accepted."""
-    ended = bed.send("--alert", "hi", *GOOD)
+    ended = bed.send("--alert", "hi", *(GOOD + QUIET))
     assert (ended.status, ended.err) == (0, "")
     assert ended.out.startswith("7 of 7 tokens accepted, 0 failed, 0 not sent, 0 unknown; "
                                 "0 sent again; ")
-    assert bed.simulator.accepted_tokens() == GOOD
+    assert bed.accepted_tokens(7) == GOOD
 
 
 def test_all_parts_of_the_message_arrive(bed):
@@ -49,8 +40,9 @@ def test_all_parts_of_the_message_arrive(bed):
         "--alert", six.ensure_str(u"Gr\u00fc\u00dfe", "utf-8"), "--badge", "3",
         "--sound", "default", "--content-available", "--extra", "user=bob",
         "--extra", "ids=[1,2]", "--extra", "empty=", "--expiry", "3600", "--priority", "5", GOOD[0],
-        env=environment(LC_ALL="C.UTF-8"))
+        *QUIET)
     assert ended.status == 0, ended.err
+    await_accepted(bed.simulator, 1)
     accepted, = bed.simulator.accepted
     assert json.loads(accepted.payload.decode("utf-8")) == {
         "aps": {"alert": u"Gr\u00fc\u00dfe", "badge": 3, "sound": "default",
@@ -60,17 +52,20 @@ def test_all_parts_of_the_message_arrive(bed):
     assert before + 3600 <= accepted.expiry <= int(time.time()) + 3600
 
 
-@pytest.mark.parametrize("given, expected", [("0", 0), ("2000000000", 2000000000)])
-def test_expiry_may_be_a_time_or_none_at_all(bed, given, expected):
+def test_expiry_may_be_a_time_or_none_at_all(bed):
     """0 means that it is not to be stored; large numbers are Unix times."""
-    assert bed.send("--alert", "hi", "--expiry", given, GOOD[0]).status == 0
-    assert bed.simulator.accepted[0].expiry == expected
+    for given in ("0", "2000000000"):
+        assert bed.send("--alert", "hi", "--expiry", given, GOOD[0], *QUIET).status == 0
+    await_accepted(bed.simulator, 2)
+    assert [one.expiry for one in bed.simulator.accepted] == [0, 2000000000]
 
 
 def test_a_payload_file_is_sent_byte_for_byte(bed):
     """Spaces, order of keys and the newline at the end included."""
     content = b'{ "x": 1, "aps": {"alert":"\xc3\xa9"} }\n'
-    assert bed.send("--payload-file", bed.file("payload.json", content), GOOD[0]).status == 0
+    name = bed.file("payload.json", content)
+    assert bed.send("--payload-file", name, GOOD[0], *QUIET).status == 0
+    await_accepted(bed.simulator, 1)
     assert bed.simulator.accepted[0].payload == content
 
 
@@ -78,27 +73,27 @@ def test_tokens_from_a_file_skip_blank_lines_and_comments(bed):
     """Also with the line ends, and the mark in front, of other systems' editors."""
     name = bed.file("tokens", b"\xef\xbb\xbf# ours\r\n%s\r\n\r\n  %s  \n#\n%s" % tuple(
         one.encode("ascii") for one in GOOD[1:4]))
-    assert bed.send("--alert", "hi", "--tokens-file", name, GOOD[0]).status == 0
-    assert bed.simulator.accepted_tokens() == GOOD[:4]
+    assert bed.send("--alert", "hi", "--tokens-file", name, GOOD[0], *QUIET).status == 0
+    assert bed.accepted_tokens(4) == GOOD[:4]
 
 
-@pytest.mark.parametrize("arguments", [[], ["-"], ["--tokens-file", "-"]])
-def test_tokens_come_from_standard_input(bed, arguments):
+def test_tokens_come_from_standard_input(bed):
     """With "-", and without any token when it is not a terminal."""
-    ended = bed.send("--alert", "hi", *arguments,
-                     standard_input="\n".join(GOOD).encode("ascii"))
-    assert (ended.status, ended.err) == (0, "")
-    assert bed.simulator.accepted_tokens() == GOOD
+    for arguments in ([], ["-"], ["--tokens-file", "-"]):
+        ended = bed.send("--alert", "hi", *(arguments + QUIET),
+                         standard_input="\n".join(GOOD).encode("ascii"))
+        assert (ended.status, ended.err) == (0, "")
+    assert bed.accepted_tokens(21) == GOOD * 3
 
 
 def test_many_slices_are_one_stream(bed):
     """A list of any length passes through in slices, on one connection, in order."""
     tokens = [token(number) for number in range(1, 2001)]
-    ended = bed.send("--alert", "hi", "--json", "--slice", "150",
+    ended = bed.send("--alert", "hi", "--json", "--slice", "150", *QUIET,
                      standard_input="\n".join(tokens).encode("ascii"))
     assert ended.status == 0
     assert ended.document["accepted"] == ended.document["tokens"] == 2000
-    assert bed.simulator.accepted_tokens() == tokens
+    assert bed.accepted_tokens(2000) == tokens
     assert bed.simulator.connections == 1
 
 
@@ -235,19 +230,23 @@ def test_an_error_frame_that_comes_late_corrects_the_summary(bed):
     """What was counted as accepted, for lack of an answer, and was not, is sent again."""
     bed.simulator.script(Script(hold=True))
     bed.simulator.devices.bad(GOOD[0])
-    arguments = bed.arguments("--alert", "hi", "--json", "--slice", "1")
-    with running(command(*arguments)) as process:
+    reader, writer = os.pipe()
+
+    def give_tokens(_):
         # More than the tail timeout after the first token, the second one is read: by then the
         # silence counted as success. The third one meets the error frame.
-        process.stdin.write((GOOD[0] + "\n" + GOOD[1] + "\n").encode("ascii"))
-        process.stdin.flush()
+        os.write(writer, (GOOD[0] + "\n" + GOOD[1] + "\n").encode("ascii"))
         assert bed.simulator.wait_for(lambda: bed.simulator.held == 1, 30)
-        bed.simulator.wait_for(lambda: False, 1.5)
-        process.stdin.write((GOOD[2] + "\n").encode("ascii"))
-        process.stdin.flush()
-        bed.simulator.wait_for(lambda: False, 0.5)
+        bed.simulator.wait_for(lambda: False, 0.6)
+        os.write(writer, (GOOD[2] + "\n").encode("ascii"))
+        bed.simulator.wait_for(lambda: False, 0.2)
         assert bed.simulator.release_held() == 1
-        ended = finish(process, "\n".join(GOOD[3:]).encode("ascii"))
+        os.write(writer, "\n".join(GOOD[3:]).encode("ascii"))
+        os.close(writer)
+
+    ended = bed.send("--alert", "hi", "--json", "--slice", "1", "--tail-timeout", "0.3",
+                     stdin=reader, meanwhile=give_tokens)
+    os.close(reader)
     assert ended.status == 1
     assert [one["token"] for one in ended.document["failed"]] == [GOOD[0]]
     assert ended.document["accepted"] == 6
@@ -256,7 +255,7 @@ def test_an_error_frame_that_comes_late_corrects_the_summary(bed):
 
 # Wrong usage: status 2, one line or the usage, nothing sent.
 
-@pytest.mark.parametrize("arguments, complaint", [
+MISTAKES = [
     (["--address", "nowhere"], "expected HOST:PORT"),
     (["--address", "host:0"], "0 is not a port; expected 1 to 65535"),
     (["--address", ":2195"], "is not host:port"),
@@ -277,28 +276,24 @@ def test_an_error_frame_that_comes_late_corrects_the_summary(bed):
     (["--tokens-file", "/nonexistent/tokens"], "cannot read the tokens in '/nonexistent/tokens'"),
     (["--payload-file", "/nonexistent/x"], "cannot read the payload '/nonexistent/x'"),
     (["--tokens-file", "x", "-"], "cannot be given together"),
-])
-def test_wrong_usage_is_status_2(bed, capsys, arguments, complaint):
+]
+
+
+def test_wrong_usage_is_status_2(bed):
     """The message says what is wrong and what was expected."""
-    try:
-        status = main(bed.arguments(*(["--alert", "hi"] + arguments + GOOD[:1])))
-    except SystemExit as ended:
-        status = ended.code
-    shown = capsys.readouterr()
-    assert status == 2
-    assert complaint in shown.err
-    assert shown.out == ""
+    assert_wrong_usage([(bed.arguments(*(["--alert", "hi"] + arguments + GOOD[:1])), complaint)
+                        for arguments, complaint in MISTAKES])
     assert bed.simulator.connections == 0
 
 
-@pytest.mark.parametrize("content, complaint", [
-    (b"{", "is not JSON"), (b"\xff", "is not JSON"), (b"[1]", "is JSON, but not an object"),
-    (b"[" * 200000, "nested too deeply")], ids=["cut off", "no text", "list", "deep"])
-def test_a_payload_that_is_no_json_object_is_status_2(bed, content, complaint):
+def test_a_payload_that_is_no_json_object_is_status_2(bed):
     """Apple would refuse it for every token."""
-    ended = bed.send("--payload-file", bed.file("payload", content), GOOD[0])
-    assert ended.status == 2
-    assert complaint in ended.err
+    assert_wrong_usage([
+        (bed.arguments("--payload-file", bed.file(name, content), GOOD[0]), complaint)
+        for name, content, complaint in (
+            ("cut off", b"{", "is not JSON"), ("no text", b"\xff", "is not JSON"),
+            ("list", b"[1]", "is JSON, but not an object"),
+            ("deep", b"[" * 200000, "nested too deeply"))])
 
 
 def test_a_binary_file_is_no_list_of_tokens(bed):
@@ -352,7 +347,7 @@ def test_a_directory_in_place_of_the_tokens_is_status_2(bed):
                     "and then cannot be read")
 def test_tokens_that_cannot_be_read_to_the_end(bed):
     """Status 1 if some had been read by then, and 2 if none had."""
-    ended = bed.send("--alert", "hi", "--tokens-file", "/proc/self/mem", *GOOD[:2])
+    ended = bed.send("--alert", "hi", "--tokens-file", "/proc/self/mem", *(GOOD[:2] + QUIET))
     assert ended.status == 1
     assert ended.out.startswith("2 of 2 tokens accepted")
     assert ended.err == ("apns: the list of tokens was not read to its end\n"
@@ -364,19 +359,14 @@ def test_tokens_that_cannot_be_read_to_the_end(bed):
 
 def test_no_tokens_on_a_terminal_is_status_2(bed):
     """The command does not sit there and wait."""
-    arguments = bed.arguments("--alert", "hi")
-    with terminal(command(*arguments), pipes=("stdout", "stderr")) as (process, _):
-        process.stdin = None
-        ended = finish(process)
+    ended = bed.send("--alert", "hi", terminal=["stdin"])
     assert ended.status == 2
     assert "no tokens: give them as arguments" in ended.err
 
 
 def test_an_argument_that_is_not_text_is_status_2(bed):
     """Rather than a notification of replacement characters."""
-    with running(command(*bed.arguments(GOOD[0], "--alert")) + [b"\xff\xfe"],
-                 env=environment(LC_ALL="C.UTF-8")) as process:
-        ended = finish(process)
+    ended = bed.send(GOOD[0], "--alert", "\xff\xfe" if PY2 else "\udcff\udcfe")
     assert ended.status == 2
     assert "is not text" in ended.err
 
@@ -415,7 +405,7 @@ def test_an_ipv6_address_goes_in_brackets(bed):
         other = Bed(simulator, bed.directory)
         arguments = other.arguments("--alert", "hi", GOOD[0])
         arguments[arguments.index("--address") + 1] = "[::1]:%d" % simulator.gateway_address[1]
-        assert apns(*arguments).status == 0
+        assert apns(*(arguments + QUIET)).status == 0
 
 
 def test_a_server_of_another_authority_is_status_3(bed):
@@ -423,7 +413,7 @@ def test_a_server_of_another_authority_is_status_3(bed):
     other = bed.file("other.pem", Simulator().ca_string)
     arguments = bed.arguments("--alert", "hi", "--ca-file", other, *GOOD)
     _assert_refused(apns(*arguments), "not among the trusted ones")
-    assert apns(*(arguments + ["--no-verify"])).status == 0
+    assert apns(*(arguments + ["--no-verify"] + QUIET)).status == 0
 
 
 def test_a_certificate_that_the_server_refuses_is_status_3(bed):
@@ -446,13 +436,13 @@ def test_an_expired_certificate_is_warned_of(bed):
     assert lines[-1].startswith("apns: error: ") and "expired" in lines[-1]
 
 
-@pytest.mark.parametrize("option, complaint", [
-    ("--cert", "the certificate"), ("--key", "the key"),
-    ("--ca-file", "the file of authorities"), ("--passphrase-file", "--passphrase-file")])
-def test_a_file_that_cannot_be_read_is_status_3(bed, option, complaint):
+def test_a_file_that_cannot_be_read_is_status_3(bed):
     """The message names what it was to be."""
-    _assert_refused(bed.send("--alert", "hi", option, "/nonexistent/f", *GOOD),
-                    "cannot read", complaint, "No such file")
+    for option, complaint in (
+            ("--cert", "the certificate"), ("--key", "the key"),
+            ("--ca-file", "the file of authorities"), ("--passphrase-file", "--passphrase-file")):
+        _assert_refused(bed.send("--alert", "hi", option, "/nonexistent/f", *GOOD),
+                        "cannot read", complaint, "No such file")
 
 
 def test_garbage_in_place_of_certificates_is_status_3(bed):
@@ -479,7 +469,7 @@ def locked(bed):
 def test_the_passphrase_comes_from_a_file_or_the_environment(locked):
     """Never from an argument, where everybody sees it."""
     locked.file("right", SECRET + "\r\nanother line\n")
-    arguments = locked.arguments("--key", locked.key, "--alert", "hi", GOOD[0])
+    arguments = locked.arguments("--key", locked.key, "--alert", "hi", GOOD[0], *QUIET)
     assert apns(*arguments, env=environment(APNS_PASSPHRASE=SECRET)).status == 0
     from_file = arguments + ["--passphrase-file", str(locked.directory / "right")]
     assert apns(*from_file, env=environment(APNS_PASSPHRASE="wrong")).status == 0
@@ -500,19 +490,6 @@ def test_a_wrong_or_missing_passphrase_is_status_3_and_stays_secret(locked):
         assert "PRIVATE" not in ended.err + ended.out
 
 
-def test_the_passphrase_is_asked_for_on_a_terminal(locked):
-    """Also when the tokens come through a pipe. What is typed is not shown."""
-    arguments = locked.arguments("--key", locked.key, "--alert", "hi", "--no-progress")
-    with terminal(command(*arguments), pipes=("stdin", "stdout")) as (process, screen):
-        read_terminal(screen, until=b"Passphrase of the key: ")
-        os.write(screen, SECRET.encode("ascii") + b"\n")
-        out = process.communicate(GOOD[0].encode("ascii"))[0]
-        shown = read_terminal(screen)
-    assert process.returncode == 0
-    assert out.startswith(b"1 of 1 tokens accepted")
-    assert SECRET.encode("ascii") not in shown
-
-
 def test_an_empty_passphrase_file_is_said(locked):
     """Rather than that no passphrase was given."""
     arguments = locked.arguments("--key", locked.key, "--alert", "hi", GOOD[0])
@@ -526,35 +503,3 @@ def test_errors_of_the_credential_name_options_and_files(bed):
     ended = bed.send("--alert", "hi", "--key", key, *GOOD)
     _assert_refused(ended, "cannot use %s: " % key, "--key %s" % key)
     assert "_string" not in ended.err
-
-
-def test_nobody_is_asked_where_nobody_can_answer(locked):
-    """A terminal that is not the controlling one is only looked at."""
-    arguments = locked.arguments("--key", locked.key, "--alert", "hi", GOOD[0])
-    with terminal(command(*arguments), is_controlling=False) as (process, screen):
-        shown = read_terminal(screen)
-        assert process.wait() == 3
-    assert b"the key is encrypted: give --passphrase-file" in shown
-
-
-def test_no_answer_to_the_question_is_status_3(locked):
-    """End of input where the passphrase was to be."""
-    arguments = locked.arguments("--key", locked.key, "--alert", "hi", GOOD[0])
-    with terminal(command(*arguments)) as (process, screen):
-        read_terminal(screen, until=b"Passphrase of the key: ")
-        os.write(screen, b"\x04")
-        shown = read_terminal(screen)
-        assert process.wait() == 3
-    assert b"no passphrase was given" in shown
-
-
-def test_ctrl_c_at_the_question_is_status_130(locked):
-    """Without a traceback."""
-    arguments = locked.arguments("--key", locked.key, "--alert", "hi", GOOD[0])
-    with terminal(command(*arguments)) as (process, screen):
-        read_terminal(screen, until=b"Passphrase of the key: ")
-        os.write(screen, b"\x03")
-        shown = read_terminal(screen)
-        assert process.wait() == 130
-    assert b"apns: error: interrupted" in shown
-    assert b"Traceback" not in shown

@@ -2,39 +2,53 @@
 
 from __future__ import absolute_import, division, print_function
 
+import contextlib
 import json
 import os
 import shlex
 import signal
 import socket
 import stat
-import threading
+import sys
+import tempfile
 from collections import Counter
 
 import pytest
 
 from apnsclient.apns import APNs, Message
-from apnsclient.cli import main
 from apnsclient.transport import Session
-from cli_support import apns, command, finish, running, token, write_file
+from cli_support import (
+    QUIET,
+    apns,
+    assert_wrong_usage,
+    serving,
+    token,
+    unread_pipe,
+    write_file,
+)
+from net_support import SILENCE, SOON
 
 GOOD = [token(number) for number in range(1, 6)]
 
 
+@contextlib.contextmanager
+def started(*arguments):
+    """A simulator that prints JSON, as a :class:`Started`."""
+    with serving("simulator", "--json", *arguments) as command:
+        yield Started(command)
+
+
 class Started(object):
-    """A simulator that runs as a process, and what it said when it was ready."""
+    """A simulator, and what it said when it was ready."""
 
-    def __init__(self, process):
-        self.process = process
-        self.ready = json.loads(process.stdout.readline().decode("ascii"))
+    def __init__(self, command):
+        #: Ends it; returns what is left, with the summary as its document.
+        self.stop = command.end
+        self.ready = command.read_document()
 
-    def stop(self, number=signal.SIGTERM):
-        """End it by a signal; return what is left, with the summary as its document."""
-        self.process.send_signal(number)
-        return finish(self.process)
-
-    def session(self):
-        return Session(ca_file=self.ready["ca_file"], read_tail_timeout=3)
+    def session(self, read_tail_timeout=20):
+        """Return a session; its tail timeout is to be short where the gateway stays silent."""
+        return Session(ca_file=self.ready["ca_file"], read_tail_timeout=read_tail_timeout)
 
     def send2(self, *tokens):
         """Send over HTTP/2, with the provider token that was announced."""
@@ -47,8 +61,8 @@ class Started(object):
         session.shutdown()
         return result
 
-    def send(self, *tokens):
-        session = self.session()
+    def send(self, *tokens, **options):
+        session = self.session(**options)
         connection = session.get_connection(_address(self.ready["gateway"]),
                                             cert_file=self.ready["cert_file"])
         result = APNs(connection).send(Message(list(tokens), alert="hi"))
@@ -61,37 +75,35 @@ def _address(text):
     return host.strip("[]"), int(port)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_runs_until_a_signal_and_tells_what_happened(number):
+def test_it_runs_until_its_end_and_tells_what_happened():
     """Status 0. The temporary files are gone then."""
-    with running(command("simulator", "--json")) as process:
-        started = Started(process)
-        assert started.ready["event"] == "ready"
-        assert started.ready["pid"] == process.pid
-        assert started.send(*GOOD).failed == {}
-        assert os.path.exists(started.ready["cert_file"])
-        ended = started.stop(number)
+    with started("--bad", GOOD[4]) as simulator:
+        assert simulator.ready["event"] == "ready"
+        assert simulator.ready["pid"] == os.getpid()
+        assert list(simulator.send(*GOOD).failed) == [GOOD[4]]
+        assert os.path.exists(simulator.ready["cert_file"])
+        ended = simulator.stop()
     assert (ended.status, ended.err) == (0, "")
     shown = ended.document
     assert shown.pop("resumed") >= 0
-    assert shown == {"event": "summary", "accepted": 5, "errors": 0, "connections": 1,
+    assert shown == {"event": "summary", "accepted": 4, "errors": 1, "connections": 1,
                      "provider_connections": 0, "channel_connections": 0, "refused": 0,
                      "feedback_connections": 0, "feedback_rows": 0}
-    assert not os.path.exists(os.path.dirname(started.ready["cert_file"]))
+    assert not os.path.exists(os.path.dirname(simulator.ready["cert_file"]))
 
 
 def test_the_printed_commands_work_as_they_stand(tmp_path):
     """Paste them, and the notification arrives."""
     directory = str(tmp_path / "with space")
-    with running(command("simulator", "--directory", directory)) as process:
+    with serving("simulator", "--directory", directory) as command:
         lines = []
         while "Ctrl-C" not in "".join(lines):
-            lines.append(process.stdout.readline().decode("utf-8"))
+            lines.append(command.readline())
         pasted = [shlex.split(line)[1:] for line in lines if line.startswith("  apns ")]
         for arguments in pasted:
-            assert apns(*arguments).status == 0
-        process.send_signal(signal.SIGTERM)
-        ended = finish(process)
+            # The first one would wait 3 seconds for what the gateway says of it.
+            assert apns(*(arguments + (QUIET if arguments[0] == "send" else []))).status == 0
+        ended = command.end()
     assert [arguments[0] for arguments in pasted] == ["send", "feedback", "send", "send"]
     assert ended.status == 0
     assert ended.out.startswith("3 notifications accepted, 0 error frames and replies, "
@@ -104,14 +116,12 @@ def test_only_the_owner_can_read_the_files(tmp_path):
     """Two of them hold a private key. Files of an earlier start are replaced."""
     seen = []
     for _ in range(2):
-        with running(command("simulator", "--json", "--directory", tmp_path / "new")) as process:
-            ready = Started(process).ready
-            for name in (ready["cert_file"], ready["key_file"]):
+        with started("--directory", tmp_path / "new") as simulator:
+            for name in (simulator.ready["cert_file"], simulator.ready["key_file"]):
                 assert stat.S_IMODE(os.stat(name).st_mode) == 0o600
                 with open(name) as stream:
                     seen.append(stream.read())
-            process.terminate()
-            assert finish(process).status == 0
+            assert simulator.stop().status == 0
     assert len(set(seen)) == 4
 
 
@@ -125,21 +135,20 @@ def test_files_of_somebody_elses_making_are_left_alone(tmp_path):
         assert stream.read() == "precious"
 
 
-def test_devices_and_ports_are_as_the_arguments_say(tmp_path):
+def test_devices_and_ports_are_as_the_arguments_say():
     """Known, bad and uninstalled ones; the rest is refused where it is strict."""
     port = _free_port()
-    with running(command("simulator", "--json", "--strict", "--device", GOOD[0],
-                         "--device", GOOD[1], "--bad", GOOD[2] + "=5", "--bad", GOOD[3],
-                         "--uninstalled", GOOD[4], "--gateway-port", port)) as process:
-        started = Started(process)
-        assert started.ready["gateway"] == "127.0.0.1:%d" % port
-        codes = [list(code for code, _ in started.send(one).failed.values())
-                 for one in GOOD + [token(99)]]
-        session = started.session()
+    with started("--strict", "--device", GOOD[0], "--device", GOOD[1], "--bad", GOOD[2] + "=5",
+                 "--bad", GOOD[3], "--uninstalled", GOOD[4], "--gateway-port", port) as simulator:
+        assert simulator.ready["gateway"] == "127.0.0.1:%d" % port
+        codes = [list(code for code, _ in simulator.send(*tokens).failed.values()) for tokens in (
+            [GOOD[0], GOOD[1], GOOD[4], GOOD[2]], [GOOD[3]], [token(99)])]
+        session = simulator.session()
         rows = list(APNs(session.new_connection(
-            _address(started.ready["feedback"]), cert_file=started.ready["cert_file"])).feedback())
-        shown = started.stop().document
-    assert codes == [[], [], [5], [8], [], [8]]
+            _address(simulator.ready["feedback"]),
+            cert_file=simulator.ready["cert_file"])).feedback())
+        shown = simulator.stop().document
+    assert codes == [[5], [8], [8]]
     assert [row[0].decode("ascii") for row in rows] == [GOOD[4]]
     assert (shown["accepted"], shown["errors"], shown["feedback_rows"]) == (3, 3, 1)
 
@@ -150,23 +159,21 @@ def test_devices_and_ports_are_as_the_arguments_say(tmp_path):
     (["--bad", GOOD[2], "--delay", "0.1"], 2, 1)])
 def test_it_misbehaves_as_it_is_told(arguments, accepted, errors):
     """On every connection."""
-    with running(command("simulator", "--json", *arguments)) as process:
-        started = Started(process)
-        result = started.send(*GOOD)
-        shown = started.stop().document
+    stalls = arguments[0] == "--stall-after"
+    with started(*arguments) as simulator:
+        result = simulator.send(*GOOD, read_tail_timeout=1 if stalls else 20)
+        shown = simulator.stop().document
     assert (shown["accepted"], shown["errors"]) == (accepted, errors)
-    assert result.needs_retry() is (arguments[0] != "--stall-after")
+    assert result.needs_retry() is not stalls
 
 
 def test_the_record_has_what_was_accepted_as_it_comes(tmp_path):
     """One JSON object a line, appended, and readable before the end."""
     name = write_file(tmp_path / "record", '"before"\n')
-    with running(command("simulator", "--json", "--record", name, "--bad", GOOD[3])) as process:
-        started = Started(process)
-        started.send(*GOOD)
+    with started("--record", name, "--bad", GOOD[3]) as simulator:
+        simulator.send(*GOOD)
         with open(name) as stream:
             rows = [json.loads(line) for line in stream]
-        started.stop()
     assert rows[0] == "before"
     assert [row["token"] for row in rows[1:]] == GOOD[:3]
     assert json.loads(rows[1]["payload"]) == {"aps": {"alert": "hi"}}
@@ -178,10 +185,11 @@ def test_the_record_has_what_was_accepted_as_it_comes(tmp_path):
 
 def test_all_addresses_are_told(tmp_path):
     """With labels; each of them is another port, and somebody listens there."""
-    with running(command("simulator", "--directory", tmp_path)) as process:
-        shown = [process.stdout.readline().decode("ascii").split(None, 2) for _ in range(4)]
-        process.send_signal(signal.SIGTERM)
-        assert finish(process).status == 0
+    with serving("simulator", "--directory", tmp_path) as command:
+        shown = [command.readline().split(None, 2) for _ in range(4)]
+        for row in shown:
+            socket.create_connection(_address(row[1]), SOON).close()
+        assert command.end().status == 0
     assert [(row[0], row[2].strip()) for row in shown] == [
         ("gateway", "gateway of the binary protocol"),
         ("feedback", "feedback service of the binary protocol"),
@@ -193,34 +201,31 @@ def test_all_addresses_are_told(tmp_path):
 def test_http2_is_served_with_the_announced_key(tmp_path):
     """Devices and the record are the same for both protocols."""
     name = str(tmp_path / "record")
-    with running(command("simulator", "--json", "--record", name, "--bad", GOOD[1],
-                         "--bad", GOOD[2] + "=DeviceTokenNotForTopic",
-                         "--uninstalled", GOOD[3])) as process:
-        started = Started(process)
-        failed = started.send2(*GOOD).failed
+    with started("--record", name, "--bad", GOOD[1], "--bad", GOOD[2] + "=DeviceTokenNotForTopic",
+                 "--uninstalled", GOOD[3]) as simulator:
+        failed = simulator.send2(*GOOD).failed
         with open(name) as stream:
             rows = [json.loads(line) for line in stream]
-        started.send(GOOD[0])
-        shown = started.stop().document
+        simulator.send(GOOD[0], GOOD[1])
+        shown = simulator.stop().document
     assert dict((one, failure.reason) for one, failure in failed.items()) == {
         GOOD[1]: "BadDeviceToken", GOOD[2]: "DeviceTokenNotForTopic", GOOD[3]: "Unregistered"}
     assert [row["token"] for row in rows] == [GOOD[0], GOOD[4]]
     assert [(row["protocol"], row["topic"], row["push_type"], row["collapse_id"])
             for row in rows] == [("http2", "com.example", "alert", "news")] * 2
     assert (shown["accepted"], shown["errors"], shown["connections"],
-            shown["provider_connections"]) == (3, 3, 1, 1)
+            shown["provider_connections"]) == (3, 4, 1, 1)
 
 
 def test_channels_are_managed_at_the_announced_address():
     """Another service answers there than for notifications."""
-    with running(command("simulator", "--json")) as process:
-        started = Started(process)
-        session = Session(ca_file=started.ready["ca_file"], protocol="http2")
+    with started() as simulator:
+        session = Session(ca_file=simulator.ready["ca_file"], protocol="http2")
         connection = session.get_connection(
-            _address(started.ready["channels"]), cert_file=started.ready["cert_file"])
+            _address(simulator.ready["channels"]), cert_file=simulator.ready["cert_file"])
         assert connection.ask(b"GET", b"/1/apps/com.example/all-channels").status == 200
         session.shutdown()
-        assert started.stop().document["channel_connections"] == 1
+        assert simulator.stop().document["channel_connections"] == 1
 
 
 @pytest.mark.parametrize("arguments, counts", [
@@ -229,10 +234,9 @@ def test_channels_are_managed_at_the_announced_address():
 def test_it_misbehaves_over_http2_as_well(arguments, counts, tmp_path):
     """On every connection. Only GOAWAY tells what may go out again over the next one."""
     name = str(tmp_path / "record")
-    with running(command("simulator", "--json", "--record", name, *arguments)) as process:
-        started = Started(process)
-        result = started.send2(*GOOD)
-        assert started.stop().document["provider_connections"] == len(counts)
+    with started("--record", name, *arguments) as simulator:
+        result = simulator.send2(*GOOD)
+        assert simulator.stop().document["provider_connections"] == len(counts)
     with open(name) as stream:
         by_connection = Counter(json.loads(line)["connection"] for line in stream)
     assert [by_connection[number + 1] for number in range(len(by_connection))] == counts
@@ -240,21 +244,16 @@ def test_it_misbehaves_over_http2_as_well(arguments, counts, tmp_path):
 
 
 @pytest.mark.parametrize("missing", ["hpack", "jwt"])
-def test_without_the_libraries_of_http2_the_rest_is_served(missing):
+def test_without_the_libraries_of_http2_the_rest_is_served(missing, monkeypatch):
     """And the user is told what to install."""
-    program = ("import sys\n"
-               "sys.modules[%r] = None\n"
-               "from apnsclient.cli import main\n"
-               "sys.exit(main(['simulator'] + sys.argv[1:]))\n" % missing)
-    with running([command()[0], "-c", program, "--json"]) as process:
-        started = Started(process)
-        assert started.ready["provider"] is started.ready["channels"] is None
-        assert started.send(*GOOD).failed == {}
-        assert started.stop().status == 0
-    with running([command()[0], "-c", program]) as process:
-        lines = [process.stdout.readline().decode("ascii") for _ in range(12)]
-        process.send_signal(signal.SIGTERM)
-        assert finish(process).status == 0
+    monkeypatch.setitem(sys.modules, missing, None)
+    with started() as simulator:
+        assert simulator.ready["provider"] is simulator.ready["channels"] is None
+        assert simulator.send(*GOOD, read_tail_timeout=SILENCE).failed == {}
+        assert simulator.stop().status == 0
+    with serving("simulator") as command:
+        lines = [command.readline() for _ in range(12)]
+        assert command.end().status == 0
     assert "pip install 'apns-client[testing]'" in lines[2]
     assert "--http2" not in "".join(lines)
 
@@ -262,16 +261,15 @@ def test_without_the_libraries_of_http2_the_rest_is_served(missing):
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
 def test_a_record_that_cannot_be_written_is_status_4():
     """It goes on serving, and tells at the end."""
-    with running(command("simulator", "--json", "--record", "/dev/full")) as process:
-        started = Started(process)
-        started.send(*GOOD)
-        ended = started.stop()
+    with started("--record", "/dev/full", "--bad", GOOD[4]) as simulator:
+        simulator.send(*GOOD)
+        ended = simulator.stop()
     assert ended.status == 4
     assert ended.err == "apns: error: cannot write the record: No space left on device\n"
-    assert ended.document["accepted"] == 5
+    assert ended.document["accepted"] == 4
 
 
-@pytest.mark.parametrize("arguments, complaint", [
+MISTAKES = [
     (["--gateway-port", "70000"], "is not a port"),
     (["--gateway-port", "x"], "is not a whole number from 0 up"),
     (["--bad", "5f=x"], "'x' is no status from 0 to 255, and no reason such as BadDeviceToken"),
@@ -285,17 +283,13 @@ def test_a_record_that_cannot_be_written_is_status_4():
     (["--close-after", "1", "--stall-after", "1"], "not allowed with"),
     (["--record", "/nonexistent/record"], "cannot write the record '/nonexistent/record'"),
     (["--directory", "/dev/null/x"], "cannot make the directory '/dev/null/x'"),
-])
-def test_wrong_usage_is_status_2(arguments, complaint, capsys):
+]
+
+
+def test_wrong_usage_is_status_2():
     """The message says what was wrong."""
-    try:
-        status = main(["simulator"] + arguments)
-    except SystemExit as ended:
-        status = ended.code
-    shown = capsys.readouterr()
-    assert status == 2
-    assert complaint in shown.err
-    assert shown.out == ""
+    assert_wrong_usage([(["simulator"] + arguments, complaint)
+                        for arguments, complaint in MISTAKES])
 
 
 def test_a_directory_that_cannot_be_written_is_status_2(tmp_path):
@@ -306,73 +300,75 @@ def test_a_directory_that_cannot_be_written_is_status_2(tmp_path):
     assert "cannot write" in ended.err
 
 
-@pytest.mark.parametrize("service", ["gateway", "feedback", "provider", "channels"])
-def test_a_port_in_use_is_named(service):
-    """With the option that it came from; there are four of them."""
-    taken = socket.socket()
-    try:
+@pytest.fixture
+def taken_port():
+    """A port of the loopback address that somebody listens at."""
+    with contextlib.closing(socket.socket()) as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen(1)
-        port = taken.getsockname()[1]
-        others = [one for name in ("gateway", "provider") if name != service
-                  for one in ("--%s-port" % name, _free_port())]
-        ended = apns("simulator", "--%s-port" % service, port, *others)
-    finally:
-        taken.close()
+        yield taken.getsockname()[1]
+
+
+@pytest.mark.parametrize("service", ["gateway", "feedback", "provider", "channels"])
+def test_a_port_in_use_is_named(service, taken_port):
+    """With the option that it came from; there are four of them."""
+    others = [one for name in ("gateway", "provider") if name != service
+              for one in ("--%s-port" % name, _free_port())]
+    ended = apns("simulator", "--%s-port" % service, taken_port, *others)
     assert ended.status == 3
     assert ended.err == ("apns: error: cannot listen at 127.0.0.1: port %d (--%s-port): Address "
-                         "already in use\n" % (port, service))
+                         "already in use\n" % (taken_port, service))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "192.0.2.1", "no-such-host.invalid"])
-def test_an_address_that_cannot_be_listened_at_is_status_3(host):
+def test_an_address_that_cannot_be_listened_at_is_status_3(host, taken_port):
     """In use, of another machine, or unknown."""
-    taken = socket.socket()
-    try:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen(1)
-        ended = apns("simulator", "--host", host, "--gateway-port", taken.getsockname()[1])
-    finally:
-        taken.close()
+    ended = apns("simulator", "--host", host, "--gateway-port", taken_port)
     assert ended.status == 3
     assert ended.err.startswith("apns: error: cannot listen at %s: " % host)
     assert ended.err.count("\n") == 1
 
 
-def test_a_reader_that_goes_away_ends_it_quietly():
+def test_a_reader_that_goes_away_ends_it_quietly(tmp_path, monkeypatch):
     """And takes the temporary files with it."""
-    reader, writer = os.pipe()
-    os.close(reader)
-    try:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with unread_pipe() as writer:
         ended = apns("simulator", stdout=writer)
-    finally:
-        os.close(writer)
     assert (ended.status, ended.err) == (141, "")
+    assert os.listdir(str(tmp_path)) == []
 
 
-def test_it_gives_the_signals_back(capsys):
-    """A program that calls it handles them as before when it is done."""
-    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM))
-    previous = signal.signal(signal.SIGTERM, lambda number, frame: None)
-    timer.start()
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_and_is_handled_as_before(number):
+    """A program that calls it has its own handlers back when it is done."""
+    def end(_):
+        assert b"ready" in os.read(reader, 1000)
+        os.kill(os.getpid(), number)
+
+    def handler(number, frame):
+        raise AssertionError("this came too late")
+
+    reader, writer = os.pipe()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    previous = [signal.signal(each, handler) for each in numbers]
     try:
-        assert main(["simulator", "--json"]) == 0
+        ended = apns("simulator", "--json", stdout=writer, meanwhile=end)
+        assert [signal.getsignal(each) for each in numbers] == [handler, handler]
     finally:
-        timer.join()
-        signal.signal(signal.SIGTERM, previous)
-    assert before == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    assert len(capsys.readouterr().out.splitlines()) == 2
+        for each, before in zip(numbers, previous):
+            signal.signal(each, before)
+        os.close(writer)
+        os.close(reader)
+    assert (ended.status, ended.err) == (0, "")
 
 
 @pytest.mark.usefixtures("ipv6")
 def test_an_ipv6_address_is_shown_in_brackets():
     """So that it can be pasted."""
-    with running(command("simulator", "--json", "--host", "::1")) as process:
-        started = Started(process)
-        assert started.ready["gateway"].startswith("[::1]:")
-        assert started.send(*GOOD).failed == {}
-        assert started.stop().status == 0
+    with started("--host", "::1") as simulator:
+        assert simulator.ready["gateway"].startswith("[::1]:")
+        assert simulator.send(*GOOD, read_tail_timeout=SILENCE).failed == {}
+        assert simulator.stop().status == 0
 
 
 def _free_port():
