@@ -7,17 +7,18 @@ for ``path.to.the.callable``, and servers in place of the ones named.
 
 from __future__ import absolute_import, division, print_function
 
+import contextlib
 import io
 import json
-import signal
 import socket
+import sys
 
 import pytest
 
 from apnsclient.testing.chaos import ChaosProxy
 from apnsclient.testing.chaos.handlers import Handler
 from chaos_support import await_end, connected, echo, exchange, read_to_end
-from cli_support import command, environment, finish, running
+from cli_support import serving
 from stdio_support import SOON, Server
 
 HANDLER = u'''\
@@ -119,16 +120,29 @@ def run(text):
     return names
 
 
+def _write(folder, *files):
+    for name, text in files:
+        with io.open(str(folder.join(*name.split("/")).ensure()), "w") as stream:
+            stream.write(text)
+
+
 @pytest.fixture
 def module(tmpdir, monkeypatch):
-    """A module with the examples, which can be imported; so can path.to.the."""
-    for name, text in (("seed_example.py", FULL_EXAMPLE), ("path/__init__.py", u""),
-                       ("path/to/__init__.py", u""), ("path/to/the.py", CALLABLE)):
-        target = tmpdir.join(*name.split("/"))
-        with io.open(str(target.ensure()), "w") as stream:
-            stream.write(text)
+    """A module with the full example, which can be imported."""
+    _write(tmpdir, ("seed_example.py", FULL_EXAMPLE))
     monkeypatch.syspath_prepend(str(tmpdir))
-    return tmpdir
+
+
+@pytest.fixture
+def folder(tmpdir, monkeypatch):
+    """The current directory has config.ini, and path.to.the, which nobody has imported yet."""
+    _write(tmpdir, ("path/__init__.py", u""), ("path/to/__init__.py", u""),
+           ("path/to/the.py", CALLABLE), ("config.ini", CONFIG))
+    monkeypatch.chdir(str(tmpdir))
+    monkeypatch.setattr(sys, "path", [each for each in sys.path if each])
+    yield
+    for name in ("path", "path.to", "path.to.the"):
+        sys.modules.pop(name, None)
 
 
 def test_the_first_handler_passes_traffic():
@@ -183,9 +197,9 @@ def test_the_full_example_keeps_a_connection_alive(module, keep_alive):
 class _Started(object):
     """The command of an example, up and running."""
 
-    def __init__(self, process):
-        self.process = process
-        self.ready = json.loads(process.stdout.readline().decode("ascii"))
+    def __init__(self, command):
+        self._command = command
+        self.ready = command.read_document()
 
     @property
     def address(self):
@@ -193,45 +207,41 @@ class _Started(object):
         return host, int(port)
 
     def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        ended = finish(self.process)
+        ended = self._command.end()
         assert (ended.status, ended.err) == (0, "")
         return [json.loads(line) for line in ended.out.splitlines()]
 
 
-def start(text, folder, *more):
-    """Run a command line in a folder. What is added says how it can be tested."""
+@contextlib.contextmanager
+def start(text, *more):
+    """Run a command line in the current directory. What is added says how it can be tested."""
     words = text.replace("\\\n", " ").split()
     assert words.pop(0) == "apns"
-    return running(command(*(words + ["--json"] + list(more))), cwd=str(folder),
-                   env=environment())
+    with serving(*(words + ["--json"] + list(more))) as command:
+        yield _Started(command)
 
 
 @pytest.mark.parametrize("text, options", [
     (COMMAND, ["--behavior", "100:path.to.the.callable", "--handler-mine-foo", "bar"]),
     (WITH_CONFIG, ["--behavior", "100:foobar"]),
 ])
-def test_the_command_lines_run(module, text, options):
+@pytest.mark.usefixtures("folder")
+def test_the_command_lines_run(text, options):
     """The class is found in the current directory, and gets its options."""
-    with io.open(str(module.join("config.ini")), "w") as stream:
-        stream.write(CONFIG)
     # Nobody knows who has these ports, and google.com is not asked.
     with Server(echo) as backend:
         arguments = ["--proxy", "127.0.0.1:0", "--backend", "%s:%d" % backend.address]
-        with start(text, module, *arguments) as process:
-            started = _Started(process)
+        with start(text, *arguments) as started:
             assert started.ready["behavior"] in ("20:path.to.the.callable", "20:foobar")
             started.stop()
-        with start(text, module, *(arguments + options)) as process:
-            started = _Started(process)
+        with start(text, *(arguments + options)) as started:
             assert exchange(started, b"hello") == b"hello"
             rows = started.stop()
     assert rows[0]["faults"] == ["foo is bar"]
 
 
-def test_without_a_word_it_has_its_defaults(module):
+@pytest.mark.usefixtures("folder")
+def test_without_a_word_it_has_its_defaults():
     """The ini file says neither where to listen nor where to go."""
-    with io.open(str(module.join("config.ini")), "w") as stream:
-        stream.write(CONFIG)
-    with start(WITH_CONFIG, module, "--proxy", "localhost:0") as process:
-        assert _Started(process).ready["backend"] == "localhost:8888"
+    with start(WITH_CONFIG, "--proxy", "localhost:0") as started:
+        assert started.ready["backend"] == "localhost:8888"
