@@ -60,6 +60,18 @@ def new_session(simulator):
 
 
 @pytest.fixture
+def apple():
+    """The same simulator in memory, in a time that passes at once; its sessions lead to it.
+
+    For all that runs in one thread and is not about TLS or sockets.
+    """
+    from simulated_apple import Apple
+
+    with Apple() as running:
+        yield running
+
+
+@pytest.fixture
 def http2_sessions():
     """A function that makes sessions for HTTP/2, which are shut down after the test.
 

@@ -75,8 +75,9 @@ class ProviderService(ScriptedService):
         self.held = []  # type: List[Tuple[_ProviderHandler, Callable[[], Any]]]
         self.count, self.open_count = kind + "_connections", "open_" + kind + "_connections"
 
-    def _handler(self, script):
+    def new_handler(self, script):
         # type: (ProviderScript) -> Handler
+        """Return the handler of a connection; see the base class."""
         return _ProviderHandler(self, script)
 
     def hold(self, handler, answer):

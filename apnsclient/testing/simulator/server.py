@@ -111,9 +111,13 @@ class Simulator(Http2Half):
         """
         if self._engine is not None:
             raise RuntimeError("the simulator runs already")
-        self._engine = Engine(self)
+        self._engine = self._new_engine()
         _running.add(self)
         return self
+
+    def _new_engine(self):
+        # type: () -> Engine
+        return Engine(self)
 
     def stop(self):
         # type: () -> None

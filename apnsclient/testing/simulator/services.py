@@ -54,16 +54,22 @@ class Service(object):
     def accept(self, sock):
         # type: (socket.socket) -> None
         """Take a connection that was just accepted."""
+        self._serve(sock, self.next_script())
+
+    def next_script(self):
+        # type: () -> Any
+        """Return the script of the connection that comes next."""
         script = self.scripts.popleft() if self.scripts else None
-        self._serve(sock, self._default_script if script is None else script)
+        return self._default_script if script is None else script
 
     def _serve(self, sock, script):
         # type: (socket.socket, Any) -> None
-        handler = self._handler(script)
+        handler = self.new_handler(script)
         self.channels.add(Channel(self.loop, sock, self._context, handler, self._linger))
 
-    def _handler(self, script):
+    def new_handler(self, script):
         # type: (Any) -> Handler
+        """Return the handler of a connection with a script."""
         raise NotImplementedError
 
     def opened(self, channel, **counts):
@@ -146,8 +152,9 @@ class GatewayService(ScriptedService):
         self.limits = limits
         self.held = []  # type: List[_GatewayHandler]
 
-    def _handler(self, script):
+    def new_handler(self, script):
         # type: (Script) -> Handler
+        """Return the handler of a connection; see the base class."""
         return _GatewayHandler(self, script)
 
     def release_held(self):
@@ -253,8 +260,9 @@ class _GatewayHandler(Handler):
 class FeedbackService(Service):
     """The feedback service: the list at once, then the end of the stream."""
 
-    def _handler(self, script):
+    def new_handler(self, script):
         # type: (FeedbackScript) -> Handler
+        """Return the handler of a connection; see the base class."""
         return _FeedbackHandler(self, script)
 
 
