@@ -10,7 +10,6 @@ from __future__ import absolute_import, division, print_function
 
 import base64
 import json
-import threading
 from functools import partial
 
 import pytest
@@ -19,7 +18,10 @@ pytest.importorskip("hpack")
 pytest.importorskip("jwt")
 
 from apnsclient import APNs, Message, ProviderToken
+from apnsclient._arguments import Timing
 from apnsclient._compat import monotonic
+from apnsclient.drivers.http2 import _LAST_WORDS as LAST_WORDS
+from apnsclient.drivers.http2 import Http2Driver
 from apnsclient.errors import CertificateRefused, ConnectError
 from apnsclient.protocols.http2 import frames
 from apnsclient.protocols.http2.client import ClientConnection
@@ -33,108 +35,145 @@ from frame_peers import (
     client_of,
     message,
     outcome,
-    serve,
 )
 from http2_support import accept as replies
 from http2_support import headers, start, status_block
 from net_support import SOON, make_tokens, run_script
-from stdio_support import AUTHORITY, SHORT, Gate
+from simulated_apple import Apple
+from simulated_time import CLOSE_TIMEOUT, accept_all, serve
+from stdio_support import SHORT
 
 pytestmark = pytest.mark.timeout(240)
 
 @pytest.fixture
-def sessions(simulator, http2_sessions):
-    """A function that makes sessions that trust the simulator; they are shut down at the end."""
-    return partial(http2_sessions, ca_string=simulator.ca_string)
+def sessions(apple):
+    """A function that makes sessions for HTTP/2 that lead to the simulator in memory."""
+    return partial(apple.session, protocol="http2")
 
 
 # 1. A send that never returns.
 
+#: The limits of the sessions that run into them, in seconds; each is told by its own number.
+LIMITS = {"connect_timeout": 64, "read_timeout": 32, "write_timeout": 16}
 
-@pytest.mark.parametrize("count", [1, 3000])
-@pytest.mark.parametrize("script", [
-    ProviderScript(silent_after=0), ProviderScript(silent_after=10), ProviderScript(stall_after=0),
-    ProviderScript(stall_after=10), ProviderScript(hold=True),
-    ProviderScript(settings={"max_concurrent_streams": 0}),
-    ProviderScript(settings={"initial_window_size": 3}, window_step=0),
-    ProviderScript(settings_at={1: {"max_concurrent_streams": 0}}),
+
+@pytest.mark.parametrize("script, seconds, alone, many", [
+    (ProviderScript(silent_after=0), 32, 1, 1),
+    (ProviderScript(silent_after=10), 32, 0, 3),
+    # Closing takes its time, too, where nobody reads.
+    (ProviderScript(stall_after=0), 32 + CLOSE_TIMEOUT, 1, 1),
+    (ProviderScript(stall_after=10), 32 + CLOSE_TIMEOUT, 0, 3),
+    (ProviderScript(hold=True), 32, 1, 1),
+    (ProviderScript(settings={"max_concurrent_streams": 0}), 32, 3, 3),
+    (ProviderScript(settings={"initial_window_size": 3}, window_step=0), 32, 3, 3),
+    (ProviderScript(settings_at={1: {"max_concurrent_streams": 0}}), 32, 0, 3),
 ], ids=["silent", "silent later", "stalled", "stalled later", "held", "no stream", "no window",
         "no more streams"])
-def test_a_send_always_returns(simulator, sessions, script, count):
-    """However a server keeps quiet: each token has its outcome, in about the time of the limits."""
-    simulator.script_provider(*[script] * 9)
-    session = sessions(read_timeout=SHORT, write_timeout=SHORT)
-    begin = monotonic()
-    result = client_for(session, simulator).send(message(count=count))
-    assert monotonic() - begin < SOON
-    failed, errors, retry, undelivered = outcome(result)
-    assert (failed, undelivered) == ({}, [])
-    if retry:
-        assert errors
-    accepted = simulator.accepted_tokens()
-    assert len(accepted) == len(set(accepted))
-    assert set(TOKENS[:count]) - set(retry) <= set(accepted)
+def test_a_send_always_returns(apple, sessions, script, seconds, alone, many):
+    """However a server keeps quiet: each token has its outcome, exactly when the limits are over.
+
+    :param seconds: what one connection takes in vain.
+    :param alone: how many connections one token takes in vain.
+    :param many: how many 3000 tokens take.
+    """
+    for count, in_vain in ((1, alone), (3000, many)):
+        before = apple.accepted_count
+        apple.script_provider(*[script] * 9)
+        session = sessions(**LIMITS)
+        begin = apple.clock.now
+        result = client_for(session, apple).send(message(count=count))
+        assert apple.clock.now - begin == in_vain * seconds
+        failed, errors, retry, undelivered = outcome(result)
+        assert (failed, undelivered) == ({}, [])
+        assert bool(errors) == bool(retry) == bool(in_vain)
+        accepted = apple.accepted_tokens()[before:]
+        assert len(accepted) == len(set(accepted))
+        assert set(TOKENS[:count]) - set(retry) <= set(accepted)
+        session.shutdown()
 
 
-@pytest.mark.parametrize("script", [ProviderScript(stall_handshake=True),
-                                    ProviderScript(refuse=True)], ids=["stalled", "refused"])
-def test_a_send_that_cannot_connect_raises_in_time(simulator, sessions, script):
+@pytest.mark.parametrize("script, seconds", [
+    (ProviderScript(stall_handshake=True), 64), (ProviderScript(refuse=True), 0)],
+    ids=["stalled", "refused"])
+def test_a_send_that_cannot_connect_raises_in_time(apple, sessions, script, seconds):
     """A server that accepts TCP and nothing else takes no longer than the limit."""
-    simulator.script_provider(script)
-    begin = monotonic()
+    apple.script_provider(script)
+    begin = apple.clock.now
     with pytest.raises(ConnectError) as caught:
-        client_for(sessions(connect_timeout=SHORT), simulator).send(message())
-    assert monotonic() - begin < SOON
+        client_for(sessions(**LIMITS), apple).send(message())
+    assert apple.clock.now - begin == seconds
     assert "connect" in str(caught.value)
 
 
 # 2. Idle connections that die behind NAT.
 
 
-def test_an_idle_connection_whose_peer_is_gone_is_replaced_before_use(simulator, sessions):
+def test_an_idle_connection_whose_peer_is_gone_is_replaced_before_use(apple, sessions):
     """TCP looks alive, but nothing comes back: a PING finds out, and no message is lost."""
-    simulator.script_provider(ProviderScript(silent_after=1, late=0))
-    session = sessions(connect_timeout=4.0, ping_after=0)
-    client = client_for(session, simulator)
+    apple.script_provider(ProviderScript(silent_after=1, late=0))
+    client = client_for(sessions(ping_after=30, **LIMITS), apple)
     assert outcome(client.send(message(0))) == ACCEPTED
+    apple.clock.advance(30)
+    begin = apple.clock.now
     assert outcome(client.send(message(1))) == ACCEPTED
-    assert simulator.accepted_tokens() == TOKENS[:2]
-    assert simulator.provider_connections == 2
+    assert apple.clock.now - begin == LIMITS["connect_timeout"]
+    assert apple.accepted_tokens() == TOKENS[:2]
+    assert apple.provider_connections == 2
 
 
-def test_an_idle_connection_of_which_nobody_reads_is_replaced_before_use(sessions):
+def test_a_ping_is_waited_for_on_the_real_clock(simulator, http2_sessions):
+    """Over a real connection, whose time passes by itself."""
+    simulator.script_provider(ProviderScript(silent_after=1, late=0))
+    session = http2_sessions(ca_string=simulator.ca_string)
+    handle = session.get_connection(simulator.provider_address, cert_string=simulator.cert_string)
+    assert outcome(APNs(handle).send(message())) == ACCEPTED
+    driver = handle._lease(False)
+    hasty = Http2Driver(driver.connection, Timing(SHORT, 1, SOON, 1, SOON, SOON), None)
+    begin = monotonic()
+    assert not hasty.prepare(0)
+    assert hasty.is_silent
+    # The clock of Python 2.7 moves in steps of 10 ms.
+    assert SHORT - 0.02 <= monotonic() - begin < SOON
+    hasty.close()
+    driver.turn.give_back()
+
+
+def answer_once(peer):
+    """Answer the first request, and read nothing more."""
+    peer.greet()
+    streams = yield peer.requests(1)
+    peer.say(replies(streams[0]))
+    peer.stop_reading()
+    yield peer.end()
+
+
+def answer_all_but(count):
+    """Return a function of peers, of which the first ones read nothing more after a request."""
+    peers = []
+
+    def play(peer):
+        peers.append(peer)
+        return answer_once(peer) if len(peers) <= count else accept_all(peer)
+
+    return play
+
+
+def test_an_idle_connection_of_which_nobody_reads_is_replaced_before_use():
     """The same with a server that sees nothing of the PING."""
-    over = threading.Event()
-
-    def answer_once(peer):
-        peer.greet()
-        peer.say(replies(peer.requests(1)[0]))
-        if len(server.accepted) == 1:
-            over.wait(SOON)
-
-    with serve(answer_once) as server:
-        session = sessions(ca_string=AUTHORITY.ca_string, connect_timeout=4.0, ping_after=0)
-        client = client_of(session, server)
+    with serve(answer_all_but(1)) as server:
+        client = client_of(server.session(protocol="http2", ping_after=0, **LIMITS), server)
         assert outcome(client.send(message(0))) == ACCEPTED
+        begin = server.clock.now
         assert outcome(client.send(message(1))) == ACCEPTED
+        assert begin + 64 <= server.clock.now <= begin + 64 + LAST_WORDS
         assert len(server.accepted) == 2
-        over.set()
-        session.shutdown()
 
 
-def test_several_dead_connections_take_the_time_of_one(sessions):
+def test_several_dead_connections_take_the_time_of_one():
     """Whoever finds one to be dead connects anew, and does not ask the others."""
-    count, limit = 4, 4.0
-    over = threading.Event()
-
-    def answer_once(peer):
-        peer.greet()
-        peer.say(replies(peer.requests(1)[0]))
-        if len(server.accepted) <= count:
-            over.wait(SOON)
-
-    with serve(answer_once) as server:
-        session = sessions(ca_string=AUTHORITY.ca_string, connect_timeout=limit, ping_after=0)
+    count = 4
+    with serve(answer_all_but(count)) as server:
+        session = server.session(protocol="http2", ping_after=0, **LIMITS)
         client = client_of(session, server)
         # An unfinished generator keeps its connection, so that each has one of its own.
         generators = [client.send_many([message(number)] * 2) for number in range(count)]
@@ -143,81 +182,76 @@ def test_several_dead_connections_take_the_time_of_one(sessions):
         for generator in generators:
             generator.close()
         assert session._backend.idle_count() == count
-        begin = monotonic()
+        begin = server.clock.now
         assert outcome(client.send(message(50))) == ACCEPTED
-        assert monotonic() - begin < limit * (count - 1)
+        assert begin + 64 <= server.clock.now <= begin + 64 + LAST_WORDS
         assert len(server.accepted) == count + 1
-        over.set()
-        session.shutdown()
 
 
-def test_an_idle_connection_that_lives_is_kept(simulator, sessions):
+def test_an_idle_connection_that_lives_is_kept(apple, sessions):
     """A PING is answered, and there is no other connection."""
-    client = client_for(sessions(ping_after=0), simulator)
+    client = client_for(sessions(ping_after=0), apple)
     for number in range(5):
         assert outcome(client.send(message(number))) == ACCEPTED
-    assert simulator.provider_connections == 1
+    assert apple.provider_connections == 1
 
 
-def test_a_connection_is_left_alone_before_its_age(sessions):
-    """One that was used just now is not asked."""
-    def answer(peer):
-        peer.greet()
-        for number in range(3):
-            peer.say(replies(peer.requests(number + 1)[number]))
-        peer.read_to_end()
-        seen.extend(kind for kind, _, _, _ in peer.seen)
-
-    seen = []
-    with serve(answer) as server:
-        session = sessions(ca_string=AUTHORITY.ca_string, ping_after=1000)
-        client = client_of(session, server)
-        for number in range(3):
-            assert outcome(client.send(message(number))) == ACCEPTED
-        session.shutdown()
-    assert seen and frames.PING not in seen
+def test_a_connection_is_left_alone_before_its_age():
+    """It is asked once it has been idle for as long as was said, and not a moment before."""
+    pings = {}
+    for idle in (0, 59.5, 60, 3600):
+        with serve(accept_all) as server:
+            client = client_of(server.session(protocol="http2", ping_after=60), server)
+            for number in range(3):
+                assert outcome(client.send(message(number))) == ACCEPTED
+                server.clock.advance(idle)
+            [peer] = server.accepted
+            pings[idle] = [kind for kind, _, _, _ in peer.seen].count(frames.PING)
+    assert pings == {0: 0, 59.5: 0, 60: 2, 3600: 2}
 
 
 def test_a_connection_that_rests_while_the_next_message_takes_its_time_is_asked(
-        simulator, sessions):
+        apple, sessions):
     """An iterable may wait for hours within ``send_many()``: that is idleness, too."""
-    simulator.script_provider(ProviderScript(silent_after=1))
-    client = client_for(sessions(connect_timeout=4.0, ping_after=0.05), simulator)
+    apple.script_provider(ProviderScript(silent_after=1))
+    client = client_for(sessions(**LIMITS), apple)
 
     def messages():
         yield message(0)
-        threading.Event().wait(0.2)
+        apple.clock.advance(7200)
         yield message(1)
 
+    begin = apple.clock.now
     assert [outcome(result) for result in client.send_many(messages())] == [ACCEPTED] * 2
-    assert simulator.provider_connections == 2
+    assert apple.clock.now - begin == 7200 + LIMITS["connect_timeout"]
+    assert apple.provider_connections == 2
 
 
 # 3. GOAWAY that loses pushes in flight.
 
 
 @pytest.mark.parametrize("is_many", [False, True], ids=["send", "send_many"])
-def test_goaway_loses_nothing(simulator, sessions, is_many):
+def test_goaway_loses_nothing(apple, sessions, is_many):
     """Late answers are taken; what is above the last stream goes out again, and nothing twice."""
-    simulator.script_provider(*[ProviderScript(
+    apple.script_provider(*[ProviderScript(
         goaway_after=100, late=60, goaway_delay=0.1, goaway_reason="Shutdown")] * 3)
-    client = client_for(sessions(), simulator)
+    client = client_for(sessions(), apple)
     if is_many:
         results = list(client.send_many([message(number) for number in range(1000)]))
     else:
         results = [client.send(message(count=1000))]
     assert [outcome(result) for result in results] == [ACCEPTED] * len(results)
-    assert sorted(simulator.accepted_tokens()) == TOKENS[:1000]
-    assert simulator.provider_connections == 4
+    assert sorted(apple.accepted_tokens()) == TOKENS[:1000]
+    assert apple.provider_connections == 4
 
 
-def test_an_answer_behind_goaway_counts_as_such(simulator, sessions):
+def test_an_answer_behind_goaway_counts_as_such(apple, sessions):
     """Also when it is an error, and dead tokens are feedback as ever."""
     for token in TOKENS[:5]:
-        simulator.devices.uninstall(token, 1700000000)
-    simulator.script_provider(ProviderScript(goaway_after=10, late=10, goaway_delay=0.05))
+        apple.devices.uninstall(token, 1700000000)
+    apple.script_provider(ProviderScript(goaway_after=10, late=10, goaway_delay=0.05))
     session = sessions()
-    client = client_for(session, simulator)
+    client = client_for(session, apple)
     failed, errors, retry, undelivered = outcome(client.send(message(count=10)))
     assert sorted(failed) == TOKENS[:5]
     assert (errors, retry, undelivered) == ([], [], [])
@@ -227,30 +261,30 @@ def test_an_answer_behind_goaway_counts_as_such(simulator, sessions):
 # 4. REFUSED_STREAM.
 
 
-def test_refused_streams_are_sent_again_and_fail_nothing(simulator, sessions):
+def test_refused_streams_are_sent_again_and_fail_nothing(apple, sessions):
     """A server that refuses every third request gets them all over other connections."""
-    simulator.script_provider(ProviderScript(
+    apple.script_provider(ProviderScript(
         reset_at={number: frames.REFUSED_STREAM for number in range(1, 900, 3)}))
-    client = client_for(sessions(), simulator)
+    client = client_for(sessions(), apple)
     assert outcome(client.send(message(count=900))) == ACCEPTED
-    assert sorted(simulator.accepted_tokens()) == TOKENS[:900]
-    assert simulator.provider_connections == 2
+    assert sorted(apple.accepted_tokens()) == TOKENS[:900]
+    assert apple.provider_connections == 2
 
 
 # 5. A receive window that is never given back.
 
 
-def test_some_ten_thousand_errors_over_one_connection(simulator, sessions):
+def test_some_ten_thousand_errors_over_one_connection(apple, sessions):
     """Bodies of replies use the windows up many times over; they are given back."""
     count = 20000
     tokens = make_tokens(count)
     for token in tokens:
-        simulator.devices.bad(token)
-    client = client_for(sessions(), simulator)
+        apple.devices.bad(token)
+    client = client_for(sessions(), apple)
     result = client.send(Message(tokens, alert="hello"))
     assert len(result.failed) == count
     assert (result.errors, result.retry()) == ([], None)
-    assert simulator.provider_connections == 1
+    assert apple.provider_connections == 1
 
 
 def test_the_window_of_a_connection_is_given_back_many_times_over():
@@ -321,10 +355,10 @@ class Clocks(object):
         self.ticks += seconds
 
 
-def test_a_connection_changes_its_token_no_more_often_than_allowed(simulator):
+def test_a_connection_changes_its_token_no_more_often_than_allowed(apple):
     """For a day with a request each minute: no sooner than after 20 minutes, none older than 60."""
     clocks = Clocks(BEFORE_A_CHANGE)
-    provider = ProviderToken(clock=lambda: clocks.now, **simulator.token_parameters)
+    provider = ProviderToken(clock=lambda: clocks.now, **apple.token_parameters)
     bearer = Bearer(provider, clock=lambda: clocks.ticks)
     token, since, changes = bearer.current(), clocks.ticks, 0
     for _ in range(24 * 60):
@@ -342,13 +376,13 @@ def _decode(text):
     return base64.urlsafe_b64decode(text + b"=" * (-len(text) % 4)).decode("ascii")
 
 
-def test_a_change_of_the_half_hour_is_no_reason_for_the_server_to_complain(sessions):
-    """Each connection keeps its token; the simulator counts as Apple does."""
+def test_a_change_of_the_half_hour_is_no_reason_for_the_server_to_complain():
+    """Each connection keeps its token; the apple counts as Apple does."""
     clocks = Clocks(BEFORE_A_CHANGE)
-    with Simulator(clock=lambda: clocks.now) as apns:
+    with Apple(clock=lambda: clocks.now) as apns:
         provider = ProviderToken(clock=lambda: clocks.now, **apns.token_parameters)
         provider.new_bearer = lambda: Bearer(provider, clock=lambda: clocks.ticks)
-        session = sessions(ca_string=apns.ca_string, ping_after=None)
+        session = apns.session(protocol="http2", ping_after=None)
         client = APNs(session.get_connection(apns.provider_address, certificate=provider))
         for number in range(60):
             assert outcome(client.send(message(number, apns_topic=TOPIC))) == ACCEPTED
@@ -359,35 +393,35 @@ def test_a_change_of_the_half_hour_is_no_reason_for_the_server_to_complain(sessi
         assert apns.answer_count == 0
 
 
-def test_one_request_goes_first_with_a_provider_token(sessions):
+def test_one_request_goes_first_with_a_provider_token():
     """Until it is answered, whatever the server's settings allow; then all the others follow."""
     def answer(peer):
         peer.greet([(frames.MAX_CONCURRENT_STREAMS, 1000)])
-        streams = peer.requests(1)
+        streams = yield peer.requests(1)
         peer.say(frames.ping(b"whatever"))
-        peer.await_frame((frames.PING, frames.ACK, 0, b"whatever"))
-        first.extend(peer.requests(1))
+        yield peer.frame((frames.PING, frames.ACK, 0, b"whatever"))
+        first.extend((yield peer.requests(1)))
         peer.say(replies(*streams))
-        peer.say(replies(*peer.requests(500)[1:]))
-        peer.read_to_end()
+        streams = yield peer.requests(500)
+        peer.say(replies(*streams[1:]))
+        yield peer.end()
 
     first = []
-    with serve(answer, asks_client=False) as server:
-        session = sessions(ca_string=AUTHORITY.ca_string)
+    with serve(answer) as server:
+        session = server.session(protocol="http2")
         token = ProviderToken("KEY1234567", "TEAM123456", key_string=_key())
         client = APNs(session.get_connection(server.address, certificate=token))
         assert outcome(client.send(message(count=500, apns_topic=TOPIC))) == ACCEPTED
         assert first == [1]
-        session.shutdown()
 
 
-def test_too_many_updates_stop_the_sending_for_now(simulator, sessions):
+def test_too_many_updates_stop_the_sending_for_now(apple, sessions):
     """It is no fault of any token, and going on at once would make it worse."""
-    simulator.script_provider(ProviderScript(answer_at={1: "TooManyProviderTokenUpdates"}))
-    client = client_for(sessions(), simulator, True)
+    apple.script_provider(ProviderScript(answer_at={1: "TooManyProviderTokenUpdates"}))
+    client = client_for(sessions(), apple, True)
     result = client.send(message(count=500, apns_topic=TOPIC))
     assert outcome(result) == ({}, [(429, "TooManyProviderTokenUpdates")], TOKENS[:500], [])
-    assert simulator.provider_connections == 1
+    assert apple.provider_connections == 1
 
 
 # 7. Sandbox and production mixed up.
@@ -408,34 +442,34 @@ def _key():
         return apns.key_string
 
 
-def test_dead_tokens_of_one_environment_do_not_come_out_for_the_other(simulator, sessions):
+def test_dead_tokens_of_one_environment_do_not_come_out_for_the_other(apple, sessions):
     """The same certificate and the same store: each environment has rows of its own."""
     session = sessions()
-    handles = [session.get_connection(name, cert_string=simulator.cert_string)
+    handles = [session.get_connection(name, cert_string=apple.cert_string)
                for name in ("push_sandbox", "push_production")]
     session._gone_reporter(handles[0]._address, handles[0]._certificate)([(b"aa" * 32, 1700000000)])
     assert list(APNs(handles[1]).feedback()) == []
-    feedback = session.get_connection("feedback_sandbox", cert_string=simulator.cert_string)
+    feedback = session.get_connection("feedback_sandbox", cert_string=apple.cert_string)
     assert [row[0] for row in APNs(feedback).feedback()] == [b"aa" * 32]
     assert list(APNs(handles[0]).feedback()) == []
 
 
-def test_a_certificate_of_the_other_environment_is_named_as_such(simulator, sessions):
+def test_a_certificate_of_the_other_environment_is_named_as_such(apple, sessions):
     """One answer says so, and the rest is not tried."""
-    pem = simulator.client_certificate(topic=TOPIC, environments=["production"])
-    result = client_for(sessions(), simulator, cert_string=pem).send(message(count=3000))
+    pem = apple.client_certificate(topic=TOPIC, environments=["production"])
+    result = client_for(sessions(), apple, cert_string=pem).send(message(count=3000))
     assert outcome(result) == ({}, [(403, "BadCertificateEnvironment")], [], TOKENS)
-    assert simulator.provider_connections == 1
+    assert apple.provider_connections == 1
 
 
-def test_a_key_of_the_other_environment_is_named_as_such(simulator, sessions):
+def test_a_key_of_the_other_environment_is_named_as_such(apple, sessions):
     """The same with a provider token."""
-    key = simulator.add_key("PRODUCTION", environment="production")
-    token = ProviderToken("PRODUCTION", simulator.team_id, key_string=key)
-    client = client_for(sessions(), simulator, certificate=token)
+    key = apple.add_key("PRODUCTION", environment="production")
+    token = ProviderToken("PRODUCTION", apple.team_id, key_string=key)
+    client = client_for(sessions(), apple, certificate=token)
     result = client.send(message(count=3000, apns_topic=TOPIC))
     assert outcome(result) == ({}, [(403, "BadEnvironmentKeyIdInToken")], [], TOKENS)
-    assert (simulator.provider_connections, simulator.answer_count) == (1, 1)
+    assert (apple.provider_connections, apple.answer_count) == (1, 1)
 
 
 # 8. An expired certificate as an obscure alert.
@@ -443,10 +477,10 @@ def test_a_key_of_the_other_environment_is_named_as_such(simulator, sessions):
 
 @pytest.mark.parametrize("tls_1_3", [False, True], ids=["TLS 1.2", "TLS 1.3"])
 @pytest.mark.parametrize("is_many", [False, True], ids=["send", "send_many"])
-def test_an_expired_certificate_is_reported_as_such(sessions, tls_1_3, is_many):
+def test_an_expired_certificate_is_reported_as_such(http2_sessions, tls_1_3, is_many):
     """Type and text say what it is, and since when."""
     with Simulator(tls_1_3=tls_1_3) as apns:
-        session = sessions(ca_string=apns.ca_string)
+        session = http2_sessions(ca_string=apns.ca_string)
         client = client_for(session, apns, cert_string=apns.client_certificate(expired=True))
         with pytest.raises(CertificateRefused) as caught:
             if is_many:
@@ -461,16 +495,16 @@ def test_an_expired_certificate_is_reported_as_such(sessions, tls_1_3, is_many):
 
 
 @pytest.mark.parametrize("is_many", [False, True], ids=["send", "send_many"])
-def test_a_bad_token_costs_no_other_its_notification(simulator, sessions, is_many):
+def test_a_bad_token_costs_no_other_its_notification(apple, sessions, is_many):
     """Bad, dead, and such as are no tokens at all: everything around them is delivered."""
     tokens = list(TOKENS)
     for token in tokens[10::100]:
-        simulator.devices.bad(token)
+        apple.devices.bad(token)
     for token in tokens[11::100]:
-        simulator.devices.uninstall(token, 1700000000)
+        apple.devices.uninstall(token, 1700000000)
     bad = set(tokens[10::100] + tokens[11::100])
     tokens[500] = "abc"
-    client = client_for(sessions(), simulator)
+    client = client_for(sessions(), apple)
     if is_many:
         results = list(client.send_many(Message([token], alert="hello") for token in tokens))
     else:
@@ -478,44 +512,36 @@ def test_a_bad_token_costs_no_other_its_notification(simulator, sessions, is_man
     assert set(token for result in results for token in result.failed) == bad | {"abc"}
     assert [(result.errors, result.retry(), result.undelivered) for result in results] == [
         ([], None, [])] * len(results)
-    assert sorted(simulator.accepted_tokens()) == [
+    assert sorted(apple.accepted_tokens()) == [
         token for token in tokens if token not in bad and token != "abc"]
-    assert simulator.provider_connections == 1
+    assert apple.provider_connections == 1
 
 
 # 10. Duplicates from blind retries.
 
 
 @pytest.mark.parametrize("ending", ["close_after", "reset_after", "silent_after"])
-def test_what_may_have_been_delivered_is_not_sent_again_by_itself(simulator, sessions, ending):
+def test_what_may_have_been_delivered_is_not_sent_again_by_itself(apple, sessions, ending):
     """Written and not answered: whether it is sent again is the caller's to decide."""
-    simulator.script_provider(ProviderScript(late=30, **{ending: 30}))
-    client = client_for(sessions(read_timeout=SHORT), simulator)
+    apple.script_provider(ProviderScript(late=30, **{ending: 30}))
+    client = client_for(sessions(read_timeout=SHORT), apple)
     failed, errors, retry, undelivered = outcome(client.send(message(count=40)))
     assert (failed, undelivered) == ({}, [])
     assert set(TOKENS[:30]) <= set(retry)
     assert errors[0][0] is None and errors[0][1].startswith("Unknown: ")
-    accepted = simulator.accepted_tokens()
+    accepted = apple.accepted_tokens()
     assert len(accepted) == len(set(accepted))
     assert set(TOKENS[:30]) <= set(accepted)
 
 
-def test_an_interrupted_write_is_not_sent_again(sessions):
+def test_an_interrupted_write_is_not_sent_again():
     """Whatever of it has arrived may have been processed."""
-    gate = Gate()
-
     def hang_up(peer):
         peer.greet()
-        peer.requests(1)
-        received.append(peer)
-        gate.open()
+        yield peer.requests(1)
 
-    received = []
     with serve(hang_up) as server:
-        session = sessions(ca_string=AUTHORITY.ca_string)
-        result = client_of(session, server).send(message(count=1))
-        gate.wait()
+        result = client_of(server.session(protocol="http2"), server).send(message(count=1))
         _, errors, retry, _ = outcome(result)
-        assert (len(received), retry) == (1, TOKENS[:1])
+        assert (len(server.accepted), retry) == (1, TOKENS[:1])
         assert errors[0][1].startswith("Unknown: ")
-        session.shutdown()
