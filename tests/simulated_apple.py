@@ -9,6 +9,7 @@ from __future__ import absolute_import, division, print_function
 from cryptography import x509
 from cryptography.hazmat.backends import default_backend
 
+from apnsclient import APNs
 from apnsclient.errors import ConnectError, ConnectTimeout
 from apnsclient.testing.simulator import Simulator
 from apnsclient.testing.simulator.script import FeedbackScript
@@ -35,6 +36,16 @@ class Apple(Simulator):
     def session(self, **options):
         """Return a session that leads here; see ``Host.session``. It is shut down at the end."""
         return self._host.session(**options)
+
+    def client(self, **options):
+        """Return an ``APNs`` to the gateway over a session of its own, with its options."""
+        return APNs(self.session(**options).get_connection(
+            self.gateway_address, cert_string=self.cert_string))
+
+    def provider_client(self, **options):
+        """Return an ``APNs`` to the provider API, in the same way."""
+        return APNs(self.session(protocol="http2", **options).get_connection(
+            self.provider_address, cert_string=self.cert_string))
 
     def wait_for(self, predicate, timeout):
         """Let time pass until something is true, or the timeout is over; return whether it is."""

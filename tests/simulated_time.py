@@ -18,7 +18,7 @@ import threading
 import traceback
 from functools import partial
 
-from apnsclient import Session
+from apnsclient import APNs, Session
 from apnsclient.backends import BaseBackend, BaseConnection, dummy
 from apnsclient.errors import ConnectionLost, Timeout
 from apnsclient.protocols.http2 import frames
@@ -534,6 +534,14 @@ class Server(Host):
         self._new_peer = new_peer
         self._protocol = protocol
         self._options = options
+
+    def session(self, **options):
+        options.setdefault("protocol", "http2" if self._new_peer is FramePeer else "binary")
+        return super(Server, self).session(**options)
+
+    def client(self, **options):
+        """Return an ``APNs`` over a session of its own, with the session's options."""
+        return APNs(self.session(**options).get_connection(self.address, cert_string="any"))
 
     def open_channel(self, address, certificate, timeout, protocol):
         assert address == self.address

@@ -6,9 +6,10 @@ import pytest
 
 from apnsclient import Message
 from apnsclient.protocols.http2 import frames
-from frame_peers import ACCEPTED, TOPIC, accept, client_of, new_session, outcome, serve
+from frame_peers import ACCEPTED, TOPIC, outcome
 from http2_support import OK, headers, status_block
 from net_support import make_tokens
+from simulated_time import accept, accept_all, serve
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -17,108 +18,95 @@ TOKENS = make_tokens(4)
 NARROW = [(frames.INITIAL_WINDOW_SIZE, 10)]
 
 
-@pytest.fixture
-def session():
-    made = new_session(read_timeout=60)
-    yield made
-    made.shutdown()
-
-
 def message(count=1):
     return Message(TOKENS[:count], alert="hello", apns_topic=TOPIC)
 
 
-def read_parts(peer, count):
+def parts(peer, count):
     """Wait until the first part of so many requests has come."""
-    while sum(1 for kind, _, _, _ in peer.seen if kind == frames.DATA) < count:
-        assert peer.read() is not None
-    assert not any(flags & frames.END_STREAM for kind, flags, _, _ in peer.seen
-                   if kind == frames.DATA)
+    def find():
+        sent = [flags for kind, flags, _, _ in peer.seen if kind == frames.DATA]
+        assert not any(flags & frames.END_STREAM for flags in sent)
+        return sent if len(sent) >= count else None
+    return find
+
+
+def first_then_all(play):
+    """Return a function of peers: the first is played by a function, the others accept all."""
+    peers = []
+
+    def choose(peer):
+        peers.append(peer)
+        return play(peer) if len(peers) == 1 else accept_all(peer)
+
+    return choose
 
 
 @pytest.mark.parametrize("is_many", [False, True])
-def test_what_was_not_sent_to_its_end_is_sent_again(session, is_many):
+def test_what_was_not_sent_to_its_end_is_sent_again(is_many):
     """A server that has a part of a request can have done nothing with it."""
-    connections = []
-
     def play(peer):
-        connections.append(peer)
-        if len(connections) > 1:
-            peer.greet()
-            accept(peer)
-            return
         peer.greet(NARROW)
-        read_parts(peer, 3)
+        yield parts(peer, 3)
 
-    with serve(play) as server:
-        client = client_of(session, server)
+    with serve(first_then_all(play)) as server:
+        client = server.client()
         if is_many:
             messages = [Message(token, alert="hello", apns_topic=TOPIC) for token in TOKENS[:3]]
             assert [outcome(result) for result in client.send_many(messages)] == [ACCEPTED] * 3
         else:
             assert outcome(client.send(message(3))) == ACCEPTED
-        session.shutdown()
-    assert len(connections) == 2
+    assert len(server.accepted) == 2
 
 
-def test_of_what_was_sent_to_its_end_nothing_is_known(session):
+def test_of_what_was_sent_to_its_end_nothing_is_known():
     """Beside it, what was not is sent again."""
-    connections = []
-
     def play(peer):
-        connections.append(peer)
-        if len(connections) > 1:
-            peer.greet()
-            accept(peer)
-            return
         peer.greet(NARROW)
-        read_parts(peer, 3)
+        yield parts(peer, 3)
         peer.say(headers(1, OK), frames.window_update(3, 1000))
-        while peer.requests(1) != [3]:
-            pass
+        streams = yield peer.requests(1)
+        assert streams == [3]
 
-    with serve(play) as server:
-        result = client_of(session, server).send(message(3))
+    with serve(first_then_all(play)) as server:
+        result = server.client().send(message(3))
         assert (result.unknown, result.retry().tokens) == ([TOKENS[1]], [TOKENS[1]])
-        session.shutdown()
-    assert len(connections) == 2
+    assert len(server.accepted) == 2
 
 
-def test_a_part_of_a_request_that_is_reset_is_not_in_doubt(session):
+def test_a_part_of_a_request_that_is_reset_is_not_in_doubt():
     """It is the caller's to send again: the request itself may be to blame."""
     def play(peer):
         peer.greet(NARROW)
-        read_parts(peer, 1)
+        yield parts(peer, 1)
         peer.say(frames.rst_stream(1, frames.INTERNAL_ERROR))
-        accept(peer)
+        yield accept(peer)
 
     with serve(play) as server:
-        result = client_of(session, server).send(message())
+        result = server.client().send(message())
         assert (result.unknown, result.retry().tokens) == ([], TOKENS[:1])
         assert result.errors == [(None, "Not sent: the request was reset (INTERNAL_ERROR)")]
-        session.shutdown()
 
 
 def test_a_part_of_a_request_whose_time_is_over_is_not_in_doubt():
     """And a status that came without the rest of its reply holds then."""
     def play(peer):
         peer.greet(NARROW)
-        read_parts(peer, 4)
+        yield parts(peer, 4)
         peer.say(frames.window_update(1, 1000), frames.window_update(7, 1000))
-        peer.requests(2)
+        yield peer.requests(2)
         peer.say(headers(3, status_block(410), False), headers(1, OK))
-        peer.read_to_end()
+        yield peer.end()
 
-    # Long enough for the answers that do come, on any machine.
-    session = new_session(read_timeout=6)
     with serve(play) as server:
-        client = client_of(session, server)
+        client = server.client(read_timeout=60)
+        begin = server.clock.now
         result = client.send(message(4))
+        assert server.clock.now - begin == 60
         assert result.failed == {TOKENS[1]: (410, "HTTP status 410")}
         assert (result.unknown, result.retry().tokens) == ([TOKENS[3]], TOKENS[2:])
         assert sorted(text.split(":")[0] for _, text in result.errors) == ["Not sent", "Unknown"]
         assert [token.decode("ascii") for token, _ in client.feedback()] == [TOKENS[1]]
-        session.shutdown()
 
 
 @pytest.mark.parametrize("status, body, expected", [
@@ -134,7 +122,7 @@ def test_a_part_of_a_request_whose_time_is_over_is_not_in_doubt():
     (403, b"", ({}, [(403, "HTTP status 403")], [], TOKENS[:1])),
     (503, b"", ({}, [(503, "HTTP status 503")], TOKENS[:1], [])),
 ])
-def test_a_status_is_an_answer_without_the_end_of_its_reply(session, status, body, expected):
+def test_a_status_is_an_answer_without_the_end_of_its_reply(status, body, expected):
     """The status decides; so does the reason, as far as it has come.
 
     400 alone says no more than that nothing was accepted, so that sending again does no harm: the
@@ -142,16 +130,15 @@ def test_a_status_is_an_answer_without_the_end_of_its_reply(session, status, bod
     """
     def play(peer):
         peer.greet()
-        peer.requests(1)
+        yield peer.requests(1)
         peer.say(headers(1, status_block(status), False))
         if body:
             peer.say(frames.data_frames(1, body, False))
 
     with serve(play) as server:
-        client = client_of(session, server)
+        client = server.client()
         result = client.send(message())
         assert outcome(result) == expected
         assert result.unknown == []
         gone = TOKENS[:1] if status == 410 else []
         assert [token.decode("ascii") for token, _ in client.feedback()] == gone
-        session.shutdown()

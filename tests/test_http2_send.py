@@ -2,8 +2,6 @@
 
 from __future__ import absolute_import, division, print_function
 
-import threading
-
 import pytest
 
 pytest.importorskip("hpack")
@@ -14,118 +12,126 @@ from apnsclient._compat import PY2, monotonic
 from apnsclient.errors import ConnectError, ConnectTimeout
 from apnsclient.protocols.http2 import frames
 from apnsclient.testing.simulator import ProviderScript
-from frame_peers import (
-    ACCEPTED,
-    TOKENS,
-    accept,
-    accept_all,
-    client_of,
-    message,
-    new_session,
-    outcome,
-    serve,
-)
+from frame_peers import ACCEPTED, TOKENS, client_of, message, new_session, outcome
+from frame_peers import accept_all as really_accept_all
+from frame_peers import serve as serve_really
 from http2_support import OK, headers, status_block
 from http2_support import accept as replies
 from net_support import SOON
-from stdio_support import SHORT, Gate, wait_for_end
+from simulated_time import CLOSE_TIMEOUT, accept, accept_all, serve
+from stdio_support import SHORT
 
 pytestmark = pytest.mark.timeout(240)
 
 
-def fails(error, function, **options):
-    """Send to a server that must not be sent to; return the message of the error."""
-    protocol = options.pop("protocol", b"h2")
-    with serve(function, protocol) as server:
-        session = new_session(**options)
-        begin = monotonic()
+def fails(error, play, protocol=b"h2", **options):
+    """Send to a server that must not be sent to; return the message of the error, and the time."""
+    with serve(play, protocol=protocol) as server:
+        begin = server.clock.now
         with pytest.raises(error) as caught:
-            client_of(session, server).send(message())
-        assert monotonic() - begin < SOON
+            server.client(**options).send(message())
         assert "%s:%d" % server.address in str(caught.value)
-        session.shutdown()
-    return str(caught.value)
+        return str(caught.value), server.clock.now - begin
 
 
 # Servers that do not speak HTTP/2.
 
 
+def say_nothing(peer):
+    """Wait for the end."""
+    yield peer.end()
+
+
 def test_a_server_without_alpn_is_reported():
     """It speaks TLS, but does not agree to the protocol."""
-    assert "does not speak HTTP/2" in fails(
-        ConnectError, lambda peer: wait_for_end(peer.tls), protocol=None)
+    assert "does not speak HTTP/2" in fails(ConnectError, say_nothing, protocol=b"")[0]
 
 
 def test_a_server_that_speaks_http_1_is_reported():
     """It agreed to the protocol and says something else."""
     def speak(peer):
         peer.say(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
-        wait_for_end(peer.tls)
+        yield peer.end()
 
-    assert "is it HTTP/2 at all?" in fails(ConnectError, speak)
+    assert "is it HTTP/2 at all?" in fails(ConnectError, speak)[0]
 
 
 def test_a_server_that_hangs_up_after_the_handshake_is_reported():
     """There were no settings and will be none."""
-    assert "does not let us speak HTTP/2" in fails(ConnectError, lambda peer: None)
+    text, seconds = fails(ConnectError, lambda peer: None)
+    assert "does not let us speak HTTP/2" in text
+    assert seconds == 0
 
 
 def test_settings_have_to_come_within_the_connect_timeout():
     """A server that says nothing after the handshake is waited for no longer."""
-    assert "sent no HTTP/2 settings within" in fails(
-        ConnectTimeout, lambda peer: wait_for_end(peer.tls), connect_timeout=SHORT)
+    text, seconds = fails(ConnectTimeout, say_nothing, connect_timeout=64)
+    assert "sent no HTTP/2 settings within 64 s" in text
+    assert seconds == 64
 
 
 def test_settings_have_to_come_whole():
     """A byte now and then is no sign of life."""
-    over = threading.Event()
-
     def dribble(peer):
         peer.say(frames.FRAME_HEAD.pack(6000 << 8 | frames.SETTINGS, 0, 0))
-        while not over.wait(0.02):
+        while True:
+            yield peer.pause(5)
             peer.say(b"\0")
 
-    try:
-        fails(ConnectTimeout, dribble, connect_timeout=SHORT)
-    finally:
-        over.set()
+    assert fails(ConnectTimeout, dribble, connect_timeout=64)[1] == 64
 
 
 # Deadlines, with a server that sends PINGs for ever.
 
 
-def keep_pinging(peer, over):
+def keep_pinging(peer):
     """Send PINGs for ever, and read nothing."""
-    try:
-        while not over.wait(0.01):
-            peer.say(frames.ping(b"whatever"))
-    except Exception:
-        # The client has left.
-        pass
+    peer.stop_reading()
+    while True:
+        peer.say(frames.ping(b"whatever"))
+        yield peer.pause(3)
 
 
 @pytest.mark.parametrize("first", [None, 200, 500])
 def test_a_server_that_only_sends_pings_does_not_hold_a_send_up(first):
     """The answer has its time from when the request was written, whatever else comes."""
-    over, tokens = threading.Event(), TOKENS[:3]
+    tokens = TOKENS[:3]
 
     def ping(peer):
         peer.greet()
-        streams = peer.requests(len(tokens))
+        streams = yield peer.requests(len(tokens))
         if first is not None:
+            yield peer.pause(10)
             peer.say(headers(streams[0], status_block(first)))
-        keep_pinging(peer, over)
+        yield keep_pinging(peer)
 
     with serve(ping) as server:
-        session = new_session(read_timeout=SHORT, connect_timeout=SHORT * 2)
-        begin = monotonic()
+        begin = server.clock.now
         failed, errors, retry, _ = outcome(
-            client_of(session, server).send(Message(tokens, alert="hello")))
-        assert monotonic() - begin < SOON
-        over.set()
+            server.client(read_timeout=32).send(Message(tokens, alert="hello")))
+        # A connection that has answered something is kept, and not closed.
+        assert server.clock.now - begin == 32 + (CLOSE_TIMEOUT if first is None else 0)
         assert failed == {}
         assert retry == (tokens[1:] if first == 200 else tokens)
-        assert any(text.startswith("Unknown: ") and "%s s" % SHORT in text for _, text in errors)
+        assert any(text.startswith("Unknown: ") and "32 s" in text for _, text in errors)
+
+
+def test_an_answer_is_waited_for_on_the_real_clock():
+    """Over a real connection, whose time passes by itself."""
+    def ping(peer):
+        peer.greet()
+        peer.requests(1)
+        peer.say(frames.ping(b"whatever"))
+        peer.read_to_end()
+
+    with serve_really(ping) as server:
+        session = new_session(read_timeout=SHORT)
+        begin = monotonic()
+        _, errors, retry, _ = outcome(client_of(session, server).send(message()))
+        # The clock of Python 2.7 moves in steps of 10 ms.
+        assert SHORT - 0.02 <= monotonic() - begin < SOON
+        assert retry == TOKENS[:1]
+        assert errors[0][1].startswith("Unknown: ") and "%s s" % SHORT in errors[0][1]
         session.shutdown()
 
 
@@ -134,20 +140,17 @@ def test_a_server_that_only_sends_pings_does_not_hold_a_send_up(first):
     ids=["streams", "window"])
 def test_a_server_that_allows_nothing_does_not_hold_a_send_up(settings):
     """There may be no stream, or no window for the payload: both have an end."""
-    over = threading.Event()
-
     def ping(peer):
         peer.greet(settings)
-        keep_pinging(peer, over)
+        yield keep_pinging(peer)
 
     with serve(ping) as server:
-        session = new_session(read_timeout=SHORT)
-        begin = monotonic()
-        failed, errors, retry, _ = outcome(client_of(session, server).send(message()))
-        assert monotonic() - begin < SOON
-        over.set()
+        begin = server.clock.now
+        failed, errors, retry, _ = outcome(server.client(read_timeout=32).send(message()))
+        # So many connections are tried in vain.
+        assert server.clock.now - begin == 3 * (32 + CLOSE_TIMEOUT)
+        assert len(server.accepted) == 3
         assert (failed, retry, len(errors)) == ({}, TOKENS[:1], 1)
-        session.shutdown()
 
 
 def test_a_server_that_does_not_read_does_not_hold_a_send_up():
@@ -155,62 +158,54 @@ def test_a_server_that_does_not_read_does_not_hold_a_send_up():
     def stop_reading(peer):
         peer.greet([(frames.INITIAL_WINDOW_SIZE, 0x7FFFFFFF), (frames.MAX_FRAME_SIZE, 16384)])
         peer.say(frames.window_update(0, 0x7FFF0000 - 65535))
-        over.wait(SOON)
+        peer.stop_reading()
+        yield peer.end()
 
-    over = threading.Event()
     with serve(stop_reading) as server:
-        session = new_session(read_timeout=SHORT, write_timeout=SHORT, write_buffer_size=1 << 24)
-        begin = monotonic()
-        result = client_of(session, server).send(message(count=1000, alert="x" * 60000))
-        assert monotonic() - begin < SOON
-        over.set()
-        failed, errors, retry, _ = outcome(result)
-        assert (failed, retry) == ({}, TOKENS[:1000])
+        client = server.client(read_timeout=32, write_timeout=16, write_buffer_size=1 << 20)
+        begin = server.clock.now
+        failed, errors, retry, _ = outcome(client.send(message(count=20, alert="x" * 60000)))
+        assert server.clock.now - begin == 16 + CLOSE_TIMEOUT
+        assert (failed, retry) == ({}, TOKENS[:20])
         assert errors[0][0] is None
-        session.shutdown()
 
 
 def test_a_consumer_who_takes_its_time_takes_it_from_nobody():
     """Answers that came while nobody looked are not called missing."""
     tokens = TOKENS[:400]
-    paused, answered = Gate(), Gate()
 
     def answer(peer):
         peer.greet([(frames.MAX_CONCURRENT_STREAMS, 1000)])
-        peer.say(replies(peer.requests(1)[0]))
-        streams = peer.requests(len(tokens))
+        streams = yield peer.requests(1)
+        peer.say(replies(streams[0]))
+        streams = yield peer.requests(len(tokens))
         peer.say(replies(streams[1]))
-        paused.wait()
+        yield peer.pause(10)
         # So much that it takes more than one read.
         padding = b"".join([b"\x00\x01x\x7e", b"y" * 126]) * 5
         peer.say(*[headers(stream, OK + padding) for stream in streams[2:]])
-        answered.open()
-        peer.read_to_end()
+        yield peer.end()
 
     with serve(answer) as server:
-        session = new_session(read_timeout=SHORT)
-        results = client_of(session, server).send_many(
+        results = server.client(read_timeout=32).send_many(
             [Message(tokens[:1], alert="hello"), Message(tokens[1:2], alert="hello"),
              Message(tokens[2:], alert="hello")])
         told = [outcome(next(results)), outcome(next(results))]
-        paused.open()
-        answered.wait()
-        threading.Event().wait(SHORT * 2)
+        server.clock.advance(64)
         assert told + [outcome(result) for result in results] == [ACCEPTED] * 3
-        session.shutdown()
 
 
 @pytest.mark.parametrize("error, said, text", [
     (EOFError, (), "EOFError"), (OSError, ("gone",), "gone"),
     (OSError, (u"verschw\xf6re",), "OSError" if PY2 else u"verschw\xf6re")])
 def test_an_error_of_a_back_end_is_named_even_if_it_says_nothing(
-        simulator, session, monkeypatch, error, said, text):
+        apple, monkeypatch, error, said, text):
     """Whatever library a back-end is made of, the result tells what went wrong."""
     def fail(size, timeout):
         raise error(*said)
 
-    connection = session.get_connection(simulator.provider_address,
-                                        cert_string=simulator.cert_string)
+    connection = apple.session(protocol="http2").get_connection(
+        apple.provider_address, cert_string=apple.cert_string)
     driver = connection._lease(False)
     monkeypatch.setattr(driver.connection, "read", fail)
     connection._release(driver)
@@ -223,28 +218,31 @@ def test_an_error_of_a_back_end_is_named_even_if_it_says_nothing(
 
 
 @pytest.mark.parametrize("digits", [9000, 70000])
-def test_a_token_that_is_too_long_costs_no_other_anything(simulator, client, digits):
+def test_a_token_that_is_too_long_costs_no_other_anything(apple, digits):
     """Servers end the connection for a header that is too large, and all that is on it."""
+    client = apple.provider_client()
     tokens = TOKENS[:100] + ["ab" * (digits // 2)] + TOKENS[100:200]
     result = client.send(Message(tokens, alert="hello"))
     assert [(token, failure[0]) for token, failure in result.failed.items()] == [(tokens[100], 8)]
     assert outcome(result)[1:] == ([], [], [])
-    assert (simulator.accepted_count, simulator.provider_connections) == (200, 1)
+    assert (apple.accepted_count, apple.provider_connections) == (200, 1)
 
 
-def test_shutdown_is_a_reason_to_try_again_later(simulator, client):
+def test_shutdown_is_a_reason_to_try_again_later(apple):
     """It has the code that it had in the binary protocol; here the request was not accepted."""
-    simulator.script_provider(ProviderScript(answer_at={2: "Shutdown"}))
+    client = apple.provider_client()
+    apple.script_provider(ProviderScript(answer_at={2: "Shutdown"}))
     result = client.send(message(count=3))
     assert outcome(result) == ({}, [(10, "Shutdown")], TOKENS[1:2], [])
     assert result.errors[0].status == 503
 
 
-def test_results_come_in_order_whatever_they_are(simulator, client):
+def test_results_come_in_order_whatever_they_are(apple):
     """A bad token, a dead one, one that is none, a message that is refused: each has its own."""
-    simulator.devices.bad(TOKENS[1])
-    simulator.devices.uninstall(TOKENS[2], 1700000000)
-    simulator.script_provider(ProviderScript(delay_at={1: 0.2}, answer_at={5: "TooManyRequests"}))
+    client = apple.provider_client()
+    apple.devices.bad(TOKENS[1])
+    apple.devices.uninstall(TOKENS[2], 1700000000)
+    apple.script_provider(ProviderScript(delay_at={1: 0.2}, answer_at={5: "TooManyRequests"}))
     messages = [message(0), message(1), message(2), Message(["none"], alert="hello"), message(3),
                 message(4, alert="x" * 3000), message(5), message(6)]
     results = list(client.send_many(messages))
@@ -260,36 +258,38 @@ def test_results_come_in_order_whatever_they_are(simulator, client):
 # Limits.
 
 
-def test_a_limit_that_drops_is_obeyed(client, simulator):
+def test_a_limit_that_drops_is_obeyed(apple):
     """The server lowers the number of streams below what is open, and nothing is refused."""
-    simulator.script_provider(ProviderScript(
+    client = apple.provider_client()
+    apple.script_provider(ProviderScript(
         settings_at={2: {"max_concurrent_streams": 3}, 200: {"max_concurrent_streams": 1}}))
     assert outcome(client.send(message(count=400))) == ACCEPTED
-    assert simulator.accepted_tokens() == TOKENS[:400]
+    assert apple.accepted_tokens() == TOKENS[:400]
 
 
-def test_a_server_that_refuses_everything_is_not_bothered_for_ever(simulator, client):
+def test_a_server_that_refuses_everything_is_not_bothered_for_ever(apple):
     """After some connections in vain it is the caller's turn; nothing was processed."""
-    simulator.script_provider(*[ProviderScript(goaway_after=0)] * 50)
+    client = apple.provider_client()
+    apple.script_provider(*[ProviderScript(goaway_after=0)] * 50)
     result = client.send(message(count=5))
     assert outcome(result)[::2] == ({}, TOKENS[:5])
     assert [text.split(":")[0] for _, text in result.errors] == ["Not sent"]
-    assert simulator.provider_connections <= 5
+    assert apple.provider_connections <= 5
 
 
-def test_a_server_that_stalls_on_each_connection_ends_the_sending(http2_sessions):
+def test_a_server_that_stalls_on_each_connection_ends_the_sending():
     """One request for each connection, and then none allowed: that would go on for ever."""
     def stall(peer):
         peer.greet([(frames.MAX_CONCURRENT_STREAMS, 1)])
-        stream = peer.requests(1)[0]
-        peer.say(frames.settings_frame([(frames.MAX_CONCURRENT_STREAMS, 0)]), headers(stream))
-        peer.read_to_end()
+        streams = yield peer.requests(1)
+        peer.say(frames.settings_frame([(frames.MAX_CONCURRENT_STREAMS, 0)]), headers(streams[0]))
+        yield peer.end()
 
-    with serve(stall) as peer:
-        session = http2_sessions(read_timeout=SHORT)
-        result = client_of(session, peer).send(message(0, 20))
-        assert len(peer.accepted) == 3
-        session.shutdown()
+    with serve(stall) as server:
+        begin = server.clock.now
+        result = server.client(read_timeout=32).send(message(0, 20))
+        assert server.clock.now - begin == 3 * 32
+        assert len(server.accepted) == 3
     failed, errors, retry, undelivered = outcome(result)
     assert (failed, undelivered, retry) == ({}, [], TOKENS[3:20])
     assert "allowed no request" in errors[0][1]
@@ -300,21 +300,24 @@ def test_an_early_answer_saves_the_rest_of_the_request():
     def answer(peer):
         peer.greet([(frames.INITIAL_WINDOW_SIZE, 10)])
         while not any(kind == frames.DATA for kind, _, _, _ in peer.seen):
-            peer.read()
+            yield peer.frames()
         peer.say(headers(1, status_block(413)))
-        accept(peer)
+        yield accept(peer)
 
     with serve(answer) as server:
-        session = new_session()
-        failed, errors, retry, undelivered = outcome(client_of(session, server).send(message()))
+        failed, errors, retry, undelivered = outcome(server.client().send(message()))
         assert (failed, retry, undelivered) == ({}, [], TOKENS[:1])
         assert errors == [(413, "HTTP status 413")]
-        session.shutdown()
 
 
 def test_peers_of_these_tests_are_served():
-    """The peer that accepts everything is sent to twice over one connection."""
+    """The peers that accept everything, real and in memory, are sent to over one connection."""
     with serve(accept_all) as server:
+        client = server.client(ping_after=0)
+        assert outcome(client.send(message())) == ACCEPTED
+        assert outcome(client.send(message())) == ACCEPTED
+        assert len(server.accepted) == 1
+    with serve_really(really_accept_all) as server:
         session = new_session(ping_after=0)
         client = client_of(session, server)
         assert outcome(client.send(message())) == ACCEPTED
