@@ -155,6 +155,13 @@ class Channel(object):
     def pause(self):
         self._is_paused = True
 
+    def resume(self):
+        """Read on."""
+        self._is_paused = False
+        data, self._backlog = self._backlog, b""
+        if data and not self.is_ended:
+            self.handler.received(self, data)
+
     def finish(self):
         if self.is_ended:
             return
@@ -386,6 +393,10 @@ class Peer(Handler):
     def stop_reading(self):
         """Read nothing more."""
         self._channel.pause()
+
+    def read_on(self):
+        """Read again, and what has come in the meantime."""
+        self._channel.resume()
 
     def end(self):
         """Wait until the client leaves."""

@@ -8,10 +8,9 @@ import threading
 
 import pytest
 
-from apnsclient import APNs, Message, Result, Session
-from apnsclient._arguments import Timing
-from apnsclient.backends import dummy
-from apnsclient.drivers.binary import BinaryDriver, Delivery
+from apnsclient import APNs, Message, Result
+from apnsclient._compat import monotonic
+from apnsclient.drivers.binary_dispatch import BinaryDispatch
 from apnsclient.errors import ConnectError
 from apnsclient.testing.simulator import Script, Simulator
 from net_support import (
@@ -29,6 +28,7 @@ from net_support import (
     over_tls,
     tokens_of,
 )
+from simulated_time import CLOSE_TIMEOUT, serve_bytes
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -45,7 +45,10 @@ def test_silence_is_success(simulator, new_session):
     """A gateway that says nothing has accepted everything, in order and exactly as it was sent."""
     client = client_of(new_session(read_tail_timeout=SILENCE), simulator)
     message = Message(TOKENS, alert=u"caf\xe9", expiry=1234567890, priority=5)
+    begin = monotonic()
     result = client.send(message)
+    # It was waited for. The clock of Python 2.7 moves in steps of 10 ms.
+    assert monotonic() - begin >= SILENCE - 0.02
     assert (result.failed, result.errors, result.retry()) == ({}, [], None)
     assert not result.needs_retry()
     assert result.message is message
@@ -56,50 +59,53 @@ def test_silence_is_success(simulator, new_session):
         u'{"aps":{"alert":"caf\xe9"}}'.encode("utf-8"), 1234567890, 5)
 
 
-@pytest.mark.parametrize("status", [1, 2, 3, 4, 5, 6, 7, 8, 11, 128, 255, 0])
-def test_each_status_means_what_the_table_says(simulator, new_session, status):
-    """The status of an error frame decides on failed, errors and retry."""
-    simulator.script(Script(status_at={3: status}))
-    result = client_of(new_session(), simulator).send(Message(TOKENS, alert="hello"))
-    code = status if status in Result.ERROR_CODES else None
-    entry = (code, Result.ERROR_CODES[code])
-    blames = status in (2, 5, 8)
-    assert result.failed == ({TOKENS[2]: entry} if blames else {})
-    assert result.errors == ([] if blames else [entry])
-    expected = {True: TOKENS[3:], False: TOKENS[2:]}[blames]
-    if status in (3, 4, 6, 7):
-        expected = []
-    assert tokens_of(result.retry()) == expected
-    assert result.needs_retry() == bool(expected)
-    await_accepted(simulator, 2)
+def test_each_status_means_what_the_table_says(apple):
+    """The status of an error frame decides on failed, errors and retry, at once."""
+    client = apple.client()
+    for status in (1, 2, 3, 4, 5, 6, 7, 8, 11, 128, 255, 0):
+        apple.script(Script(status_at={3: status}))
+        before, begin = apple.accepted_count, apple.clock.now
+        result = client.send(Message(TOKENS, alert="hello"))
+        code = status if status in Result.ERROR_CODES else None
+        entry = (code, Result.ERROR_CODES[code])
+        blames, is_whole = status in (2, 5, 8), status in (3, 4, 6, 7)
+        left = [] if is_whole else TOKENS[3:] if blames else TOKENS[2:]
+        assert (status, result.failed) == (status, {TOKENS[2]: entry} if blames else {})
+        assert (status, result.errors) == (status, [] if blames else [entry])
+        assert (status, tokens_of(result.retry())) == (status, left)
+        assert result.needs_retry() == bool(left)
+        assert apple.accepted_count - before == 2
+        assert apple.clock.now == begin
 
 
-@pytest.mark.parametrize("count", [0, 1, 3, 6])
-def test_shutdown_retries_what_follows_the_last_accepted(simulator, new_session, count):
+def test_shutdown_retries_what_follows_the_last_accepted(apple):
     """Status 10 names the last token that was accepted: what follows it is retried, no more."""
-    simulator.script(Script(shutdown_after=count))
-    result = client_of(new_session(), simulator).send(Message(TOKENS, alert="hello"))
-    assert (result.failed, result.errors) == ({}, [])
-    assert tokens_of(result.retry()) == TOKENS[count:]
-    assert result.needs_retry() == (count < len(TOKENS))
-    assert simulator.accepted_tokens() == TOKENS[:count]
+    client = apple.client()
+    for count in (0, 1, 3, 6):
+        apple.script(Script(shutdown_after=count))
+        apple.forget()
+        result = client.send(Message(TOKENS, alert="hello"))
+        assert (count, result.failed, result.errors) == (count, {}, [])
+        assert tokens_of(result.retry()) == TOKENS[count:]
+        assert result.needs_retry() == (count < len(TOKENS))
+        assert apple.accepted_tokens() == TOKENS[:count]
 
 
-def test_retrying_until_nothing_is_left_reaches_every_good_token(simulator, new_session):
+def test_retrying_until_nothing_is_left_reaches_every_good_token(apple):
     """The loop that the documents show delivers to each good token exactly once."""
     tokens = make_tokens(60)
     bad = tokens[0::7]
     for number, token in enumerate(bad):
-        simulator.devices.bad(token, (8, 5)[number % 2])
-    simulator.script(None, Script(shutdown_after=4), Script(status_at={2: 1}))
+        apple.devices.bad(token, (8, 5)[number % 2])
+    apple.script(None, Script(shutdown_after=4), Script(status_at={2: 1}))
     outcome = Outcome()
-    session = new_session(read_tail_timeout=1, on_late_result=outcome.late)
-    client = client_of(session, simulator)
+    session = apple.session(read_tail_timeout=1, on_late_result=outcome.late)
+    client = client_of(session, apple)
     outcome.send_all(client, [Message(tokens, alert="hello")])
-    outcome.finish(client, session, simulator, len(bad) + 2)
+    outcome.finish(client, session, apple, len(bad) + 2)
     assert sorted(outcome.failed) == bad
     assert outcome.errors == [(1, "Processing error")]
-    assert simulator.accepted_tokens() == [token for token in tokens if token not in bad]
+    assert apple.accepted_tokens() == [token for token in tokens if token not in bad]
 
 
 @pytest.mark.parametrize("script", [
@@ -212,55 +218,55 @@ def test_an_error_frame_in_pieces_is_put_together(new_session):
     assert tokens_of(result.retry()) == TOKENS[2:]
 
 
-def test_a_message_without_tokens_is_a_warning_and_no_connection(simulator, new_session, caplog):
+def test_a_message_without_tokens_is_a_warning_and_no_connection(apple, caplog):
     """Nothing to send is nothing sent, nothing connected, and a warning."""
     with caplog.at_level(logging.WARNING):
-        result = client_of(new_session(), simulator).send(Message([], alert="hello"))
+        result = client_of(apple.session(), apple).send(Message([], alert="hello"))
     assert (result.failed, result.errors, result.retry()) == ({}, [], None)
     assert "without tokens" in caplog.text
-    assert simulator.connections == 0
+    assert apple.connections == 0
 
 
-def test_a_pooled_connection_is_used_again(simulator, new_session):
+def test_a_pooled_connection_is_used_again(apple):
     """Messages to one address with one certificate, however it was given, share a connection."""
-    session = new_session(read_tail_timeout=SILENCE)
-    certificate = simulator.cert_string
+    session = apple.session()
+    certificate = apple.cert_string
     for given in (certificate, certificate.encode("ascii"), certificate):
-        client = client_of(session, simulator, cert_string=given)
+        client = client_of(session, apple, cert_string=given)
         assert client.send(Message(TOKENS, alert="hello")).retry() is None
-    await_accepted(simulator, 3 * len(TOKENS))
-    assert simulator.connections == 1
+    await_accepted(apple, 3 * len(TOKENS))
+    assert apple.connections == 1
     # Identifiers run on over the life of the connection.
-    identifiers = [one.identifier for one in simulator.accepted]
+    identifiers = [one.identifier for one in apple.accepted]
     assert identifiers == list(range(identifiers[0], identifiers[0] + 3 * len(TOKENS)))
 
 
-def test_a_new_connection_is_closed_after_each_use(simulator, new_session):
+def test_a_new_connection_is_closed_after_each_use(apple):
     """``new_connection`` connects for each message, and leaves nothing open."""
-    session = new_session(read_tail_timeout=SILENCE)
-    client = APNs(session.new_connection(simulator.gateway_address,
-                                         cert_string=simulator.cert_string))
+    session = apple.session()
+    client = APNs(session.new_connection(apple.gateway_address,
+                                         cert_string=apple.cert_string))
     for _ in range(2):
         assert client.send(Message(TOKENS, alert="hello")).retry() is None
-        await_closed(simulator)
-    assert simulator.connections == 2
+        await_closed(apple)
+    assert apple.connections == 2
 
 
-def test_what_cannot_be_connected_raises(simulator, new_session):
+def test_what_cannot_be_connected_raises(apple):
     """A gateway that refuses the connection makes send raise, and the client works afterwards."""
-    client = client_of(new_session(read_tail_timeout=SILENCE), simulator)
-    simulator.script(Script(refuse=True))
+    client = client_of(apple.session(), apple)
+    apple.script(Script(refuse=True))
     with pytest.raises(ConnectError):
         client.send(Message(TOKENS, alert="hello"))
-    assert simulator.accepted_count == 0
+    assert apple.accepted_count == 0
     assert client.send(Message(TOKENS, alert="hello")).retry() is None
-    await_accepted(simulator, len(TOKENS))
+    await_accepted(apple, len(TOKENS))
 
 
-def test_outdate_and_shutdown_leave_a_connection_in_use_alone(simulator, new_session):
+def test_outdate_and_shutdown_leave_a_connection_in_use_alone(apple):
     """What is being sent is not disturbed by a shutdown of the session."""
-    session = new_session(read_tail_timeout=SILENCE)
-    client = client_of(session, simulator)
+    session = apple.session()
+    client = client_of(session, apple)
 
     def messages():
         yield Message(TOKENS[:3], alert="one")
@@ -268,45 +274,42 @@ def test_outdate_and_shutdown_leave_a_connection_in_use_alone(simulator, new_ses
         yield Message(TOKENS[3:], alert="two")
 
     assert [result.retry() for result in client.send_many(messages())] == [None, None]
-    await_accepted(simulator, len(TOKENS))
-    assert simulator.connections == 1
+    await_accepted(apple, len(TOKENS))
+    assert apple.connections == 1
     session.shutdown()
-    await_closed(simulator)
-
-
-class Backlogged(dummy.Backend):
-    """A back-end whose connections hold what was written back for some looks at it."""
-
-    def __init__(self, looks):
-        super(Backlogged, self).__init__(push=[None])
-        self.looks = looks
-
-    def get_new_connection(self, address, certificate, timeout=None):
-        connection = super(Backlogged, self).get_new_connection(address, certificate, timeout)
-
-        def unacknowledged():
-            self.looks -= 1
-            return 1 if self.looks >= 0 else 0
-
-        connection.unacknowledged = unacknowledged
-        return connection
+    await_closed(apple)
 
 
 def test_silence_proves_nothing_as_long_as_something_has_not_arrived():
     """A message is delivered once all of it has left this machine, and the silence has passed."""
-    backend = Backlogged(looks=3)
-    client = APNs(Session(backend, read_tail_timeout=0.01).get_connection())
-    assert not client.send(Message(make_tokens(3), alert="hello")).needs_retry()
-    assert backend.looks < 0
+    def dawdle(peer):
+        peer.stop_reading()
+        yield peer.pause(10)
+        peer.read_on()
+        yield peer.end()
+
+    with serve_bytes(dawdle, receive_buffer=0) as server:
+        begin = server.clock.now
+        result = server.client(read_tail_timeout=4).send(Message(TOKENS, alert="hello"))
+        assert not result.needs_retry()
+        # It is looked at now and then whether it has.
+        assert 10 <= server.clock.now - begin <= 10 + BinaryDispatch.PAUSE
 
 
 def test_what_never_arrives_is_to_be_retried():
     """A connection that takes nothing more for write_timeout is given up."""
-    client = APNs(Session(Backlogged(looks=10 ** 9), read_tail_timeout=0.01,
-                          write_timeout=0.05).get_connection())
-    result = client.send(Message(make_tokens(3), alert="hello"))
-    assert result.errors == [(None, "Unknown")]
-    assert result.retry().tokens == make_tokens(3)
+    def read_nothing(peer):
+        peer.stop_reading()
+        yield peer.end()
+
+    with serve_bytes(read_nothing, receive_buffer=0) as server:
+        begin = server.clock.now
+        client = server.client(read_tail_timeout=4, write_timeout=16)
+        result = client.send(Message(TOKENS, alert="hello"))
+        took = server.clock.now - begin - CLOSE_TIMEOUT
+        assert 4 + 16 <= took <= 4 + 16 + BinaryDispatch.PAUSE
+        assert result.errors == [(None, "Unknown")]
+        assert result.retry().tokens == TOKENS
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux can tell")
@@ -322,42 +325,37 @@ def test_what_stays_in_the_send_buffer_is_not_taken_for_delivered(new_session):
         assert result.retry().tokens == tokens
 
 
-class Curt(dummy.Backend):
-    """A back-end whose peer sends some bytes once it has a message, and then nothing more."""
-
-    def __init__(self, said):
-        super(Curt, self).__init__(push=[None])
-        self.said = said
-
-    def get_new_connection(self, address, certificate, timeout=None):
-        connection = super(Curt, self).get_new_connection(address, certificate, timeout)
-
-        def write(data, timeout):
-            connection._input += self.said
-
-        connection.write = write
-        return connection
-
-
-@pytest.mark.parametrize("size", [1, 5])
-def test_a_part_of_an_error_frame_is_no_silence(size):
+def test_a_part_of_an_error_frame_is_no_silence():
     """A gateway that began to refuse something has not accepted everything."""
-    backend = Curt(b"\x08\x08\x00\x00\x00\x02"[:size])
-    client = APNs(Session(backend, read_tail_timeout=0.01).get_connection())
-    result = client.send(Message(TOKENS, alert="hello"))
-    assert (result.failed, result.errors) == ({}, [(None, "Unknown")])
-    assert tokens_of(result.retry()) == TOKENS
+    for size in (1, 5):
+        def begin_to_answer(peer, size=size):
+            yield peer.read()
+            peer.say(b"\x08\x08\x00\x00\x00\x02"[:size])
+            yield peer.end()
+
+        with serve_bytes(begin_to_answer) as server:
+            begin = server.clock.now
+            result = server.client(read_tail_timeout=4).send(Message(TOKENS, alert="hello"))
+            # The rest has as long to come as a whole one.
+            took = server.clock.now - begin
+            assert 4 + 4 <= took <= 4 + 4 + BinaryDispatch.PAUSE
+            assert (result.failed, result.errors) == ({}, [(None, "Unknown")])
+            assert tokens_of(result.retry()) == TOKENS
 
 
 def test_the_rest_of_an_error_frame_has_as_long_to_come_as_a_whole_one():
     """Where it comes in time it says exactly what became of the message."""
-    connection = Curt(b"\x08\x08\x00").get_new_connection(("localhost", 2195), None)
-    driver = BinaryDriver(connection, Timing(1, 2048, 1, 1, 1, 5), None)
-    delivery = Delivery(Message(TOKENS, alert="hello"))
-    driver.transmit(delivery)
-    driver.look()
-    assert [driver.is_silent(now) for now in (100.0, 104.9)] == [False, False]
-    assert not (driver.is_over or delivery.is_decided)
-    connection._input = b"\x00\x00\x02"
-    driver.look()
-    assert delivery.failure == (8, 1)
+    for seconds in (1, 4, 7.5):
+        def answer_slowly(peer, seconds=seconds):
+            yield peer.read()
+            peer.say(b"\x08\x08\x00")
+            yield peer.pause(seconds)
+            peer.say(b"\x00\x00\x02")
+            yield peer.end()
+
+        with serve_bytes(answer_slowly) as server:
+            begin = server.clock.now
+            result = server.client(read_tail_timeout=4).send(Message(TOKENS, alert="hello"))
+            assert server.clock.now - begin == seconds
+            assert result.failed == {TOKENS[1]: (8, "Invalid token")}
+            assert tokens_of(result.retry()) == TOKENS[2:]
