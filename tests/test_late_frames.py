@@ -33,13 +33,13 @@ def late():
 
 
 @pytest.fixture
-def held(simulator, new_session, late):
+def held(apple, late):
     """Session and client of which one message counts as delivered, while its error is on hold."""
-    simulator.script(HELD)
-    session = new_session(read_tail_timeout=SILENCE, on_late_result=late.append)
-    client = client_of(session, simulator)
+    apple.script(HELD)
+    session = apple.session(on_late_result=late.append)
+    client = client_of(session, apple)
     assert client.send(Message(EARLIER, alert="earlier")).retry() is None
-    await_held(simulator)
+    await_held(apple)
     return session, client
 
 
@@ -50,42 +50,42 @@ def assert_is_late(results):
     assert results[0].message.alert == "earlier"
 
 
-def test_a_frame_that_came_while_idle_is_read_before_the_next_message(simulator, held, late):
+def test_a_frame_that_came_while_idle_is_read_before_the_next_message(apple, held, late):
     """The next message goes over a new connection, and is not touched by the old error."""
-    simulator.release_held()
+    apple.release_held()
     result = held[1].send(Message(CURRENT, alert="current"))
     assert (result.failed, result.errors, result.retry()) == ({}, [], None)
     assert_is_late(late)
-    await_accepted(simulator, 2 + len(CURRENT))
-    assert simulator.accepted_tokens() == EARLIER[:2] + CURRENT
-    assert simulator.connections == 2
+    await_accepted(apple, 2 + len(CURRENT))
+    assert apple.accepted_tokens() == EARLIER[:2] + CURRENT
+    assert apple.connections == 2
 
 
 def test_a_frame_on_the_way_is_the_earlier_messages_and_the_current_one_is_sent_again(
-        simulator, held, late):
+        apple, held, late):
     """What the gateway threw away because of an earlier message is sent anew, exactly once."""
 
     def messages():
         yield Message(CURRENT[:2], alert="current")
         # It is written by now, and thrown away.
-        simulator.release_held()
+        apple.release_held()
         yield Message(CURRENT[2:], alert="current")
 
     results = list(held[1].send_many(messages()))
     assert [(one.failed, one.errors, one.retry()) for one in results] == [({}, [], None)] * 2
     assert_is_late(late)
-    await_accepted(simulator, 2 + len(CURRENT))
-    assert simulator.accepted_tokens() == EARLIER[:2] + CURRENT
-    assert simulator.connections == 2
+    await_accepted(apple, 2 + len(CURRENT))
+    assert apple.accepted_tokens() == EARLIER[:2] + CURRENT
+    assert apple.connections == 2
 
 
 @pytest.mark.parametrize("outdate", [
     lambda session: session.outdate(datetime.timedelta(0)), lambda session: session.shutdown(),
 ], ids=["outdate", "shutdown"])
 def test_a_frame_that_came_while_idle_is_read_before_the_pool_is_closed(
-        simulator, held, late, outdate):
+        apple, held, late, outdate):
     """Closing idle connections loses no answer."""
-    simulator.release_held()
+    apple.release_held()
     outdate(held[0])
     assert_is_late(late)
 
@@ -117,33 +117,33 @@ def test_a_frame_that_comes_while_the_connection_is_closed_is_read_too(simulator
 
 
 def test_a_frame_is_read_where_the_pool_has_no_room_for_its_connection(
-        simulator, new_session, late):
+        apple, late):
     """The connection that a full pool pushes out is read first, too."""
-    simulator.script(None, HELD)
-    session = new_session(read_tail_timeout=SILENCE, on_late_result=late.append, pool_size=1)
-    client = client_of(session, simulator)
+    apple.script(None, HELD)
+    session = apple.session(on_late_result=late.append, pool_size=1)
+    client = client_of(session, apple)
 
     def messages():
         yield Message(CURRENT, alert="current")
         # The first connection is in use, so that this goes over a second one, into the pool.
         assert client.send(Message(EARLIER, alert="earlier")).retry() is None
-        await_held(simulator)
-        simulator.release_held()
+        await_held(apple)
+        apple.release_held()
 
     assert [result.retry() for result in client.send_many(messages())] == [None]
-    assert simulator.connections == 2
+    assert apple.connections == 2
     assert_is_late(late)
 
 
-def test_all_messages_after_the_bad_one_come_late_with_it(simulator, new_session, late):
+def test_all_messages_after_the_bad_one_come_late_with_it(apple, late):
     """Each message that was thrown away has a late result of its own, with all its tokens."""
-    simulator.script(HELD)
-    session = new_session(read_tail_timeout=SILENCE, on_late_result=late.append)
-    client = client_of(session, simulator)
+    apple.script(HELD)
+    session = apple.session(on_late_result=late.append)
+    client = client_of(session, apple)
     for tokens in (EARLIER, CURRENT[:2], CURRENT[2:]):
         assert client.send(Message(tokens, alert="earlier")).retry() is None
-    await_held(simulator)
-    simulator.release_held()
+    await_held(apple)
+    apple.release_held()
     session.shutdown()
     assert_is_late(late[:1])
     assert [(one.failed, one.errors) for one in late[1:]] == [({}, []), ({}, [])]
@@ -151,13 +151,13 @@ def test_all_messages_after_the_bad_one_come_late_with_it(simulator, new_session
 
 
 def test_without_a_callback_a_warning_tells_how_many_tokens_it_concerns(
-        simulator, new_session, caplog):
+        apple, caplog):
     """A session without on_late_result says in the log what was not delivered after all."""
-    simulator.script(HELD)
-    client = client_of(new_session(read_tail_timeout=SILENCE), simulator)
+    apple.script(HELD)
+    client = client_of(apple.session(), apple)
     client.send(Message(EARLIER, alert="earlier"))
-    await_held(simulator)
-    simulator.release_held()
+    await_held(apple)
+    apple.release_held()
     caplog.clear()
     with caplog.at_level(logging.WARNING):
         result = client.send(Message(CURRENT, alert="current"))
@@ -170,7 +170,7 @@ def test_without_a_callback_a_warning_tells_how_many_tokens_it_concerns(
 
 
 def test_a_callback_that_raises_does_not_break_the_message_on_its_way(
-        simulator, new_session, caplog):
+        apple, caplog):
     """An exception of on_late_result is logged, and the current message is sent."""
     asked = []
 
@@ -178,92 +178,91 @@ def test_a_callback_that_raises_does_not_break_the_message_on_its_way(
         asked.append(result)
         raise RuntimeError("the callback is broken")
 
-    simulator.script(HELD)
-    client = client_of(new_session(read_tail_timeout=SILENCE, on_late_result=fail), simulator)
+    apple.script(HELD)
+    client = client_of(apple.session(on_late_result=fail), apple)
     client.send(Message(EARLIER, alert="earlier"))
-    await_held(simulator)
-    simulator.release_held()
+    await_held(apple)
+    apple.release_held()
     with caplog.at_level(logging.ERROR):
         result = client.send(Message(CURRENT, alert="current"))
     assert (result.failed, result.errors, result.retry()) == ({}, [], None)
     assert_is_late(asked)
     assert "the callback is broken" in caplog.text
-    await_accepted(simulator, 2 + len(CURRENT))
+    await_accepted(apple, 2 + len(CURRENT))
 
 
-def test_a_callback_may_send_the_retry_itself(simulator, new_session):
+def test_a_callback_may_send_the_retry_itself(apple):
     """on_late_result may use the session that calls it."""
-    simulator.script(HELD)
+    apple.script(HELD)
     again = []
 
     def send_again(result):
         again.append(client.send(result.retry()).retry())
 
-    session = new_session(read_tail_timeout=SILENCE, on_late_result=send_again)
-    client = client_of(session, simulator)
+    session = apple.session(on_late_result=send_again)
+    client = client_of(session, apple)
     client.send(Message(EARLIER, alert="earlier"))
-    await_held(simulator)
-    simulator.release_held()
+    await_held(apple)
+    apple.release_held()
     assert client.send(Message(CURRENT, alert="current")).retry() is None
     assert again == [None]
-    await_accepted(simulator, 4 + len(CURRENT))
-    assert sorted(simulator.accepted_tokens()) == EARLIER[:2] + EARLIER[3:] + CURRENT
+    await_accepted(apple, 4 + len(CURRENT))
+    assert sorted(apple.accepted_tokens()) == EARLIER[:2] + EARLIER[3:] + CURRENT
 
 
-def test_a_shutdown_that_lost_nothing_is_not_reported(simulator, new_session, late):
+def test_a_shutdown_that_lost_nothing_is_not_reported(apple, late):
     """An idle gateway that shuts down and names the last notification has delivered everything."""
-    simulator.script(Script(shutdown_after=len(EARLIER), hold=True))
-    session = new_session(read_tail_timeout=SILENCE, on_late_result=late.append)
-    client = client_of(session, simulator)
+    apple.script(Script(shutdown_after=len(EARLIER), hold=True))
+    session = apple.session(on_late_result=late.append)
+    client = client_of(session, apple)
     assert client.send(Message(EARLIER, alert="earlier")).retry() is None
-    await_held(simulator)
-    simulator.release_held()
+    await_held(apple)
+    apple.release_held()
     assert client.send(Message(CURRENT, alert="current")).retry() is None
-    await_accepted(simulator, len(EARLIER) + len(CURRENT))
+    await_accepted(apple, len(EARLIER) + len(CURRENT))
     assert late == []
 
 
-def test_a_late_shutdown_retries_what_follows_the_last_accepted(simulator, new_session, late):
+def test_a_late_shutdown_retries_what_follows_the_last_accepted(apple, late):
     """A shutdown that comes late is told apart from an error: nobody is to blame."""
-    simulator.script(Script(shutdown_after=2, hold=True))
-    session = new_session(read_tail_timeout=SILENCE, on_late_result=late.append)
-    client_of(session, simulator).send(Message(EARLIER, alert="earlier"))
-    await_held(simulator)
-    simulator.release_held()
+    apple.script(Script(shutdown_after=2, hold=True))
+    session = apple.session(on_late_result=late.append)
+    client_of(session, apple).send(Message(EARLIER, alert="earlier"))
+    await_held(apple)
+    apple.release_held()
     session.shutdown()
     assert [(one.failed, one.errors, one.retry().tokens) for one in late] == [({}, [], EARLIER[2:])]
 
 
 @pytest.mark.parametrize("bad", [0, 2, 3, 4])
-def test_identifiers_that_wrap_around_still_name_the_right_token(simulator, new_session, bad):
+def test_identifiers_that_wrap_around_still_name_the_right_token(apple, bad):
     """Behind 2 to the power 32 - 1 comes 0, in the middle of a message and between two of them."""
-    backend = Backend(ca_string=simulator.ca_string)
-    quick = Session(pool=backend, read_tail_timeout=SILENCE)
-    client_of(quick, simulator).send(Message(CURRENT, alert="earlier"))
-    await_accepted(simulator, len(CURRENT))
+    session = apple.session()
+    client_of(session, apple).send(Message(CURRENT, alert="earlier"))
+    await_accepted(apple, len(CURRENT))
     # The connection has carried four thousand million notifications.
-    backend.made[0].protocol.ledger.next_identifier = (1 << 32) - 3
-    simulator.devices.bad(EARLIER[bad])
-    result = client_of(Session(pool=backend, read_tail_timeout=20), simulator).send(
-        Message(EARLIER, alert="current"))
+    [connection] = session._backend.made
+    connection.protocol.ledger.next_identifier = (1 << 32) - 3
+    apple.devices.bad(EARLIER[bad])
+    result = client_of(session, apple).send(Message(EARLIER, alert="current"))
     assert result.failed == {EARLIER[bad]: (8, "Invalid token")}
     assert tokens_of(result.retry()) == EARLIER[bad + 1:]
-    assert [one.identifier for one in simulator.answers] == [((1 << 32) - 3 + bad) % (1 << 32)]
-    assert len(backend.made) == 1
+    assert [one.identifier for one in apple.answers] == [((1 << 32) - 3 + bad) % (1 << 32)]
+    assert apple.connections == 1
 
 
-def test_a_late_frame_is_attributed_across_the_wrap(simulator, new_session, late):
+def test_a_late_frame_is_attributed_across_the_wrap(apple, late):
     """An earlier message before the wrap and a current one behind it are told apart."""
-    backend = Backend(ca_string=simulator.ca_string)
-    session = Session(pool=backend, read_tail_timeout=SILENCE, on_late_result=late.append)
-    client = client_of(session, simulator)
-    simulator.script(Script(status_at={4: 8}, hold=True))
+    session = apple.session(on_late_result=late.append)
+    client = client_of(session, apple)
+    apple.script(Script(status_at={4: 8}, hold=True))
     client.send(Message(CURRENT[:1], alert="first"))
-    backend.made[0].protocol.ledger.next_identifier = (1 << 32) - len(EARLIER)
+    [connection] = session._backend.made
+    connection.protocol.ledger.next_identifier = (1 << 32) - len(EARLIER)
     client.send(Message(EARLIER, alert="earlier"))
-    await_held(simulator)
+    await_held(apple)
     client.send(Message(CURRENT[1:], alert="behind the wrap"))
-    simulator.release_held()
+    apple.release_held()
     session.shutdown()
     assert_is_late(late[:1])
     assert [tokens_of(one.retry()) for one in late[1:]] == [CURRENT[1:]]

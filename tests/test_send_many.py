@@ -1,9 +1,8 @@
-"""``APNs.send_many`` over TLS: lazily, in order, one wait at the end, nothing lost or twice."""
+"""``APNs.send_many``: lazily, in order, one wait at the end, nothing lost or twice."""
 
 from __future__ import absolute_import, division, print_function
 
 import logging
-import time
 from binascii import hexlify
 
 import pytest
@@ -17,7 +16,6 @@ from apnsclient.testing.simulator import Script, Simulator
 from net_support import (
     SILENCE,
     SOON,
-    Backend,
     Outcome,
     await_accepted,
     await_closed,
@@ -52,14 +50,19 @@ def test_results_come_in_order_one_for_each_message(simulator, new_session):
     assert simulator.connections == 1
 
 
-def test_the_tail_wait_is_paid_once_not_once_for_each_message(simulator, new_session):
-    """Twenty messages take less than ten tail waits."""
-    client = client_of(new_session(read_tail_timeout=1), simulator)
-    begin = time.time()
-    results = list(client.send_many(make_messages(20)))
-    assert time.time() - begin < 10
+def test_the_tail_wait_is_paid_once_not_once_for_each_message(apple):
+    """Twenty messages take exactly one tail wait, from when the last one was written."""
+    def messages():
+        for message in make_messages(20):
+            apple.clock.advance(2)
+            yield message
+
+    client = client_of(apple.session(read_tail_timeout=64), apple)
+    begin = apple.clock.now
+    results = list(client.send_many(messages()))
+    assert apple.clock.now - begin == 20 * 2 + 64
     assert len(results) == 20
-    await_accepted(simulator, 60)
+    await_accepted(apple, 60)
 
 
 def test_there_is_one_wait_however_many_messages_there_are():
@@ -83,82 +86,82 @@ def test_there_is_one_wait_however_many_messages_there_are():
         Connection(("nowhere", 1), None, Waiting(push=[])).read(1, 0)
 
 
-def test_messages_are_taken_as_they_are_sent(simulator, new_session):
+def test_messages_are_taken_as_they_are_sent(apple):
     """A message is taken from the iterable only after the one before has been written."""
     seen = []
 
     def messages():
         for index, message in enumerate(make_messages(5)):
             # It is written without waiting: what came before arrives while this one is made.
-            seen.append(simulator.wait_for(lambda: simulator.accepted_count == 3 * index, SOON))
+            seen.append(apple.wait_for(lambda: apple.accepted_count == 3 * index, SOON))
             yield message
 
-    client = client_of(new_session(read_tail_timeout=SILENCE), simulator)
+    client = client_of(apple.session(), apple)
     stream = client.send_many(messages())
     assert seen == []
-    assert simulator.connections == 0
+    assert apple.connections == 0
     assert len(list(stream)) == 5
     assert seen == [True] * 5
 
 
-def test_bad_tokens_in_the_middle_cost_nobody_else_anything(simulator, new_session):
+def test_bad_tokens_in_the_middle_cost_nobody_else_anything(apple):
     """Messages behind a refused one are sent again by themselves, and accepted exactly once."""
     messages = make_messages(12)
     bad = [messages[3].tokens[1], messages[4].tokens[0], messages[8].tokens[2]]
     for token in bad:
-        simulator.devices.bad(token)
+        apple.devices.bad(token)
     outcome = Outcome()
-    session = new_session(read_tail_timeout=0.5, on_late_result=outcome.late)
-    client = client_of(session, simulator)
+    session = apple.session(read_tail_timeout=0.5, on_late_result=outcome.late)
+    client = client_of(session, apple)
     results = list(client.send_many(messages))
     assert [result.message for result in results] == messages
     for result in results:
         outcome.late(result)
-    outcome.finish(client, session, simulator, len(bad))
+    outcome.finish(client, session, apple, len(bad))
     assert sorted(outcome.failed) == bad
     assert outcome.errors == []
     good = [token for token in all_tokens(messages) if token not in bad]
-    assert sorted(simulator.accepted_tokens()) == good
+    assert sorted(apple.accepted_tokens()) == good
     # What stays in the retry of its message is all that came out of order.
     left = messages[3].tokens[2:] + messages[4].tokens[1:]
-    assert [token for token in simulator.accepted_tokens() if token not in left] == [
+    assert [token for token in apple.accepted_tokens() if token not in left] == [
         token for token in good if token not in left]
 
 
-def test_the_result_of_a_refused_message_is_its_own(simulator, new_session):
+def test_the_result_of_a_refused_message_is_its_own(apple):
     """The bad token is in the result of its message; those before it are confirmed at once."""
     messages = make_messages(4)
-    simulator.devices.bad(messages[2].tokens[1])
-    stream = client_of(new_session(), simulator).send_many(messages[:3])
+    apple.devices.bad(messages[2].tokens[1])
+    stream = client_of(apple.session(), apple).send_many(messages[:3])
     results = list(stream)
     assert [result.failed for result in results] == [
         {}, {}, {messages[2].tokens[1]: (8, "Invalid token")}]
     assert [tokens_of(result.retry()) for result in results] == [[], [], messages[2].tokens[2:]]
 
 
-def test_a_shutdown_in_the_middle_is_no_more_than_a_change_of_connections(simulator, new_session):
+def test_a_shutdown_in_the_middle_is_no_more_than_a_change_of_connections(apple):
     """Whole messages that a shutdown threw away are sent again; the cut one has its retry."""
     messages = make_messages(6)
-    simulator.script(Script(shutdown_after=7))
-    results = list(client_of(new_session(read_tail_timeout=3), simulator).send_many(messages))
+    apple.script(Script(shutdown_after=7))
+    results = list(client_of(apple.session(read_tail_timeout=3), apple).send_many(messages))
     assert [(one.failed, one.errors) for one in results] == [({}, [])] * 6
     assert [tokens_of(one.retry()) for one in results] == [
         [], [], messages[2].tokens[1:], [], [], []]
-    await_accepted(simulator, 16)
-    assert simulator.connections == 2
+    await_accepted(apple, 16)
+    assert apple.connections == 2
 
 
-def test_a_gateway_that_shuts_down_at_once_has_processed_nothing(simulator, new_session):
+def test_a_gateway_that_shuts_down_at_once_has_processed_nothing(apple):
     """Shut down before the first notification, everything is in the retries, and it ends."""
-    simulator.script(*[Script(shutdown_after=0)] * 10)
+    apple.script(*[Script(shutdown_after=0)] * 10)
     messages = make_messages(4)
-    results = list(client_of(new_session(), simulator).send_many(messages))
+    results = list(client_of(apple.session(), apple).send_many(messages))
     assert [(one.failed, one.errors) for one in results] == [({}, [])] * 4
     assert [one.retry().tokens for one in results] == [one.tokens for one in messages]
-    assert simulator.accepted_count == 0
+    assert apple.accepted_count == 0
 
 
-def test_an_exception_of_the_iterable_comes_after_the_results(simulator, new_session):
+def test_an_exception_of_the_iterable_comes_after_the_results(apple):
     """What was written before the iterable failed has its results; then its exception is raised."""
 
     def messages():
@@ -166,13 +169,13 @@ def test_an_exception_of_the_iterable_comes_after_the_results(simulator, new_ses
             yield message
         raise KeyError("the database is gone")
 
-    stream = client_of(new_session(read_tail_timeout=SILENCE), simulator).send_many(messages())
+    stream = client_of(apple.session(), apple).send_many(messages())
     results = []
     with pytest.raises(KeyError, match="the database is gone"):
         for result in stream:
             results.append(result)
     assert [result.retry() for result in results] == [None] * 3
-    await_accepted(simulator, 9)
+    await_accepted(apple, 9)
 
 
 @pytest.mark.parametrize("payload, error", [
@@ -180,30 +183,30 @@ def test_an_exception_of_the_iterable_comes_after_the_results(simulator, new_ses
     ({"aps": {}, "text": object()}, TypeError),
 ], ids=["too large", "not JSON"])
 def test_a_message_that_cannot_be_sent_comes_after_the_results(
-        simulator, new_session, payload, error):
+        apple, payload, error):
     """A message that no frame can carry ends the stream, and takes nothing with it."""
     messages = make_messages(4)
     messages[2] = Message(messages[2].tokens, payload=payload)
     results = []
     with pytest.raises(error):
-        for result in client_of(new_session(read_tail_timeout=SILENCE), simulator).send_many(
+        for result in client_of(apple.session(), apple).send_many(
                 messages):
             results.append(result)
     assert [result.message for result in results] == messages[:2]
     assert [result.retry() for result in results] == [None] * 2
-    await_accepted(simulator, 6)
+    await_accepted(apple, 6)
 
 
-def test_a_message_without_tokens_is_a_result_with_nothing_in_it(simulator, new_session, caplog):
+def test_a_message_without_tokens_is_a_result_with_nothing_in_it(apple, caplog):
     """It keeps its place among the results, and is a warning in the log."""
     messages = make_messages(3)
     messages[1] = Message([], alert="to nobody")
     with caplog.at_level(logging.WARNING):
-        results = list(client_of(new_session(read_tail_timeout=SILENCE), simulator).send_many(
+        results = list(client_of(apple.session(), apple).send_many(
             messages))
     assert [result.message for result in results] == messages
     assert "without tokens" in caplog.text
-    await_accepted(simulator, 6)
+    await_accepted(apple, 6)
 
 
 @pytest.mark.parametrize("script", [Script(close_after=4), Script(reset_after=4)],
@@ -239,100 +242,96 @@ def _lose_a_connection(simulator, session):
     assert not sent[-1].needs_retry()
 
 
-def test_a_reconnect_that_fails_raises_after_the_results(new_session):
+def test_a_reconnect_that_fails_raises_after_the_results(apple):
     """With no connection to be had any more, each message taken has its result, then it raises."""
     messages = make_messages(5)
-    with Simulator() as gateway:
-        gateway.script(None, Script(refuse=True))
-        gateway.devices.bad(messages[1].tokens[0])
-        client = client_of(new_session(ca_string=gateway.ca_string), gateway)
-        results = []
-        with pytest.raises(ConnectError):
-            for result in client.send_many(messages):
-                results.append(result)
-        taken = len(results)
-        assert 2 <= taken <= 5
-        assert [result.message for result in results] == messages[:taken]
-        assert not results[0].needs_retry()
-        assert list(results[1].failed) == messages[1].tokens[:1]
-        assert results[1].retry().tokens == messages[1].tokens[1:]
-        assert [one.retry().tokens for one in results[2:]] == [
-            one.tokens for one in messages[2:taken]]
-        assert gateway.accepted_tokens() == messages[0].tokens
+    apple.script(None, Script(refuse=True))
+    apple.devices.bad(messages[1].tokens[0])
+    results = []
+    with pytest.raises(ConnectError):
+        for result in apple.client().send_many(messages):
+            results.append(result)
+    taken = len(results)
+    assert 2 <= taken <= 5
+    assert [result.message for result in results] == messages[:taken]
+    assert not results[0].needs_retry()
+    assert list(results[1].failed) == messages[1].tokens[:1]
+    assert results[1].retry().tokens == messages[1].tokens[1:]
+    assert [one.retry().tokens for one in results[2:]] == [
+        one.tokens for one in messages[2:taken]]
+    assert apple.accepted_tokens() == messages[0].tokens
 
 
-def test_nothing_is_sent_twice_where_the_second_connection_fails_too(new_session):
+def test_nothing_is_sent_twice_where_the_second_connection_fails_too(apple):
     """Messages that wait to be sent again wait once, however often the connection breaks."""
     first, rest = make_messages(1)[0], make_messages(5)[1:]
-    long = Message(make_tokens(40000, first=1000), alert="long")
-    with Simulator(receive_buffer=4096) as gateway:
-        gateway.devices.bad(first.tokens[2])
-        gateway.script(Script(hold=True), Script(reset_after=0))
+    long = Message(make_tokens(4000, first=1000), alert="long")
+    apple.devices.bad(first.tokens[2])
+    apple.script(Script(hold=True), Script(reset_after=0))
 
-        def messages():
-            for message in [first, long] + rest:
-                yield message
-            # Everything is written by now, and thrown away.
-            await_held(gateway)
-            gateway.release_held()
+    def messages():
+        for message in [first, long] + rest:
+            yield message
+        # Everything is written by now, and thrown away.
+        await_held(apple)
+        apple.release_held()
 
-        session = new_session(ca_string=gateway.ca_string, read_tail_timeout=3)
-        results = list(client_of(session, gateway).send_many(messages()))
-        assert [result.message for result in results] == [first, long] + rest
-        # It was on its way over the second connection when that was reset.
-        assert results[1].errors == [(None, "Unknown")]
-        assert [tokens_of(result.retry()) for result in results[2:]] == [[]] * 4
-        await_accepted(gateway, 2 + 12)
-        assert gateway.accepted_tokens() == first.tokens[:2] + all_tokens(rest)
+    results = list(apple.client().send_many(messages()))
+    assert [result.message for result in results] == [first, long] + rest
+    # It was on its way over the second connection when that was reset.
+    assert results[1].errors == [(None, "Unknown")]
+    assert [tokens_of(result.retry()) for result in results[2:]] == [[]] * 4
+    await_accepted(apple, 2 + 12)
+    assert apple.accepted_tokens() == first.tokens[:2] + all_tokens(rest)
 
 
-def test_an_abandoned_generator_gives_its_connection_back(simulator, new_session):
+def test_an_abandoned_generator_gives_its_connection_back(apple):
     """A stream that is closed before its end leaves a connection that the next message uses."""
     messages = make_messages(6)
-    client = client_of(new_session(read_tail_timeout=0), simulator)
+    client = client_of(apple.session(read_tail_timeout=0), apple)
     stream = client.send_many(messages)
     assert next(stream).message is messages[0]
     stream.close()
     assert client.send(Message(make_tokens(1, first=500), alert="next")).retry() is None
-    assert simulator.wait_for(lambda: make_tokens(1, first=500)[0] in simulator.accepted_tokens(),
+    assert apple.wait_for(lambda: make_tokens(1, first=500)[0] in apple.accepted_tokens(),
                               SOON)
-    assert simulator.connections == 1
+    assert apple.connections == 1
 
 
-def test_answers_to_an_abandoned_generator_come_late(simulator, new_session):
+def test_answers_to_an_abandoned_generator_come_late(apple):
     """An error frame for a message whose result nobody fetched is reported like any late one."""
     late, messages = [], make_messages(3)
-    simulator.script(Script(status_at={4: 8}, hold=True))
-    session = new_session(read_tail_timeout=0, on_late_result=late.append)
+    apple.script(Script(status_at={4: 8}, hold=True))
+    session = apple.session(read_tail_timeout=0, on_late_result=late.append)
 
     def endless():
         yield messages[0]
         yield messages[1]
-        await_held(simulator)
+        await_held(apple)
         yield messages[2]
 
-    stream = client_of(session, simulator).send_many(endless())
+    stream = client_of(session, apple).send_many(endless())
     next(stream)
     for result in stream:
         if result.message is messages[1]:
             break
     stream.close()
-    await_held(simulator)
-    simulator.release_held()
+    await_held(apple)
+    apple.release_held()
     session.shutdown()
     assert late[0].message is messages[1]
     assert late[0].failed == {messages[1].tokens[0]: (8, "Invalid token")}
     assert late[0].retry().tokens == messages[1].tokens[1:]
 
 
-def test_a_generator_that_was_never_started_connects_to_nothing(simulator, new_session):
+def test_a_generator_that_was_never_started_connects_to_nothing(apple):
     """Calling send_many sends nothing; taking the first result does."""
-    stream = client_of(new_session(), simulator).send_many(make_messages(3))
+    stream = client_of(apple.session(), apple).send_many(make_messages(3))
     stream.close()
-    assert simulator.connections == 0
+    assert apple.connections == 0
 
 
-def test_no_more_messages_are_taken_than_the_window_holds(simulator, new_session, monkeypatch):
+def test_no_more_messages_are_taken_than_the_window_holds(apple, monkeypatch):
     """The first of so many messages has its result before the next one is taken."""
     monkeypatch.setattr(BinaryDispatch, "WINDOW", 4)
     taken, ahead = [], []
@@ -343,32 +342,31 @@ def test_no_more_messages_are_taken_than_the_window_holds(simulator, new_session
             yield message
 
     done = 0
-    for _ in client_of(new_session(read_tail_timeout=SILENCE), simulator).send_many(messages()):
+    for _ in client_of(apple.session(), apple).send_many(messages()):
         done += 1
         ahead.append(len(taken) - done)
     assert done == 12
     assert max(ahead) <= 4
-    await_accepted(simulator, 36)
+    await_accepted(apple, 36)
 
 
-def test_streams_beside_one_another_have_connections_of_their_own(simulator, new_session):
+def test_streams_beside_one_another_have_connections_of_their_own(apple):
     """Two generators of one client may be consumed in turns."""
-    client = client_of(new_session(read_tail_timeout=SILENCE), simulator)
+    client = client_of(apple.session(), apple)
     one, other = make_messages(4), make_messages(8)[4:]
     pairs = list(zip(client.send_many(one), client.send_many(other)))
     assert [first.message for first, _ in pairs] == one
     assert [second.message for _, second in pairs] == other
-    await_accepted(simulator, 24)
-    assert simulator.connections == 2
+    await_accepted(apple, 24)
+    assert apple.connections == 2
 
 
-def test_without_a_pool_the_connection_is_closed_after_the_stream(simulator, new_session):
+def test_without_a_pool_the_connection_is_closed_after_the_stream(apple):
     """One connection serves the whole stream, and is closed behind it."""
-    backend = Backend(ca_string=simulator.ca_string, pool_size=0)
-    client = client_of(Session(pool=backend, read_tail_timeout=SILENCE), simulator)
+    client = client_of(apple.session(pool_size=0), apple)
     assert len(list(client.send_many(make_messages(5)))) == 5
-    await_closed(simulator)
-    assert len(backend.made) == 1
+    await_closed(apple)
+    assert apple.connections == 1
 
 
 class _Connection(dummy.Connection):
