@@ -11,8 +11,6 @@ from __future__ import absolute_import, division, print_function
 import ast
 import io
 import os
-import subprocess
-import sys
 
 import pytest
 
@@ -206,27 +204,6 @@ def test_heavy_modules_are_imported_where_they_are_needed(imports):
 def test_files_and_functions_stay_small():
     """A function fits on a screen; a file can be read in one go."""
     assert find_long_ones(read_modules()) == []
-
-
-@pytest.mark.parametrize("statement", [
-    "import apnsclient",
-    "import apnsclient; apnsclient.Session(pool='apnsclient.backends.dummy', push=[None])",
-    "import apnsclient.testing",
-    "import apnsclient.testing.chaos",
-    "import apnsclient.cli",
-])
-def test_openssl_is_loaded_on_demand(statement):
-    """Whoever has a back-end of their own needs no pyOpenSSL."""
-    program = (statement + "\nimport sys\n"
-               "assert 'apnsclient' in sys.modules\n"
-               "heavy = ('OpenSSL', 'cryptography', 'gevent')\n"
-               "print([name for name in heavy if name in sys.modules])\n")
-    child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE,
-                             stderr=subprocess.PIPE)
-    output, errors = child.communicate()
-
-    assert errors.decode() == ""
-    assert output.strip() == b"[]"
 
 
 @pytest.mark.parametrize("module, source, arrow", [

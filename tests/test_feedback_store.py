@@ -440,11 +440,3 @@ def test_fork_waits_for_a_thread_in_a_transaction(path, in_forked_child):
     in_forked_child(lambda: store.add("app", ROWS[1:]))
     thread.join()
     assert store.drain("app") == ROWS
-
-
-def test_sqlite_is_loaded_on_demand():
-    """There are Pythons without it, and back-ends that have no use for it."""
-    program = ("import sys; sys.modules.pop('sqlite3', None); import apnsclient.feedback_store; "
-               "print('sqlite3' in sys.modules)")
-    # What measures the tests keeps its figures in SQLite, in child processes as well.
-    assert subprocess.check_output([sys.executable, "-c", program]).strip() == b"False"

@@ -485,11 +485,3 @@ def test_forked_child_has_the_token_of_its_parent(in_forked_child):
         done.set()
         thread.join()
     assert token.bearer() == current
-
-
-def test_import_loads_nothing_heavy():
-    """Only making a token needs cryptography."""
-    program = ("import apnsclient.provider_token, sys, json\n"
-               "print(json.dumps([one for one in ('cryptography', 'jwt') if one in sys.modules]))")
-    output = subprocess.check_output([sys.executable, "-c", program])
-    assert json.loads(output.decode("ascii")) == []
