@@ -3,7 +3,6 @@
 from __future__ import absolute_import, division, print_function
 
 import itertools
-import json
 import os
 import pickle
 import subprocess

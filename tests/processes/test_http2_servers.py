@@ -138,12 +138,12 @@ def test_threads_share_the_connections_to_nginx(tmpdir):
 
 @pytest.mark.parametrize("options", [
     {"padding": True, "refuse": 40}, {"limits": [3, 40, 1, 100], "streams": 50},
-    {"goaway": 1200}, {"close": 300},
+    {"goaway": 600}, {"close": 300},
 ], ids=lambda options: "-".join(sorted(options)))
 def test_node_answers_in_any_order(tmpdir, options):
     """With DATA in pieces, trailers and interim replies; it changes its settings, and says GOAWAY.
     """
-    tokens = make_tokens(2000)
+    tokens = make_tokens(1000)
     with Node.running(tmpdir, body=PAYLOAD, **options) as server:
         tally = deliver(server.address, tokens)
         tally.check(tokens, server.answered())
@@ -154,8 +154,8 @@ def test_node_answers_in_any_order(tmpdir, options):
 
 def test_node_destroys_its_sessions(tmpdir):
     """What was written and not answered is unknown, and sent again by the caller alone."""
-    tokens = make_tokens(2000)
-    with Node.running(tmpdir, body=PAYLOAD, destroy=500) as server:
+    tokens = make_tokens(1000)
+    with Node.running(tmpdir, body=PAYLOAD, destroy=300) as server:
         tally = deliver(server.address, tokens)
         tally.check(tokens, server.answered())
     check_failures(tally, tokens, may_be_cut_off=True)
@@ -164,10 +164,10 @@ def test_node_destroys_its_sessions(tmpdir):
 
 def test_messages_with_payloads_of_their_own_reach_node(tmpdir):
     """They share the connections, and the results come in order; node compares each payload."""
-    tokens = make_tokens(2000)
+    tokens = make_tokens(1000)
     messages = [push([token], '{"aps":{"badge":%d}}' % int(token, 16)) for token in tokens]
     tally = Tally()
-    with Node.running(tmpdir, close=700) as server, client_of(server.address) as client:
+    with Node.running(tmpdir, close=350) as server, client_of(server.address) as client:
         results = list(client.send_many(messages))
         assert [result.message for result in results] == messages
         for retry in filter(None, map(tally.note, results)):
@@ -214,13 +214,13 @@ def test_h2_takes_all_that_we_send():
     assert tally.errors == [] and server.connections == 1
 
 
-@pytest.mark.parametrize("early, size", [(7, 40), (3, 20000)])
-def test_go_shuts_down_in_two_steps(early, size):
+@pytest.mark.parametrize("early, size, count", [(7, 40, 3000), (3, 20000, 600)])
+def test_go_shuts_down_in_two_steps(early, size, count):
     """A GOAWAY that allows for all streams is the end of new ones; the last names the last stream.
     """
-    tokens = make_tokens(3000)
+    tokens = make_tokens(count)
     payload = '{"aps":{"alert":"%s"}}' % ("x" * size)
-    server = GoServer(payload.encode("ascii"), early, 1100)
+    server = GoServer(payload.encode("ascii"), early, count * 11 // 30)
     with serving(server) as running:
         tally = deliver(running.address, tokens, payload)
     tally.check(tokens, server.answered)
