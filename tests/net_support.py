@@ -143,15 +143,9 @@ class Script(object):
     """
 
     def __init__(self, text, *argv):
-        command = [sys.executable, "-W", "error"]
-        for message in _IGNORED:
-            command += ["-W", "ignore:" + message]
-        # The debugging allocator of Python 3.8 does not survive a fork, whoever forks.
-        if not six.PY2 and sys.version_info[:2] != (3, 8):
-            command += ["-X", "dev"]
         self._process = subprocess.Popen(
-            command + ["-c", text] + list(argv), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, env=_environment())
+            interpreter_command() + ["-c", text] + list(argv), stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=script_environment())
 
     def finish(self, limit=SOON * 2):
         """Wait for its end; return exit status, standard output and standard error (text)."""
@@ -164,7 +158,19 @@ class Script(object):
         return self._process.returncode, output.decode("utf-8"), errors.decode("utf-8")
 
 
-def _environment():
+def interpreter_command():
+    """Return the command of this interpreter with warnings as errors and no silent noise."""
+    command = [sys.executable, "-W", "error"]
+    for message in _IGNORED:
+        command += ["-W", "ignore:" + message]
+    # The debugging allocator of Python 3.8 does not survive a fork, whoever forks.
+    if not six.PY2 and sys.version_info[:2] != (3, 8):
+        command += ["-X", "dev"]
+    return command
+
+
+def script_environment():
+    """Return the environment of such an interpreter, where it finds the client."""
     environment = dict(os.environ)
     home = os.path.dirname(os.path.dirname(os.path.abspath(apnsclient.__file__)))
     environment["PYTHONPATH"] = home
@@ -202,5 +208,6 @@ class Drip(object):
 __all__ = [
     "AUTHORITY", "Backend", "CLIENT", "Drip", "Message", "Outcome", "SILENCE", "SOON", "Script",
     "Server", "await_accepted", "await_closed", "await_held", "client_of", "connection_to",
-    "make_tokens", "over_tls", "run_script", "tokens_of", "wait_for_end",
+    "interpreter_command", "make_tokens", "over_tls", "run_script", "script_environment",
+    "tokens_of", "wait_for_end",
 ]

@@ -9,7 +9,6 @@ import threading
 from functools import partial
 
 import pytest
-import six
 
 pytest.importorskip("hpack")
 pytest.importorskip("jwt")
@@ -19,7 +18,7 @@ from apnsclient.backends.stdio import Backend
 from apnsclient.drivers.http2 import Http2Driver
 from apnsclient.feedback_store import SQLiteStore
 from frame_peers import ACCEPTED, TOKENS, client_for, message, new_session, outcome
-from net_support import SOON, run_script
+from net_support import SOON
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -280,32 +279,6 @@ def test_threads_share_the_feedback(simulator, sessions):
     assert tokens_in(rows) == TOKENS[:400]
 
 
-_READ = """
-import sys
-from apnsclient import APNs, Session
-from apnsclient.feedback_store import SQLiteStore
-with open(sys.argv[2]) as stream:
-    pem = stream.read()
-session = Session(protocol="http2", feedback_store=SQLiteStore(sys.argv[1]))
-con = session.get_connection(("127.0.0.1", int(sys.argv[3])), cert_string=pem)
-for token, when in APNs(con).feedback():
-    print(token.decode("ascii"))
-"""
-
-
-def test_another_process_reads_the_feedback(simulator, sessions, tmpdir):
-    """The program that removes dead tokens now and then goes on working, with a file between."""
-    kill(simulator, 5)
-    path, pem = str(tmpdir.join("feedback.db")), tmpdir.join("client.pem")
-    pem.write(simulator.cert_string)
-    client = client_for(sessions(feedback_store=SQLiteStore(path)), simulator)
-    client.send(message(0, 10))
-    arguments = path, str(pem), str(simulator.provider_address[1])
-    assert sorted(run_script(_READ, *arguments).split()) == TOKENS[:5]
-    assert run_script(_READ, *arguments) == ""
-    assert list(client.feedback()) == []
-
-
 class BrokenStore(object):
     """A store that fails."""
 
@@ -347,41 +320,6 @@ def test_state_is_in_the_repr_and_secrets_are_not(simulator, sessions):
     assert "PRIVATE" not in shown and token.bearer().decode("ascii") not in shown
     result = client.send(message(0, 2))
     assert "2 of 2 tokens accepted" in repr(result)
-
-
-_END = """
-import sys, threading
-from apnsclient import APNs, Message, Session
-with open(sys.argv[1]) as stream:
-    pem = stream.read()
-session = Session(protocol="http2", ca_file=sys.argv[2], connect_timeout=20)
-client = APNs(session.get_connection(("127.0.0.1", int(sys.argv[3])), cert_string=pem))
-assert client.send(Message(["%s"], alert="hello")).retry() is None
-results = client.send_many(Message(["%%064x" %% number], alert="x") for number in range(100))
-next(results)
-if sys.argv[4] == "busy":
-    def send():
-        while True:
-            client.send(Message(["%s"], alert="hello"))
-    thread = threading.Thread(target=send)
-    thread.daemon = True
-    thread.start()
-elif sys.argv[4] == "cycle":
-    session.cycle = [session, results]
-print("done")
-""" % (TOKENS[0], TOKENS[1])
-
-
-# Python 2.7 takes the modules away from under threads that go on.
-@pytest.mark.parametrize("way", ["idle", "cycle"] + ["busy"] * (not six.PY2))
-def test_the_interpreter_ends_without_a_sound(simulator, tmpdir, way):
-    """With a connection in the pool, one in use by a generator, and threads that send."""
-    pem, authority = tmpdir.join("client.pem"), tmpdir.join("ca.pem")
-    pem.write(simulator.cert_string)
-    authority.write(simulator.ca_string)
-    output = run_script(_END, str(pem), str(authority), str(simulator.provider_address[1]), way)
-    assert output.split() == ["done"]
-    assert simulator.wait_for(lambda: simulator.open_provider_connections == 0, SOON)
 
 
 def test_a_session_that_is_dropped_closes_its_connections(simulator):

@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import ssl
-import subprocess
 import sys
 import threading
 
@@ -424,42 +423,6 @@ def test_a_forked_child_leaves_the_parent_alone(apns, in_forked_child):
     with gateway_client(apns) as client:
         client.send(modern(3, token=b"1"))
         assert client.read_to_end() == error_frame(5, 3)
-
-
-PROGRAM = """
-import atexit, sys, threading
-# Registered first, it runs last.
-atexit.register(lambda: sys.stdout.write("%%d thread" %% threading.active_count()))
-sys.path.insert(0, %r)
-from apnsclient.testing.simulator import Simulator
-from simulator_client import gateway_client
-apns = Simulator().start()
-client = gateway_client(apns)
-%s
-"""
-
-
-def run_program(end):
-    tests = os.path.dirname(os.path.abspath(__file__))
-    environment = dict(os.environ, PYTHONPATH=os.pathsep.join([os.path.dirname(tests)] + sys.path))
-    return subprocess.Popen([sys.executable, "-c", PROGRAM % (tests, end)], env=environment,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                            universal_newlines=True)
-
-
-@pytest.mark.parametrize("end", ["", "del apns", "sys.exit(0)"])
-def test_an_interpreter_exits_in_silence_though_nobody_stopped_it(end):
-    """The thread neither keeps the interpreter alive nor complains: it is stopped before."""
-    output, errors = run_program(end).communicate()
-    assert (output, without_warnings(errors)) == ("1 thread", "")
-
-
-def without_warnings(errors):
-    """Leave out what cryptography says of old versions of Python, which is not our noise."""
-    lines = errors.splitlines()
-    return "\n".join(line for number, line in enumerate(lines) if not (
-        "CryptographyDeprecationWarning" in line
-        or number and "CryptographyDeprecationWarning" in lines[number - 1]))
 
 
 def test_run_forever_ends_with_a_signal():

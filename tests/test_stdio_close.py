@@ -6,7 +6,6 @@ import gc
 import os
 import resource
 import socket
-import subprocess
 import sys
 import threading
 import warnings
@@ -241,49 +240,6 @@ def test_collected_connection_leaves_no_warning_and_no_descriptor():
         with pytest.raises(OSError):
             os.fstat(number)
         assert [one for one in caught if one.category.__name__ == "ResourceWarning"] == []
-
-
-EXIT = """
-import sys
-sys.path[:0] = {paths!r}
-from apnsclient.backends.stdio import Backend
-{before}
-backend = Backend(ca_string={ca!r})
-connection = backend.get_new_connection(
-    ("127.0.0.1", {port}), backend.get_certificate(dict(cert_string={pem!r})), 20)
-connection.write(b"x" * 1000, 10)
-{after}
-"""
-
-OWNER = """
-class Owner(object):
-    def __del__(self):
-        self.connection.close()
-owner = Owner()
-"""
-
-
-@pytest.mark.parametrize("before, after", [
-    ("", ""),
-    ("", "connection.cycle = connection"),
-    ("", "connection.close()"),
-    ("import atexit", "atexit.register(connection.close)"),
-    (OWNER, "owner.connection = connection"),
-    (OWNER, "owner.connection = connection; owner.cycle = owner"),
-], ids=["dropped", "cycle", "closed", "atexit", "finaliser", "finaliser in cycle"])
-def test_interpreter_exits_without_noise(before, after):
-    """Nothing appears on standard error when the interpreter ends with a connection around."""
-    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    with Server(over_tls(discard), ignore=GONE) as server:
-        program = EXIT.format(paths=[root], port=server.address[1], pem=CLIENT.pem,
-                              ca=AUTHORITY.ca_string, before=before, after=after)
-        # What "cryptography" says about old versions of Python is not ours.
-        options = ["-W", "ignore::UserWarning" if six.PY2 else "always::ResourceWarning"]
-        child = subprocess.Popen([sys.executable] + options + ["-c", program],
-                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        output = child.communicate()[0].decode("utf-8")
-    noise = [line for line in output.splitlines() if "cryptography" not in line]
-    assert (child.returncode, noise) == (0, [])
 
 
 def test_forked_child_writes_nothing(in_forked_child):
