@@ -17,53 +17,33 @@ import weakref
 
 import pytest
 
-from apnsclient import APNs, Message, Result, Session
+from apnsclient import APNs, Result, Session
 from apnsclient._interrupts import is_interrupt
 from apnsclient.backends import BaseConnection, _sockets, _tls
 from apnsclient.feedback_store import MemoryStore
 from apnsclient.testing.simulator import FeedbackScript, ProviderScript, Script
-from net_support import SOON, make_tokens
+from interrupt_support import (
+    TOKENS,
+    Limit,
+    check_limits,
+    client_over,
+    handler_of,
+    handling,
+    message,
+)
+from net_support import SOON
 
 pytestmark = [
     pytest.mark.timeout(240),
     pytest.mark.skipif(not hasattr(signal, "SIGUSR2"), reason="this system has no such signal"),
 ]
 
-TOKENS = make_tokens(6)
-TOPIC = "com.example.app"
-
-
-class Limit(Exception):
-    """Comes in the place of Celery's SoftTimeLimitExceeded."""
-
-
-def handler_of(kind):
-    """Return a signal handler that raises."""
-    def handle(number, frame):
-        raise kind()
-    return handle
-
 
 @pytest.fixture
 def handle():
     """A function that lets a function handle SIGUSR2 until the test is over."""
-    previous = signal.getsignal(signal.SIGUSR2)
-    yield functools.partial(signal.signal, signal.SIGUSR2)
-    signal.signal(signal.SIGUSR2, previous)
-
-
-# The others are what a back-end raises when a connection has failed, and when nothing came.
-@pytest.fixture(params=[Limit, socket.error, socket.timeout])
-def limit(request, handle):
-    """A type of exception; the handler of SIGUSR2 raises it, once."""
-    def handle_once(number, frame):
-        if not raised:
-            raised.append(number)
-            raise request.param()
-
-    raised = []
-    handle(handle_once)
-    return request.param
+    with handling() as function:
+        yield function
 
 
 @pytest.fixture(params=["binary", "http2"])
@@ -78,17 +58,21 @@ def protocol(request):
 @pytest.fixture
 def new_client(protocol, simulator, new_session):
     """A function that makes an ``APNs`` for the simulator."""
-    def make(**options):
-        session = new_session(protocol=protocol, pool_size=1, **options)
-        address = (simulator.gateway_address if protocol == "binary"
-                   else simulator.provider_address)
-        return APNs(session.get_connection(address, cert_string=simulator.cert_string))
-    return make
+    return functools.partial(client_over, protocol, simulator, new_session)
 
 
-def message(first=0, count=1):
-    """Return a message to so many tokens."""
-    return Message(TOKENS[first:first + count], alert="hello", apns_topic=TOPIC)
+# The others are what a back-end raises when a connection has failed, and when nothing came.
+@pytest.fixture(params=[Limit, socket.error, socket.timeout])
+def limit(request, handle):
+    """A type of exception; the handler of SIGUSR2 raises it, once."""
+    def handle_once(number, frame):
+        if not raised:
+            raised.append(number)
+            raise request.param()
+
+    raised = []
+    handle(handle_once)
+    return request.param
 
 
 def send_signal():
@@ -183,60 +167,14 @@ def test_a_limit_while_the_server_is_verified_says_nothing_of_it(
     assert caught.type is limit
 
 
-def interrupt_at(number, handler, function):
-    """Call a function, and a signal handler before a line of the client's.
+def test_a_limit_at_any_line_ends_the_call(new_client, handle):
+    """Whatever the client is about, it goes on to the caller, and the next send is right.
 
-    Not in finalizers: the collector calls them, and nothing can be raised from there.
-
-    :return: whether there were so many lines.
+    More of the lines are in ``test_interrupts_at_lines.py``.
     """
-    lines, package = [], os.path.dirname(_sockets.__file__.replace("backends", ""))
-
-    def trace_line(frame, event, argument):
-        if event == "line":
-            lines.append((frame.f_code.co_name, frame.f_lineno))
-            if len(lines) == number:
-                sys.settrace(None)
-                handler(signal.SIGUSR2, frame)
-        return trace_line
-
-    def trace_call(frame, event, argument):
-        code = frame.f_code
-        is_wanted = (code.co_filename.startswith(package) and code.co_name != "__del__"
-                     and os.sep + "testing" + os.sep not in code.co_filename)
-        return trace_line if is_wanted else None
-
-    before = sys.gettrace()
-    gc.disable()
-    sys.settrace(trace_call)
-    try:
-        function()
-    except Limit:
-        return True
-    finally:
-        sys.settrace(before)
-        gc.enable()
-    assert len(lines) < number, "it was lost at %s:%d" % lines[-1]
-    return False
-
-
-@pytest.mark.parametrize("first", [1, 2, 3, 4])
-def test_a_limit_at_any_line_ends_the_call(new_client, handle, first):
-    """Whatever the client is about, it goes on to the caller, and the next send is right."""
     handler = handler_of(Limit)
     handle(handler)
-    client = new_client(read_tail_timeout=0)
-    session = client._connection._session
-    for number in range(first, 10000, 12):
-        # Every other time over a new connection.
-        if number % 24 < 12:
-            session.shutdown()
-        is_interrupted = interrupt_at(number, handler, lambda: client.send(message(0, 2)))
-        result = client.send(message(2, 3))
-        assert (result.failed, result.errors, result.retry()) == ({}, [], None), number
-        if not is_interrupted and number % 24 < 12:
-            break
-    assert number > 500
+    check_limits(new_client(read_tail_timeout=0), handler, 1)
 
 
 @pytest.mark.parametrize("part", ["on_late_result", "feedback_store"])

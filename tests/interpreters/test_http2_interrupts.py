@@ -4,7 +4,6 @@ from __future__ import absolute_import, division, print_function
 
 import os
 import signal
-import sys
 import threading
 
 import pytest
@@ -12,9 +11,9 @@ import pytest
 pytest.importorskip("hpack")
 pytest.importorskip("jwt")
 
-from apnsclient import Message
 from apnsclient.testing.simulator import ProviderScript
 from frame_peers import ACCEPTED, TOKENS, TOPIC, client_for, message, outcome
+from interrupt_support import check_interrupts
 from net_support import SOON
 
 pytestmark = pytest.mark.timeout(240)
@@ -76,61 +75,11 @@ def test_an_interrupt_while_waiting_spoils_nothing(simulator, client):
     assert simulator.accepted_tokens() == TOKENS[:2]
 
 
-class Interrupt(BaseException):
-    """Comes in the place of KeyboardInterrupt."""
+def test_an_interrupt_leaves_nothing_behind_that_harms_others(http2_sessions, simulator):
+    """Whatever line it comes at: the next send does not meet half a frame, nor wait for a turn.
 
-
-#: Where an interrupt comes: before any line of these.
-_FILES = ("http2.py", "http2_dispatch.py", "http2_parcels.py", "client.py", "streams.py",
-          "requests.py", "transport.py", "_turns.py")
-
-
-def _interrupt_at(number, function):
-    """Call a function, and interrupt it before the line with that number; tell whether it came."""
-    lines = []
-
-    def trace_line(frame, event, argument):
-        if event == "line":
-            lines.append(None)
-            if len(lines) == number:
-                sys.settrace(None)
-                raise Interrupt
-        return trace_line
-
-    def trace_call(frame, event, argument):
-        code = frame.f_code
-        is_wanted = code.co_filename.endswith(_FILES)
-        return trace_line if is_wanted else None
-
-    before = sys.gettrace()
-    sys.settrace(trace_call)
-    try:
-        function()
-    except Interrupt:
-        return True
-    finally:
-        sys.settrace(before)
-    return False
-
-
-@pytest.mark.parametrize("first", [1, 2, 3])
-def test_an_interrupt_leaves_nothing_behind_that_harms_others(http2_sessions, simulator, first):
-    """Whatever line it comes at: the next send does not meet half a frame, nor wait for a turn."""
+    More of the lines are in ``test_interrupts_at_lines.py``.
+    """
     session = http2_sessions(pool_size=1, ca_string=simulator.ca_string)
-    connection = session.get_connection(simulator.provider_address,
-                                        cert_string=simulator.cert_string)
-    for number in range(first, 5000, 3):
-        session.shutdown()
-        driver = connection._lease(False)
-        connection._release(driver)
-        is_interrupted = _interrupt_at(number, lambda: connection.send(message(1, 3)))
-        assert session._turns.in_use() == 0, number
-        # A message like no other, which needs the table of the header fields to be what it was.
-        sent = Message(TOKENS[:2], alert="hello", apns_topic=TOPIC, apns_collapse_id=str(number))
-        assert outcome(connection.send(sent)) == ACCEPTED, number
-        driver = connection._lease(False)
-        assert driver.in_flight == 0, number
-        connection._release(driver)
-        if not is_interrupted:
-            break
-    assert number > 300
+    check_interrupts(session.get_connection(simulator.provider_address,
+                                            cert_string=simulator.cert_string), 1)

@@ -1,0 +1,155 @@
+"""Interrupts before any line of the client: what raises them, and what must hold afterwards."""
+
+from __future__ import absolute_import, division, print_function
+
+import contextlib
+import gc
+import os
+import signal
+import sys
+
+from apnsclient import APNs, Message
+from apnsclient.backends import _sockets
+from net_support import make_tokens
+
+TOKENS = make_tokens(6)
+TOPIC = "com.example.app"
+
+_PACKAGE = os.path.dirname(_sockets.__file__.replace("backends", ""))
+_TESTING = os.sep + "testing" + os.sep
+
+#: Where an :class:`Interrupt` comes: before any line of these.
+_FILES = ("http2.py", "http2_dispatch.py", "http2_parcels.py", "client.py", "streams.py",
+          "requests.py", "transport.py", "_turns.py")
+
+
+class Limit(Exception):
+    """Comes in the place of Celery's SoftTimeLimitExceeded."""
+
+
+class Interrupt(BaseException):
+    """Comes in the place of KeyboardInterrupt."""
+
+
+def handler_of(kind):
+    """Return a signal handler that raises."""
+    def handle(number, frame):
+        raise kind()
+    return handle
+
+
+@contextlib.contextmanager
+def handling():
+    """Yield a function that sets the handler of SIGUSR2; the one of before comes back."""
+    previous = signal.getsignal(signal.SIGUSR2)
+    try:
+        yield lambda handler: signal.signal(signal.SIGUSR2, handler)
+    finally:
+        signal.signal(signal.SIGUSR2, previous)
+
+
+def client_over(protocol, simulator, new_session, **options):
+    """Return an ``APNs`` for the simulator, over one connection."""
+    session = new_session(protocol=protocol, pool_size=1, **options)
+    address = simulator.gateway_address if protocol == "binary" else simulator.provider_address
+    return APNs(session.get_connection(address, cert_string=simulator.cert_string))
+
+
+def message(first=0, count=1):
+    """Return a message to so many tokens."""
+    return Message(TOKENS[first:first + count], alert="hello", apns_topic=TOPIC)
+
+
+def interrupt_at(number, strike, is_wanted, function):
+    """Call a function, and ``strike(frame)`` before a line of the code that is wanted.
+
+    :param number: which of the lines (int, from 1).
+    :param strike: raises :class:`Limit` or :class:`Interrupt`.
+    :param is_wanted: tells of a code object whether its lines count.
+    :return: whether it came to that line.
+    """
+    lines = []
+
+    def trace_line(frame, event, argument):
+        if event == "line":
+            lines.append((frame.f_code.co_name, frame.f_lineno))
+            if len(lines) == number:
+                sys.settrace(None)
+                strike(frame)
+        return trace_line
+
+    def trace_call(frame, event, argument):
+        return trace_line if is_wanted(frame.f_code) else None
+
+    before = sys.gettrace()
+    sys.settrace(trace_call)
+    try:
+        function()
+    except (Limit, Interrupt):
+        return True
+    finally:
+        sys.settrace(before)
+    assert len(lines) < number, "it was lost at %s:%d" % lines[-1]
+    return False
+
+
+def _is_of_the_client(code):
+    """Not in finalizers: the collector calls them, and nothing can be raised from there."""
+    return (code.co_filename.startswith(_PACKAGE) and code.co_name != "__del__"
+            and _TESTING not in code.co_filename)
+
+
+def check_limits(client, handler, first):
+    """See that a limit at any line, each twelfth from the first, ends the call and spoils nothing.
+
+    :param handler: handler of SIGUSR2 that raises :class:`Limit`.
+    """
+    session = client._connection._session
+    for number in range(first, 10000, 12):
+        # Every other time over a new connection.
+        if number % 24 < 12:
+            session.shutdown()
+        gc.disable()
+        try:
+            is_interrupted = interrupt_at(
+                number, lambda frame: handler(signal.SIGUSR2, frame), _is_of_the_client,
+                lambda: client.send(message(0, 2)))
+        finally:
+            gc.enable()
+        _expect_accepted(client.send(message(2, 3)), number)
+        if not is_interrupted and number % 24 < 12:
+            break
+    assert number > 500
+
+
+def _expect_accepted(result, number):
+    assert (result.failed, result.errors, result.retry()) == ({}, [], None), number
+
+
+def _interrupt(frame):
+    raise Interrupt
+
+
+def check_interrupts(connection, first):
+    """See that an interrupt at any line, each third from the first, does no harm to the next send.
+
+    :param connection: handle over HTTP/2, of a session with one connection in the pool.
+    """
+    session = connection._session
+    for number in range(first, 5000, 3):
+        session.shutdown()
+        driver = connection._lease(False)
+        connection._release(driver)
+        is_interrupted = interrupt_at(
+            number, _interrupt, lambda code: code.co_filename.endswith(_FILES),
+            lambda: connection.send(message(1, 3)))
+        assert session._turns.in_use() == 0, number
+        # A message like no other, which needs the table of the header fields to be what it was.
+        sent = Message(TOKENS[:2], alert="hello", apns_topic=TOPIC, apns_collapse_id=str(number))
+        _expect_accepted(connection.send(sent), number)
+        driver = connection._lease(False)
+        assert driver.in_flight == 0, number
+        connection._release(driver)
+        if not is_interrupted:
+            break
+    assert number > 300
