@@ -5,7 +5,6 @@ from __future__ import absolute_import, division, print_function
 import datetime
 import logging
 import re
-import threading
 import traceback
 
 import pytest
@@ -14,20 +13,9 @@ from apnsclient import APNs, Message
 from apnsclient.errors import CertificateError, CertificateRefused
 from apnsclient.testing.certs import Authority
 from apnsclient.testing.simulator import FeedbackScript, Script, Simulator
-from net_support import AUTHORITY as SERVERS
-from net_support import (
-    CLIENT,
-    SILENCE,
-    SOON,
-    Server,
-    await_accepted,
-    await_closed,
-    client_of,
-    make_tokens,
-    over_tls,
-    tokens_of,
-    wait_for_end,
-)
+from net_support import SILENCE, client_of, make_tokens, tokens_of
+from simulated_apple import Apple
+from simulated_time import serve_bytes
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -36,52 +24,55 @@ TOKENS = make_tokens(6)
 
 # Tokens.
 
-@pytest.mark.parametrize("bad, code", [
+#: What is no token, and the code of the failure.
+NO_TOKENS = [
     ("not hexadecimal!", 8), (b"\xff\xfe", 8), (u"\u20ac\u20ac", 8), ("abc", 8), ("", 2), (b"", 2),
     (None, 2), ("ab" * 65536, 8), (42, 8), (" " + TOKENS[0][1:], 8), (["a list"], 8),
-], ids=["text", "bytes", "not ASCII", "odd", "empty", "empty bytes", "None", "too long", "number",
-        "with a space", "unhashable"])
-@pytest.mark.parametrize("count", [6, 60])
-def test_a_token_that_no_frame_can_carry_is_reported_and_all_others_are_sent(
-        simulator, new_session, bad, code, count):
+]
+
+
+def test_a_token_that_no_frame_can_carry_is_reported_and_all_others_are_sent(apple):
     """It is in failed with the gateway's code and a clear text, and costs nobody anything."""
-    tokens = make_tokens(count)
-    batch = tokens[:2] + [bad] + tokens[2:] + [bad]
-    result = client_of(new_session(read_tail_timeout=SILENCE), simulator).send(
-        Message(batch, alert="hello"))
-    [(key, (found, text))] = result.failed.items()
-    assert key == (bad if not isinstance(bad, list) else repr(bad))
-    assert found == code
-    assert re.match("(Invalid token|Missing device token): the token ", text)
-    assert (result.errors, result.retry()) == ([], None)
-    assert not result.needs_retry()
-    await_accepted(simulator, count)
-    assert simulator.accepted_tokens() == tokens
+    client = apple.client()
+    for count in (6, 60):
+        tokens = make_tokens(count)
+        for bad, code in NO_TOKENS:
+            apple.forget()
+            batch = tokens[:2] + [bad] + tokens[2:] + [bad]
+            result = client.send(Message(batch, alert="hello"))
+            [(key, (found, text))] = result.failed.items()
+            assert key == (bad if not isinstance(bad, list) else repr(bad))
+            assert (bad, found) == (bad, code)
+            assert re.match("(Invalid token|Missing device token): the token ", text)
+            assert (result.errors, result.retry()) == ([], None)
+            assert not result.needs_retry()
+            assert apple.accepted_tokens() == tokens
+    assert apple.connections == 1
 
 
-def test_bad_tokens_of_both_kinds_are_reported_together(simulator, new_session):
+def test_bad_tokens_of_both_kinds_are_reported_together(apple):
     """What the gateway refuses and what cannot be sent are in one result; the retry has neither."""
-    simulator.devices.bad(TOKENS[2])
+    apple.devices.bad(TOKENS[2])
     batch = ["zz"] + TOKENS[:4] + ["odd"] + TOKENS[4:] + [None]
-    result = client_of(new_session(), simulator).send(Message(batch, alert="hello"))
+    result = apple.client().send(Message(batch, alert="hello"))
     assert {key: value[0] for key, value in result.failed.items()} == {
         "zz": 8, TOKENS[2]: 8, "odd": 8, None: 2}
     assert tokens_of(result.retry()) == TOKENS[3:]
-    assert simulator.accepted_tokens() == TOKENS[:2]
+    assert apple.accepted_tokens() == TOKENS[:2]
 
 
-def test_nothing_but_bad_tokens_is_an_ordinary_result(simulator, new_session):
+def test_nothing_but_bad_tokens_is_an_ordinary_result(apple):
     """A message none of whose tokens can be sent waits for no answer."""
-    result = client_of(new_session(), simulator).send(Message(["zz", None, ""], alert="hello"))
+    result = apple.client().send(Message(["zz", None, ""], alert="hello"))
     assert sorted(code for code, _ in result.failed.values()) == [2, 2, 8]
     assert (result.errors, result.retry()) == ([], None)
-    assert simulator.accepted_count == 0
+    assert apple.accepted_count == 0
 
 
-def test_the_explanation_does_not_repeat_the_token(simulator, new_session):
+def test_the_explanation_does_not_repeat_the_token(apple):
     """Neither the text nor the result's representation shows a token."""
     bad = "secret-device-token-" * 4
-    result = client_of(new_session(), simulator).send(Message([bad], alert="hello"))
+    result = apple.client().send(Message([bad], alert="hello"))
     assert "secret" not in result.failed[bad][1]
     assert "secret" not in repr(result) + repr(result.message)
 
@@ -93,11 +84,9 @@ def test_the_explanation_does_not_repeat_the_token(simulator, new_session):
     ({"aps": {}, "text": "x" * 66000}, ValueError),
     (b"x" * 65536, ValueError),
 ], ids=["not JSON", "too large", "too large text"])
-def test_a_payload_that_cannot_be_sent_raises_before_a_connection_is_opened(
-        simulator, new_session, payload, error):
+def test_a_payload_that_cannot_be_sent_raises_before_a_connection_is_opened(apple, payload, error):
     """The exception is that of JSON, or names the size; nothing is connected, nothing sent."""
-    session = new_session(read_tail_timeout=SILENCE)
-    client = client_of(session, simulator)
+    client = apple.client()
     message = Message(TOKENS, payload=payload)
     with pytest.raises(error) as caught:
         client.send(message)
@@ -107,41 +96,34 @@ def test_a_payload_that_cannot_be_sent_raises_before_a_connection_is_opened(
         size = len(message.get_json_payload())
         assert str(size) in str(caught.value)
         assert "65535" in str(caught.value)
-    # A connection that had been opened before would have been counted before this one.
-    other = APNs(session.new_connection(simulator.gateway_address,
-                                        cert_string=simulator.cert_string))
-    assert other.send(Message(TOKENS, alert="hello")).retry() is None
-    await_accepted(simulator, len(TOKENS))
-    assert simulator.connections == 1
-    assert simulator.refused == 0
+    assert apple.connections == apple.refused == 0
 
 
-def test_the_largest_payload_that_a_frame_carries_is_sent(new_session):
+def test_the_largest_payload_that_a_frame_carries_is_sent():
     """65 535 bytes are not too many for a frame; whether they are for the gateway, it says."""
     payload = b'{"aps":{}}' + b" " * (65535 - 10)
-    with Simulator(payload_size=65535) as gateway:
-        session = new_session(ca_string=gateway.ca_string, read_tail_timeout=SILENCE)
-        assert client_of(session, gateway).send(Message(TOKENS, payload=payload)).retry() is None
-        await_accepted(gateway, len(TOKENS))
+    with Apple(payload_size=65535) as gateway:
+        assert gateway.client().send(Message(TOKENS, payload=payload)).retry() is None
+        assert gateway.accepted_count == len(TOKENS)
         assert gateway.accepted[0].payload == payload
 
 
 # Fields.
 
-@pytest.mark.parametrize("field, value", [
-    ("expiry", -1), ("expiry", 1 << 32), ("expiry", datetime.timedelta(days=60000)),
-    ("expiry", datetime.datetime(1900, 1, 1)), ("expiry", "tomorrow"), ("expiry", float("nan")),
-    ("priority", -1), ("priority", 256), ("priority", None), ("priority", "high"),
-])
-def test_a_value_that_does_not_fit_its_field_is_refused_at_construction(field, value):
+def test_a_value_that_does_not_fit_its_field_is_refused_at_construction():
     """The error names the field, the value and the range."""
-    with pytest.raises(ValueError) as caught:
-        Message(TOKENS, alert="hello", **{field: value})
-    text = str(caught.value)
-    assert field in text
-    assert "from 0 to %d" % {"expiry": 0xFFFFFFFF, "priority": 0xFF}[field] in text
-    if isinstance(value, int):
-        assert str(value) in text
+    for field, value in [
+            ("expiry", -1), ("expiry", 1 << 32), ("expiry", datetime.timedelta(days=60000)),
+            ("expiry", datetime.datetime(1900, 1, 1)), ("expiry", "tomorrow"),
+            ("expiry", float("nan")),
+            ("priority", -1), ("priority", 256), ("priority", None), ("priority", "high")]:
+        with pytest.raises(ValueError) as caught:
+            Message(TOKENS, alert="hello", **{field: value})
+        text = str(caught.value)
+        assert field in text
+        assert "from 0 to %d" % {"expiry": 0xFFFFFFFF, "priority": 0xFF}[field] in text
+        if isinstance(value, int):
+            assert str(value) in text
 
 
 # Certificates.
@@ -255,41 +237,45 @@ def test_a_certificate_of_another_authority_is_refused(simulator, new_session):
 
 # Frames and records.
 
-@pytest.mark.parametrize("garbage", [
+NONSENSE = [
     b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x00", b"\x09\x08\x00\x00\x00\x01",
+    # An identifier that was never sent, and frames that are cut.
     b"\x08\x08\xff\xff\xff\xff", b"\x08\x08\x00", b"\x08", b"\x07" * 100000,
-], ids=["HTTP", "zero", "unknown command", "identifier never sent", "cut", "one byte", "flood"])
+]
+
+
 @pytest.mark.parametrize("after", [0, 3])
-def test_a_frame_that_the_protocol_does_not_know_leaves_the_outcome_unknown(
-        simulator, new_session, garbage, after):
+def test_a_frame_that_the_protocol_does_not_know_leaves_the_outcome_unknown(apple, after):
     """The connection is closed, all is in the retry, and the next message goes its way."""
-    simulator.script(Script(garbage_after=after, garbage=garbage))
-    session = new_session()
-    result = client_of(session, simulator).send(Message(TOKENS, alert="hello"))
-    assert (result.failed, result.errors) == ({}, [(None, "Unknown")])
-    assert tokens_of(result.retry()) == TOKENS
-    await_closed(simulator)
-    assert client_of(new_session(read_tail_timeout=SILENCE), simulator).send(
-        result.retry()).retry() is None
-    await_accepted(simulator, after + len(TOKENS))
-
-
-def test_a_gateway_that_sends_nonsense_and_stays_is_left(new_session):
-    """The connection is closed by us, at once, where the gateway does not close it."""
-    ended = threading.Event()
-
-    def babble(tls):
-        tls.send(b"\x42" * 6)
-        wait_for_end(tls)
-        ended.set()
-
-    with Server(over_tls(babble)) as server:
-        session = new_session(ca_string=SERVERS.ca_string)
-        client = APNs(session.get_connection(server.address, cert_string=CLIENT.pem))
+    client = apple.client()
+    for garbage in NONSENSE:
+        apple.forget()
+        apple.script(Script(garbage_after=after, garbage=garbage))
+        begin = apple.clock.now
         result = client.send(Message(TOKENS, alert="hello"))
+        assert apple.clock.now == begin
+        assert (garbage, result.failed, result.errors) == (garbage, {}, [(None, "Unknown")])
+        assert tokens_of(result.retry()) == TOKENS
+        assert apple.open_connections == 0
+        assert client.send(result.retry()).retry() is None
+        assert apple.accepted_tokens() == TOKENS[:after] + TOKENS
+        assert apple.disconnect_all() == 1
+
+
+def test_a_gateway_that_sends_nonsense_and_stays_is_left():
+    """The connection is closed by us, at once, where the gateway does not close it."""
+    def babble(peer):
+        yield peer.read()
+        peer.say(b"\x42" * 6)
+        yield peer.end()
+
+    with serve_bytes(babble) as server:
+        begin = server.clock.now
+        result = server.client().send(Message(TOKENS, alert="hello"))
+        assert server.clock.now == begin
         assert (result.failed, result.errors) == ({}, [(None, "Unknown")])
         assert tokens_of(result.retry()) == TOKENS
-        assert ended.wait(SOON)
+        assert server.accepted[0].has_left
 
 
 @pytest.mark.parametrize("script, words", [
@@ -298,13 +284,13 @@ def test_a_gateway_that_sends_nonsense_and_stays_is_left(new_session):
     (FeedbackScript(close_after=5 * 38 + 1), "1 bytes into a record"),
 ], ids=["length 0", "cut before its end", "cut at its start"])
 def test_a_feedback_record_that_is_none_ends_the_generator(
-        simulator, new_session, caplog, script, words):
+        apple, caplog, script, words):
     """What was whole is yielded, the rest is logged, the generator ends."""
     for token in TOKENS:
-        simulator.devices.uninstall(token, 1400000000)
-    simulator.script_feedback(script)
-    client = APNs(new_session(read_timeout=SOON).new_connection(
-        simulator.feedback_address, cert_string=simulator.cert_string))
+        apple.devices.uninstall(token, 1400000000)
+    apple.script_feedback(script)
+    client = APNs(apple.session().new_connection(
+        apple.feedback_address, cert_string=apple.cert_string))
     with caplog.at_level(logging.WARNING):
         tokens = [token.decode("ascii") for token, _ in client.feedback()]
     assert tokens == (TOKENS if script.garbage else TOKENS[:5])
