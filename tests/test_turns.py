@@ -11,7 +11,17 @@ import pytest
 from apnsclient._compat import monotonic
 from apnsclient.backends import _turns
 from apnsclient.backends._turns import Event, Turn
-from turns_support import SOON, Backend, Caller, Turns, new_turns, take, until
+from simulated_time import Clock
+from turns_support import (
+    SOON,
+    Backend,
+    Caller,
+    TimedBackend,
+    Turns,
+    new_turns,
+    take,
+    until,
+)
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -73,6 +83,31 @@ def test_nobody_jumps_the_queue():
 
 
 def test_time_runs_out():
+    """The caller is told when the time is up, to the moment, and has left the line."""
+    backend = TimedBackend()
+    turns = Turns(backend)
+    take(turns)
+    for timeout in (0.25, 1, 3600):
+        begin = backend.clock.now
+        assert turns.take("a", 1, timeout) is False
+        assert backend.clock.now - begin == timeout
+        assert (turns.in_use("a"), turns.waiting("a")) == (1, 0)
+
+
+@pytest.mark.parametrize("timeout", [7, 3600, None])
+def test_a_turn_that_is_given_back_in_time_ends_the_wait(timeout):
+    """At that moment, be it the last one."""
+    backend = TimedBackend()
+    turns = Turns(backend)
+    take(turns)
+    begin = backend.clock.now
+    backend.clock.call_later(7, lambda: turns.give_back("a"))
+    assert turns.take("a", 1, timeout) is True
+    assert backend.clock.now - begin == 7
+    assert (turns.in_use("a"), turns.waiting("a")) == (1, 0)
+
+
+def test_time_runs_out_on_the_real_clock():
     """The caller is told, not before the time is up, and the next in the line is served."""
     turns = new_turns()
     take(turns)
@@ -168,6 +203,7 @@ class Interrupted(Backend):
 
     def __init__(self, during_wait):
         super(Interrupted, self).__init__()
+        self.clock = Clock()
         self._during_wait = during_wait
 
     def create_event(self):
@@ -184,17 +220,15 @@ class Interrupted(Backend):
 
 def test_served_in_the_last_moment_is_served(monkeypatch):
     """The time is up, and in between the turn has come: it is taken, and nobody's else."""
-    clock = [1000.0]
-    monkeypatch.setattr(_turns, "monotonic", lambda: clock[0])
-
     def during_wait():
-        clock[0] += 100
+        backend.clock.advance(100)
         with monkeypatch.context() as patch:
             patch.setattr(Turn, "serve", lambda turn: None)
             turns.give_back("a")  # Without telling: the caller goes by the time.
         return False
 
-    turns = Turns(Interrupted(during_wait))
+    backend = Interrupted(during_wait)
+    turns = Turns(backend)
     take(turns)
     assert turns.take("a", 1, 5) is True
     assert (turns.in_use("a"), turns.waiting("a")) == (1, 0)

@@ -10,7 +10,7 @@ import pytest
 
 from apnsclient.backends import _turns
 from apnsclient.backends._turns import Event, Turn
-from turns_support import Caller, new_turns, take, until
+from turns_support import Caller, TimedBackend, Turns, new_turns, take, until
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -255,35 +255,40 @@ def test_an_interrupt_loses_no_turn(ends):
     at_each_line(use_once, least=20)
 
 
-def test_an_interrupt_while_giving_back_leaves_nobody_waiting(monkeypatch):
+def test_an_interrupt_while_giving_back_leaves_nobody_waiting():
     """Those who wait see for themselves: whoever was to wake them may have been interrupted."""
-    monkeypatch.setattr(_turns, "_LONGEST_WAIT", 0.05)
-
     def give_back(number):
-        turns = new_turns()
+        backend = TimedBackend()
+        turns, runs = Turns(backend), []
         turn = _turns.Turns.take(turns, "a", 1, 0)
-        caller = Caller(turns, limit=1)
-        has_run = interrupted(number, turn.give_back)[1]
-        if not turn.is_over:
-            turn.give_back()
-        # From there on it does not matter that it is still at hand.
-        assert caller.join() is True
+
+        def interrupt_giving_back():
+            runs.append(interrupted(number, turn.give_back)[1])
+            if not turn.is_over:
+                turn.give_back()
+
+        begin = backend.clock.now
+        backend.clock.call_later(5, interrupt_giving_back)
+        # From there on it does not matter that the turn is still at hand.
+        assert turns.take("a", 1, None) is True
+        assert 5 <= backend.clock.now - begin <= 5 + _turns._LONGEST_WAIT
         assert (turns.in_use("a"), turns.waiting("a")) == (1, 0)
-        return has_run
+        return runs[0]
 
     at_each_line(give_back, least=10)
 
 
 def test_a_turn_that_nobody_has_any_more_is_not_taken():
     """Although nobody gave it back: the next one has it, and so has whoever waits."""
-    turns = new_turns()
+    backend = TimedBackend()
+    turns = Turns(backend)
     assert _turns.Turns.take(turns, "a", 1, 0) is not None
     take(turns)
-    lost = turns._kept["a"].pop()
-    caller = Caller(turns)
-    assert (turns.in_use("a"), turns.waiting("a")) == (1, 1)
-    del lost
-    assert caller.join() is True
+    lost = [turns._kept["a"].pop()]
+    begin = backend.clock.now
+    backend.clock.call_later(5, lost.pop)
+    assert turns.take("a", 1, 3600) is True
+    assert 5 <= backend.clock.now - begin <= 5 + _turns._LONGEST_WAIT
     assert (turns.in_use("a"), turns.waiting("a")) == (1, 0)
 
 

@@ -7,6 +7,7 @@ import threading
 
 from apnsclient._compat import monotonic
 from apnsclient.backends import BaseBackend, _turns
+from simulated_time import Clock, Event
 
 #: Generous limit in seconds for what is expected to happen at once.
 SOON = 40
@@ -23,6 +24,20 @@ class Backend(BaseBackend):
     def create_lock(self):
         self.lock = threading.RLock()
         return self.lock
+
+
+class TimedBackend(Backend):
+    """A back-end for one thread, whose events let simulated time pass.
+
+    :ivar clock: its ``Clock``.
+    """
+
+    def __init__(self):
+        super(TimedBackend, self).__init__()
+        self.clock = Clock()
+
+    def create_event(self):
+        return Event(self.clock)
 
 
 class Turns(_turns.Turns):
