@@ -8,9 +8,10 @@ import threading
 
 import pytest
 
-from apnsclient import backends
+from apnsclient._compat import monotonic
 from apnsclient.backends import BaseBackend, BaseConnection
 from apnsclient.backends.dummy import Certificate
+from simulated_time import Clock
 
 HERE = ("here", 1)
 #: Generous limit in seconds for what is expected to happen at once.
@@ -20,7 +21,9 @@ SOON = 40
 class FakeConnection(BaseConnection):
     """Notes what is done with it; ``is_hung_up`` is what the peer does."""
 
-    def __init__(self, address, certificate):
+    def __init__(self, address, certificate, clock=monotonic):
+        # The base class asks for the time.
+        self.clock = clock
         super(FakeConnection, self).__init__(address, certificate)
         self.is_hung_up = False
         self.calls = []
@@ -41,10 +44,11 @@ class FakeConnection(BaseConnection):
 
 
 class FakeBackend(BaseBackend):
-    """Makes such connections."""
+    """Makes such connections, in a time that stands still until it is set."""
 
     def __init__(self, **options):
         super(FakeBackend, self).__init__(**options)
+        self.clock = Clock()
         self.opened = []
         self.locks = []
 
@@ -53,7 +57,7 @@ class FakeBackend(BaseBackend):
         return self.locks[-1]
 
     def get_new_connection(self, address, certificate, timeout=None):
-        self.opened.append(FakeConnection(address, certificate))
+        self.opened.append(FakeConnection(address, certificate, self.clock))
         return self.opened[-1]
 
     def get(self, address=HERE, certificate="a"):
@@ -65,23 +69,6 @@ class FakeBackend(BaseBackend):
         for connection in connections:
             self.release(connection)
         return connections
-
-
-class FakeClock(object):
-    """A clock that stands until it is set."""
-
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    clock = FakeClock()
-    monkeypatch.setattr(backends, "monotonic", clock)
-    return clock
 
 
 @pytest.mark.parametrize("pool_size, kept", [(None, 20), (0, 0), (1, 1), (5, 5)])
@@ -144,30 +131,37 @@ def test_a_connection_that_was_hung_up_is_dropped():
     assert backend.get() is backend.opened[2]
 
 
-def test_outdate_closes_what_has_been_idle_for_so_long(clock):
+def test_outdate_closes_what_has_been_idle_for_so_long():
     """From the last use on, not from the opening."""
     backend = FakeBackend()
     old, young = backend.fill(2)
     other, = backend.fill(1, address=("there", 1))
-    clock.now += 50
+    backend.clock.advance(50)
     assert backend.get() is young
     backend.release(young)
-    clock.now += 10
+    backend.clock.advance(10)
     backend.outdate(datetime.timedelta(seconds=60))
     assert old.is_closed and other.is_closed and not young.is_closed
-    clock.now += 49.9
+    backend.clock.advance(49.9)
     backend.outdate(datetime.timedelta(seconds=60))
     assert not young.is_closed
-    clock.now += 0.1
+    backend.clock.advance(0.1)
     backend.outdate(datetime.timedelta(seconds=60))
     assert young.is_closed
 
 
-def test_a_connection_in_use_is_not_outdated(clock):
+def test_the_time_is_the_systems_unless_a_back_end_has_its_own():
+    """Back-end and connection have the same, which never goes back."""
+    for clock in (BaseBackend().clock, BaseConnection(HERE, None).clock):
+        before = monotonic()
+        assert before <= clock() <= monotonic()
+
+
+def test_a_connection_in_use_is_not_outdated():
     """It is not in the pool; and when it comes back, it was used just now."""
     backend = FakeBackend()
     connection = backend.get()
-    clock.now += 1000
+    backend.clock.advance(1000)
     backend.outdate(datetime.timedelta(0))
     assert not connection.is_closed
     backend.release(connection)
@@ -177,13 +171,14 @@ def test_a_connection_in_use_is_not_outdated(clock):
     assert connection.is_closed
 
 
-def test_is_outdated_counts_from_the_last_touch(clock):
+def test_is_outdated_counts_from_the_last_touch():
     """The limit itself is too long."""
-    connection = FakeConnection(HERE, None)
+    clock = Clock()
+    connection = FakeConnection(HERE, None, clock)
     minute = datetime.timedelta(minutes=1)
-    clock.now += 59.9
+    clock.advance(59.9)
     assert not connection.is_outdated(minute)
-    clock.now += 0.1
+    clock.advance(0.1)
     assert connection.is_outdated(minute)
     connection.touch()
     assert not connection.is_outdated(minute)
