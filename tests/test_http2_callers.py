@@ -11,7 +11,6 @@ import pytest
 pytest.importorskip("hpack")
 pytest.importorskip("jwt")
 
-from apnsclient._compat import monotonic
 from apnsclient.errors import ConnectTimeout
 from frame_peers import ACCEPTED, TOKENS, client_for, message, outcome
 from net_support import SOON
@@ -34,8 +33,9 @@ def hold(client, session):
     return results
 
 
-@pytest.mark.parametrize("pool_size, is_token", [(1, False), (3, False), (3, True)])
-def test_200_threads_share_a_few_connections(simulator, sessions, pool_size, is_token):
+@pytest.mark.parametrize("count, pool_size, is_token", [
+    (50, 1, False), (200, 3, False), (50, 3, True)])
+def test_many_threads_share_a_few_connections(simulator, sessions, count, pool_size, is_token):
     """Apple takes many connections for an attack: never more than pool_size are opened."""
     session = sessions(pool_size=pool_size, connect_timeout=SOON)
     client = client_for(session, simulator, is_token)
@@ -43,70 +43,65 @@ def test_200_threads_share_a_few_connections(simulator, sessions, pool_size, is_
 
     def send(number):
         start.wait(SOON)
-        results.extend(client.send(message(index)) for index in range(number, 600, 200))
+        results.extend(client.send(message(index)) for index in range(number, 3 * count, count))
 
-    threads = [threading.Thread(target=send, args=(number,)) for number in range(200)]
+    threads = [threading.Thread(target=send, args=(number,)) for number in range(count)]
     for thread in threads:
         thread.daemon = True
         thread.start()
     start.set()
     for thread in threads:
         thread.join(SOON * 2)
-    assert [outcome(result) for result in results] == [ACCEPTED] * 600
-    assert sorted(simulator.accepted_tokens()) == TOKENS[:600]
+    assert [outcome(result) for result in results] == [ACCEPTED] * 3 * count
+    assert sorted(simulator.accepted_tokens()) == TOKENS[:3 * count]
     assert 1 <= simulator.provider_connections <= pool_size
     assert "0 in use, 0 callers waiting" in repr(session)
 
 
-def test_a_caller_waits_no_longer_than_connect_timeout(simulator, sessions):
+def test_a_caller_waits_no_longer_than_connect_timeout(apple):
     """The error says what is in use and what to set; the turn is there again afterwards."""
-    session = sessions(pool_size=1, connect_timeout=0.3)
-    client = client_for(session, simulator)
+    session = apple.session(protocol="http2", pool_size=1, connect_timeout=64)
+    client = client_for(session, apple)
     results = hold(client, session)
-    begin = monotonic()
+    begin = apple.clock.now
     with pytest.raises(ConnectTimeout, match="pool_size"):
         client.send(message())
-    assert monotonic() - begin < SOON
+    assert apple.clock.now - begin == 64
     assert "1 in use, 0 callers waiting" in repr(session)
     results.close()
     assert not client.send(message()).errors
-    assert simulator.provider_connections == 1
+    assert apple.provider_connections == 1
     assert "0 in use" in repr(session)
 
 
-def test_a_generator_that_is_abandoned_gives_its_turn_back(simulator, sessions):
-    """To whoever is waiting."""
-    session = sessions(pool_size=1)
-    client = client_for(session, simulator)
-    results, sent = [hold(client, session)], []
-    thread = threading.Thread(target=lambda: sent.append(client.send(message())))
-    thread.daemon = True
-    thread.start()
-    end, pause = monotonic() + SOON, threading.Event()
-    while not session._turns.waiting():
-        assert monotonic() < end
-        pause.wait(0.001)
-    del results[:]
-    thread.join(SOON)
-    assert len(sent) == 1 and not sent[0].errors
+def test_a_generator_that_is_abandoned_gives_its_turn_back(apple):
+    """To whoever is waiting, at that moment."""
+    session = apple.session(protocol="http2", pool_size=1, connect_timeout=64)
+    client = client_for(session, apple)
+    results = [hold(client, session)]
+    begin = apple.clock.now
+    apple.clock.call_later(5, results.pop)
+    assert not client.send(message()).errors
+    assert apple.clock.now - begin == 5
 
 
-def test_a_pause_between_messages_leaves_the_turn_to_others(simulator, sessions):
+def test_a_pause_between_messages_leaves_the_turn_to_others(apple):
     """Whoever sends while a generator waits for its next message gets the only connection."""
-    session = sessions(pool_size=1, connect_timeout=SOON)
-    client = client_for(session, simulator)
+    client = apple.provider_client(pool_size=1)
 
     def messages():
         yield message(0)
-        threading.Event().wait(0.15)
+        apple.clock.advance(0.25)
         yield message(1)
         assert outcome(client.send(message(2))) == ACCEPTED
         yield message(3)
 
+    begin = apple.clock.now
     results = client.send_many(messages())
     assert [outcome(result) for result in results] == [ACCEPTED] * 3
-    assert simulator.accepted_tokens() == TOKENS[:4]
-    assert simulator.provider_connections == 1
+    assert apple.clock.now - begin == 0.25
+    assert apple.accepted_tokens() == TOKENS[:4]
+    assert apple.provider_connections == 1
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
@@ -126,11 +121,11 @@ def test_a_forked_child_has_all_turns(simulator, sessions, in_forked_child):
     assert simulator.provider_connections == 2
 
 
-def test_a_fresh_connection_is_not_one_too_many(simulator, sessions):
+def test_a_fresh_connection_is_not_one_too_many(apple):
     """Who needs one waits for a turn again, and others may have opened theirs meanwhile."""
-    session = sessions(pool_size=2)
+    session = apple.session(protocol="http2", pool_size=2)
     connection = session.get_connection(
-        simulator.provider_address, cert_string=simulator.cert_string)
+        apple.provider_address, cert_string=apple.cert_string)
     first, second = connection._lease(False), connection._lease(False)
     first.close()
     connection._release(first)

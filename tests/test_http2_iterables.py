@@ -3,8 +3,6 @@
 from __future__ import absolute_import, division, print_function
 
 import gc
-import threading
-import time
 
 import pytest
 
@@ -15,27 +13,17 @@ from apnsclient import Message
 from apnsclient.drivers.http2_dispatch import Http2Dispatch
 from apnsclient.protocols.http2 import frames
 from apnsclient.testing.simulator import ProviderScript
-from frame_peers import (
-    ACCEPTED,
-    TOKENS,
-    accept_all,
-    client_for,
-    client_of,
-    message,
-    outcome,
-    serve,
-)
+from frame_peers import ACCEPTED, TOKENS, message, outcome
 from http2_support import accept as replies
 from http2_support import headers
-from net_support import SOON
-from stdio_support import SHORT
+from simulated_time import accept_all, serve
 
 pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.fixture
 def peer():
-    """A server that accepts everything."""
+    """A server in memory that accepts everything."""
     with serve(accept_all) as running:
         yield running
 
@@ -43,7 +31,7 @@ def peer():
 # Taking messages.
 
 
-def test_no_more_messages_are_taken_than_is_said(peer, http2_sessions, monkeypatch):
+def test_no_more_messages_are_taken_than_is_said(peer, monkeypatch):
     """The limit holds for messages to one token, too, which are taken many at a time."""
     monkeypatch.setattr(Http2Dispatch, "WINDOW", 10)
     taken = []
@@ -54,13 +42,13 @@ def test_no_more_messages_are_taken_than_is_said(peer, http2_sessions, monkeypat
                 taken.append(number)
                 yield message(number)
 
-    results = client_of(http2_sessions(), peer).send_many(Messages())
+    results = peer.client().send_many(Messages())
     next(results)
     assert len(taken) <= 10
     assert len(list(results)) == 99
 
 
-def test_an_iterable_that_has_ended_is_not_asked_again(peer, http2_sessions):
+def test_an_iterable_that_has_ended_is_not_asked_again(peer):
     """One that reads from a queue would wait for ever."""
     class Reader(object):
         def __init__(self):
@@ -78,7 +66,7 @@ def test_an_iterable_that_has_ended_is_not_asked_again(peer, http2_sessions):
 
         next = __next__
 
-    results = client_of(http2_sessions(), peer).send_many(Reader())
+    results = peer.client().send_many(Reader())
     assert [outcome(result) for result in results] == [ACCEPTED] * 2
 
 
@@ -87,8 +75,9 @@ class Broken(Exception):
 
 
 @pytest.mark.parametrize("count", [0, 1, 40])
-def test_an_iterable_that_raises_is_heard_after_the_results(simulator, client, count):
+def test_an_iterable_that_raises_is_heard_after_the_results(apple, count):
     """Every message that it gave before has its result by then."""
+    client = apple.provider_client()
     def messages():
         for number in range(count):
             yield message(number)
@@ -99,20 +88,21 @@ def test_an_iterable_that_raises_is_heard_after_the_results(simulator, client, c
         for result in client.send_many(messages()):
             results.append(outcome(result))
     assert results == [ACCEPTED] * count
-    assert sorted(simulator.accepted_tokens()) == TOKENS[:count]
+    assert sorted(apple.accepted_tokens()) == TOKENS[:count]
 
 
 @pytest.mark.parametrize("bad", [None, Message(TOKENS[:1], alert="x" * 70000), "text"])
-def test_a_message_that_cannot_be_sent_is_heard_after_the_results(simulator, client, bad):
+def test_a_message_that_cannot_be_sent_is_heard_after_the_results(apple, bad):
     """Those before it have theirs, and those behind it are not sent."""
+    client = apple.provider_client()
     results = []
     with pytest.raises((AttributeError, TypeError, ValueError)):
         for result in client.send_many([message(0), message(1), bad, message(2)]):
             results.append(outcome(result))
     assert results == [ACCEPTED] * 2
-    assert simulator.accepted_tokens() == TOKENS[:2]
+    assert apple.accepted_tokens() == TOKENS[:2]
     assert outcome(client.send(message(3))) == ACCEPTED
-    assert simulator.provider_connections == 1
+    assert apple.provider_connections == 1
 
 
 # Sending them without waiting for more.
@@ -121,16 +111,17 @@ def test_a_message_that_cannot_be_sent_is_heard_after_the_results(simulator, cli
 @pytest.mark.parametrize("script", [
     ProviderScript(), ProviderScript(interim=True, pings=3, noise=True, split=1, trailers=True)],
     ids=["plain", "noise"])
-def test_slow_messages_are_sent_and_answered_one_by_one(simulator, client, script):
+def test_slow_messages_are_sent_and_answered_one_by_one(apple, script):
     """A message that others wait for is not kept back until there are more, nor is its result."""
-    simulator.script_provider(script)
+    client = apple.provider_client()
+    apple.script_provider(script)
     results, answered = [], []
 
     def messages():
         for number in range(4):
             if number > 1:
                 # More than the patience that is had with a quick iterable.
-                threading.Event().wait(0.15)
+                apple.clock.advance(0.15)
             answered.append(len(results))
             yield message(number)
 
@@ -141,55 +132,42 @@ def test_slow_messages_are_sent_and_answered_one_by_one(simulator, client, scrip
     assert answered[:2] + answered[3:] == [0, 1, 3]
 
 
-def test_a_result_is_not_kept_back_until_there_is_another_message(http2_sessions):
+def test_a_result_is_not_kept_back_until_there_is_another_message():
     """Whatever else the server says before its answer: whoever waits for the result gets it."""
     def answer(peer):
         peer.greet()
         for number in range(3):
-            stream = peer.requests(number + 1)[number]
+            streams = yield peer.requests(number + 1)
             peer.say(frames.ping(b"whatever"))
             pong = frames.PING, frames.ACK, 0, b"whatever"
-            peer.await_frame(pong)
+            yield peer.frame(pong)
             peer.seen.remove(pong)
-            peer.say(replies(stream))
-        peer.read_to_end()
+            peer.say(replies(streams[number]))
+        yield peer.end()
 
-    results, has_result = [], threading.Event()
+    results = []
 
     def messages():
         for number in range(3):
-            threading.Event().wait(0.15)
+            server.clock.advance(0.15)
             yield message(number)
-            assert has_result.wait(SOON)
-            has_result.clear()
-
-    def send():
-        for result in client_of(session, server).send_many(messages()):
-            results.append(outcome(result))
-            has_result.set()
+            # It is asked for the next one once this one's result is there.
+            assert len(results) == number + 1
 
     with serve(answer) as server:
-        session = http2_sessions()
-        sender = threading.Thread(target=send)
-        sender.start()
-        # The generator waits in the same thread: it would wait for ever.
-        sender.join(SOON * 2)
-        assert results == [ACCEPTED] * 3
-        session.shutdown()
+        for result in server.client().send_many(messages()):
+            results.append(outcome(result))
+    assert results == [ACCEPTED] * 3
 
 
-def test_a_refused_request_does_not_wait_for_the_end_of_the_messages(http2_sessions, monkeypatch):
+def test_a_refused_request_does_not_wait_for_the_end_of_the_messages():
     """It is sent again as soon as nothing else is in flight, however many messages follow."""
-    # Each message takes its time, if not a long one.
-    monkeypatch.setattr(Http2Dispatch, "PATIENCE", -1.0)
     taken, seen = [], []
 
     def refuse_third(peer):
         peer.greet()
         while True:
-            found = peer.read()
-            if found is None:
-                return
+            found = yield peer.frames()
             for kind, flags, stream, _ in found:
                 if kind == frames.DATA and flags & frames.END_STREAM:
                     seen.append(stream)
@@ -199,23 +177,24 @@ def test_a_refused_request_does_not_wait_for_the_end_of_the_messages(http2_sessi
     def messages():
         for number in range(40):
             taken.append(number)
+            # Each message takes its time, if not a long one.
+            server.clock.advance(0.01)
             yield message(number)
 
-    with serve(refuse_third) as peer:
-        session = http2_sessions()
-        results = client_of(session, peer).send_many(messages())
+    with serve(refuse_third) as server:
+        results = server.client().send_many(messages())
         for _ in range(3):
             assert outcome(next(results)) == ACCEPTED
         assert len(taken) < 10
         assert len(list(results)) == 37
-        session.shutdown()
     assert len(seen) == 41
 
 
 class Dawdling(object):
     """Messages that are all at hand, on a machine that takes its time over each."""
 
-    def __init__(self, messages):
+    def __init__(self, clock, messages):
+        self.clock = clock
         self.messages = messages
 
     def __len__(self):
@@ -223,22 +202,22 @@ class Dawdling(object):
 
     def __iter__(self):
         for each in self.messages:
-            time.sleep(0.003)
+            self.clock.advance(5)
             yield each
 
 
-def test_messages_at_hand_are_not_held_back_for_an_answer(http2_sessions):
+def test_messages_at_hand_are_not_held_back_for_an_answer():
     """A list is no slow iterable, however slow the machine is: its messages go out together."""
     def answer_at_the_end(peer):
         peer.greet()
-        streams = peer.requests(100)
+        streams = yield peer.requests(100)
         for stream in streams:
             peer.say(headers(stream))
-        peer.read_to_end()
+        yield peer.end()
 
     with serve(answer_at_the_end) as server:
-        client = client_of(http2_sessions(), server)
-        results = list(client.send_many(Dawdling([message(number) for number in range(100)])))
+        messages = Dawdling(server.clock, [message(number) for number in range(100)])
+        results = list(server.client(read_timeout=1000).send_many(messages))
     assert [outcome(result) for result in results] == [ACCEPTED] * 100
 
 
@@ -246,34 +225,33 @@ def test_messages_at_hand_are_not_held_back_for_an_answer(http2_sessions):
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_the_connection_is_free_while_the_caller_has_a_result(peer, http2_sessions, count):
+def test_the_connection_is_free_while_the_caller_has_a_result(peer, count):
     """Whoever sends again what a result of send_many() says does not wait for himself."""
-    session = http2_sessions(pool_size=1, connect_timeout=SHORT)
-    client = client_of(session, peer)
+    client = peer.client(pool_size=1, connect_timeout=4)
     for result in client.send_many([message(number) for number in range(count)]):
         assert outcome(result) == ACCEPTED
         assert outcome(client.send(message(50))) == ACCEPTED
     assert len(peer.accepted) == 1
 
 
-def test_an_abandoned_generator_leaves_the_connection_usable(simulator, client):
+def test_an_abandoned_generator_leaves_the_connection_usable(apple):
     """Answers that are still to come are taken by who uses it next."""
+    client = apple.provider_client()
     results = client.send_many(message(number) for number in range(500))
     assert outcome(next(results)) == ACCEPTED
     results.close()
     assert outcome(client.send(message(600))) == ACCEPTED
-    assert simulator.provider_connections == 1
-    tokens = simulator.accepted_tokens()
+    assert apple.provider_connections == 1
+    tokens = apple.accepted_tokens()
     assert len(tokens) == len(set(tokens))
 
 
-def test_a_generator_that_is_collected_gives_the_connection_back(simulator, http2_sessions):
+def test_a_generator_that_is_collected_gives_the_connection_back(apple):
     """The only connection there may be is free again."""
-    session = http2_sessions(ca_string=simulator.ca_string, pool_size=1)
-    client = client_for(session, simulator)
+    client = apple.provider_client(pool_size=1)
     results = client.send_many(message(number) for number in range(50))
     next(results)
     del results
     gc.collect()
     assert outcome(client.send(message(600))) == ACCEPTED
-    session.shutdown()
+    assert apple.provider_connections == 1
