@@ -330,7 +330,7 @@ def test_11_a_batch_of_messages_pays_the_tail_wait_once(simulator):
     """Ten messages wait for silence once, not ten times."""
     backend = Backend(ca_string=simulator.ca_string)
     backend.connection_class = _Counting
-    client = client_of(Session(pool=backend, read_tail_timeout=1), simulator)
+    client = client_of(Session(pool=backend, read_tail_timeout=SILENCE), simulator)
     messages = [Message([token], alert="hello") for token in make_tokens(10)]
     assert all(succeeded(result) for result in client.send_many(messages))
     assert [connection.waits for connection in backend.made] in ([0], [1])

@@ -1,4 +1,7 @@
-"""Connecting: deadlines, and hosts of many addresses."""
+"""Connecting over real sockets: deadlines, and hosts of many addresses.
+
+When each address has its turn is in ``test_connect_race.py``.
+"""
 
 from __future__ import absolute_import, division, print_function
 
@@ -137,21 +140,6 @@ def test_refused_address_makes_room_at_once(addresses, refused, named_server, de
         open_connection(HOST).close()
 
 
-def test_refused_address_makes_room_beside_a_silent_one(addresses, silent, refused, named_server,
-                                                        monkeypatch, descriptors):
-    """A refused connect starts the next one at once, also while another is still under way."""
-    original = _sockets.start_connect
-
-    def start(*args):
-        monkeypatch.setattr(_connect, "ATTEMPT_DELAY", 1000)
-        return original(*args)
-
-    monkeypatch.setattr(_sockets, "start_connect", start)
-    with Server(over_tls(discard, **named_server)) as server:
-        addresses.add(silent, refused, server.address)
-        open_connection(HOST).close()
-
-
 def test_silent_address_does_not_eat_the_time(addresses, silent, named_server, descriptors):
     """Another address is tried beside the one that keeps silent."""
     with Server(over_tls(discard, **named_server)) as server:
@@ -174,15 +162,6 @@ def test_address_that_stalls_in_the_handshake_gives_way(addresses, named_server,
             connection.close()
 
 
-def test_patience_is_shared_out_where_time_is_short(addresses, named_server, descriptors):
-    """With less time than the patience for all of them, every address still has its turn."""
-    with Server(wait_for_end, ignore=GONE) as stalling:
-        with Server(over_tls(discard, **named_server)) as server:
-            addresses.add(stalling.address, (stalling.address[0], stalling.address[1]),
-                          server.address)
-            open_connection(HOST, timeout=3).close()
-
-
 @pytest.mark.parametrize("serve", [reset, lambda accepted: accepted.recv(1)],
                          ids=["reset", "closed"])
 def test_address_that_hangs_up_in_the_handshake_gives_way(addresses, named_server, serve,
@@ -193,14 +172,6 @@ def test_address_that_hangs_up_in_the_handshake_gives_way(addresses, named_serve
         connection = open_connection(HOST)
         assert connection._socket.getpeername() == server.address
         connection.close()
-
-
-def test_first_that_answers_keeps_the_others_from_connecting(addresses, silent, named_server,
-                                                             descriptors):
-    """Once one address has accepted, those that have not are given up."""
-    with Server(over_tls(discard, **named_server)) as server:
-        addresses.add(silent, server.address, silent[:1] + silent[1:])
-        open_connection(HOST).close()
 
 
 def test_wrong_certificate_is_final(addresses, named_server, descriptors):
