@@ -92,9 +92,10 @@ def test_what_was_answered_is_forgotten_while_more_is_sent():
 
 def test_what_was_answered_is_forgotten_when_all_is_sent():
     """A connection in the pool keeps no message."""
+    before = count_batches()  # Of tests whose tracebacks are not gone yet.
     client = APNs(Session(Backend(), protocol="http2").get_connection(cert_string="any"))
     assert not client.send(Message(["%064x" % number for number in range(20000)])).errors
-    assert count_batches() == 0
+    assert count_batches() <= before
 
 
 def test_a_connection_in_the_pool_keeps_no_message():
