@@ -81,7 +81,8 @@ def apns(*arguments, **options):
     :param terminal: names of those that are a terminal instead, for example ``["stderr"]``.
     :param env: its environment (dict).
     :param meanwhile: function that is called with a :class:`Running`, in a thread, while the
-        command runs. What it raises interrupts the command, and is raised here.
+        command runs. What it raises interrupts the command, and is raised here. Standard output is
+        a pipe then, unless it is something else by the other parameters.
     """
     descriptors = dict((name, options.pop(name, None)) for name in ("stdin", "stdout", "stderr"))
     names, meanwhile = options.pop("terminal", ()), options.pop("meanwhile", None)
@@ -89,18 +90,26 @@ def apns(*arguments, **options):
     assert not options
     screen = Screen() if names else None
     descriptors.update((name, screen.theirs) for name in names)
-    with _variables(env), _interrupts_restored():
+    pipe = Pipe() if meanwhile is not None and descriptors["stdout"] is None else None
+    if pipe is not None:
+        descriptors["stdout"] = pipe.writer
+    running = Running(screen, pipe)
+    with _variables(env), _interrupts_restored(), running.beside(meanwhile):
         streams = _Streams(content, **descriptors)
-        running = Running(screen)
         try:
-            with running.beside(meanwhile), streams.standing_in():
+            with streams.standing_in():
                 status = _status_of(arguments)
         finally:
+            running.has_ended.set()
+            for each in (pipe, screen):
+                if each is not None:
+                    each.close()
             # As the interpreter does at exit: a failure that shows only here is one of the command.
             streams.close()
-            if screen is not None:
-                screen.close()
-    return Ended(status, streams.out, streams.err, screen.shown if screen else b"")
+    if screen is not None:
+        screen.await_end()
+    out = streams.out if pipe is None else pipe.rest()
+    return Ended(status, out, streams.err, screen.shown if screen else b"")
 
 
 def _status_of(arguments):
@@ -176,10 +185,13 @@ def _interrupts_restored():
 class Running(object):
     """A command that runs in the main thread, for what goes on meanwhile."""
 
-    def __init__(self, screen):
-        #: The terminal, if there is one.
+    def __init__(self, screen, output):
+        #: The terminal, if there is one (:class:`Screen`).
         self.screen = screen
-        self._has_ended = threading.Event()
+        #: Standard output (:class:`Pipe`).
+        self.output = output
+        #: Set when it runs no longer.
+        self.has_ended = threading.Event()
         self._failure = None
 
     def interrupt(self):
@@ -193,7 +205,7 @@ class Running(object):
         to run, and a person would press again as well.
         """
         self.interrupt()
-        while not self._has_ended.wait(5):
+        while not self.has_ended.wait(5):
             self.interrupt()
 
     @contextlib.contextmanager
@@ -207,7 +219,6 @@ class Running(object):
         try:
             yield
         finally:
-            self._has_ended.set()
             _join(thread)
         if self._failure is not None:
             six.reraise(*self._failure)
@@ -217,8 +228,39 @@ class Running(object):
             meanwhile(self)
         except BaseException:
             self._failure = sys.exc_info()
-            if not self._has_ended.is_set():
+            if not self.has_ended.is_set():
                 self.interrupt()
+
+
+class Pipe(object):
+    """A pipe that a command writes to."""
+
+    def __init__(self):
+        reader, self.writer = os.pipe()
+        self._reader = io.open(reader, "rb")
+
+    def close(self):
+        """Close our copy of the end that is written to."""
+        os.close(self.writer)
+
+    def read(self, size):
+        """Return so many bytes."""
+        return self._reader.read(size)
+
+    def readline(self):
+        """Return the next line (text)."""
+        return self._reader.readline().decode("utf-8")
+
+    def stop_reading(self):
+        """Close the end that is read from."""
+        self._reader.close()
+
+    def rest(self):
+        """Return what has not been read (bytes), and close the end that it is read from."""
+        if self._reader.closed:
+            return b""
+        with self._reader:
+            return self._reader.read()
 
 
 def _join(thread):
@@ -239,12 +281,13 @@ class Screen(object):
         set_window_size(self.theirs)
         #: What has appeared so far (bytes).
         self.shown = b""
+        self._is_over = False
         self._changed = threading.Condition()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
     def _read(self):
-        while True:
+        while not self._is_over:
             try:
                 data = os.read(self._ours, 65536)
             except OSError as error:  # Linux: nobody has the other end open any more.
@@ -252,20 +295,24 @@ class Screen(object):
                 data = b""
             with self._changed:
                 self.shown += data
+                self._is_over = not data
                 self._changed.notify_all()
-            if not data:
-                return
 
     def await_text(self, text):
         """Wait until a text (bytes) has appeared."""
         with self._changed:
             while text not in self.shown:
                 before = self.shown
+                assert not self._is_over, "the end came after %r" % before
                 self._changed.wait(HANG)
-                assert self.shown != before, "nothing more came after %r" % before
+                assert self._is_over or self.shown != before, "nothing came after %r" % before
 
     def close(self):
+        """Close our copy of the command's end."""
         os.close(self.theirs)
+
+    def await_end(self):
+        """Wait until all that was written has appeared."""
         _join(self._reader)
         os.close(self._ours)
 
@@ -300,11 +347,12 @@ class _ToldStop(Stop):
 class Serving(object):
     """A command that serves, such as ``apns simulator``, in a thread."""
 
-    def __init__(self, arguments, streams, stop, reader):
+    def __init__(self, arguments, streams, stop, output):
         self._arguments = arguments
         self._streams = streams
         self._stop = stop
-        self._reader = reader
+        #: Standard output (:class:`Pipe`).
+        self.output = output
         self._failure = None
         self._ended = None
         self._status = None
@@ -313,29 +361,26 @@ class Serving(object):
 
     def _run(self):
         try:
-            self._status = _status_of(self._arguments)
+            try:
+                self._status = _status_of(self._arguments)
+            finally:
+                self._stop.has_begun.set()
+                self._streams.close()
         except BaseException:
             self._failure = sys.exc_info()
-        finally:
-            self._stop.has_begun.set()
-            self._streams.close()
 
     def readline(self):
         """Return the next line of its output (text)."""
-        return self._reader.readline().decode("utf-8")
+        return self.output.readline()
 
     def read_document(self):
         """Return what the next line of its output says in JSON."""
         return json.loads(self.readline())
 
-    def stop_reading(self):
-        """Close the end of the pipe that its output is read from."""
-        self._reader.close()
-
     def await_end(self):
         """Wait until it has ended by itself, and return what is left."""
         if self._ended is None:
-            out = b"" if self._reader.closed else self._reader.read()
+            out = self.output.rest()
             _join(self._thread)
             if self._failure is not None:
                 six.reraise(*self._failure)
@@ -351,11 +396,10 @@ class Serving(object):
 @contextlib.contextmanager
 def serving(*arguments):
     """Run a command until the block, or :meth:`Serving.end`, ends it; yield a :class:`Serving`."""
-    reader, writer = os.pipe()
-    stop = _ToldStop()
-    with io.open(reader, "rb") as output, _stopped_by(stop):
-        streams = _Streams(stdout=writer)
-        os.close(writer)
+    output, stop = Pipe(), _ToldStop()
+    with _stopped_by(stop):
+        streams = _Streams(stdout=output.writer)
+        output.close()
         with streams.standing_in():
             command = Serving(arguments, streams, stop, output)
             assert stop.has_begun.wait(HANG)  # By then it has taken its streams.

@@ -55,19 +55,15 @@ def test_each_row_is_written_at_once_and_ctrl_c_is_status_130(bed):
     lines = []
 
     def read_and_interrupt(running):
-        lines.append(os.read(reader, 1000).decode("ascii"))
+        lines.append(running.output.readline())
         running.interrupt_until_ended()
 
     bed.simulator.devices.uninstall(token(1), WHEN)
     bed.simulator.devices.uninstall(token(2), WHEN)
     bed.simulator.script_feedback(FeedbackScript(stall_after=40))
-    reader, writer = os.pipe()
-    ended = apns(*_arguments(bed, "--read-timeout", "600"), stdout=writer,
-                 meanwhile=read_and_interrupt)
-    os.close(writer)
-    os.close(reader)
+    ended = apns(*_arguments(bed, "--read-timeout", "600"), meanwhile=read_and_interrupt)
     assert lines == ["%s\t2014-01-02T03:04:05Z\n" % token(1)]
-    assert (ended.status, ended.err) == (130, "apns: error: interrupted\n")
+    assert (ended.status, ended.out, ended.err) == (130, "", "apns: error: interrupted\n")
 
 
 @pytest.mark.parametrize("ending", ["stall_after", "close_after", "reset_after"])
