@@ -38,7 +38,7 @@ from frame_peers import (
 )
 from http2_support import accept as replies
 from http2_support import headers, start, status_block
-from net_support import SOON, make_tokens, run_script
+from net_support import SOON, make_tokens
 from simulated_apple import Apple
 from simulated_time import CLOSE_TIMEOUT, accept_all, serve
 from stdio_support import SHORT
@@ -310,34 +310,6 @@ def test_the_window_of_a_connection_is_given_back_many_times_over():
 
 
 # 6. TooManyProviderTokenUpdates.
-
-_MAKE = """
-import sys
-from apnsclient import ProviderToken
-with open(sys.argv[1]) as stream:
-    key = stream.read()
-provider = ProviderToken("KEY1234567", "TEAM123456", key_string=key,
-                         clock=lambda: float(sys.argv[3]))
-sys.stdout.write(provider.bearer().decode("ascii").rsplit(".", int(sys.argv[2]))[0])
-"""
-
-
-def _is_deterministic(key):
-    provider = [ProviderToken("KEY1234567", "TEAM123456", key_string=key, clock=lambda: 1.7e9)
-                for _ in range(2)]
-    return provider[0].bearer() == provider[1].bearer()
-
-
-def test_two_processes_make_the_same_provider_token(simulator, tmpdir):
-    """To the byte where the library can; else they differ in nothing but the signature."""
-    path = tmpdir.join("key.p8")
-    path.write(simulator.key_string)
-    without_signature = "0" if _is_deterministic(simulator.key_string) else "1"
-    first, second = (run_script(_MAKE, str(path), without_signature, now)
-                     for now in ("1700001400.5", "1700002900"))
-    assert first == second
-    assert first.startswith("bearer ")
-
 
 #: A minute before there is another token.
 BEFORE_A_CHANGE = 1700000000 // BUCKET * BUCKET + BUCKET + MARGIN - 60.0

@@ -16,7 +16,6 @@ pytest.importorskip("jwt")
 from apnsclient import APNs, Message, ProviderToken, Session
 from apnsclient.backends.stdio import Backend
 from apnsclient.drivers.http2 import Http2Driver
-from apnsclient.feedback_store import SQLiteStore
 from frame_peers import ACCEPTED, TOKENS, client_for, message, new_session, outcome
 from net_support import SOON
 

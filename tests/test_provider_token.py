@@ -5,8 +5,6 @@ from __future__ import absolute_import, division, print_function
 import itertools
 import os
 import pickle
-import subprocess
-import sys
 import threading
 import traceback
 
@@ -14,13 +12,11 @@ import hypothesis
 import jwt
 import pytest
 import six
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.backends import default_backend
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from hypothesis import strategies as st
 
-import apnsclient
 from apnsclient import provider_token
 from apnsclient.backends.dummy import Certificate as DummyCertificate
 from apnsclient.errors import CertificateError
@@ -50,15 +46,6 @@ RSA = pem_of(rsa.generate_private_key(65537, 2048, default_backend()))
 LOCKED = pem_of(PRIVATE, serialization.BestAvailableEncryption(b"secret passphrase"))
 PUBLIC = six.ensure_str(PRIVATE.public_key().public_bytes(
     serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo))
-
-
-def can_sign_deterministically():
-    """Tell whether the library can; it is the library that is asked, not what is tested."""
-    try:
-        PRIVATE.sign(b"x", ec.ECDSA(hashes.SHA256(), deterministic_signing=True))
-    except (TypeError, UnsupportedAlgorithm):
-        return False
-    return True
 
 
 class Clock(object):
@@ -417,44 +404,6 @@ def test_tokens_in_use_are_valid_and_change_seldom(start, steps, error):
 
 
 # Processes.
-
-PROGRAM = """
-import sys
-from apnsclient.provider_token import ProviderToken
-token = ProviderToken(%r, %r, key_file=sys.argv[1], clock=lambda: float(sys.argv[2]))
-sys.stdout.write(token.bearer().decode("ascii"))
-"""
-
-
-def bearer_of_a_program(path, now, seed):
-    """Return the token that another process makes."""
-    environment = dict(os.environ, PYTHONHASHSEED=str(seed), PYTHONPATH=os.path.dirname(
-        os.path.dirname(os.path.abspath(apnsclient.__file__))))
-    child = subprocess.Popen(
-        [sys.executable, "-R"][:1 + six.PY2] + ["-c", PROGRAM % (KEY_ID, TEAM_ID), path, str(now)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
-    output, errors = child.communicate()
-    assert child.returncode == 0, errors
-    return output
-
-
-def test_processes_agree_about_all_but_the_signature(tmpdir):
-    """Whenever they start in the half hour, and in whatever order their dicts are."""
-    tmpdir.join("key.p8").write(PEM)
-    tokens = [bearer_of_a_program(str(tmpdir.join("key.p8")), EPOCH + 400 + 700 * number, number)
-              for number in range(3)]
-    assert len(set(token.rpartition(b".")[0] for token in tokens)) == 1
-    assert [decode(token)[1]["iat"] for token in tokens] == [EPOCH] * 3
-
-
-@pytest.mark.skipif(not can_sign_deterministically(), reason="no deterministic signatures here")
-def test_processes_make_the_same_token(tmpdir):
-    """To the byte, so that Apple sees one token of all of them."""
-    tmpdir.join("key.p8").write(PEM)
-    tokens = [bearer_of_a_program(str(tmpdir.join("key.p8")), EPOCH + 400 + 700 * number, number)
-              for number in range(3)]
-    assert set(tokens) == {new_token(Clock(EPOCH + 500)).bearer()}
-
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_forked_child_has_the_token_of_its_parent(in_forked_child):

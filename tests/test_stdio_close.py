@@ -6,7 +6,6 @@ import gc
 import os
 import resource
 import socket
-import sys
 import threading
 import warnings
 
@@ -18,8 +17,6 @@ from apnsclient._compat import monotonic
 from apnsclient.backends import _sockets
 from apnsclient.errors import ConnectionLost, Timeout
 from stdio_support import (
-    AUTHORITY,
-    CLIENT,
     GONE,
     SHORT,
     SOON,

@@ -7,15 +7,12 @@ import os
 import pickle
 import sqlite3
 import stat
-import subprocess
-import sys
 import threading
 
 import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-import apnsclient
 from apnsclient.feedback_store import FeedbackStore, MemoryStore, SQLiteStore
 
 pytestmark = pytest.mark.timeout(240)
@@ -373,39 +370,6 @@ def test_store_may_be_pickled(path):
     store = pickle.loads(pickle.dumps(SQLiteStore(path), 2))
     assert "feedback.db" in repr(store)
     assert store.drain("app") == ROWS
-
-
-WORKER = """
-import sys
-from apnsclient.feedback_store import SQLiteStore
-path, first, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-store = SQLiteStore(path)
-taken = []
-for number in range(first, first + count):
-    store.add("app", [(("%08x" % number).encode("ascii"), number)])
-    if number % 5 == 0:
-        taken.extend(store.drain("app"))
-for token, when in taken:
-    assert int(token, 16) == when
-    print(when)
-"""
-
-
-def test_processes_share_what_there_is(path):
-    """Programs that add and drain at once, from the making of the file on."""
-    environment = dict(os.environ, PYTHONPATH=os.path.dirname(
-        os.path.dirname(os.path.abspath(apnsclient.__file__))))
-    children = [subprocess.Popen(
-        [sys.executable, "-c", WORKER, path, str(1000 * number), "40"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) for number in range(4)]
-    taken = []
-    for child in children:
-        output, errors = child.communicate()
-        assert (child.returncode, errors) == (0, b"")
-        taken.extend(int(line) for line in output.split())
-    taken.extend(when for _, when in SQLiteStore(path).drain("app"))
-    assert sorted(taken) == sorted(1000 * number + each for number in range(4)
-                                   for each in range(40))
 
 
 @needs_fork
