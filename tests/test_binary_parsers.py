@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from apnsclient.errors import ProtocolError
 from apnsclient.protocols.binary import ErrorReplyParser, NotificationParser, encode_error
+from tables import each
 
 
 def item(number, data):
@@ -98,7 +99,7 @@ def each_byte(data):
     return [data[place:place + 1] for place in range(len(data))]
 
 
-@pytest.mark.parametrize("data, expected, identifier", CASES)
+@each("data, expected, identifier", CASES)
 def test_notifications_come_out_however_the_bytes_come_in(data, expected, identifier):
     """Whole, byte by byte, and in two pieces cut at each place."""
     outcome = feed(NotificationParser(), [data])
@@ -112,7 +113,7 @@ def test_notifications_come_out_however_the_bytes_come_in(data, expected, identi
             assert feed(NotificationParser(), [data[:place], data[place:]]) == outcome
 
 
-@pytest.mark.parametrize("data, expected, identifier",
+@each("data, expected, identifier",
                          [case for case in CASES if len(case[0]) < 1000])
 def test_a_truncated_frame_is_waited_for(data, expected, identifier):
     """Of what is cut off, the frames before the cut come out, and no error that was not due."""
@@ -210,13 +211,13 @@ def test_there_is_at_most_one_error_reply():
     assert parser.feed(encode_error(8, 2)) is None
 
 
-@pytest.mark.parametrize("end", range(6))
+@each("end", range(6))
 def test_a_truncated_error_reply_is_none(end):
     """Nothing is made up from a part."""
     assert read_reply([encode_error(8, 1)[:end]]) == (None, None)
 
 
-@pytest.mark.parametrize("first", [0, 1, 2, 7, 9, 255])
+@each("first", [0, 1, 2, 7, 9, 255])
 def test_any_other_command_is_an_error(first):
     """It is known with the first byte, and stays."""
     parser = ErrorReplyParser()

@@ -7,6 +7,7 @@ import pytest
 from apnsclient.testing.chaos import ChaosProxy, ConfigurationError
 from apnsclient.testing.chaos.behavior import Behavior
 from apnsclient.testing.chaos.settings import convert, count, direction, rate, seconds, size
+from tables import each
 
 NOWHERE = ("127.0.0.1", 1)
 
@@ -24,7 +25,7 @@ def test_a_behavior_is_understood(text, shares):
     assert Behavior(str(Behavior(text))) == Behavior(text)
 
 
-@pytest.mark.parametrize("text", [
+@each("text", [
     "delay", "20delay", "20:", ":delay", "x:delay", "-1:delay", "101:delay", "nan:delay",
     "20:delay,", "20:delay,,5:reset", "60:delay,50:reset", "inf:delay", None, 20])
 def test_a_malformed_behavior_is_told(text):
@@ -35,7 +36,7 @@ def test_a_malformed_behavior_is_told(text):
     assert isinstance(caught.value, ValueError)
 
 
-@pytest.mark.parametrize("behavior, settings", [
+@each("behavior, settings", [
     (u"d\xe9lay", {}),
     (u"20:d\xe9lay", {}),
     (u"20:d\xe9lay,90:dummy", {}),
@@ -60,7 +61,7 @@ def test_the_shares_follow_one_another():
     assert repr(behavior) == "Behavior('20:a,5:b')"
 
 
-@pytest.mark.parametrize("kind, value, expected", [
+@each("kind, value, expected", [
     (bool, "yes", True), (bool, "TRUE", True), (bool, "1", True), (bool, "on", True),
     (bool, "no", False), (bool, "false", False), (bool, u"0", False), (bool, True, True),
     (int, "12", 12), (int, -3, -3), (int, 3.0, 3), (float, "1.5", 1.5), (float, 2, 2.0),
@@ -73,7 +74,7 @@ def test_a_value_is_converted_by_its_type(kind, value, expected):
     assert (found, type(found)) == (expected, type(expected))
 
 
-@pytest.mark.parametrize("kind, value", [
+@each("kind, value", [
     (bool, "maybe"), (bool, 1), (bool, ""), (int, "x"), (int, "1.5"), (int, 1.5), (int, True),
     (int, None), (float, "x"), (float, "nan"), (str, 5), (seconds, -1), (seconds, "inf"),
     (rate, 0), (count, -1), (size, 0), (size, "1.0"), (direction, "up"), (direction, []),

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from apnsclient.testing.chaos import ChaosProxy, ConfigurationError, waiting
 from apnsclient.testing.chaos.handlers import Handler
 from fault_support import DATA, SOON, Gone, Link, modes, read_exactly, read_rest
+from tables import each
 
 NAMES = sorted(name.replace("_", "-") for name in Handler.built_in)
 A_DAY = 86400
@@ -112,7 +113,7 @@ def test_options_say_what_they_are(name):
     assert Handler.get(name).__doc__.strip()
 
 
-@pytest.mark.parametrize("name, option", [
+@each("name, option", [
     (name, option) for name in NAMES for option in sorted(WRONG[name])])
 def test_a_value_that_an_option_cannot_have_is_refused(name, option):
     """The message names fault, option and value; the value that was there stays."""

@@ -9,6 +9,7 @@ import socket
 import pytest
 
 from apnsclient import errors
+from tables import each
 
 #: Each exception with the types that callers may catch it by.
 BASES = [
@@ -24,7 +25,7 @@ BASES = [
 ]
 
 
-@pytest.mark.parametrize("error, bases", BASES)
+@each("error, bases", BASES)
 def test_each_exception_can_be_caught_by_its_bases(error, bases):
     """Code that catches IOError, ValueError or socket.timeout keeps working."""
     for base in bases:
@@ -40,7 +41,7 @@ def test_every_public_exception_is_in_the_table():
     assert public == set(row[0] for row in BASES)
 
 
-@pytest.mark.parametrize("error", [row[0] for row in BASES])
+@each("error", [row[0] for row in BASES])
 def test_exceptions_can_be_pickled(error):
     """They cross the borders of processes, as tasks of a queue do."""
     copy = pickle.loads(pickle.dumps(error("what happened"), 2))
@@ -54,7 +55,7 @@ def test_a_protocol_error_knows_its_identifier():
     assert errors.ProtocolError("x", 7).identifier == 7
 
 
-@pytest.mark.parametrize("error, expected", [
+@each("error, expected", [
     (errors.Timeout("x"), True),
     (socket.timeout("timed out"), True),
     (errors.ConnectTimeout("x"), False),

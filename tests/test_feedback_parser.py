@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from apnsclient.errors import ProtocolError
 from apnsclient.protocols.feedback import FeedbackParser, encode_feedback
+from tables import each
 
 
 def decode(data):
@@ -58,7 +59,7 @@ def test_rows_come_out_however_the_bytes_come_in(rows, repeat, others, size, gar
         assert feed(cut(data, 1)) == expected
 
 
-@pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 31, 32, 33, 1000])
+@each("count", [0, 1, 15, 16, 17, 31, 32, 33, 1000])
 def test_any_number_of_usual_rows(count):
     """Around the size of the blocks that are decoded together."""
     data = b"".join(encode_feedback(index, struct.pack(">32x")[:31] + b"\xab")
@@ -68,8 +69,8 @@ def test_any_number_of_usual_rows(count):
         assert feed(cut(data, size)) == expected
 
 
-@pytest.mark.parametrize("place", [0, 1, 15, 16, 17, 39])
-@pytest.mark.parametrize("token", [b"a", b"a" * 31, b"a" * 33, b"a" * 288, b" " * 288,
+@each("place", [0, 1, 15, 16, 17, 39])
+@each("token", [b"a", b"a" * 31, b"a" * 33, b"a" * 288, b" " * 288,
                                    b"a" * 65535])
 def test_one_row_that_differs_among_usual_ones(token, place):
     """Also one whose size has the same low or high octet."""

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from apnsclient.errors import ProtocolError
 from apnsclient.protocols.http2 import frames
 from apnsclient.protocols.http2.frames import FrameReader, Http2Error
+from tables import each
 
 LARGEST = 0x7FFFFFFF
 
@@ -127,7 +128,7 @@ def cut_by_them(data):
     return found
 
 
-@pytest.mark.parametrize("write, data, expected", WRITTEN)
+@each("write, data, expected", WRITTEN)
 def test_each_frame_has_its_bytes_and_is_read_from_them(write, data, expected):
     """Whole, byte by byte, with a tail, cut at each place, and not before it is complete."""
     assert write() == data
@@ -139,14 +140,14 @@ def test_each_frame_has_its_bytes_and_is_read_from_them(write, data, expected):
         assert read(data[:place], data[place:]) == ([expected], None)
 
 
-@pytest.mark.parametrize("kind, flags, stream, length", POSSIBLE)
+@each("kind, flags, stream, length", POSSIBLE)
 def test_what_is_just_allowed_is_read(kind, flags, stream, length):
     """Flags that a frame does not have, unknown types, any stream, the longest and the shortest."""
     data = frames.frame(kind, flags, stream, b"x" * length)
     assert read(data) == ([(kind, flags, stream, b"x" * length)], None)
 
 
-@pytest.mark.parametrize("kind, flags, stream, length, code, ends", IMPOSSIBLE)
+@each("kind, flags, stream, length, code, ends", IMPOSSIBLE)
 def test_what_cannot_be_is_refused_by_its_head(kind, flags, stream, length, code, ends):
     """The code says what is wrong, and no byte of the payload is waited for."""
     head = frames.FRAME_HEAD.pack(length << 8 | kind, flags, stream)
@@ -208,7 +209,7 @@ def test_padding_and_priority_are_taken_off(case):
         assert frames.strip(frames.HEADERS, frames.PRIORITIZED, priority + data) == data
 
 
-@pytest.mark.parametrize("kind, flags, payload, code", [
+@each("kind, flags, payload, code", [
     (frames.DATA, frames.PADDED, b"", frames.FRAME_SIZE_ERROR),
     (frames.HEADERS, frames.PADDED, b"", frames.FRAME_SIZE_ERROR),
     (frames.HEADERS, frames.PRIORITIZED, b"\0\0\0\0", frames.FRAME_SIZE_ERROR),
@@ -232,7 +233,7 @@ def test_settings_come_back_in_order_with_unknown_ones(pairs):
     assert frames.read_settings(frames.settings_frame(pairs)[9:]) == pairs
 
 
-@pytest.mark.parametrize("key, values", [
+@each("key, values", [
     (frames.HEADER_TABLE_SIZE, [0, 0xFFFFFFFF]),
     (frames.ENABLE_PUSH, [0, 1]),
     (frames.MAX_CONCURRENT_STREAMS, [0, 0xFFFFFFFF]),

@@ -22,6 +22,7 @@ from apnsclient.protocols.http2.headers import (
     literal_field,
     status_in,
 )
+from tables import each
 
 #: A table that holds all that the tests of one encoder put into it.
 FIELD = (b"apns-topic", b"com.example.app", True)
@@ -154,7 +155,7 @@ def test_a_field_of_the_static_table_needs_no_other():
     assert encoder.version == 0
 
 
-@pytest.mark.parametrize("sizes, expected", [
+@each("sizes, expected", [
     ([4096], []),
     ([65536], []),
     ([0], [0]),
@@ -311,7 +312,7 @@ def test_a_status_of_the_static_table_is_one_byte():
         assert decoder.status_of(block) == decoder.status_of(block + b"\xff") == status
 
 
-@pytest.mark.parametrize("fields", [
+@each("fields", [
     [], [(b"date", b"today")], [(b"date", b"today"), (b":status", b"200")], [(b":status", b"")],
     [(b":status", b"20")], [(b":status", b"2000")], [(b":status", b"2 0")], [(b":status", b"+20")],
     [(b":status", b"099")], [(b":status", b"\xb2\xb2\xb2")], [(b":method", b"200")],
@@ -328,7 +329,7 @@ def test_a_reply_without_a_status_ends_its_stream_alone(fields):
     assert (caught.value.code, caught.value.stream) == (PROTOCOL_ERROR, 9)
 
 
-@pytest.mark.parametrize("block", [
+@each("block", [
     b"\x80", b"\xbe", b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", b"\x08", b"\x08\x05200",
     b"\x08\x7f", b"\x08\x83\xff\xff\xff", b"\x08\x04\x32\x30", b"\x0f\x2f\x03200", b"\x3f\xe1\x1f",
     b"\x3f\xff\xff\xff\xff\xff\xff\xff",

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from apnsclient.protocols.http2 import frames
 from apnsclient.protocols.http2.frames import FrameReader
 from apnsclient.protocols.http2.requests import RequestEncoder, RequestTemplate
+from tables import each
 
 AUTHORITY = b"api.push.apple.com"
 TOPIC = (b"apns-topic", b"com.example.app", True)
@@ -156,7 +157,7 @@ def one_of(encoder, template, token, stream):
     return header + (frames.data_frames(stream, payload, True) if payload else b"")
 
 
-@pytest.mark.parametrize("first", [
+@each("first", [
     1, 127, 249, 255, 65535 - 200, 65535, (1 << 24) - 301, (1 << 24) - 1, (1 << 31) - 801])
 def test_streams_are_numbered_across_every_carry(first):
     """Each octet of the number is laid over the requests by itself."""
@@ -242,7 +243,7 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize("tokens", BAD, ids=repr)
+@each("tokens", BAD)
 def test_tokens_that_are_not_alike_are_refused_and_change_nothing(tokens):
     """One type, one even length, all hexadecimal; else it is None, and the table as before."""
     template = RequestTemplate(ALERT, b"{}")
@@ -343,7 +344,7 @@ def requests_in(server, data):
     return [(stream, fields, bodies[stream]) for stream, fields in found]
 
 
-@pytest.mark.parametrize("size", [None, 0, 50, 64, 200, 300, 4096, 65536])
+@each("size", [None, 0, 50, 64, 200, 300, 4096, 65536])
 def test_h2_accepts_the_requests(size):
     """With each size of the table, which changes while the connection is in use."""
     encoder, server, stream = RequestEncoder(AUTHORITY), new_server(), 1
@@ -390,7 +391,7 @@ def test_payloads_of_their_own_make_the_same_requests(tokens, bodies, stream, au
             break
 
 
-@pytest.mark.parametrize("change", [
+@each("change", [
     "cold", "fields", "empty", "long payload", "long header", "odd", "not hexadecimal", "shorter",
     "mixed types", "resized"])
 def test_what_is_not_alike_is_left_to_be_made_one_by_one(change):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from apnsclient.protocols.http2 import frames
 from apnsclient.protocols.http2.server import LARGEST_BODY, ServerConnection, Shape
 from apnsclient.protocols.http2.server_headers import reply_block
+from tables import each
 
 h2 = pytest.importorskip("h2.connection")
 config = pytest.importorskip("h2.config")
@@ -182,11 +183,11 @@ def test_a_body_is_kept_up_to_a_limit():
 # Replies.
 
 
-@pytest.mark.parametrize("shape", [
+@each("shape", [
     Shape(), Shape(padding=0), Shape(padding=255), Shape(piece=3), Shape(split=5),
     Shape(trailers=[(b"x-trailer", b"1")]), Shape(20, 4, 7, [(b"x-trailer", b"1")]),
     Shape(padding=9, piece=1)])
-@pytest.mark.parametrize("body", [b"", b'{"reason":"BadDeviceToken"}'])
+@each("body", [b"", b'{"reason":"BadDeviceToken"}'])
 def test_h2_understands_replies_of_each_shape(shape, body):
     """Fields and body arrive whatever frames they come in, and the stream is over."""
     pair = Pair()
@@ -458,8 +459,8 @@ CONNECTION_ERRORS = {
 }
 
 
-@pytest.mark.parametrize("chunk", [1 << 30, 1])
-@pytest.mark.parametrize("rule", sorted(CONNECTION_ERRORS))
+@each("chunk", [1 << 30, 1])
+@each("rule", sorted(CONNECTION_ERRORS))
 def test_a_client_that_breaks_a_rule_gets_the_right_goaway(rule, chunk):
     """Each rule has its code, however the bytes are cut; afterwards nothing more is taken."""
     sent, code = CONNECTION_ERRORS[rule]
@@ -509,7 +510,7 @@ STREAM_ERRORS = {
 }
 
 
-@pytest.mark.parametrize("rule", sorted(STREAM_ERRORS))
+@each("rule", sorted(STREAM_ERRORS))
 def test_a_stream_that_breaks_a_rule_is_reset_and_the_others_go_on(rule):
     """The code is the right one, and the next request on the connection is served."""
     sent, code = STREAM_ERRORS[rule]
@@ -533,7 +534,7 @@ def test_a_window_that_shrank_counts_once_it_is_acknowledged():
     assert resets_in(frames_in(server.take_output())) == [(3, frames.FLOW_CONTROL_ERROR)]
 
 
-@pytest.mark.parametrize("ignored", [
+@each("ignored", [
     frames.frame(0xFA, 0xFF, 1, b"unknown"), frames.frame(0xFA, 0, 0, b""),
     frames.settings_frame([(0xFAFA, 1)]), frames.ping(b"12345678", is_ack=True),
     frames.frame(frames.PRIORITY, 0, 1, b"\0\0\0\0\x10"),

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from apnsclient.protocols.http2.frames import COMPRESSION_ERROR, Http2Error
 from apnsclient.protocols.http2.server_headers import RequestDecoder, reply_block
+from tables import each
 from test_http2_server import literal
 
 hpack = pytest.importorskip("hpack")
@@ -39,8 +40,8 @@ def test_blocks_are_decoded_as_hpack_encoded_them(blocks):
             (name, value) for name, value, _ in fields or [(b"x", b"", 0)]]
 
 
-@pytest.mark.parametrize("octet", [b"x", b"\0"])
-@pytest.mark.parametrize("length", [0, 1, 126, 127, 128, 129, 254, 255, 300, 20000])
+@each("octet", [b"x", b"\0"])
+@each("length", [0, 1, 126, 127, 128, 129, 254, 255, 300, 20000])
 def test_string_literals_have_lengths_that_hpack_reads(length, octet):
     """The length of a string takes one byte, or several."""
     block = reply_block(503, [(b"apns-id", octet * length)])

@@ -11,11 +11,12 @@ from collections import OrderedDict
 import pytest
 
 from apnsclient import Message
+from tables import each
 
 TOKEN = "ab" * 32
 
 
-@pytest.mark.parametrize("tokens, expected", [
+@each("tokens, expected", [
     (TOKEN, [TOKEN]),
     (TOKEN.encode("ascii"), [TOKEN.encode("ascii")]),
     (u"abcd", [u"abcd"]),
@@ -38,7 +39,7 @@ def test_a_list_of_tokens_is_not_copied():
     assert Message(tokens).tokens is tokens
 
 
-@pytest.mark.parametrize("arguments, expected", [
+@each("arguments, expected", [
     ({}, b'{"aps":{}}'),
     ({"alert": "x"}, b'{"aps":{"alert":"x"}}'),
     ({"badge": 0}, b'{"aps":{"badge":0}}'),
@@ -92,10 +93,10 @@ def test_parameters_of_json_can_be_changed_in_place():
     assert Message.json_parameters == {"separators": (",", ":"), "ensure_ascii": False}
 
 
-@pytest.mark.parametrize("part", [
+@each("part", [
     {"alert": "x"}, {"badge": 0}, {"sound": ""}, {"content_available": 0}, {"extra": {"k": 1}},
     {"k": 1}])
-@pytest.mark.parametrize("payload", [{}, "", "{}", {"aps": {}}])
+@each("payload", [{}, "", "{}", {"aps": {}}])
 def test_a_payload_excludes_its_parts(part, payload):
     """Who gives both does not know what is sent."""
     with pytest.raises(ValueError, match="payload"):
@@ -163,7 +164,7 @@ def test_a_payload_that_fits_no_frame_names_its_size():
         Message(TOKEN, payload="x" * 65536).encoder()
 
 
-@pytest.mark.parametrize("expiry, expected", [
+@each("expiry, expected", [
     (0, 0), (1, 1), (4294967295, 4294967295), (5.9, 5), ("7", 7), (True, 1),
 ])
 def test_an_expiry_is_kept_as_a_number(expiry, expected):
@@ -205,7 +206,7 @@ def test_a_relative_expiry_counts_from_now(expiry, delay):
     assert before + delay <= message.expiry <= int(time.time()) + delay
 
 
-@pytest.mark.parametrize("name, value", [
+@each("name, value", [
     ("expiry", -1), ("expiry", 4294967296), ("expiry", "soon"), ("expiry", float("nan")),
     ("expiry", float("inf")), ("expiry", datetime.timedelta.max),
     ("expiry", datetime.timedelta.min), ("expiry", datetime.datetime.max),
@@ -236,7 +237,7 @@ def test_any_priority_of_8_bits_is_sent(priority):
     assert Message(TOKEN).priority == 10
 
 
-@pytest.mark.parametrize("index, include, left", [
+@each("index, include, left", [
     (0, True, [0, 1, 2]), (0, False, [1, 2]), (1, True, [1, 2]), (2, True, [2]), (2, False, None),
     (3, True, None)])
 def test_retry_is_the_same_message_for_the_rest(index, include, left):

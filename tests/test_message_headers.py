@@ -12,6 +12,7 @@ import pytest
 from apnsclient import Message, apns
 from apnsclient.protocols.http2 import frames
 from apnsclient.protocols.http2.requests import RequestEncoder
+from tables import each
 
 TOKEN = "ab" * 32
 APNS_ID = "eabeae54-14a8-11e5-b60b-1697f925ec7b"
@@ -50,7 +51,7 @@ def test_the_headers_are_those_of_the_message():
     assert headers_of(message, "com.example.other") == expected
 
 
-@pytest.mark.parametrize("kind", [
+@each("kind", [
     "alert", "background", "voip", "complication", "fileprovider", "mdm", "liveactivity",
     "location", "pushtotalk", "widgets", "controls", "of-tomorrow"])
 def test_any_push_type_is_sent_as_given(kind):
@@ -66,7 +67,7 @@ def test_a_topic_that_is_not_given_is_the_one_of_the_certificate():
     assert "apns-topic" not in headers_of(Message(TOKEN))
 
 
-@pytest.mark.parametrize("arguments, kind", [
+@each("arguments, kind", [
     ({"content_available": 1}, "background"),
     ({"content_available": 1, "extra": {"k": 1}}, "background"),
     ({"content_available": 1, "alert": "x"}, "alert"),
@@ -136,8 +137,8 @@ def test_a_background_notification_has_not_the_highest_priority(arguments, prior
     assert message.priority == arguments.get("priority", 10)
 
 
-@pytest.mark.parametrize("name", ["apns_topic", "apns_push_type", "apns_id", "apns_collapse_id"])
-@pytest.mark.parametrize("value", [
+@each("name", ["apns_topic", "apns_push_type", "apns_id", "apns_collapse_id"])
+@each("value", [
     "", " ", " x", "x ", "x\r\ny", "x\n", "\0", "x\ty", u"\u0416", b"\xd0\x96", u"\xe4", "\x7f", 5,
     True, ["x"], {}, object(), 1.5])
 def test_what_no_header_can_carry_is_refused_at_once(name, value):
@@ -202,7 +203,7 @@ def test_messages_that_are_alike_share_their_fields():
     assert one.payload != other.payload
 
 
-@pytest.mark.parametrize("change", [
+@each("change", [
     {"expiry": 1}, {"priority": 1}, {"apns_topic": "u"}, {"apns_push_type": "voip"},
     {"apns_id": "j"}, {"apns_collapse_id": "d"}, {"tokens": [TOKEN, TOKEN]}])
 def test_messages_that_differ_in_a_header_share_nothing(change):

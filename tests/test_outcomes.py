@@ -20,6 +20,7 @@ from apnsclient.apns import Message, Result
 from apnsclient.outcomes import Failure, FrameOutcomes, RequestOutcomes, parse_reply
 from apnsclient.protocols.binary import TokenError
 from apnsclient.reasons import REPLIES, reason_of_reply
+from tables import each
 
 APNS_ID = "EABEAE54-14A8-11E5-B60B-1697F925EC7B"
 TOKENS = ["%064x" % index for index in range(8)]
@@ -67,7 +68,7 @@ def test_a_failure_of_the_binary_protocol_has_nothing_more_to_say():
         assert (failure.timestamp, failure.apns_id) == (None, None)
 
 
-@pytest.mark.parametrize("block", [
+@each("block", [
     None, b"", make_block(), make_block(("x", "y")), b"\xff\xff\xff\xff", b"\xbe", [],
     [(b":status", b"410")]])
 def test_a_reply_may_have_no_apns_id(block):
@@ -81,10 +82,10 @@ def test_a_block_may_have_been_decoded_already():
     assert Failure.of(REPLIES["Unregistered"], None, fields).apns_id == APNS_ID.lower()
 
 
-@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy] + [
+@each("again", [copy.copy, copy.deepcopy] + [
     lambda failure, protocol=protocol: pickle.loads(pickle.dumps(failure, protocol))
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1)])
-@pytest.mark.parametrize("failure", [
+@each("failure", [
     Failure(None, "Unknown"), Failure.of(REPLIES["Unregistered"], 1700000000, BLOCK),
     Failure.of(REPLIES["Shutdown"], None, [(b"apns-id", b"X")])])
 def test_a_failure_crosses_the_borders_of_processes(failure, again):
@@ -96,7 +97,7 @@ def test_a_failure_crosses_the_borders_of_processes(failure, again):
         assert getattr(other, name) == getattr(failure, name)
 
 
-@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@each("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_a_result_crosses_the_borders_of_processes(protocol):
     """Of either protocol, looked at before or not."""
     outcomes = RequestOutcomes()
@@ -265,7 +266,7 @@ def test_each_token_ends_in_exactly_one_outcome(reports):
 # What the body of a reply says.
 
 
-@pytest.mark.parametrize("body, said", [
+@each("body, said", [
     (b'{"reason":"BadTopic"}', ("BadTopic", None)),
     (b'{"reason":"Unregistered","timestamp":1700000000999}', ("Unregistered", 1700000000)),
     (b' { "timestamp" : 0, "reason" : "Unregistered" } \n', ("Unregistered", 0)),
@@ -325,7 +326,7 @@ def test_what_is_in_doubt_is_a_part_of_what_is_retried():
     assert result.retry().tokens == ["aa", "bb", "cc", "dd"]
 
 
-@pytest.mark.parametrize("failure, unknown", [
+@each("failure, unknown", [
     (None, []), ((8, 1), []), ((1, 1), []), ((10, 1), []), ((7, 1), []),
     ((None, 0), ["aa", "bb", "cc"])])
 def test_in_doubt_over_the_binary_protocol_is_what_followed_no_answer(failure, unknown):

@@ -30,6 +30,7 @@ from stdio_support import (
     server_context,
     wait_for_end,
 )
+from tables import each
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -231,7 +232,7 @@ def test_answers_that_open_a_tunnel(answer, size):
         connection.close()
 
 
-@pytest.mark.parametrize("userinfo, credentials", [
+@each("userinfo, credentials", [
     ("user:password@", b"user:password"),
     ("user@", b"user:"),
     (":password@", b":password"),
@@ -408,14 +409,14 @@ def test_proxy_that_cannot_be_looked_up_is_named():
         open_connection(("127.0.0.1", 1), proxy="http://u:p@nowhere.invalid:3128")
 
 
-@pytest.mark.parametrize("host", ["gate way", "x\r\nEvil: 1", "", u"\u2603" * 70, "a/b", "[::1]"])
+@each("host", ["gate way", "x\r\nEvil: 1", "", u"\u2603" * 70, "a/b", "[::1]"])
 def test_host_that_is_no_name_is_not_sent(host):
     """Nothing gets into the request that is not meant to be there."""
     with pytest.raises(ConnectError, match="the host is no name"):
         open_connection((host, 1), proxy="http://127.0.0.1:1")
 
 
-@pytest.mark.parametrize("text, problem", [
+@each("text, problem", [
     ("", "http://"), ("%(user)sproxy.test:1", "http://"), ("http://", "http://"),
     ("https://%(user)sproxy.test:1", "begins with https://, which is not supported"),
     ("SOCKS5://%(user)sproxy.test:1", "begins with socks5://, which is not supported"),
@@ -470,7 +471,9 @@ def test_password_is_in_no_error_and_no_log(answer, caplog, descriptors):
     proxy = Proxy(lambda accepted: accepted.sendall(
         answer.replace(b"%(echo)s", proxy.requests[-1].split(b" ")[-1].strip())), "nowhere")
     with Server(proxy, ignore=GONE) as server:
-        session = Session(proxy=url(server, "user%20name:" + SECRET + "@"), connect_timeout=SHORT)
+        # The last answer has no end. Whatever the machine, the request has come by then.
+        limit = 4 if answer.endswith(b"200 %(echo)s") else SOON
+        session = Session(proxy=url(server, "user%20name:" + SECRET + "@"), connect_timeout=limit)
         certificate = session._backend.get_certificate({"cert_string": AUTHORITY.issue("c").pem})
         connection = session.get_connection(("gateway.test", 2195), certificate)
         with pytest.raises(ConnectError) as caught:

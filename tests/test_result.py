@@ -8,6 +8,7 @@ from apnsclient import Message, Result
 from apnsclient.outcomes import RequestOutcomes
 from apnsclient.protocols.binary import TokenError
 from apnsclient.reasons import REPLIES
+from tables import each
 
 A, B, C, D = ("%064x" % index for index in range(4))
 
@@ -102,7 +103,7 @@ def test_the_representation_has_numbers_and_no_token():
     assert A not in repr(Message([A]))
 
 
-@pytest.mark.parametrize("failure, rejected, unprocessed, accepted", [
+@each("failure, rejected, unprocessed, accepted", [
     (None, [], False, 3), (None, [(1, 8, "x")], False, 2), (None, [(1, 8, "x")], True, 0),
     ((8, 1), [], False, 1), ((10, 1), [], False, 2), ((1, 1), [], False, 1),
     ((3, 1), [(2, 8, "x")], False, 1), ((None, 0), [], False, 0)])
@@ -151,7 +152,7 @@ def test_what_is_retried_over_http2_stands_anywhere():
     assert result.errors[0].status == 429
 
 
-@pytest.mark.parametrize("retried", [[2, 3], [3], [1, 3], [0, 2], [0, 1, 2, 3], [1, 2]])
+@each("retried", [[2, 3], [3], [1, 3], [0, 2], [0, 1, 2, 3], [1, 2]])
 def test_a_retry_has_those_tokens_and_no_others(retried):
     """Whether they are the end of the message or not."""
     tokens = [A, B, C, D]
@@ -210,7 +211,7 @@ def test_a_refused_message_leaves_undelivered_tokens(code):
     assert not result.needs_retry()
 
 
-@pytest.mark.parametrize("failure", [None, (8, 1), (10, 1), (1, 1), (None, 0), (255, 1)])
+@each("failure", [None, (8, 1), (10, 1), (1, 1), (None, 0), (255, 1)])
 def test_other_answers_leave_nothing_undelivered(failure):
     """The tokens are delivered, failed, or to be retried."""
     assert Result(Message(["aa", "bb", "cc"]), failure).undelivered == []

@@ -13,6 +13,7 @@ from apnsclient.backends import BaseBackend, BaseConnection
 from apnsclient.backends.dummy import Backend, Certificate
 from apnsclient.certificate import BaseCertificate
 from apnsclient.errors import APNsError, ConnectError
+from tables import each
 
 ADDRESSES = {
     "push_sandbox": ("gateway.sandbox.push.apple.com", 2195),
@@ -107,8 +108,8 @@ def test_a_back_end_of_ones_own_module(monkeypatch):
     assert type(Session("a_back_end_of_ones_own")._backend) is Recording
 
 
-@pytest.mark.parametrize("name, address", sorted(ADDRESSES.items()))
-@pytest.mark.parametrize("method", ["get_connection", "new_connection"])
+@each("name, address", sorted(ADDRESSES.items()))
+@each("method", ["get_connection", "new_connection"])
 def test_names_stand_for_apples_hosts(name, address, method):
     """Also the name that the documents misspell."""
     backend = Recording()
@@ -135,7 +136,7 @@ def test_an_address_of_ones_own(address):
     assert backend.asked[0][0] == ("localhost", 1)
 
 
-@pytest.mark.parametrize("address", [
+@each("address", [
     "push", "", "localhost:2195", None, (), ("localhost",), ("localhost", "2195"), (1, "localhost"),
     ("localhost", 1, 2), 5, ("localhost", None), ("localhost", 1.5)])
 def test_any_other_address_lists_the_names(address):
@@ -184,8 +185,8 @@ def test_a_certificate_instead_of_its_arguments():
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("protocol", ["binary", "http2"])
-@pytest.mark.parametrize("thing", ["-----BEGIN secret", b"push.pem", 5, object()])
+@each("protocol", ["binary", "http2"])
+@each("thing", ["-----BEGIN secret", b"push.pem", 5, object()])
 def test_what_is_no_certificate_is_refused(thing, protocol):
     """At once, not with the first message; a text may be a key, and is not shown."""
     session = Session(protocol=protocol)
@@ -372,8 +373,8 @@ def test_base_classes_name_the_method_that_is_missing():
     assert not issubclass(NotImplementedError, APNsError)
 
 
-@pytest.mark.parametrize("name", ["connect_timeout", "write_timeout", "read_timeout"])
-@pytest.mark.parametrize("value", [0, -1, "x", ()])
+@each("name", ["connect_timeout", "write_timeout", "read_timeout"])
+@each("value", [0, -1, "x", ()])
 def test_a_timeout_that_cannot_be_kept_is_refused(name, value):
     """The message names the argument, the value, and what was expected."""
     with pytest.raises(ValueError) as caught:

@@ -14,6 +14,7 @@ from apnsclient.protocols.binary import Notification
 from apnsclient.testing.simulator import Accepted, Answer, Devices, FeedbackScript, Script
 from apnsclient.testing.simulator.policy import Conversation, Ending, Limits
 from apnsclient.testing.simulator.record import Record
+from tables import each
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -37,7 +38,7 @@ def error(status, identifier):
 # The rules.
 
 
-@pytest.mark.parametrize("changes, status", [
+@each("changes, status", [
     ({"token": None}, 2),
     ({"token": b""}, 2),
     ({"token": TOKEN[:-1]}, 5),
@@ -152,7 +153,7 @@ def test_shutdown_after_command_0_names_0():
     assert converse(Script(shutdown_after=1)).receive([old]) == ([old], error(10, 0))
 
 
-@pytest.mark.parametrize("arguments, words", [
+@each("arguments, words", [
     ({"delay": -1}, "delay is -1"),
     ({"delay": 1, "hold": True}, "delay and hold exclude"),
     ({"refuse": True, "stall_handshake": True}, "refuse and stall_handshake exclude"),

@@ -10,6 +10,7 @@ import struct
 import pytest
 
 from apnsclient.apns import Message
+from tables import each
 
 TOKENS = ["%064x" % index for index in range(3)]
 
@@ -40,7 +41,7 @@ def assert_same(message, other):
         assert getattr(message, name, "none") == getattr(other, name, "none")
 
 
-@pytest.mark.parametrize("arguments", MESSAGES)
+@each("arguments", MESSAGES)
 def test_the_state_makes_the_same_message(arguments):
     """``Message(**state)``, and so do a copy and a deep copy."""
     message = Message(**arguments)
@@ -49,7 +50,7 @@ def test_the_state_makes_the_same_message(arguments):
     assert_same(copy.deepcopy(message), message)
 
 
-@pytest.mark.parametrize("arguments", MESSAGES)
+@each("arguments", MESSAGES)
 def test_the_state_survives_json(arguments):
     """The keys come back as unicode, also on Python 2.7."""
     message = Message(**arguments)
@@ -57,8 +58,8 @@ def test_the_state_survives_json(arguments):
     assert_same(Message(**state), message)
 
 
-@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-@pytest.mark.parametrize("arguments", MESSAGES)
+@each("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@each("arguments", MESSAGES)
 def test_a_pickle_makes_the_same_message(arguments, protocol):
     """In every protocol of pickle that this Python has."""
     message = Message(**arguments)
@@ -198,8 +199,8 @@ def native(value):
     return value
 
 
-@pytest.mark.parametrize("format", [Text(), Binary(), NewObject()])
-@pytest.mark.parametrize("state", OLD_STATES)
+@each("format", [Text(), Binary(), NewObject()])
+@each("state", OLD_STATES)
 def test_a_pickle_of_0_2_1_loads(state, format):
     """Its import path and its keys are those of today."""
     message = pickle.loads(format.start + format.dump(state) + format.end)
@@ -207,7 +208,7 @@ def test_a_pickle_of_0_2_1_loads(state, format):
     assert message.expiry == state[b"expiry"]
 
 
-@pytest.mark.parametrize("state", OLD_STATES)
+@each("state", OLD_STATES)
 def test_a_state_dict_of_0_2_1_loads(state):
     """Stored as JSON, as its documents recommend."""
     stored = json.loads(json.dumps(native(state)))

@@ -18,6 +18,7 @@ from apnsclient.certificate import BaseCertificate
 from apnsclient.errors import CertificateError
 from apnsclient.testing.certs import Authority
 from stdio_support import AUTHORITY, CLIENT, SERVER, new_backend, utc
+from tables import each
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -102,8 +103,8 @@ def test_strings_never_touch_a_file(monkeypatch):
                 passphrase=PASSPHRASE)
 
 
-@pytest.mark.parametrize("convert", [six.ensure_str, six.ensure_binary, six.ensure_text])
-@pytest.mark.parametrize("key", [LOCKED.key_string, LEGACY_LOCKED], ids=["pkcs8", "traditional"])
+@each("convert", [six.ensure_str, six.ensure_binary, six.ensure_text])
+@each("key", [LOCKED.key_string, LEGACY_LOCKED])
 def test_encrypted_key_opens_with_its_passphrase(convert, key):
     """The passphrase may be str or bytes, the key of either PEM format."""
     certificate = LOCKED if key is LOCKED.key_string else CLIENT
@@ -137,7 +138,7 @@ def test_rsa_keys_load():
     assert Certificate(cert_string=credential.pem).get_context() is not None
 
 
-@pytest.mark.parametrize("params, text", [
+@each("params, text", [
     ({}, "no certificate given"),
     ({"key_string": CLIENT.key_string}, "no certificate given"),
     ({"cert_string": "no PEM at all"}, "cert_string holds garbage"),
@@ -181,9 +182,9 @@ def test_error_names_the_file(files, tmpdir):
     assert "locked.pem" in fails(cert_file=locked, passphrase="wrong passphrase!")
 
 
-@pytest.mark.parametrize("convert", [
+@each("convert", [
     lambda text: text, lambda text: text.encode("ascii"), lambda text: [text]])
-@pytest.mark.parametrize("name", ["cert", "key", "ca"])
+@each("name", ["cert", "key", "ca"])
 def test_pem_text_instead_of_the_name_of_a_file_is_not_repeated(name, convert):
     """Whoever mixes up the arguments is told so, and finds no private key in a log."""
     text = convert(six.ensure_str(CLIENT.pem))
@@ -417,7 +418,7 @@ def issue_for(dns=(), addresses=()):
     return Certificate(cert_string=credential.pem).identity.certificate
 
 
-@pytest.mark.parametrize("host, dns, addresses", [
+@each("host, dns, addresses", [
     ("gateway.example.com", ["gateway.example.com"], []),
     ("GATEWAY.example.com.", ["other.org", "Gateway.Example.COM"], []),
     ("gateway.example.com", ["*.example.com"], []),
@@ -432,7 +433,7 @@ def test_host_is_matched(host, dns, addresses):
     assert _names.mismatch(issue_for(dns, addresses), host) is None
 
 
-@pytest.mark.parametrize("host, dns, addresses", [
+@each("host, dns, addresses", [
     ("gateway.example.com", ["example.com"], []),
     ("example.com", ["*.example.com"], []),
     ("a.b.example.com", ["*.example.com"], []),
