@@ -125,7 +125,7 @@ def test_a_standard_input_that_is_closed_is_not_an_empty_list(simulator, tmp_pat
 def test_warnings_of_libraries_are_shown_on_demand_only(monkeypatch):
     """Which Pythons a library is going to drop is nothing that a user of a command can act on."""
     def run(arguments, console):
-        warnings.warn("old interpreter")
+        warnings.warn("old interpreter", stacklevel=2)
         return 0
 
     monkeypatch.setattr(feedback, "run", run)

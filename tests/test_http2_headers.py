@@ -282,10 +282,10 @@ def test_blocks_of_the_library_are_read(status, fields, is_huffman):
     fields = [(b":status", str(status).encode("ascii"))] + fields
     block = standalone(fields, is_huffman)
     decoder = ReplyDecoder()
-    for each in (block, block[1:]) if block.startswith(b"\x20") else (block,):
-        assert decode_block(each) == fields
+    for variant in (block, block[1:]) if block.startswith(b"\x20") else (block,):
+        assert decode_block(variant) == fields
         for _ in range(2):
-            assert decoder.status_of(each) == status
+            assert decoder.status_of(variant) == status
 
 
 @pytest.mark.parametrize("first", [b"\x08", b"\x18", b"\x48"])

@@ -310,20 +310,20 @@ def model(notifications, strict, known, bad, positions, shutdown_after):
     accepted = []
     if shutdown_after == 0:
         return accepted, (10, 0)
-    for position, each in enumerate(notifications, 1):
+    for position, one in enumerate(notifications, 1):
         last = accepted[-1].identifier if accepted else 0
         rules = [
             (position in positions, positions.get(position)),
-            (not each.token, 2), (each.token and len(each.token) != 32, 5),
-            (not each.payload, 4), (each.payload and len(each.payload) > 2048, 7),
-            (each.token in bad, bad.get(each.token)), (strict and each.token not in known, 8),
+            (not one.token, 2), (one.token and len(one.token) != 32, 5),
+            (not one.payload, 4), (one.payload and len(one.payload) > 2048, 7),
+            (one.token in bad, bad.get(one.token)), (strict and one.token not in known, 8),
         ]
         statuses = [status for applies, status in rules if applies]
         if statuses:
-            return accepted, (statuses[0], last if statuses[0] == 10 else each.identifier)
-        accepted.append(each)
+            return accepted, (statuses[0], last if statuses[0] == 10 else one.identifier)
+        accepted.append(one)
         if len(accepted) == shutdown_after:
-            return accepted, (10, each.identifier)
+            return accepted, (10, one.identifier)
     return accepted, None
 
 
