@@ -108,7 +108,7 @@ def test_a_turn_that_is_given_back_in_time_ends_the_wait(timeout):
 
 
 def test_time_runs_out_on_the_real_clock():
-    """The caller is told, not before the time is up, and the next in the line is served."""
+    """The caller is told, not before the time is up."""
     turns = new_turns()
     take(turns)
     begin = monotonic()
@@ -116,7 +116,17 @@ def test_time_runs_out_on_the_real_clock():
     # The clock of Python 2.7 moves in steps of 10 ms.
     assert 0.18 <= monotonic() - begin < SOON
     assert (turns.in_use("a"), turns.waiting("a")) == (1, 0)
-    hasty, patient = Caller(turns, timeout=0.05), Caller(turns)
+
+
+def test_who_has_no_more_time_is_passed_over(monkeypatch):
+    """The next in the line is served."""
+    monkeypatch.setattr(_turns, "_LONGEST_WAIT", 0.01)
+    now, backend = [1000.0], Backend()
+    backend.clock = lambda: now[0]  # It stands still until both wait.
+    turns = Turns(backend)
+    take(turns)
+    hasty, patient = Caller(turns, timeout=5), Caller(turns, timeout=SOON)
+    now[0] += 5
     assert hasty.join() is False
     turns.give_back("a")
     assert patient.join() is True
