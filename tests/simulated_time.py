@@ -31,6 +31,8 @@ CLOSE_TIMEOUT = 1.0
 #: Bytes that the system of a peer takes of which the peer reads nothing, and those that our own
 #: system has room for beside.
 RECEIVE_BUFFER = SEND_BUFFER = 1 << 17
+#: No test waits nearly as often.
+MOST_WAITS = 100000
 
 
 class Endless(BaseException):
@@ -51,6 +53,7 @@ class Clock(object):
 
     def __init__(self):
         self.now = 1000.0
+        self._waits = 0
         self._timers = []
         self._numbers = itertools.count()
 
@@ -75,8 +78,12 @@ class Clock(object):
         """Let time pass until a function returns true, ``timeout`` seconds at most.
 
         :return: whether it did.
-        :raises Endless: if there is no timeout, and nothing more will ever happen.
+        :raises Endless: if there is no timeout, and nothing more will ever happen; or if it has
+            been waited so often that whoever does it will not come to an end.
         """
+        self._waits += 1
+        if self._waits > MOST_WAITS:
+            raise Endless("it was waited %d times" % MOST_WAITS)
         end = None if timeout is None else self.now + timeout
         while not is_ready():
             if self._timers and (end is None or self._timers[0][0] <= end):

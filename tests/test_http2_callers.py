@@ -12,6 +12,7 @@ pytest.importorskip("hpack")
 pytest.importorskip("jwt")
 
 from apnsclient.errors import ConnectTimeout
+from apnsclient.testing.simulator import ProviderScript
 from frame_peers import ACCEPTED, TOKENS, client_for, message, outcome
 from net_support import SOON
 
@@ -87,6 +88,7 @@ def test_a_generator_that_is_abandoned_gives_its_turn_back(apple):
 
 def test_a_pause_between_messages_leaves_the_turn_to_others(apple):
     """Whoever sends while a generator waits for its next message gets the only connection."""
+    apple.script_provider(ProviderScript(delay=0.5))
     client = apple.provider_client(pool_size=1)
 
     def messages():
@@ -99,7 +101,7 @@ def test_a_pause_between_messages_leaves_the_turn_to_others(apple):
     begin = apple.clock.now
     results = client.send_many(messages())
     assert [outcome(result) for result in results] == [ACCEPTED] * 3
-    assert apple.clock.now - begin == 0.25
+    assert apple.clock.now - begin == 0.25 + 4 * 0.5
     assert apple.accepted_tokens() == TOKENS[:4]
     assert apple.provider_connections == 1
 

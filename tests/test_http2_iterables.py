@@ -109,7 +109,8 @@ def test_a_message_that_cannot_be_sent_is_heard_after_the_results(apple, bad):
 
 
 @pytest.mark.parametrize("script", [
-    ProviderScript(), ProviderScript(interim=True, pings=3, noise=True, split=1, trailers=True)],
+    ProviderScript(delay=0.5), ProviderScript(
+        delay=0.5, interim=True, pings=3, noise=True, split=1, trailers=True)],
     ids=["plain", "noise"])
 def test_slow_messages_are_sent_and_answered_one_by_one(apple, script):
     """A message that others wait for is not kept back until there are more, nor is its result."""
