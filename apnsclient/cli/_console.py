@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import sys
+import threading
 
 import six
 
@@ -184,6 +185,8 @@ class _Bar(Progress):
     def __init__(self, tqdm, console):
         # type: (Any, Console) -> None
         tqdm.monitor_interval = 0  # No thread of tqdm's own.
+        # Nor a process: its own lock is one for processes, which start one on Python 3.14 and later.
+        tqdm.set_lock(threading.RLock())
         self._bar = tqdm(total=0, unit="token", unit_scale=True, file=console.error_stream,
                          dynamic_ncols=True)
         self._console = console
