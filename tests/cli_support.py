@@ -93,23 +93,24 @@ def apns(*arguments, **options):
     pipe = Pipe() if meanwhile is not None and descriptors["stdout"] is None else None
     if pipe is not None:
         descriptors["stdout"] = pipe.writer
+    ends = [each for each in (pipe, screen) if each is not None]
     running = Running(screen, pipe)
-    with _variables(env), _interrupts_restored(), running.beside(meanwhile):
-        streams = _Streams(content, **descriptors)
-        try:
-            with streams.standing_in():
-                status = _status_of(arguments)
-        finally:
-            running.has_ended.set()
-            for each in (pipe, screen):
-                if each is not None:
+    try:
+        with _variables(env), _interrupts_restored(), running.beside(meanwhile):
+            streams = _Streams(content, **descriptors)
+            try:
+                with streams.standing_in():
+                    status = _status_of(arguments)
+            finally:
+                running.has_ended.set()
+                for each in ends:
                     each.close()
-            # As the interpreter does at exit: a failure that shows only here is one of the command.
-            streams.close()
-    if screen is not None:
-        screen.await_end()
-    out = streams.out if pipe is None else pipe.rest()
-    return Ended(status, out, streams.err, screen.shown if screen else b"")
+                # As the interpreter does at exit: what fails only here is the command's fault, too.
+                streams.close()
+    finally:
+        rest = [each.rest() for each in ends]
+    out = rest[0] if pipe is not None else streams.out
+    return Ended(status, out, streams.err, rest[-1] if screen is not None else b"")
 
 
 def _status_of(arguments):
@@ -311,10 +312,11 @@ class Screen(object):
         """Close our copy of the command's end."""
         os.close(self.theirs)
 
-    def await_end(self):
-        """Wait until all that was written has appeared."""
+    def rest(self):
+        """Return all that was written (bytes), once it has appeared."""
         _join(self._reader)
         os.close(self._ours)
+        return self.shown
 
 
 class _ToldStop(Stop):
