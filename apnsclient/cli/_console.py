@@ -185,7 +185,7 @@ class _Bar(Progress):
     def __init__(self, tqdm, console):
         # type: (Any, Console) -> None
         tqdm.monitor_interval = 0  # No thread of tqdm's own.
-        # Nor a process: its own lock is one for processes, which start one on Python 3.14 and later.
+        # Nor a process: its own lock is for processes, and Python 3.14 and later starts one for it.
         tqdm.set_lock(threading.RLock())
         self._bar = tqdm(total=0, unit="token", unit_scale=True, file=console.error_stream,
                          dynamic_ncols=True)
