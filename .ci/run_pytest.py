@@ -29,7 +29,9 @@ def main(reports, name, *arguments):
     status = subprocess.call(
         pytest + ["--cache-clear", "--junitxml=%s" % first] + list(arguments))
     if status != 0 and 1 <= count_tests(first).failed <= FEW:
-        status = subprocess.call(pytest + ["--last-failed", "--junitxml=%s" % again])
+        # Where no test failed, but their collection, there is nothing to run again.
+        status = subprocess.call(pytest + ["--last-failed", "--last-failed-no-failures=none",
+                                           "--junitxml=%s" % again])
     return status
 
 
