@@ -38,12 +38,17 @@ def read_version():
     return str(found.group(1))
 
 
+def read_description():
+    """Return README.rst as a package index shows it: apart from the files that it links to."""
+    return re.sub(r"`([^`<]+?)\s+<([\w./-]+\.rst)>`_", r"\1 (``\2``)", read("README.rst"))
+
+
 setup(
     name="apns-client",
     version=read_version(),
     description="Client for the Apple Push Notification service, with pluggable back-ends, "
                 "a simulator and a command line",
-    long_description=read("README.rst"),
+    long_description=read_description(),
     long_description_content_type="text/x-rst",
     license="Apache-2.0",
     keywords="apns push notification apple ios",

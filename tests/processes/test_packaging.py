@@ -11,6 +11,7 @@ import sys
 import tarfile
 import zipfile
 
+import docutils.core
 import pytest
 
 import apnsclient
@@ -23,7 +24,7 @@ def dist(tmpdir_factory):
     """A folder with the source distribution and the wheel, built from a copy of the source."""
     source = str(tmpdir_factory.mktemp("source").join("tree"))
     shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(
-        ".*", "*.egg-info", "__pycache__", "*.pyc", "build", "dist", "_build"))
+        ".[!c]*", "*.egg-info", "__pycache__", "*.pyc", "build", "dist", "_build"))
     folder = str(tmpdir_factory.mktemp("dist"))
     program = ("import sys; from setuptools import build_meta; folder = sys.argv[1]; "
                "build_meta.build_sdist(folder); build_meta.build_wheel(folder)")
@@ -63,12 +64,12 @@ def find_one(folder, ending):
     return os.path.join(folder, name)
 
 
-def source_files():
-    """The files of the package that are Python source, and ``py.typed``, relative to the root."""
+def source_files(top, *endings):
+    """The files below a folder whose names end so, relative to the root."""
     found = set()
-    for folder, _, names in os.walk(os.path.join(ROOT, "apnsclient")):
+    for folder, _, names in os.walk(os.path.join(ROOT, top)):
         for name in names:
-            if name.endswith(".py") or name == "py.typed":
+            if name.endswith(endings):
                 path = os.path.relpath(os.path.join(folder, name), ROOT)
                 found.add(path.replace(os.sep, "/"))
     return found
@@ -76,7 +77,7 @@ def source_files():
 
 def test_every_source_file_is_in_both(sdist_names, wheel_names):
     """No sub-package and no ``py.typed`` is forgotten."""
-    expected = source_files()
+    expected = source_files("apnsclient", ".py", "py.typed")
 
     assert {"apnsclient/py.typed", "apnsclient/backends/stdio.py"} <= expected
     assert expected <= sdist_names
@@ -90,10 +91,17 @@ def test_nothing_else_is_installed(wheel_names):
     assert {top for top in tops if not top.endswith(".dist-info")} == {"apnsclient"}
 
 
-def test_the_source_distribution_can_be_built_from(sdist_names):
-    """What setup.py reads is there, the tests are not."""
-    assert {"setup.py", "pyproject.toml", "README.rst", "LICENSE", "CHANGELOG.rst"} <= sdist_names
-    assert not [name for name in sdist_names if name.split("/")[0] in ("tests", "docs", ".ci")]
+def test_the_source_distribution_is_whole(sdist_names):
+    """It can be built from, and has the pages and the tests with all that they need."""
+    expected = {"setup.py", "pyproject.toml", "README.rst", "LICENSE", "CHANGELOG.rst", "tox.ini"}
+    for folder, endings in [(".ci", ("run", ".py", "install_interpreters")),
+                            ("docs", (".rst", "conf.py")), ("tests", (".py", ".js", ".conf"))]:
+        found = source_files(folder, *endings)
+        assert found
+        expected |= found
+
+    assert expected <= sdist_names
+    assert not [name for name in sdist_names if name.endswith((".pyc", ".pyo"))]
 
 
 def test_the_license_is_in_the_wheel(wheel_names):
@@ -152,3 +160,19 @@ def test_the_command_and_the_pytest_plugin_are_installed(dist):
     assert re.search(r"^apns\s*=\s*apnsclient\.cli:main$", text, re.M)
     assert re.search(r"^\[pytest11\]\napnsclient\s*=\s*apnsclient\.testing\.pytest_plugin$",
                      text, re.M)
+
+
+def test_the_description_links_to_no_file(metadata):
+    """A package index shows README without the files beside it: their names stand there as text."""
+    document = docutils.core.publish_doctree(metadata.get_payload(), settings_overrides={
+        "report_level": 2, "halt_level": 2, "syntax_highlight": "none"})
+    links = document.asdom().getElementsByTagName("reference")
+
+    assert "docs/getting-started.rst" in document.astext()
+    assert not [link.toxml() for link in links if "://" not in link.getAttribute("refuri")]
+
+
+def test_no_address_of_the_project_is_made_up(metadata):
+    """The project has no page of its own."""
+    assert metadata.get_all("Project-URL") is None
+    assert metadata["Home-page"] in (None, "UNKNOWN")
