@@ -100,7 +100,7 @@ def interrupt_until_ended(process):
 
 
 @contextlib.contextmanager
-def terminal(arguments, pipes=(), env=None, is_controlling=True):
+def terminal(arguments, pipes=(), env=None, is_controlling=True, columns=100):
     """Start a process on a terminal of its own; what is in ``pipes`` is a pipe instead.
 
     Ctrl-C works, and /dev/tty exists, only where the terminal is the controlling one.
@@ -108,7 +108,7 @@ def terminal(arguments, pipes=(), env=None, is_controlling=True):
     Yields ``(process, file descriptor of the terminal's other end)``.
     """
     ours, theirs = pty.openpty()
-    set_window_size(theirs)
+    set_window_size(theirs, columns)
 
     def take_terminal():
         os.setsid()

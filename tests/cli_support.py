@@ -269,9 +269,9 @@ def _join(thread):
     assert not thread.is_alive()
 
 
-def set_window_size(descriptor):
-    """Make a terminal 100 characters wide."""
-    fcntl.ioctl(descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", 25, 100, 0, 0))
+def set_window_size(descriptor, columns=100):
+    """Make a terminal so many characters wide."""
+    fcntl.ioctl(descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", 25, columns, 0, 0))
 
 
 class Screen(object):

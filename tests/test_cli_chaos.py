@@ -157,12 +157,12 @@ MISTAKES = [
     (["--behavior", "x:delay"], "malformed"),
     (["--behavior", "120:delay"], "malformed"),
     (["--behavior", "60:delay,60:dummy"], "add up to 120"),
-    (["--handler-delay-slep", "2"], "there is no option --handler-delay-slep"),
-    (["--handler-nothing-sleep", "2"], "there is no option --handler-nothing-sleep"),
+    (["--handler-delay-slep", "2"], "unknown option --handler-delay-slep\n"),
+    (["--handler-nothing-sleep", "2"], "unknown option --handler-nothing-sleep\n"),
     (["--handler-delay-sleep", "x"], "expected a number of seconds"),
     (["--handler-delay-direction", "up"], "expected to_backend, to_client or both"),
     (["--protocol", "nothing"], "there is no protocol 'nothing'"),
-    (["--protocol-apns-nothing", "x"], "there is no option --protocol-apns-nothing"),
+    (["--protocol-apns-nothing", "x"], "unknown option --protocol-apns-nothing\n"),
     (["--protocol", "apns", "--protocol-apns-service", "x"], "expected gateway or feedback"),
     (["--protocol-apns-service", "x"], "expected gateway or feedback"),
     (["--proxy", "localhost"], "'localhost' is not host:port"),
@@ -177,7 +177,7 @@ MISTAKES = [
     (["--config", "/no/such/file"], "cannot read the configuration '/no/such/file'"),
     (["--tls-cert", "/no/such/file"], "cannot read the certificate"),
     (["--ca-file", "/no/such/file"], "ca-file needs tls-cert"),
-    (["--nothing"], "unrecognized arguments: --nothing"),
+    (["--nothing"], "unknown option --nothing\nTry: apns chaos --help"),
 ]
 
 

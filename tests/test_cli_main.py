@@ -12,7 +12,7 @@ import pytest
 
 import apnsclient
 from apnsclient.cli import feedback, main
-from cli_support import Bed, apns, token, unread_pipe, write_file
+from cli_support import Bed, apns, environment, token, unread_pipe, write_file
 
 
 def test_version_goes_to_standard_output():
@@ -38,12 +38,58 @@ def test_help_lists_the_commands():
         assert "    %s" % name in shown
 
 
-def test_no_command_is_wrong_usage():
-    """Python 2.7 and 3 agree on the status, though not on the text."""
-    ended = apns()
-    assert ended.status == 2
-    assert ended.out == ""
-    assert "usage: apns" in ended.err
+def test_help_fits_the_terminal():
+    """By the variable that a shell sets. What is to be copied is not broken: it is indented."""
+    for name in ("demo", "send", "feedback", "simulator", "chaos"):
+        for columns in (65, 80, 300):
+            shown = apns(name, "--help", env=environment(COLUMNS=str(columns))).out
+            widest = max(len(line) for line in shown.splitlines() if line[:4] != " " * 4
+                         or columns > 65)
+            width = min(columns - 2, 100)
+            assert width - 20 < widest <= width, (name, columns)
+
+
+def test_help_keeps_lists_and_what_is_to_be_copied():
+    """The text of an item is wrapped below itself; an example stays as it is."""
+    shown = apns("send", "--help", env=environment(COLUMNS="60")).out
+    assert ("  2    wrong usage: arguments, a message that cannot be\n"
+            "       made, ") in shown
+    assert "push.pem \\\n        --payload-file news.json - < tokens\n" in shown
+    assert not any(line.endswith("-") for line in shown.splitlines())
+
+
+def test_wrong_usage_is_a_line_and_a_hint():
+    """What is wrong, not how the command is used in general; and the one thing to do about it."""
+    where = ["send", "--address", "localhost:1"]
+    for arguments, complaint, hint in (
+            ([], None, "Try: apns --help"),
+            (["sned"], "apns: error: unknown command sned", "Did you mean send?"),
+            (["bake"], "apns: error: unknown command bake", "Try: apns --help"),
+            (["--verison"], "apns: error: unknown option --verison", "Did you mean --version?"),
+            (["send"], None, "Try: apns send --help"),
+            (["send", "--alret", "x"], "apns send: error: unknown option --alret",
+             "Did you mean --alert?"),
+            (where + ["--alret=x y"], "apns send: error: unknown option --alret",
+             "Did you mean --alert?"),
+            (where + ["-alert", "x"], "apns send: error: unknown option -alert",
+             "Did you mean --alert?"),
+            (where + ["--zoom"], "apns send: error: unknown option --zoom",
+             "Try: apns send --help"),
+            (where + ["--alert", "-zoom"], "apns send: error: unknown option -zoom",
+             "If it is the value of --alert, write --alert=-zoom"),
+            (where + ["--badge", "x"], None, "Try: apns send --help")):
+        ended = apns(*arguments)
+        lines = ended.err.splitlines()
+        assert (ended.status, ended.out, lines[1:]) == (2, "", [hint])
+        assert complaint in (None, lines[0])
+
+
+def test_what_begins_with_a_dash_need_not_be_an_option():
+    """A negative number, a text with a space in it, and whatever follows two dashes."""
+    for arguments in (["--badge", "-1"], ["--alert", "--alret me"], ["--alert=-x"],
+                      ["--alert", "x", "--", "--alret"]):
+        ended = apns("send", "--address", "localhost:1", *arguments)
+        assert ended.err.startswith("apns: error: no credential: "), ended.err
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")

@@ -253,7 +253,7 @@ def test_an_error_frame_that_comes_late_corrects_the_summary(bed):
     assert sorted(bed.simulator.accepted_tokens()) == GOOD[1:]
 
 
-# Wrong usage: status 2, one line or the usage, nothing sent.
+# Wrong usage: status 2, nothing sent.
 
 MISTAKES = [
     (["--address", "nowhere"], "expected HOST:PORT"),

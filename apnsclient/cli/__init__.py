@@ -16,37 +16,20 @@ import warnings
 
 from .. import __version__
 from .._compat import MYPY
-from . import _console, _options, chaos, demo, feedback, send, simulator
+from . import _console, chaos, demo, feedback, send, simulator
+from ._parser import Parser
 
 if MYPY:
-    from typing import Any, Callable, Iterator, List, Optional
+    from typing import Any, Iterator, List, Optional
 
 __all__ = ["main"]
 
 _DESCRIPTION = "Push notifications to Apple devices, and to a gateway of your own for tests."
 _EPILOG = """\
 apns demo needs nothing and shows what the others are about.
+
 apns COMMAND --help tells all about a command.
 """
-
-
-class _Parser(argparse.ArgumentParser):
-    """Writes as the commands do; argparse, depending on the Python, fails or hides a failure."""
-
-    #: Called with the parser and the arguments before these are parsed: may add what depends on
-    #: them.
-    prepare = None  # type: Optional[Callable[[argparse.ArgumentParser, List[str]], None]]
-
-    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
-        """Parse what is known; see the base class."""
-        if self.prepare is not None:
-            self.prepare(self, args)
-        return super(_Parser, self).parse_known_args(args, namespace)
-
-    def _print_message(self, message, file=None):
-        # type: (str, Any) -> None
-        if message:
-            _console.write_line(sys.stderr if file is None else file, message.rstrip("\n"))
 
 
 class _Version(argparse.Action):
@@ -60,11 +43,12 @@ class _Version(argparse.Action):
 
 def _build_parser():
     # type: () -> argparse.ArgumentParser
-    parser = _Parser(
-        prog="apns", description=_DESCRIPTION, epilog=_EPILOG,
-        formatter_class=_options.HelpFormatter)
+    parser = Parser(
+        prog="apns", usage="%(prog)s COMMAND [OPTION ...]", description=_DESCRIPTION,
+        epilog=_EPILOG)
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    commands = parser.add_subparsers(
+        prog="apns", dest="command", metavar="COMMAND", title="commands")
     for module in (demo, send, feedback, simulator, chaos):
         module.add_parser(commands)
     return parser

@@ -45,8 +45,7 @@ def add_plugin_arguments(parser, arguments):
     # type: (argparse.ArgumentParser, List[str]) -> None
     """Add the options of handlers and protocols to a parser.
 
-    Mistakes in what has been asked for are left to whoever uses it, except for options that no
-    handler and no protocol has.
+    Mistakes in what has been asked for are left to whoever uses it.
     """
     for kind, title, plugins in _plugins(arguments):
         group = parser.add_argument_group(title)
@@ -58,7 +57,6 @@ def add_plugin_arguments(parser, arguments):
             group.add_argument(
                 *spellings, metavar="VALUE", action=_Store, const=(target, keys),
                 dest="plugin_option", default=argparse.SUPPRESS, help=_help(what, default))
-        _check_flags(parser, kind, arguments, table)
 
 
 def _plugins(arguments):
@@ -136,14 +134,3 @@ def _help(what, default):
     if default is None or isinstance(default, bool):
         shown = shown.lower()  # As it is written on the command line and in a file.
     return "%s (default: %s)" % (text[:1].lower() + text[1:], shown.replace("%", "%%"))
-
-
-def _check_flags(parser, kind, arguments, table):
-    # type: (argparse.ArgumentParser, str, List[str], Dict[str, Any]) -> None
-    """End the program if there is an option of no handler, or protocol, at all."""
-    known = [spelling for spellings, _, _ in table.values() for spelling in spellings]
-    for each in arguments:
-        flag = each.partition("=")[0]
-        if flag.startswith("--%s-" % kind) and flag not in known:
-            parser.error("there is no option %s; the options of %ss are %s"
-                         % (flag, kind, ", ".join(sorted(known))))

@@ -1,4 +1,4 @@
-"""What the arguments of all commands have in common: their types, help, and reading files."""
+"""What the arguments of all commands have in common: their types, and reading files."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -16,14 +16,6 @@ if MYPY:
     from typing import Any, Callable, Tuple, Union
 
     Address = Union[str, Tuple[str, int]]
-
-
-class HelpFormatter(argparse.RawDescriptionHelpFormatter):
-    """Leaves description and epilog as they are written, and gives options some room."""
-
-    def __init__(self, prog):
-        # type: (str) -> None
-        super(HelpFormatter, self).__init__(prog, max_help_position=28, width=100)
 
 
 def text(value):

@@ -44,10 +44,10 @@ exit status:
   4    the output could not be written
   141  whoever read the output has gone away
 
-example:
-  apns chaos --proxy localhost:8000 --backend localhost:2195 --behavior 20:delay \\
-      --handler-delay-sleep 2
-  apns chaos --config config.ini --seed 7
+examples:
+    apns chaos --proxy localhost:8000 --backend localhost:2195 \\
+        --behavior 20:delay --handler-delay-sleep 2
+    apns chaos --config config.ini --seed 7
 """
 
 
@@ -55,8 +55,7 @@ def add_parser(commands):
     # type: (Any) -> None
     """Add this command to the argument parser."""
     parser = commands.add_parser(
-        "chaos", help="run a proxy that injects faults", description=_DESCRIPTION, epilog=_EPILOG,
-        formatter_class=_options.HelpFormatter)
+        "chaos", help="run a proxy that injects faults", description=_DESCRIPTION, epilog=_EPILOG)
     parser.prepare = add_plugin_arguments
     parser.add_argument("--proxy", metavar="HOST:PORT",
                         help="where to listen; port 0 takes a free one (default: localhost:8000)")

@@ -58,7 +58,7 @@ def add_parser(commands):
     """Add this command to the argument parser."""
     parser = commands.add_parser(
         "demo", help="show everything at once; needs nothing", description=_DESCRIPTION,
-        epilog=_EPILOG, formatter_class=_options.HelpFormatter)
+        epilog=_EPILOG)
     number = _options.number_from
     parser.add_argument("--tokens", metavar="NUMBER", type=number(1), default=5000,
                         help="number of devices (default: 5000)")

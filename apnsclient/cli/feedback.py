@@ -46,9 +46,11 @@ exit status:
   130  interrupted
   141  whoever read the output has gone away
 
-example:
-  apns feedback --address feedback.example.com:2196 --cert push.pem | while read token time; ...
-  apns feedback --address push_production --cert push.pem --http2 --feedback-store gone.db
+examples:
+    apns feedback --address feedback.example.com:2196 --cert push.pem |
+        while read token time; do ...; done
+    apns feedback --address push_production --cert push.pem --http2 \\
+        --feedback-store gone.db
 """
 
 
@@ -57,7 +59,7 @@ def add_parser(commands):
     """Add this command to the argument parser."""
     parser = commands.add_parser(
         "feedback", help="print the tokens that are gone", description=_DESCRIPTION,
-        epilog=_EPILOG, formatter_class=_options.HelpFormatter)
+        epilog=_EPILOG, usage="%(prog)s --address HOST:PORT [OPTION ...]")
     _session.add_connection_arguments(
         parser, "feedback_sandbox, feedback_production")
     _session.add_feedback_store_argument(

@@ -44,13 +44,16 @@ output:
   a summary, and one line for each token that was not accepted: what became of it (failed,
   not-sent, unknown), token, status code and reason, with tabs between them (a terminal is shown the
   first {rows}). With --json one document:
-    {{"accepted": 2, "error": null, "failed": [{{"code": 8, "reason": ..., "token": ...}}],
-     "interrupted": false, "not_sent": [{{"code": null, "reason": ..., "token": ...}}],
-     "read_to_end": true, "resent": 0, "seconds": 3.1, "status": 1, "tokens": 3,
-     "unknown": [token, ...]}}
+    {{"accepted": 2, "error": null,
+     "failed": [{{"code": 8, "reason": ..., "token": ...}}],
+     "interrupted": false,
+     "not_sent": [{{"code": null, "reason": ..., "token": ...}}],
+     "read_to_end": true, "resent": 0, "seconds": 3.1, "status": 1,
+     "tokens": 3, "unknown": [token, ...]}}
   of which wrong usage and an unusable credential leave no more than error and status. Over HTTP/2
   the rows of failed have also Apple's reason and since when, in seconds since 1970:
-    {{"apns_id": ..., "apns_reason": "Unregistered", "status": 410, "timestamp": 1760000000, ...}}
+    {{"apns_id": ..., "apns_reason": "Unregistered", "status": 410,
+     "timestamp": 1760000000, ...}}
   failed: give the token up. not_sent: may be sent again; with a code (3, 4, 6, 7, or from 400 up)
   it would be refused again, so correct that first. unknown: written, and the outcome was not
   awaited, because the command was interrupted; or, over HTTP/2, there was no answer.
@@ -67,11 +70,13 @@ exit status:
   141  whoever read the output has gone away
 
 examples:
-  apns send --address gateway.example.com:2195 --cert push.pem --alert "Dinner is ready" 5f1c...
-  apns send --address gateway.example.com:2195 --cert push.pem --payload-file news.json - < tokens
-  apns send --address localhost:2195 --cert client.pem --ca-file ca.pem --alert hi --json 5f1c...
-  apns send --address push_production --key-id ABC123DEFG --team-id DEF123GHIJ --key key.p8 \\
-    --topic com.example.app --alert "Dinner is ready" --feedback-store gone.db - < tokens
+    apns send --address gateway.example.com:2195 --cert push.pem \\
+        --alert "Dinner is ready" 5f1c...
+    apns send --address gateway.example.com:2195 --cert push.pem \\
+        --payload-file news.json - < tokens
+    apns send --address push_production --key key.p8 \\
+        --key-id ABC123DEFG --team-id DEF123GHIJ --topic com.example.app \\
+        --alert "Dinner is ready" --feedback-store gone.db - < tokens
 """.format(rows=_outcome.ROWS_ON_TERMINAL)
 
 
@@ -80,7 +85,7 @@ def add_parser(commands):
     """Add this command to the argument parser."""
     parser = commands.add_parser(
         "send", help="send one message to many devices", description=_DESCRIPTION, epilog=_EPILOG,
-        formatter_class=_options.HelpFormatter)
+        usage="%(prog)s --address HOST:PORT [OPTION ...] [TOKEN ...]")
     parser.add_argument("tokens", metavar="TOKEN", nargs="*", type=_options.text,
                         help='device token; "-" reads standard input')
     parser.add_argument("--tokens-file", metavar="FILE", help="file with one token a line")

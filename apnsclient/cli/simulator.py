@@ -57,9 +57,10 @@ exit status:
   4    the output or the record could not be written
   141  whoever read the output has gone away
 
-example:
-  apns simulator --directory certs --gateway-port 2195 --feedback-port 2196 --bad 5f1c...=8
-  apns simulator --directory certs --provider-port 2197 --bad 5f1c...=DeviceTokenNotForTopic
+examples:
+    apns simulator --directory certs --gateway-port 2195 --bad 5f1c...=8
+    apns simulator --directory certs --provider-port 2197 \\
+        --bad 5f1c...=DeviceTokenNotForTopic
 """
 
 
@@ -68,7 +69,7 @@ def add_parser(commands):
     """Add this command to the argument parser."""
     parser = commands.add_parser(
         "simulator", help="run a gateway to test against", description=_DESCRIPTION,
-        epilog=_EPILOG, formatter_class=_options.HelpFormatter)
+        epilog=_EPILOG)
     parser.add_argument("--host", default="127.0.0.1",
                         help="address to listen at (default: 127.0.0.1)")
     for name, what in _SERVICES:
@@ -106,7 +107,7 @@ def _add_device_arguments(parser):
 def _add_script_arguments(parser):
     # type: (argparse.ArgumentParser) -> None
     script = parser.add_argument_group(
-        "misbehaviour, on every connection to the gateway and the provider API")
+        "misbehaviour", "on every connection to the gateway and the provider API")
     count = _options.number_from(0)
     script.add_argument("--delay", metavar="SECONDS", type=_options.seconds, default=0.0,
                         help="wait before each error frame, and each reply over HTTP/2")

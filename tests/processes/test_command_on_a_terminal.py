@@ -8,7 +8,7 @@ import pytest
 
 from apnsclient.testing.simulator import Script
 from cli_processes import command, interrupt_on_terminal, read_terminal, terminal
-from cli_support import QUIET, Bed, token
+from cli_support import QUIET, Bed, environment, token
 
 GOOD = [token(number) for number in range(1, 8)]
 SECRET = "correct-horse"
@@ -24,6 +24,15 @@ def locked(bed):
     """The arguments for sending with a key that is encrypted."""
     credential = bed.simulator.authority.issue("client", passphrase=SECRET)
     return bed.arguments("--cert", bed.file("locked.pem", credential.pem), "--alert", "hi", *QUIET)
+
+
+def test_help_is_as_wide_as_the_terminal():
+    """Without the variable: few shells hand COLUMNS on."""
+    with terminal(command("send", "--help"), env=environment(COLUMNS=None, NO_COLOR="1"),
+                  columns=65) as (process, screen):
+        shown = read_terminal(screen).decode("ascii").splitlines()
+        assert process.wait() == 0
+    assert 50 < max(len(line) for line in shown if line[:4] != " " * 4) <= 63
 
 
 def test_ctrl_c_while_connecting_ends_at_once(bed):
