@@ -104,7 +104,7 @@ def check_limits(client, handler, first):
 
     :param handler: handler of SIGUSR2 that raises :class:`Limit`.
     """
-    session = client._connection._session
+    session = client._connection.session
     for number in range(first, 10000, 12):
         # Every other time over a new connection.
         if number % 24 < 12:
@@ -135,7 +135,7 @@ def check_interrupts(connection, first):
 
     :param connection: handle over HTTP/2, of a session with one connection in the pool.
     """
-    session = connection._session
+    session = connection.session
     for number in range(first, 5000, 3):
         session.shutdown()
         driver = connection._lease(False)
@@ -143,7 +143,7 @@ def check_interrupts(connection, first):
         is_interrupted = interrupt_at(
             number, _interrupt, lambda code: code.co_filename.endswith(_FILES),
             lambda: connection.send(message(1, 3)))
-        assert session._turns.in_use() == 0, number
+        assert session._shared.turns.in_use() == 0, number
         # A message like no other, which needs the table of the header fields to be what it was.
         sent = Message(TOKENS[:2], alert="hello", apns_topic=TOPIC, apns_collapse_id=str(number))
         _expect_accepted(connection.send(sent), number)

@@ -188,8 +188,8 @@ def test_a_session_in_use_shows_neither_key_nor_passphrase(simulator, new_sessio
         handle = session.get_connection(simulator.gateway_address, cert_string=locked.pem,
                                         passphrase=PASSPHRASE)
         result = APNs(handle).send(Message(TOKENS, alert="hello"))
-    certificate = handle._certificate
-    shown = "".join(map(repr, [session, handle, certificate, result, session._backend,
+    certificate = handle.certificate
+    shown = "".join(map(repr, [session, handle, certificate, result, session.pool,
                                certificate.get_context()])) + caplog.text
     for secret in [PASSPHRASE] + [line for line in locked.key_string.splitlines()
                                   if "-----" not in line]:

@@ -30,7 +30,7 @@ def hold(client, session):
     # More than may be in flight at once, so that there is something left to do.
     results = client.send_many([message(), message(count=3000)])
     assert not next(results).errors
-    assert session._turns.in_use() == 1
+    assert session._shared.turns.in_use() == 1
     return results
 
 
@@ -134,13 +134,13 @@ def test_a_fresh_connection_is_not_one_too_many(apple):
     third = connection._lease(False)
     connection._release(second)
     connection._release(third)
-    assert session._backend.idle_count() == 2
+    assert session.pool.idle_count() == 2
     fresh = connection._lease(True)
-    assert session._backend.idle_count() == 1
+    assert session.pool.idle_count() == 1
     connection._release(fresh)
     # As long as there is room, nothing that is idle has to go.
     session.shutdown()
     connection._release(connection._lease(False))
     fresh = connection._lease(True)
-    assert session._backend.idle_count() == 1
+    assert session.pool.idle_count() == 1
     connection._release(fresh)

@@ -181,7 +181,7 @@ def test_several_dead_connections_take_the_time_of_one():
             next(generator)
         for generator in generators:
             generator.close()
-        assert session._backend.idle_count() == count
+        assert session.pool.idle_count() == count
         begin = server.clock.now
         assert outcome(client.send(message(50))) == ACCEPTED
         assert begin + 64 <= server.clock.now <= begin + 64 + LAST_WORDS
@@ -419,7 +419,8 @@ def test_dead_tokens_of_one_environment_do_not_come_out_for_the_other(apple, ses
     session = sessions()
     handles = [session.get_connection(name, cert_string=apple.cert_string)
                for name in ("push_sandbox", "push_production")]
-    session._gone_reporter(handles[0]._address, handles[0]._certificate)([(b"aa" * 32, 1700000000)])
+    report = session._shared.gone_reporter(handles[0].address, handles[0].certificate)
+    report([(b"aa" * 32, 1700000000)])
     assert list(APNs(handles[1]).feedback()) == []
     feedback = session.get_connection("feedback_sandbox", cert_string=apple.cert_string)
     assert [row[0] for row in APNs(feedback).feedback()] == [b"aa" * 32]

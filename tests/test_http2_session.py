@@ -241,7 +241,7 @@ def test_feedback_is_that_of_the_session_not_of_the_handle(simulator, sessions):
     kill(simulator, 2)
     session = sessions()
     client_for(session, simulator).send(message(0, 5))
-    certificate = session._backend.get_certificate({"cert_string": simulator.cert_string})
+    certificate = session.pool.get_certificate({"cert_string": simulator.cert_string})
     other = APNs(session.new_connection(simulator.provider_address, certificate))
     assert tokens_in(other.feedback()) == TOKENS[:2]
 

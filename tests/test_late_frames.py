@@ -241,7 +241,7 @@ def test_identifiers_that_wrap_around_still_name_the_right_token(apple, bad):
     client_of(session, apple).send(Message(CURRENT, alert="earlier"))
     await_accepted(apple, len(CURRENT))
     # The connection has carried four thousand million notifications.
-    [connection] = session._backend.made
+    [connection] = session.pool.made
     connection.protocol.ledger.next_identifier = (1 << 32) - 3
     apple.devices.bad(EARLIER[bad])
     result = client_of(session, apple).send(Message(EARLIER, alert="current"))
@@ -257,7 +257,7 @@ def test_a_late_frame_is_attributed_across_the_wrap(apple, late):
     client = client_of(session, apple)
     apple.script(Script(status_at={4: 8}, hold=True))
     client.send(Message(CURRENT[:1], alert="first"))
-    [connection] = session._backend.made
+    [connection] = session.pool.made
     connection.protocol.ledger.next_identifier = (1 << 32) - len(EARLIER)
     client.send(Message(EARLIER, alert="earlier"))
     await_held(apple)

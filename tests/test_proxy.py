@@ -474,12 +474,12 @@ def test_password_is_in_no_error_and_no_log(answer, caplog, descriptors):
         # The last answer has no end. Whatever the machine, the request has come by then.
         limit = 4 if answer.endswith(b"200 %(echo)s") else SOON
         session = Session(proxy=url(server, "user%20name:" + SECRET + "@"), connect_timeout=limit)
-        certificate = session._backend.get_certificate({"cert_string": AUTHORITY.issue("c").pem})
+        certificate = session.pool.get_certificate({"cert_string": AUTHORITY.issue("c").pem})
         connection = session.get_connection(("gateway.test", 2195), certificate)
         with pytest.raises(ConnectError) as caught:
             APNs(connection).send(Message(make_tokens(1), alert="x"))
         assert ENCODED_SECRET.encode("ascii") in proxy.requests[0]
-    backend = session._backend
+    backend = session.pool
     for one in (caught.value, session, connection, backend, backend._proxy):
         assert_no_secret(str(one))
         assert_no_secret(repr(one))

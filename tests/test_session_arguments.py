@@ -49,24 +49,24 @@ def send_to(connection):
 def test_the_back_end_as_the_name_of_a_module():
     """Its class is called Backend and gets the options untouched."""
     session = Session(pool="apnsclient.backends.dummy", push=[8], pool_size=3)
-    assert type(session._backend) is Backend
-    assert session._backend.push == [8]
-    assert session._backend.pool_size == 3
+    assert type(session.pool) is Backend
+    assert session.pool.push == [8]
+    assert session.pool.pool_size == 3
     assert send_to(session.get_connection(cert_string="x")).failed
 
 
 def test_the_back_end_as_a_class():
     """Also with options."""
     session = Session(pool=Recording, push=[8], pool_size=None, use_cache_for_reconnects=False)
-    assert type(session._backend) is Recording
-    assert session._backend.pool_size is None
-    assert session._backend.use_cache_for_reconnects is False
+    assert type(session.pool) is Recording
+    assert session.pool.pool_size is None
+    assert session.pool.use_cache_for_reconnects is False
 
 
 def test_the_back_end_as_an_instance():
     """It is used as it is, and takes no options any more."""
     backend = Recording()
-    assert Session(pool=backend)._backend is backend
+    assert Session(pool=backend).pool is backend
     with pytest.raises(TypeError, match="instance.*pool_size"):
         Session(pool=backend, pool_size=3)
 
@@ -105,7 +105,7 @@ def test_a_back_end_of_ones_own_module(monkeypatch):
     module = types.ModuleType("a_back_end_of_ones_own")
     module.Backend = Recording
     monkeypatch.setitem(sys.modules, "a_back_end_of_ones_own", module)
-    assert type(Session("a_back_end_of_ones_own")._backend) is Recording
+    assert type(Session("a_back_end_of_ones_own").pool) is Recording
 
 
 @each("name, address", sorted(ADDRESSES.items()))
@@ -342,8 +342,8 @@ def test_representations_tell_no_secret():
     connection = session.get_connection(("localhost", 7), cert_string="cert", passphrase="secret")
     assert repr(session) == "<Session with binary over test_session_arguments: 0 idle>"
     assert repr(connection) == "<Connection to localhost:7 over binary: 0 idle>"
-    assert "secret" not in repr(connection._certificate)
-    assert "cert" not in repr(connection._certificate).replace("Certificate", "").split(".")[-1]
+    assert "secret" not in repr(connection.certificate)
+    assert "cert" not in repr(connection.certificate).replace("Certificate", "").split(".")[-1]
 
 
 def test_base_classes_name_the_method_that_is_missing():

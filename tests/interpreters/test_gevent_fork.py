@@ -59,15 +59,15 @@ def test_child_and_parent_go_on_with_connections_of_their_own(simulator, in_chil
         assert [outcome(result) for result in results] == [ACCEPTED] * len(tokens)
 
     send(TOKENS[:2])
-    idle = session._backend.idle_count()
+    idle = session.pool.idle_count()
 
     def child():
-        assert session._backend.idle_count() == 0
+        assert session.pool.idle_count() == 0
         send(TOKENS[2:10])
         session.shutdown()
 
     in_child(child)
-    assert session._backend.idle_count() == idle
+    assert session.pool.idle_count() == idle
     send(TOKENS[10:12])
     session.shutdown()
     assert simulator.wait_for(lambda: simulator.accepted_count == 12, SOON)

@@ -126,7 +126,7 @@ def test_a_limit_while_waiting_ends_the_call(new_client, protocol, simulator, li
     if protocol == "http2":
         # The connection, if it is the same one, would go on holding back.
         simulator.script_provider(None)
-        client._connection._session.shutdown()
+        client._connection.session.shutdown()
     result = client.send(message(1))
     assert dict((token, code) for token, (code, _) in result.failed.items()) == expected
     assert (result.errors, result.retry()) == ([], None)
@@ -194,8 +194,8 @@ def test_a_limit_in_what_the_caller_has_given_is_not_logged_away(handle, part):
 
     session = Session(on_late_result=lambda result: raised.pop()(signal.SIGUSR2, None))
     reported, connection = Result(message(), (8, 0)), BaseConnection(("localhost", 1), None)
-    driver = Http2Driver(connection, session._timing, lambda rows: Store().add("", rows))
-    report = (functools.partial(session._report_late, [reported]) if part == "on_late_result"
+    driver = Http2Driver(connection, session._shared.timing, lambda rows: Store().add("", rows))
+    report = (functools.partial(session._shared.report_late, [reported]) if part == "on_late_result"
               else driver._hand_on_gone)
     report()
     with pytest.raises(Limit):

@@ -109,7 +109,7 @@ def test_sockets_are_the_systems_own(simulator, arguments):
 import _socket, socket
 session = new_session()
 send(client_of(session), 1)
-connection, = session._backend._BaseBackend__pool().idle.popitem()[1]
+connection, = session.pool._BaseBackend__pool().idle.popitem()[1]
 assert isinstance(connection._socket, _socket.socket)
 print(isinstance(connection._socket, socket.socket))
 connection.close()

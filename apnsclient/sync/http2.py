@@ -1,0 +1,177 @@
+"""Sending, and what the answers told of dead tokens, over the HTTP/2 provider API."""
+
+from __future__ import absolute_import, division, print_function
+
+from .._compat import MYPY
+from ..drivers.http2 import Http2Driver
+from ..drivers.http2_dispatch import Http2Dispatch
+from ..errors import ConnectError, ConnectionLost, ConnectTimeout
+from ..provider_token import ProviderToken
+from .handle import Connection
+from .shared import source_of
+
+if MYPY:
+    from typing import Any, Generator, Iterable, Sequence, Tuple
+
+    from ..apns import Message, Result
+    from ..protocols.http2.events import Reply
+
+__all__ = ["Http2Connection"]
+
+#: What HTTP/2 is called in ALPN (RFC 7301).
+_ALPN = ("h2",)
+
+
+class Http2Connection(Connection):
+    """A handle to a host of Apple's HTTP/2 provider API."""
+
+    protocol = "http2"
+
+    def send_many(self, messages):
+        # type: (Iterable[Message]) -> Generator[Result, None, None]
+        """Send many messages; see :meth:`apnsclient.apns.APNs.send_many`."""
+        is_token = isinstance(self.certificate, ProviderToken)
+        dispatch = Http2Dispatch(self._lease, self._release,
+                                 self.certificate.renew if is_token else None,
+                                 self.certificate.default_topic, self._shared.backend.clock)
+        return dispatch.results(messages)
+
+    def feedback(self):
+        # type: () -> Generator[Tuple[int, bytes], None, None]
+        """Read what the session's store of feedback has for this environment and application.
+
+        Rows that the caller does not come to are put back.
+        """
+        store = self._shared.feedback_store
+        source = source_of(self.address, self.certificate)
+        rows = store.drain(source)
+        done = 0
+        try:
+            for token, timestamp in rows:
+                done += 1
+                yield timestamp, token
+        finally:
+            if done < len(rows):
+                store.add(source, rows[done:])
+
+    def ask(self, method, path, fields=(), body=b""):
+        # type: (bytes, bytes, Sequence[Tuple[bytes, bytes]], bytes) -> Reply
+        """Send any other request, and wait for the reply: for the management of channels.
+
+        A provider token that has expired is made anew, once.
+
+        :param method: like ``b"GET"``.
+        :param path: path of the request (bytes).
+        :param fields: ``(name, value)`` pairs of its header (bytes).
+        :param body: its body (bytes).
+        :return: the :class:`~apnsclient.protocols.http2.events.Reply`, whatever its status.
+        :raises ~apnsclient.errors.ConnectionLost: if there was none.
+        :raises Exception: whatever the back-end raises when it cannot connect.
+        """
+        may_renew, is_new = isinstance(self.certificate, ProviderToken), False
+        while True:
+            driver = self._lease(is_new)
+            try:
+                question = driver.ask(method, path, list(fields), body)
+                reply = question.reply
+                if reply is None:
+                    raise ConnectionLost("no answer from %s:%d: %s"
+                                         % (self.address + (question.problem,)))
+                if not (may_renew and question.has_expired):
+                    return reply
+                driver.has_expired, may_renew = True, False
+                self.certificate.renew(driver.token)
+                # Other connections keep the token that they have.
+                is_new = True
+            finally:
+                self._release(driver)
+
+    @property
+    def _key(self):
+        # type: () -> Any
+        return self.address, self.certificate
+
+    def _lease(self, is_new):
+        # type: (bool) -> Http2Driver
+        """Wait for one's turn; then return a driver whose connection is ready for use.
+
+        :param is_new: whether it has to be a new connection.
+        """
+        shared = self._shared
+        limit = shared.backend.pool_size or None if self._is_cached else None
+        timeout = shared.timing.connect_timeout
+        turn = shared.turns.take(self._key, limit, timeout)
+        if turn is None:
+            raise ConnectTimeout(
+                "all %s connections to %s:%d were in use for %s s: set pool_size or "
+                "connect_timeout higher, or send more with each call"
+                % ((limit,) + self.address + (timeout,)))
+        try:
+            if is_new and limit is not None:
+                self._make_room(limit)
+            driver = self._driver(self._is_cached and not is_new)
+        except BaseException:
+            turn.give_back()
+            raise
+        driver.turn = turn
+        return driver
+
+    def _make_room(self, limit):
+        # type: (int) -> None
+        """Close an idle connection where a new one would be one too many.
+
+        Between the end of the one that it is to replace and now, others may have opened theirs.
+        """
+        shared = self._shared
+        in_use = shared.turns.in_use(self._key)
+        if in_use + shared.backend.idle_count(*self._key) > limit:
+            idle = shared.backend.pop_idle(self.address, self.certificate, _ALPN)
+            if idle is not None:
+                shared.close_idle([idle])
+
+    def _driver(self, is_cached):
+        # type: (bool) -> Http2Driver
+        shared = self._shared
+        backend = shared.backend
+        # Where a dead connection looks like a living one, only an answer tells.
+        ping_after = shared.ping_after if backend.can_detect_close else 0.0
+        while True:
+            connection = self._connect(is_cached, alpn=_ALPN)
+            if connection.alpn_protocol not in _ALPN:
+                connection.close()
+                raise ConnectError("%s:%d does not speak HTTP/2: it did not agree to the protocol "
+                                   "\"h2\" with ALPN. If it is a gateway of the binary protocol, "
+                                   "set the session's protocol to \"binary\"" % self.address)
+            driver = Http2Driver(connection, shared.timing, shared.gone_reporter(
+                self.address, self.certificate))
+            try:
+                if driver.prepare(ping_after):
+                    return driver
+            except BaseException:
+                driver.close()
+                raise
+            driver.close()
+            # Where one is dead without a word the others will be, too, and each takes its time.
+            is_cached = is_cached and backend.use_cache_for_reconnects and not driver.is_silent
+
+    def _release(self, driver):
+        # type: (Http2Driver) -> None
+        shared = self._shared
+        try:
+            if driver.rest() and self._is_cached:
+                surplus = shared.backend.store(driver.connection)
+                if surplus is not None:
+                    shared.close_idle([surplus])
+            else:
+                driver.close()
+        finally:
+            driver.turn.give_back()
+
+    def _state(self):
+        # type: () -> str
+        state = super(Http2Connection, self)._state()
+        if self._is_cached:
+            turns = self._shared.turns
+            state += ", %d in use, %d callers waiting" % (
+                turns.in_use(self._key), turns.waiting(self._key))
+        return state

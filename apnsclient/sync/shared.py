@@ -1,0 +1,102 @@
+"""What the handles of a session share."""
+
+from __future__ import absolute_import, division, print_function
+
+import logging
+
+from .._compat import MYPY
+from .._interrupts import is_interrupt
+from ..addresses import environment_of
+from ..backends._turns import Turns
+from ..drivers.binary import BinaryDriver
+from ..drivers.http2 import Http2Driver
+from ._lifetime import Closer
+
+if MYPY:
+    from typing import Callable, List, Optional, Tuple, Union
+
+    from .._arguments import Timing
+    from ..apns import Result
+    from ..backends import BaseBackend, BaseConnection
+    from ..certificate import BaseCertificate
+    from ..feedback_store import FeedbackStore
+    from ..provider_token import ProviderToken
+
+    Address = Tuple[str, int]
+    Credential = Union[BaseCertificate, ProviderToken]
+
+__all__ = ["Shared", "source_of"]
+
+#: The session speaks through these, wherever in the package that is.
+_log = logging.getLogger("apnsclient.transport")
+
+
+class Shared(object):
+    """The back-end of a session, who uses it, and what the session was told.
+
+    For the arguments see :class:`~apnsclient.transport.Session`.
+    """
+
+    def __init__(self, backend, timing, ping_after, on_late_result, feedback_store):
+        # type: (BaseBackend, Timing, Optional[float], Optional[Callable[[Result], None]], FeedbackStore) -> None  # noqa: E501
+        self.backend = backend
+        self.turns = Turns(backend)
+        self.timing = timing
+        self.ping_after = ping_after
+        self.feedback_store = feedback_store
+        self._on_late_result = on_late_result
+        self._closer = Closer(backend)
+
+    def close_idle(self, connections):
+        # type: (List[BaseConnection]) -> None
+        """Close connections that nobody uses, after what is to be read and said."""
+        drivers = []
+        try:
+            for connection in connections:
+                if connection.alpn_protocol is None:
+                    # What came in the meantime, or comes at the very end, may be a late frame.
+                    driver = BinaryDriver(connection, self.timing, self.report_late)
+                    driver.prepare()
+                    drivers.append(driver)
+                else:
+                    Http2Driver(connection, self.timing, self.gone_reporter(
+                        connection.address, connection.certificate)).take_leave()
+        finally:
+            self.backend.close_all(connections)
+        for driver in drivers:
+            driver.hear_out()
+
+    def gone_reporter(self, address, certificate):
+        # type: (Address, Credential) -> Callable[[List[Tuple[bytes, int]]], None]
+        """Return what puts dead tokens into the store of feedback."""
+        store, source = self.feedback_store, source_of(address, certificate)
+        return lambda rows: store.add(source, rows)
+
+    def report_late(self, results):
+        # type: (List[Result]) -> None
+        """Pass on what became of messages whose results were handed out too early."""
+        if self._on_late_result is None:
+            _log.warning(
+                "an error frame came late: %d tokens of %d messages that counted as delivered were "
+                "not; set on_late_result to be told which",
+                sum(_count_undelivered(result) for result in results), len(results))
+            return
+        for result in results:
+            try:
+                self._on_late_result(result)
+            except Exception:
+                if is_interrupt():
+                    raise
+                _log.exception("on_late_result failed for %r", result)
+
+
+def _count_undelivered(result):
+    # type: (Result) -> int
+    retry = result.retry()
+    return len(result.failed) + (len(retry.tokens) if retry is not None else 0)
+
+
+def source_of(address, certificate):
+    # type: (Address, Credential) -> str
+    """Return what the store of feedback knows the environment and the application by."""
+    return "%s %s" % (environment_of(address), certificate.source_name)
