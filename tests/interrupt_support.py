@@ -20,7 +20,7 @@ _TESTING = os.sep + "testing" + os.sep
 
 #: Where an :class:`Interrupt` comes: before any line of these.
 _FILES = ("http2.py", "http2_dispatch.py", "http2_parcels.py", "client.py", "streams.py",
-          "requests.py", "transport.py", "_turns.py")
+          "requests.py", "handle.py", "shared.py", "_turns.py")
 
 
 class Limit(Exception):

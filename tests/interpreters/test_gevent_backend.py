@@ -473,7 +473,7 @@ def test_a_session_that_is_collected_closes_properly(monkeypatch, place):
     with Server(over_tls(say_more)) as server:
         held = [green_session("binary", read_tail_timeout=0)]
         client_of(held[0], server.address).send(message(TOKENS[0]))
-        assert held[0]._backend.idle_count() == 1
+        assert held[0].pool.idle_count() == 1
         if place == "greenlet":
             held.pop()
         else:
