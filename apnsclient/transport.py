@@ -25,9 +25,9 @@ from .sync.shared import Shared
 if MYPY:
     from typing import Any, Callable, Dict, Optional, Tuple, Union
 
-    from .apns import Result
     from .backends import BaseBackend
     from .feedback_store import FeedbackStore
+    from .result import Result
 
     Address = Tuple[str, int]
     Credential = Union[BaseCertificate, ProviderToken]

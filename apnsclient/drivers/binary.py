@@ -21,12 +21,12 @@ import sys
 
 from .._compat import MYPY
 from .._interrupts import is_interrupt
-from ..apns import Result
 from ..errors import ConnectError, ProtocolError, Timeout, is_timeout
 from ..protocols.binary import ErrorReplyParser
 from ..protocols.feedback import FeedbackParser
 from ..protocols.ledger import Ledger
 from ..reasons import ACCEPTED, reason_of
+from ..result import Result
 
 if MYPY:
     from typing import Callable, Iterator, List, Optional, Tuple

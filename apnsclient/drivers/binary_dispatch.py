@@ -21,7 +21,8 @@ if MYPY:
     from typing import Callable, Deque, Generator, Iterable, Iterator, List, Optional
 
     from .._arguments import Timing
-    from ..apns import Message, Result
+    from ..apns import Message
+    from ..result import Result
     from .binary import BinaryDriver
 
 __all__ = ["BinaryDispatch"]

@@ -22,8 +22,9 @@ from .http2_parcels import Bundle, Delivery
 if MYPY:
     from typing import Any, Callable, Deque, Generator, Iterable, Iterator, List, Optional
 
-    from ..apns import Message, Result
+    from ..apns import Message
     from ..reasons import Reason
+    from ..result import Result
     from .http2 import Http2Driver
     from .http2_parcels import Parcel
 

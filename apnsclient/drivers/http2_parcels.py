@@ -11,9 +11,9 @@ from __future__ import absolute_import, division, print_function
 from six.moves import range
 
 from .._compat import MYPY
-from ..apns import Result
 from ..outcomes import Failure, RequestOutcomes, parse_reply
 from ..reasons import reason_of_reply
+from ..result import Result
 
 if MYPY:
     from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple

@@ -12,8 +12,9 @@ from .handle import Connection
 if MYPY:
     from typing import Any, Generator, Iterable, Optional, Tuple
 
-    from ..apns import Message, Result
+    from ..apns import Message
     from ..backends import BaseConnection
+    from ..result import Result
 
 __all__ = ["BinaryConnection"]
 

@@ -7,8 +7,9 @@ from .._compat import MYPY
 if MYPY:
     from typing import Any, Generator, Iterable, Tuple
 
-    from ..apns import Message, Result
+    from ..apns import Message
     from ..backends import BaseConnection
+    from ..result import Result
     from ..transport import Session
     from .shared import Shared
 

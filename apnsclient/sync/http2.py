@@ -13,8 +13,9 @@ from .shared import source_of
 if MYPY:
     from typing import Any, Generator, Iterable, Sequence, Tuple
 
-    from ..apns import Message, Result
+    from ..apns import Message
     from ..protocols.http2.events import Reply
+    from ..result import Result
 
 __all__ = ["Http2Connection"]
 

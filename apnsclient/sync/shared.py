@@ -16,11 +16,11 @@ if MYPY:
     from typing import Callable, List, Optional, Tuple, Union
 
     from .._arguments import Timing
-    from ..apns import Result
     from ..backends import BaseBackend, BaseConnection
     from ..certificate import BaseCertificate
     from ..feedback_store import FeedbackStore
     from ..provider_token import ProviderToken
+    from ..result import Result
 
     Address = Tuple[str, int]
     Credential = Union[BaseCertificate, ProviderToken]

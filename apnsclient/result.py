@@ -1,0 +1,149 @@
+"""What became of a message: :class:`Result`, whose documented home is :mod:`apnsclient.apns`.
+
+A result is a value. It turns what the outcomes say of indices into what they mean for the tokens of
+the message.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+from ._compat import MYPY
+from .outcomes import FrameOutcomes
+from .reasons import REASONS
+
+if MYPY:
+    from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+
+    from .apns import Message
+    from .outcomes import Failure, RequestOutcomes
+
+__all__ = ["Result"]
+
+
+class Result(object):
+    """What became of a message.
+
+    Each token that is neither in :attr:`failed`, nor in what :meth:`retry` returns, nor in
+    :attr:`undelivered`, was delivered to Apple, or to the gateway.
+
+    :param message: the :class:`~apnsclient.apns.Message` that was sent.
+    :param failure: ``(status code, index of the token)`` that a gateway reported (int or None for
+        an IO failure, int), or None if it reported nothing.
+    :param rejected: ``(index, code, explanation)`` of each token that could not be put on the wire.
+    :param unprocessed: True if no token of the message was processed, which is no fault of theirs.
+    :param outcomes: what became of its tokens over HTTP/2, instead of the three above
+        (:class:`~apnsclient.outcomes.RequestOutcomes`).
+    """
+
+    #: ``{code: explanation}`` of what the binary protocol can report. HTTP/2 reports the same codes
+    #: where they say the same, and else the HTTP status.
+    ERROR_CODES = dict((code, reason.explanation) for code, reason in REASONS.items())
+
+    def __init__(self, message, failure=None, rejected=(), unprocessed=False, outcomes=None):
+        # type: (Message, Optional[Tuple[Optional[int], int]], Sequence[Tuple[int, int, str]], bool, Optional[RequestOutcomes]) -> None  # noqa: E501
+        self.message = message
+        self._failed = None  # type: Optional[Dict[Any, Failure]]
+        self._outcomes = outcomes if outcomes is not None else FrameOutcomes(
+            len(message.tokens), failure, rejected, unprocessed
+        )  # type: Union[FrameOutcomes, RequestOutcomes]
+
+    @property
+    def failed(self):
+        # type: () -> Dict[Any, Failure]
+        """``{token: (code, explanation)}`` of the tokens that are to be given up.
+
+        Tokens are as the message has them. A token that the message has several times is here if it
+        failed once. The values are :class:`~apnsclient.outcomes.Failure`.
+
+        The binary protocol: the codes are 2, 5 and 8. The gateway reports at most one token; the
+        others here are those that could not be put on the wire. HTTP/2: every token that was
+        refused for its own sake. The codes are 2 and 8, and 410 for a reason that is not known.
+        """
+        if self._failed is None:
+            tokens = self.message.tokens
+            self._failed = dict(
+                (_as_key(tokens[index]), failure) for index, failure in self._outcomes.failures()
+            ) if self._outcomes.count_failures() else {}
+        return self._failed
+
+    @property
+    def errors(self):
+        # type: () -> List[Failure]
+        """``[(code, explanation)]`` of what went wrong and is no token's fault.
+
+        The values are :class:`~apnsclient.outcomes.Failure`. The codes are 1, 3, 4, 6, 7, and None
+        when the connection failed or the gateway answered with something that Apple does not
+        document. HTTP/2 adds 10 and HTTP statuses.
+
+        The binary protocol: at most one. HTTP/2: each that there was, once, as they came.
+        """
+        return self._outcomes.errors()
+
+    @property
+    def undelivered(self):
+        # type: () -> List[Any]
+        """The tokens that got nothing, and would get nothing another time (list).
+
+        The binary protocol: after an error that concerns the message itself (codes 3, 4, 6 and 7)
+        the token that the gateway reported and those behind it, without what :attr:`failed` has
+        already. HTTP/2: the tokens whose requests were refused for a reason that is no token's
+        fault, and all that were not sent any more because such a reason concerns the message, or
+        the certificate or provider token (status 403).
+        """
+        tokens = self.message.tokens
+        return [tokens[index] for index in self._outcomes.undelivered()]
+
+    @property
+    def unknown(self):
+        # type: () -> List[Any]
+        """Those of the tokens in :meth:`retry` that may have got the message already (list).
+
+        They were written, and nobody said what became of them. Sent again, some devices get the
+        message twice; not sent again, some do not get it.
+        """
+        tokens = self.message.tokens
+        return [tokens[index] for index in self._outcomes.in_doubt()]
+
+    def needs_retry(self):
+        # type: () -> bool
+        """Tell whether there are tokens to be sent again.
+
+        After a shutdown of the gateway (code 10) there may be some although :attr:`failed` and
+        :attr:`errors` are empty. Over HTTP/2 there may be, too, when no fresh connection could be
+        had for what was not processed.
+        """
+        return len(self._outcomes.retried()) > 0
+
+    def retry(self):
+        # type: () -> Optional[Message]
+        """Return the message for the tokens that are to be sent again, or None if there are none.
+
+        It may be sent at once, but a server that is too busy (429 and 503 in :attr:`errors`) is
+        better given a while. It has every token that is not known to be delivered, so that some may
+        get the message twice: after an IO failure of the binary protocol, and over HTTP/2 those
+        whose requests were written and not answered.
+        """
+        indices, tokens = self._outcomes.retried(), self.message.tokens
+        if not indices:
+            return None
+        if indices[0] + len(indices) == len(tokens):
+            return self.message.retry(indices[0], True)
+        return self.message.with_tokens([tokens[index] for index in indices])
+
+    def __repr__(self):
+        # type: () -> str
+        total, outcomes = len(self.message.tokens), self._outcomes
+        failed, retried = outcomes.count_failures(), len(outcomes.retried())
+        undelivered = len(outcomes.undelivered())
+        return ("<%s: %d of %d tokens accepted, %d failed, %d to retry, %d undelivered, errors %r>"
+                % (type(self).__name__, total - failed - retried - undelivered, total, failed,
+                   retried, undelivered, outcomes.errors()))
+
+
+def _as_key(token):
+    # type: (Any) -> Any
+    """Return a token as a key of a dict; garbage that cannot be one is represented."""
+    try:
+        hash(token)
+    except TypeError:
+        return repr(token)
+    return token
