@@ -105,7 +105,9 @@ class APNs(object):
 
     def feedback(self):
         # type: () -> Generator[Tuple[bytes, datetime.datetime], None, None]
-        """Tell the tokens that are to be given up, and since when.
+        """Yield the tokens that are dead, and since when.
+
+        Delete a token unless the device has registered it again since.
 
         The binary protocol: reads the feedback service, which clears its list as it is read. The
         connection is opened for the purpose, and closed at the end, also when the caller abandons
@@ -115,7 +117,7 @@ class APNs(object):
         HTTP/2: there is no such service any more. Apple says of each token that is dead when
         something is sent to it (status 410), and the session keeps what it was told in its
         ``feedback_store``. This yields the tokens that answered so since the last call, each once,
-        and connects to nothing. They are also in :attr:`Result.failed`.
+        and connects to nothing. They are also in :attr:`Result.gone`.
 
         :return: generator of ``(token, when)``: lower-case hexadecimal digits as bytes, and the
             time from which on the device no longer took notifications (naive datetime, local time,

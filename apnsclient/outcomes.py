@@ -1,8 +1,9 @@
 """What became of each token of one message, token by token where the protocol knows it.
 
-A token ends in exactly one of four ways: accepted, failed (it is to be given up), to be retried, or
-undelivered (it got nothing, and would get nothing another time). There is one implementation for
-each protocol, with the same questions that :class:`~apnsclient.apns.Result` asks of it:
+A token ends in exactly one of four ways: accepted, failed (refused for its own sake), to be
+retried, or undelivered (it got nothing, and would get nothing another time). There is one
+implementation for each protocol, with the same questions that :class:`~apnsclient.apns.Result` asks
+of it:
 
 - :class:`FrameOutcomes`: the binary gateway names one token, and all the rest follows from there.
 - :class:`RequestOutcomes`: over HTTP/2 each token has an answer of its own. Nothing is kept of
@@ -22,7 +23,7 @@ import six
 
 from ._compat import MYPY, PY2
 from .protocols.http2.frames import Http2Error
-from .reasons import UNKNOWN, Reason, reason_of
+from .reasons import UNKNOWN, Reason, reason_of, reason_of_reply
 
 if MYPY:
     from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple, Union
@@ -102,6 +103,36 @@ class Failure(_Pair):
                 return (value if PY2 else value.decode("latin-1")).lower()
         return None
 
+    @property
+    def is_gone(self):
+        # type: () -> bool
+        """True if Apple has declared the token dead: status 410, with the time since when.
+
+        Delete the token, unless it was registered again after :attr:`timestamp`. No other failure
+        is a reason to delete one: a token that is refused with status 400 may be good in the other
+        environment, or for another topic. False over the binary protocol, where it is
+        :meth:`~apnsclient.apns.APNs.feedback` that tells which tokens are dead.
+        """
+        return self._row is not None and self._row.is_gone(self.timestamp)
+
+    @property
+    def retry_after(self):
+        # type: () -> Optional[int]
+        """How long to wait before the message is sent again, in seconds (int), or None.
+
+        900 after a status of 500 to 599 (Apple, *Handling notification responses from APNs*), 1200
+        after TooManyProviderTokenUpdates (Apple, *Establishing a token-based connection to APNs*),
+        and 60 after any other status 429, for which Apple names no time. None if nothing is said
+        against sending it at once, if it would be refused again, and over the binary protocol.
+        """
+        return self._row.retry_after if self._row is not None else None
+
+    @property
+    def _row(self):
+        # type: () -> Optional[Reason]
+        """The row of the reply in the table of reasons, or None if there was no reply."""
+        return reason_of_reply(self.status, self.reason) if self.status is not None else None
+
     def __reduce__(self):
         # type: () -> Tuple[Any, ...]
         # No bytes: Python 3 takes those in a pickle of Python 2 for text.
@@ -165,12 +196,12 @@ class FrameOutcomes(object):
 
     def count_failures(self):
         # type: () -> int
-        """Return how many tokens are to be given up."""
+        """Return how many tokens were refused for their own sake."""
         return len(self._rejected) + int(self._reason is not None and self._reason.blames_token)
 
     def failures(self):
         # type: () -> Iterator[Tuple[int, Failure]]
-        """Yield ``(index, failure)`` of the tokens that are to be given up."""
+        """Yield ``(index, failure)`` of the tokens that failed."""
         for index, code, explanation in self._rejected:
             yield index, Failure(code, explanation)
         if self._reason is not None and self._reason.blames_token:
@@ -299,12 +330,12 @@ class RequestOutcomes(object):
 
     def count_failures(self):
         # type: () -> int
-        """Return how many tokens are to be given up."""
+        """Return how many tokens were refused for their own sake."""
         return len(self._failed)
 
     def failures(self):
         # type: () -> Iterator[Tuple[int, Failure]]
-        """Yield ``(index, failure)`` of the tokens that are to be given up, in order."""
+        """Yield ``(index, failure)`` of the tokens that failed, in order."""
         for index in sorted(self._failed):
             entry = self._failed[index]
             yield index, entry if isinstance(entry, Failure) else Failure.of(*entry)

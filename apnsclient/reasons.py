@@ -29,6 +29,16 @@ REJECTED = "rejected"
 #: Verdict: the same may be sent again.
 RESEND = "resend"
 
+#: Seconds to wait after a status of 500 to 599: 15 minutes (Apple, *Handling notification responses
+#: from APNs*).
+_AFTER_SERVER_ERROR = 900
+#: Seconds to wait after too many requests for one device. Apple asks for a delay on the same page,
+#: and does not say how long.
+_AFTER_TOO_MANY = 60
+#: Seconds to wait after too many provider tokens: 20 minutes (Apple, *Establishing a token-based
+#: connection to APNs*).
+_AFTER_TOKEN_UPDATES = 1200
+
 #: Scope: the reason concerns the reported token alone.
 TOKEN = "token"
 #: Scope: the reason concerns the message or the connection, whichever token was reported.
@@ -99,10 +109,36 @@ class Reason(namedtuple("Reason", "code explanation verdict scope status name"))
         return self.name == "ExpiredProviderToken"
 
     @property
-    def is_gone(self):
+    def is_refused_here(self):
         # type: () -> bool
-        """True if the token has been dead since a certain time, which makes it feedback."""
-        return self.status == 410 and self.blames_token
+        """True if the token may be good elsewhere: in the other environment, for another topic."""
+        return self.name in ("BadDeviceToken", "DeviceTokenNotForTopic")
+
+    def is_gone(self, timestamp):
+        # type: (Optional[int]) -> bool
+        """Return True if the token is dead, which makes it feedback.
+
+        Status 410 alone does not say so: a proxy may answer with it, too. Apple's answers tell the
+        time (Apple, *Handling notification responses from APNs*).
+
+        :param timestamp: the time that the reply tells, in seconds since 1970 (int), or None.
+        """
+        return (timestamp is not None and self.status == 410 and self.blames_token
+                and not self.is_refused_here)
+
+    @property
+    def retry_after(self):
+        # type: () -> Optional[int]
+        """Seconds to wait before the same is sent again (int); None if it may be sent at once, or
+        would be refused again.
+        """
+        if not self.retries_reported or self.status is None:
+            return None
+        if self.name == "TooManyProviderTokenUpdates":
+            return _AFTER_TOKEN_UPDATES
+        if self.status == 429 or self.name == "TooManyRequests":
+            return _AFTER_TOO_MANY
+        return _AFTER_SERVER_ERROR if 500 <= self.status < 600 else None
 
 
 #: The row for IO failures and for every code that Apple does not document (128 and 255 are seen).

@@ -6,6 +6,8 @@ the message.
 
 from __future__ import absolute_import, division, print_function
 
+import datetime
+
 from ._compat import MYPY
 from .outcomes import FrameOutcomes
 from .reasons import REASONS
@@ -49,14 +51,15 @@ class Result(object):
     @property
     def failed(self):
         # type: () -> Dict[Any, Failure]
-        """``{token: (code, explanation)}`` of the tokens that are to be given up.
+        """``{token: (code, explanation)}`` of the tokens that were refused for their own sake.
 
-        Tokens are as the message has them. A token that the message has several times is here if it
-        failed once. The values are :class:`~apnsclient.outcomes.Failure`.
+        The same would be refused again, which does not make them dead: delete those in
+        :attr:`gone`. Tokens are as the message has them. A token that the message has several times
+        is here if it failed once. The values are :class:`~apnsclient.outcomes.Failure`.
 
         The binary protocol: the codes are 2, 5 and 8. The gateway reports at most one token; the
-        others here are those that could not be put on the wire. HTTP/2: every token that was
-        refused for its own sake. The codes are 2 and 8, and 410 for a reason that is not known.
+        others here are those that could not be put on the wire. HTTP/2: all that were refused. The
+        codes are 2 and 8, and 410 for a reason that is not known.
         """
         if self._failed is None:
             tokens = self.message.tokens
@@ -64,6 +67,23 @@ class Result(object):
                 (_as_key(tokens[index]), failure) for index, failure in self._outcomes.failures()
             ) if self._outcomes.count_failures() else {}
         return self._failed
+
+    @property
+    def gone(self):
+        # type: () -> Dict[Any, datetime.datetime]
+        """``{token: when}`` of the tokens that Apple has declared dead: these may be deleted.
+
+        Delete a token unless the device has registered it again since. Tokens are as the message
+        has them; the time is a naive datetime, local time, like that of
+        :meth:`~apnsclient.apns.APNs.feedback`.
+
+        These are the tokens of :attr:`failed` that were answered with status 410 and the time. The
+        others were refused for what may not be their fault: they may be good in the other
+        environment, for example, or for another topic. Empty over the binary protocol, where it is
+        :meth:`~apnsclient.apns.APNs.feedback` that tells which tokens are dead.
+        """
+        return dict((token, datetime.datetime.fromtimestamp(failure.timestamp or 0))
+                    for token, failure in self.failed.items() if failure.is_gone)
 
     @property
     def errors(self):
@@ -105,7 +125,7 @@ class Result(object):
 
     def needs_retry(self):
         # type: () -> bool
-        """Tell whether there are tokens to be sent again.
+        """Return True if there are tokens to be sent again.
 
         After a shutdown of the gateway (code 10) there may be some although :attr:`failed` and
         :attr:`errors` are empty. Over HTTP/2 there may be, too, when no fresh connection could be
@@ -117,10 +137,10 @@ class Result(object):
         # type: () -> Optional[Message]
         """Return the message for the tokens that are to be sent again, or None if there are none.
 
-        It may be sent at once, but a server that is too busy (429 and 503 in :attr:`errors`) is
-        better given a while. It has every token that is not known to be delivered, so that some may
-        get the message twice: after an IO failure of the binary protocol, and over HTTP/2 those
-        whose requests were written and not answered.
+        It may be sent at once, unless :attr:`retry_after` says how long to wait. It has every token
+        that is not known to be delivered, so that some may get the message twice: after an IO
+        failure of the binary protocol, and over HTTP/2 those whose requests were written and not
+        answered.
         """
         indices, tokens = self._outcomes.retried(), self.message.tokens
         if not indices:
@@ -128,6 +148,17 @@ class Result(object):
         if indices[0] + len(indices) == len(tokens):
             return self.message.retry(indices[0], True)
         return self.message.with_tokens([tokens[index] for index in indices])
+
+    @property
+    def retry_after(self):
+        # type: () -> Optional[int]
+        """How long to wait before :meth:`retry` is sent, in seconds (int), or None.
+
+        The longest of the times that :attr:`errors` ask for; see
+        :attr:`Failure.retry_after <apnsclient.outcomes.Failure.retry_after>`. None if none of them
+        asks for any.
+        """
+        return max([error.retry_after or 0 for error in self.errors] or [0]) or None
 
     def __repr__(self):
         # type: () -> str

@@ -231,6 +231,8 @@ def test_feedback_tells_what_answered_410(simulator, sessions):
     rows = list(client.feedback())
     assert tokens_in(rows) == TOKENS[:3]
     assert [when for _, when in rows] == [datetime.datetime.fromtimestamp(SINCE)] * 3
+    assert result.gone == {token.upper() if token == TOKENS[0] else token: rows[0][1]
+                           for token in TOKENS[:3]}
     assert list(client.feedback()) == []
     client.send(message(0, 3))
     assert tokens_in(client.feedback()) == TOKENS[:3]

@@ -66,6 +66,7 @@ def test_a_failure_of_the_binary_protocol_has_nothing_more_to_say():
         assert isinstance(failure, Failure)
         assert (failure.status, failure.reason) == (None, None)
         assert (failure.timestamp, failure.apns_id) == (None, None)
+        assert (failure.is_gone, failure.retry_after) == (False, None)
 
 
 @each("block", [
@@ -93,7 +94,7 @@ def test_a_failure_crosses_the_borders_of_processes(failure, again):
     other = again(failure)
     assert type(other) is Failure
     assert other == failure
-    for name in ("status", "reason", "timestamp", "apns_id"):
+    for name in ("status", "reason", "timestamp", "apns_id", "is_gone", "retry_after"):
         assert getattr(other, name) == getattr(failure, name)
 
 
@@ -103,6 +104,7 @@ def test_a_result_crosses_the_borders_of_processes(protocol):
     outcomes = RequestOutcomes()
     outcomes.answer(0, REPLIES["Unregistered"], BLOCK, 17)
     outcomes.unknown(1, "it was lost")
+    outcomes.answer(2, REPLIES["TooManyRequests"], BLOCK)
     outcomes.unprocessed(range(3, 6))
     for result in (Result(Message(TOKENS), outcomes=outcomes),
                    Result(Message(TOKENS), (8, 2), [(4, 8, "x")]),
@@ -114,6 +116,7 @@ def test_a_result_crosses_the_borders_of_processes(protocol):
             assert other.errors == result.errors
             assert other.retry().tokens == result.retry().tokens
             assert other.unknown == result.unknown
+            assert (other.gone, other.retry_after) == (result.gone, result.retry_after)
 
 
 @pytest.mark.parametrize("block", [

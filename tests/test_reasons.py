@@ -185,14 +185,36 @@ def test_the_name_decides_where_the_status_is_another_one():
         assert reason.explanation == REPLIES[name].explanation
 
 
-def test_only_status_410_makes_feedback():
+def test_only_status_410_with_a_time_makes_feedback():
     """The tokens of the others may work again, in the other environment for example."""
-    assert {name for name, row in REPLIES.items() if row.is_gone} == {
+    assert {name for name, row in REPLIES.items() if row.is_gone(1)} == {
         "Unregistered", "ExpiredToken"}
-    assert reason_of_reply(410).is_gone
-    assert reason_of_reply(410, "Whatever").is_gone
-    assert not reason_of_reply(410, "TooManyRequests").is_gone
-    assert not any(row.is_gone for row in REASONS.values())
+    for name in (None, "Whatever", "Unregistered"):
+        assert reason_of_reply(410, name).is_gone(0)
+        assert not reason_of_reply(410, name).is_gone(None)
+    for name in ("TooManyRequests", "BadDeviceToken"):
+        assert not reason_of_reply(410, name).is_gone(1)
+    assert not any(row.is_gone(1) for row in REASONS.values())
+
+
+def test_a_token_that_may_be_good_elsewhere_is_refused_here():
+    """In the other environment, or for another topic: Apple answers both in the same way."""
+    assert {name for name, row in REPLIES.items() if row.is_refused_here} == {
+        "BadDeviceToken", "DeviceTokenNotForTopic"}
+    assert not any(row.is_refused_here for row in REASONS.values())
+
+
+def test_only_what_may_be_sent_again_says_when():
+    """Apple names 15 minutes for 5XX, 20 for provider tokens, and none for too many requests."""
+    waits = {name: row.retry_after for name, row in REPLIES.items() if row.retry_after is not None}
+    assert waits == {
+        "InternalServerError": 900, "ServiceUnavailable": 900, "Shutdown": 900,
+        "TooManyRequests": 60, "TooManyProviderTokenUpdates": 1200}
+    for status, name, wait in [(500, None, 900), (599, "End", 900), (429, "Slower", 60),
+                               (404, "TooManyRequests", 60), (418, None, None), (600, None, None),
+                               (204, None, None), (503, "BadTopic", None)]:
+        assert (status, reason_of_reply(status, name).retry_after) == (status, wait)
+    assert not any(row.retry_after for row in REASONS.values())
 
 
 def test_only_an_expired_provider_token_is_worth_another():

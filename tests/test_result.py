@@ -2,12 +2,14 @@
 
 from __future__ import absolute_import, division, print_function
 
+import datetime
+
 import pytest
 
 from apnsclient import Message, Result
 from apnsclient.outcomes import RequestOutcomes
 from apnsclient.protocols.binary import TokenError
-from apnsclient.reasons import REPLIES
+from apnsclient.reasons import REPLIES, reason_of_reply
 from tables import each
 
 A, B, C, D = ("%064x" % index for index in range(4))
@@ -139,6 +141,41 @@ def test_many_tokens_can_fail_over_http2():
         D: (8, "Invalid token: Unregistered")}
     assert result.failed[D].timestamp == 1700000000
     assert (result.errors, result.undelivered, result.retry()) == ([], [], None)
+
+
+def test_only_tokens_that_apple_declared_dead_are_gone():
+    """Whatever else a token is refused for may be our fault, and costs nobody his device."""
+    outcomes = RequestOutcomes()
+    outcomes.answer(0, REPLIES["Unregistered"], None, 1700000000)
+    outcomes.answer(1, REPLIES["ExpiredToken"], None, 1600000000)
+    outcomes.answer(2, REPLIES["BadDeviceToken"])
+    outcomes.answer(3, REPLIES["DeviceTokenNotForTopic"])
+    outcomes.answer(4, REPLIES["Unregistered"])
+    outcomes.answer(5, reason_of_reply(410))
+    outcomes.answer(6, REPLIES["MissingDeviceToken"])
+    outcomes.reject(7, TokenError(8, "the token is not hexadecimal"))
+    tokens = [A, B.encode("ascii")] + ["%064x" % index for index in range(2, 8)]
+    result = Result(Message(tokens), outcomes=outcomes)
+    assert len(result.failed) == 8
+    assert result.gone == {A: datetime.datetime.fromtimestamp(1700000000),
+                           tokens[1]: datetime.datetime.fromtimestamp(1600000000)}
+    assert Result(Message([A, B]), (8, 0), [(1, 8, "x")]).gone == {}
+    assert Result(Message([A, B])).gone == {}
+
+
+def test_a_retry_waits_for_the_longest_time_that_an_error_asks_for():
+    """An error that asks for none does not make it shorter."""
+    for names, wait in [
+            ([], None), (["IdleTimeout"], None), (["TooManyRequests"], 60),
+            (["TooManyRequests", "Shutdown", "IdleTimeout"], 900),
+            (["InternalServerError", "TooManyProviderTokenUpdates"], 1200),
+            (["Unregistered", "BadTopic", "Forbidden"], None)]:
+        assert (names, over_http2([A, B, C], *enumerate(names)).retry_after) == (names, wait)
+    assert Result(Message([A, B]), (None, 0)).retry_after is None
+    outcomes = RequestOutcomes()
+    outcomes.unprocessed([0], (None, "Not sent: no connection"))
+    outcomes.unprocessed([1], REPLIES["TooManyProviderTokenUpdates"])
+    assert Result(Message([A, B]), outcomes=outcomes).retry_after == 1200
 
 
 def test_what_is_retried_over_http2_stands_anywhere():

@@ -18,7 +18,6 @@ from __future__ import absolute_import, division, print_function
 
 import logging
 import os
-import time
 from collections import deque
 
 from .._compat import MYPY, text_of
@@ -460,10 +459,10 @@ class Http2Driver(object):
             owner.refused(index)
 
     def gone(self, token, timestamp):
-        # type: (Any, Optional[int]) -> None
-        """Note that a token is dead, since a time in seconds since 1970 if the server named it."""
+        # type: (Any, int) -> None
+        """Note that a token is dead, since a time in seconds since 1970."""
         digits = token if isinstance(token, bytes) else token.encode("ascii")
-        self._gone.append((digits.lower(), int(time.time()) if timestamp is None else timestamp))
+        self._gone.append((digits.lower(), timestamp))
 
     def _hand_on_gone(self):
         # type: () -> None

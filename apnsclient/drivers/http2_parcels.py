@@ -211,7 +211,7 @@ class Parcel(object):
             return
         outcomes, place = self._place(index)
         outcomes.answer(place, reason, reply.block, timestamp)
-        if reason.is_gone:
+        if timestamp is not None and reason.is_gone(timestamp):
             driver.gone(self._token(index), timestamp)
         elif reason.stops_everything:
             driver.stop_reason = reason
