@@ -9,20 +9,19 @@ from __future__ import absolute_import, division, print_function
 import calendar
 import datetime
 import logging
-import re
 import time
-import uuid
 
 import six
 
 from ._compat import MYPY
+from ._headers import as_header, as_number, request_fields
 from ._json import PARAMETERS, decode_json, encode_json, encode_usual
 from .protocols.binary import MAX_ITEM_SIZE, NotificationEncoder
 from .protocols.http2.requests import RequestTemplate
 from .result import Result
 
 if MYPY:
-    from typing import Any, Dict, Generator, Iterable, List, Optional, Tuple, Union
+    from typing import Any, Callable, Dict, Generator, Iterable, List, Optional, Tuple, Union
 
     from .transport import Connection
 
@@ -31,9 +30,6 @@ if MYPY:
 __all__ = ["APNs", "Message", "Result"]
 
 _log = logging.getLogger(__name__)
-
-#: What a header can carry: printable ASCII without space at either end (RFC 9110, 5.5).
-_HEADER_VALUE = re.compile(r"[!-~]+(?: +[!-~]+)*\Z")
 
 
 class APNs(object):
@@ -159,21 +155,24 @@ class Message(object):
     :param sound: name of the sound to play (str).
     :param content_available: 1 if there is content to fetch in the background (int).
     :param expiry: when the gateway may stop trying: seconds since 1970 (int), a ``datetime`` (a
-        naive one is local time), or a ``timedelta`` from now. None means one day from now; 0 means
-        that the notification is not to be stored.
+        naive one is local time), or a ``timedelta`` from now. None means
+        :attr:`DEFAULT_EXPIRY`; 0 means that the notification is not to be stored.
     :param payload: the whole payload, instead of alert, badge, sound, content_available and extra:
         a dict, or the JSON text of one (str or bytes), which is sent as it is.
     :param priority: 10, at once, or 5, when it suits the device, or over HTTP/2 also 1, if the
-        device is awake anyway (int, 0 to 255).
+        device is awake anyway (int, 0 to 255). None means :attr:`DEFAULT_PRIORITY`. Apple refuses
+        background notifications of priority 10: over HTTP/2 they are sent with 5.
     :param extra: what else to put into the payload beside Apple's ``aps`` (dict).
-    :param apns_topic: what the notification is for, as a rule the bundle identifier of the
-        application (str). None takes it from the certificate, where that is for one topic only.
-        This and the following are headers of the HTTP/2 provider API (Apple, *Sending notification
-        requests to APNs*); the binary protocol has no place for them.
+    :param apns_topic: what the notification is for: the bundle identifier of the application, with
+        a suffix for some push types, see :mod:`apnsclient.topics` (str). None takes it from the
+        certificate, where that is for one topic only. This and the following are headers of the
+        HTTP/2 provider API (Apple, *Sending notification requests to APNs*); the binary protocol
+        has no place for them.
     :param apns_push_type: kind of the notification, like ``"alert"``, ``"background"`` or
-        ``"voip"`` (str). None derives it from the payload: ``background`` if there is nothing but
-        ``content-available`` in its ``aps``, ``mdm`` if it has a key ``mdm`` and no ``aps``, and
-        else ``alert``.
+        ``"voip"`` (str). None derives it from the suffix of the topic, and without one from the
+        payload: ``liveactivity`` if its ``aps`` has ``event`` and ``content-state``,
+        ``background`` if ``content-available`` is true and there is no alert, badge or sound,
+        ``mdm`` if it has a key ``mdm`` and no ``aps``, and else ``alert``.
     :param apns_id: identifier of the notification (str, or ``uuid.UUID``); None lets Apple make
         one, a different one for each token.
     :param apns_collapse_id: notifications with the same one replace each other on the device (str;
@@ -186,20 +185,23 @@ class Message(object):
 
     #: Arguments of ``json.dumps``: no needless space, UTF-8 as it is.
     json_parameters = dict(PARAMETERS)
+    #: Expiry of a message that is given none; a subclass may have its own.
+    DEFAULT_EXPIRY = datetime.timedelta(days=1)  # type: Expiry
+    #: Priority of a message that is given none; a subclass may have its own.
+    DEFAULT_PRIORITY = 10
 
     def __init__(self, tokens, alert=None, badge=None, sound=None, content_available=None,
-                 expiry=None, payload=None, priority=10, extra=None, apns_topic=None,
+                 expiry=None, payload=None, priority=None, extra=None, apns_topic=None,
                  apns_push_type=None, apns_id=None, apns_collapse_id=None, **extra_kwargs):
-        # type: (Any, Any, Any, Any, Any, Expiry, Any, int, Optional[Dict[str, Any]], Any, Any, Any, Any, Any) -> None  # noqa: E501
+        # type: (Any, Any, Any, Any, Any, Expiry, Any, Optional[int], Optional[Dict[str, Any]], Any, Any, Any, Any, Any) -> None  # noqa: E501
         self._tokens = _as_list(tokens)
         self._payload = payload
         self._aps = None  # type: Optional[Dict[str, Any]]
-        self.apns_topic = _as_header("apns_topic", apns_topic)
-        self.apns_push_type = _as_header("apns_push_type", apns_push_type)
-        self.apns_id = _as_header("apns_id", apns_id)
-        self.apns_collapse_id = _as_header("apns_collapse_id", apns_collapse_id)
-        self.expiry = _as_field("expiry", _as_timestamp(expiry), 0xFFFFFFFF)
-        self.priority = _as_field("priority", priority, 0xFF)
+        self.apns_topic = as_header("apns_topic", apns_topic)
+        self.apns_push_type = as_header("apns_push_type", apns_push_type)
+        self.apns_id = as_header("apns_id", apns_id)
+        self.apns_collapse_id = as_header("apns_collapse_id", apns_collapse_id)
+        self._set_defaults(expiry, priority)
         extra = dict(extra or {}, **extra_kwargs)
         if payload is None:
             self._set_parts(alert, badge, sound, content_available, extra)
@@ -214,6 +216,15 @@ class Message(object):
             self._aps = aps = aps if isinstance(aps, dict) else {}
             self._set_parts(aps.get("alert"), aps.get("badge"), aps.get("sound"),
                             aps.get("content-available"), content)
+
+    def _set_defaults(self, expiry, priority):
+        # type: (Expiry, Optional[int]) -> None
+        """Set expiry and priority, and remember what nobody has asked for."""
+        self.expiry = as_number("expiry", _as_timestamp(
+            self.DEFAULT_EXPIRY if expiry is None else expiry), 0xFFFFFFFF)
+        self.priority = as_number(
+            "priority", self.DEFAULT_PRIORITY if priority is None else priority, 0xFF)
+        self._default_priority = self.priority if priority is None else None
 
     def _set_parts(self, alert, badge, sound, content_available, extra):
         # type: (Any, Any, Any, Any, Dict[str, Any]) -> None
@@ -268,49 +279,50 @@ class Message(object):
         """
         return NotificationEncoder(self.get_json_payload(), self.expiry, self.priority)
 
-    def request_template(self, default_topic=None):
-        # type: (Optional[str]) -> RequestTemplate
+    def request_template(self, default_topic=None, warn=_log.warning):
+        # type: (Optional[str], Callable[[str], None]) -> RequestTemplate
         """Return what the requests of this message have in common over HTTP/2.
 
-        Apple refuses background notifications of priority 10 (Apple, *Pushing background updates to
-        your App*): they are sent with 5, and a warning is logged.
-
         :param default_topic: topic of a message that has none itself (str), or None.
-        :raises ValueError: if the payload has more than 65 535 bytes.
+        :param warn: called with a text (str) where the message says what Apple would refuse, and
+            something else is sent.
+        :raises ValueError: if the payload has more than 65 535 bytes, or something cannot stand in
+            a header.
         :raises TypeError, ValueError: if it cannot be expressed in JSON.
         """
         payload = self.get_json_payload()
         if len(payload) > MAX_ITEM_SIZE:
             raise ValueError("the payload has %d bytes, at most %d can be sent; shorten it"
                              % (len(payload), MAX_ITEM_SIZE))
-        topic = self.apns_topic or default_topic
-        push_type = self.apns_push_type or self._derive_push_type()
-        priority = self.priority
-        if priority == 10 and push_type == "background":
-            _log.warning("a background notification of priority 10 is sent with 5; Apple refuses "
-                         "it otherwise")
-            priority = 5
-        key = (topic, push_type, priority, self.expiry, self.apns_id, self.apns_collapse_id,
-               len(self._tokens) > 1)
-        # For messages that are alike, the very same tuple.
-        return RequestTemplate(_known_fields.get(key) or _header_fields(*key), payload)
+        fields, warnings = request_fields(
+            self.apns_topic, default_topic, self.apns_push_type, self._payload_type(),
+            self.priority, self.priority != self._default_priority, self.expiry, self.apns_id,
+            self.apns_collapse_id, len(self._tokens) > 1)
+        for text in warnings:
+            warn(text)
+        return RequestTemplate(fields, payload)
 
-    def _derive_push_type(self):
+    def _payload_type(self):
         # type: () -> str
         """Return the push type that the payload speaks for."""
-        if self._payload is not None:
-            aps = self._aps
-            if aps and "content-available" not in aps:
-                return "alert"
-            names = list(aps or ())
-        elif self.alert is None and self.badge is None and self.sound is None:
-            names = [] if self.content_available is None else ["content-available"]
+        if self._payload is None:
+            alert, badge, sound = self.alert, self.badge, self.sound
+            available = self.content_available
+            is_bare = available is None
         else:
+            aps = self._aps or {}
+            if "event" in aps and "content-state" in aps:
+                return "liveactivity"
+            alert, badge, sound = aps.get("alert"), aps.get("badge"), aps.get("sound")
+            available = aps.get("content-available")
+            is_bare = not aps
+        if alert is not None or badge is not None or sound is not None:
             return "alert"
-        if names == ["content-available"]:
+        # True is 1.
+        if available in (1, "1"):
             return "background"
         # A payload that could not be parsed has left no attribute extra.
-        return "mdm" if not names and "mdm" in getattr(self, "extra", ()) else "alert"
+        return "mdm" if is_bare and "mdm" in getattr(self, "extra", ()) else "alert"
 
     def batch(self, packet_size):
         # type: (int) -> Generator[Tuple[int, bytes], None, None]
@@ -367,31 +379,14 @@ class Message(object):
     def __setstate__(self, state):
         # type: (Dict[str, Any]) -> None
         self.__init__(**state)  # type: ignore[misc]
+        # A state has a priority, whether or not anybody gave one.
+        self._default_priority = self.priority
 
     def __repr__(self):
         # type: () -> str
         return "<%s to %d tokens>" % (type(self).__name__, len(self._tokens))
 
 
-_known_fields = {}  # type: Dict[Any, Tuple[Tuple[bytes, bytes, bool], ...]]
-
-
-def _header_fields(topic, push_type, priority, expiry, apns_id, collapse_id, is_shared):
-    # type: (Optional[str], str, int, int, Optional[str], Optional[str], bool) -> Tuple[Tuple[bytes, bytes, bool], ...]  # noqa: E501
-    """Return the header fields of a request, and remember them.
-
-    :param is_shared: whether several requests have them: then all are worth a place in the table of
-        the connection, and else only those that other messages are likely to have, too.
-    """
-    candidates = (("apns-topic", topic, True), ("apns-push-type", push_type, True),
-                  ("apns-priority", priority, True), ("apns-expiration", expiry, is_shared),
-                  ("apns-id", apns_id, is_shared), ("apns-collapse-id", collapse_id, is_shared))
-    fields = tuple((name.encode("ascii"), str(value).encode("ascii"), is_indexed)
-                   for name, value, is_indexed in candidates if value is not None)
-    if len(_known_fields) >= 256:
-        _known_fields.clear()
-    _known_fields[topic, push_type, priority, expiry, apns_id, collapse_id, is_shared] = fields
-    return fields
 
 
 def _as_list(tokens):
@@ -415,8 +410,6 @@ def _as_text(value):
 def _as_timestamp(expiry):
     # type: (Expiry) -> Any
     """Turn an expiry into seconds since 1970."""
-    if expiry is None:
-        expiry = datetime.timedelta(days=1)
     if isinstance(expiry, datetime.timedelta):
         return time.time() + expiry.total_seconds()
     if isinstance(expiry, datetime.datetime):
@@ -427,32 +420,6 @@ def _as_timestamp(expiry):
         except (OverflowError, ValueError):
             return expiry
     return expiry
-
-
-def _as_field(name, value, largest):
-    # type: (str, Any, int) -> int
-    """Turn a value into the number that a field of the frame carries."""
-    try:
-        number = int(value)
-    except (TypeError, ValueError, OverflowError):
-        number = -1
-    if not 0 <= number <= largest:
-        raise ValueError("%s is %r, expected a number from 0 to %d" % (name, value, largest))
-    return number
-
-
-def _as_header(name, value):
-    # type: (str, Any) -> Optional[str]
-    """Return the value of a header as str, or None for None."""
-    if value is None:
-        return None
-    text = str(value) if isinstance(value, uuid.UUID) else value
-    if isinstance(text, bytes) and not isinstance(text, str):
-        text = text.decode("latin-1")
-    if not isinstance(text, six.string_types) or not _HEADER_VALUE.match(text):
-        raise ValueError("%s is %.200r, expected printable ASCII without space at either end"
-                         % (name, value))
-    return str(text)
 
 
 def _parse_payload(payload):

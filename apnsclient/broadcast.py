@@ -17,6 +17,7 @@ import six
 from six.moves.urllib.parse import quote
 
 from ._compat import MYPY
+from ._headers import as_header
 from ._json import decode_json
 from .errors import ProtocolError, RequestRefused
 from .outcomes import parse_reply
@@ -60,8 +61,9 @@ class _Api(object):
         :raises RequestRefused: if the status is not the expected one.
         """
         body = content if isinstance(content, bytes) else json.dumps(content).encode("ascii")
-        pairs = [(name.encode("ascii"), _as_field(name, value))
-                 for name, value in sorted(fields.items()) if value is not None]
+        pairs = [(name.encode("ascii"), six.ensure_binary(value, "ascii")) for name, value in
+                 [(name, as_header(name, fields[name])) for name in sorted(fields)]
+                 if value is not None]
         reply = self._connection.ask(
             method.encode("ascii"), (path % self._app).encode("ascii"), pairs, body)
         if reply.status != expected:
@@ -173,18 +175,6 @@ class Channels(_Api):
         :param channel_id: identifier of the channel (str).
         """
         self._ask("DELETE", "/1/apps/%s/channels", {"apns-channel-id": channel_id}, b"", 204)
-
-
-def _as_field(name, value):
-    # type: (str, Any) -> bytes
-    """Return a value as it goes into a header.
-
-    :raises ValueError: if it cannot.
-    """
-    text = value.decode("latin-1") if isinstance(value, bytes) else six.text_type(value)
-    if not text or text.strip() != text or any(not " " <= one <= "~" for one in text):
-        raise ValueError("%s is not printable ASCII: %r" % (name, value))
-    return text.encode("ascii")
 
 
 def _parse(body):

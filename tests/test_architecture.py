@@ -1,8 +1,8 @@
 """The rooms of the package import only what lies below them.
 
-``_compat``, ``errors``, ``reasons`` < ``protocols`` < ``certificate``, ``provider_token``,
-``feedback_store``, ``outcomes``, ``result``, ``addresses``, ``backends`` < ``apns``, ``transport``,
-``sync``, ``drivers`` < ``aio``, ``testing``, ``contrib``, ``cli``.
+``_compat``, ``errors``, ``reasons``, ``topics`` < ``protocols`` < ``certificate``,
+``provider_token``, ``feedback_store``, ``outcomes``, ``result``, ``addresses``, ``backends`` <
+``apns``, ``transport``, ``sync``, ``drivers`` < ``aio``, ``testing``, ``contrib``, ``cli``.
 Imports under ``if MYPY:`` do not count: only the type checker sees them. And rooms stay small.
 """
 
@@ -22,10 +22,10 @@ LONGEST_FILE, LONGEST_FUNCTION = 600, 50
 PACKAGE = os.path.dirname(os.path.abspath(apnsclient.__file__))
 
 LEVELS = [
-    ["_compat", "_interrupts", "_json", "_process", "errors", "reasons"],
+    ["_compat", "_interrupts", "_json", "_process", "errors", "reasons", "topics"],
     ["protocols"],
-    ["_files", "certificate", "provider_token", "feedback_store", "outcomes", "addresses",
-     "result", "backends"],
+    ["_files", "_headers", "certificate", "provider_token", "feedback_store", "outcomes",
+     "addresses", "result", "backends"],
     # "" is apnsclient/__init__.py, which re-exports what the level has.
     ["", "apns", "transport", "sync", "drivers", "broadcast", "_arguments"],
     ["aio", "testing", "contrib", "cli"],

@@ -212,7 +212,7 @@ def test_a_relative_expiry_counts_from_now(expiry, delay):
     ("expiry", datetime.timedelta.min), ("expiry", datetime.datetime.max),
     ("expiry", datetime.datetime(1800, 1, 1)),
     ("expiry", datetime.datetime(1960, 1, 1, tzinfo=Zone())),
-    ("expiry", []), ("priority", -1), ("priority", 256), ("priority", None),
+    ("expiry", []), ("priority", -1), ("priority", 256),
     ("priority", "high")])
 def test_what_does_not_fit_its_field_is_refused_at_once(name, value):
     """The error names the field and its range."""

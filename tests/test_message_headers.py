@@ -9,7 +9,7 @@ import uuid
 import hpack
 import pytest
 
-from apnsclient import Message, apns
+from apnsclient import Message, _headers
 from apnsclient.protocols.http2 import frames
 from apnsclient.protocols.http2.requests import RequestEncoder
 from tables import each
@@ -82,7 +82,28 @@ def test_a_topic_that_is_not_given_is_the_one_of_the_certificate():
     ({"mdm": "magic", "content_available": 1}, "background"),
     ({"payload": {"aps": {"content-available": 1}}}, "background"),
     ({"payload": {"aps": {"content-available": 1}, "k": 1}}, "background"),
-    ({"payload": {"aps": {"content-available": 1, "mutable-content": 1}}}, "alert"),
+    ({"content_available": True}, "background"),
+    ({"content_available": "1"}, "background"),
+    ({"content_available": 0}, "alert"),
+    ({"content_available": False}, "alert"),
+    ({"content_available": "0"}, "alert"),
+    ({"content_available": [1]}, "alert"),
+    ({"payload": {"aps": {"content-available": 1, "mutable-content": 1}}}, "background"),
+    ({"payload": {"aps": {"content-available": True, "category": "x"}}}, "background"),
+    ({"payload": {"aps": {"content-available": "1", "thread-id": "x"}}}, "background"),
+    ({"payload": {"aps": {"content-available": 1, "alert": None, "badge": None, "sound": None}}},
+     "background"),
+    ({"payload": {"aps": {"content-available": 1, "badge": 0}}}, "alert"),
+    ({"payload": {"aps": {"content-available": 1, "sound": ""}}}, "alert"),
+    ({"payload": {"aps": {"content-available": 0}}}, "alert"),
+    ({"payload": {"aps": {"content-available": 0}, "mdm": "magic"}}, "alert"),
+    ({"payload": {"aps": {"event": "update", "content-state": {}, "timestamp": 1}}},
+     "liveactivity"),
+    ({"payload": {"aps": {"event": "end", "content-state": {"k": 1}, "alert": {"body": "x"}}}},
+     "liveactivity"),
+    ({"payload": {"aps": {"event": "update"}}}, "alert"),
+    ({"payload": {"aps": {"content-state": {}}}}, "alert"),
+    ({"payload": {"event": "update", "content-state": {}}}, "alert"),
     ({"payload": {"aps": {"content-available": 1, "alert": "x"}}}, "alert"),
     ({"payload": {"aps": {"alert": "x"}}}, "alert"),
     ({"payload": {"aps": {"category": "x"}, "mdm": "magic"}}, "alert"),
@@ -107,6 +128,45 @@ def test_a_payload_that_cannot_be_parsed_is_sent_as_an_alert(payload):
     assert headers_of(Message(TOKEN, payload=payload))["apns-push-type"] == "alert"
 
 
+@each("suffix, kind", [
+    (".voip", "voip"), (".complication", "complication"), (".voip-ptt", "pushtotalk"),
+    (".pushkit.fileprovider", "fileprovider"), (".location-query", "location"),
+    (".push-type.liveactivity", "liveactivity"), (".push-type.widgets", "widgets"),
+    (".push-type.controls", "controls"), (".other", "alert")])
+@each("payload", [{"aps": {"alert": "x"}}, {"aps": {"content-changed": True}}])
+def test_the_suffix_of_the_topic_decides_before_the_payload(payload, suffix, kind):
+    """Given, or in the certificate; a push type that is given decides before both."""
+    message = Message(TOKEN, payload=payload, priority=5, apns_topic="com.example.app" + suffix)
+    expected = {"apns-topic": "com.example.app" + suffix, "apns-push-type": kind,
+                "apns-priority": "5", "apns-expiration": str(message.expiry)}
+    assert headers_of(message) == headers_of(message, "com.example.other.voip") == expected
+    message.apns_topic = None
+    assert headers_of(message, "com.example.app" + suffix) == expected
+    message.apns_push_type = "of-tomorrow"
+    assert headers_of(message, "com.example.app" + suffix) == dict(
+        expected, **{"apns-push-type": "of-tomorrow"})
+
+
+@each("payload, given, default, topic, kind", [
+    ({"aps": {"event": "update", "content-state": {}}}, None, "a.b",
+     "a.b.push-type.liveactivity", "liveactivity"),
+    ({"aps": {"alert": "x"}}, "voip", "a.b", "a.b.voip", "voip"),
+    ({"aps": {"alert": "x"}}, "alert", "a.b.voip", "a.b", "alert"),
+    ({"aps": {"content-available": 1}}, None, "a.b.voip", "a.b.voip", "voip"),
+    ({"mdm": "magic"}, None, "com.apple.mgmt.External.1", "com.apple.mgmt.External.1", "mdm"),
+    ({"mdm": "magic"}, "of-tomorrow", "a.b.voip", "a.b.voip", "of-tomorrow"),
+])
+def test_the_topic_of_a_certificate_gets_the_suffix_that_belongs_there(
+        payload, given, default, topic, kind):
+    """What the caller named himself is sent as it is."""
+    message = Message(TOKEN, payload=payload, apns_push_type=given)
+    sent = headers_of(message, default)
+    assert (sent["apns-topic"], sent["apns-push-type"]) == (topic, kind)
+    message.apns_topic = "mine"
+    sent = headers_of(message, default)
+    assert sent["apns-topic"] == "mine"
+
+
 def test_the_parts_decide_as_they_are_when_the_message_is_sent():
     """They can be set like any attribute."""
     message = Message(TOKEN, content_available=1, priority=5)
@@ -114,27 +174,41 @@ def test_the_parts_decide_as_they_are_when_the_message_is_sent():
     assert headers_of(message)["apns-push-type"] == "alert"
 
 
-@pytest.mark.parametrize("arguments, priority", [
-    ({"content_available": 1}, "5"),
-    ({"content_available": 1, "priority": 10}, "5"),
-    ({"payload": {"aps": {"content-available": 1}}}, "5"),
-    ({"alert": "x", "apns_push_type": "background"}, "5"),
-    ({"content_available": 1, "priority": 5}, "5"),
-    ({"content_available": 1, "priority": 1}, "1"),
-    ({"content_available": 1, "priority": 7}, "7"),
-    ({"content_available": 1, "apns_push_type": "voip"}, "10"),
-    ({"alert": "x"}, "10"),
+@pytest.mark.parametrize("arguments, priority, is_told", [
+    ({"content_available": 1}, "5", False),
+    ({"content_available": 1, "priority": None}, "5", False),
+    ({"content_available": 1, "priority": 10}, "5", True),
+    ({"payload": {"aps": {"content-available": 1}}}, "5", False),
+    ({"payload": {"aps": {"content-available": 1}}, "priority": 10}, "5", True),
+    ({"alert": "x", "apns_push_type": "background"}, "5", False),
+    ({"content_available": 1, "priority": 5}, "5", False),
+    ({"content_available": 1, "priority": 1}, "1", False),
+    ({"content_available": 1, "priority": 7}, "7", False),
+    ({"content_available": 1, "apns_push_type": "voip"}, "10", False),
+    ({"alert": "x"}, "10", False),
 ])
-def test_a_background_notification_has_not_the_highest_priority(arguments, priority, caplog):
-    """Apple refuses it with 10, which is the default here; what is changed is logged once."""
+def test_a_background_notification_has_not_the_highest_priority(
+        arguments, priority, is_told, caplog):
+    """Apple refuses it with 10; a warning tells who asked for that."""
     message = Message(TOKEN, **arguments)
     with caplog.at_level(logging.DEBUG):
         assert headers_of(message)["apns-priority"] == priority
-    is_changed = message.priority == 10 and priority == "5"
     said = [record.levelname for record in caplog.records if record.name == "apnsclient.apns"]
-    assert said == ["WARNING"] * is_changed
+    assert said == ["WARNING"] * is_told
     # The message itself stays as it is.
-    assert message.priority == arguments.get("priority", 10)
+    assert message.priority == (arguments.get("priority") or 10)
+
+
+def test_a_subclass_has_its_own_defaults():
+    """As in apns-client 0.2.1; what is given counts more."""
+    class Urgent(Message):
+        DEFAULT_PRIORITY = 1
+        DEFAULT_EXPIRY = 1700000000
+
+    sent = headers_of(Urgent(TOKEN, content_available=1))
+    assert (sent["apns-priority"], sent["apns-expiration"]) == ("1", "1700000000")
+    sent = headers_of(Urgent(TOKEN, alert="x", priority=10, expiry=0))
+    assert (sent["apns-priority"], sent["apns-expiration"]) == ("10", "0")
 
 
 @each("name", ["apns_topic", "apns_push_type", "apns_id", "apns_collapse_id"])
@@ -145,6 +219,38 @@ def test_what_no_header_can_carry_is_refused_at_once(name, value):
     """The error names the argument."""
     with pytest.raises(ValueError, match=name):
         Message(TOKEN, **{name: value})
+
+
+@each("name", ["apns_topic", "apns_push_type", "apns_id", "apns_collapse_id"])
+@each("value", ["a\r\nevil: 1", "", " x", u"\u0416", 5, ["x"], {}, object()])
+def test_what_was_set_later_is_checked_where_it_is_used(name, value):
+    """Before anything is sent, and each time."""
+    message = Message(TOKEN, alert="x")
+    setattr(message, name, value)
+    for _ in range(2):
+        with pytest.raises(ValueError, match=name):
+            message.request_template()
+        with pytest.raises(ValueError, match=name):
+            message.request_template("com.example.app")
+    setattr(message, name, b"fine")
+    assert headers_of(message)[name.replace("_", "-")] == "fine"
+
+
+@each("name, value", [
+    ("expiry", -1), ("expiry", 2 ** 32), ("expiry", "soon"), ("expiry", None), ("expiry", []),
+    ("priority", 256), ("priority", "1\r\nevil: 1"), ("priority", {})])
+def test_numbers_that_were_set_later_are_checked_too(name, value):
+    """They stand in the same header."""
+    message = Message(TOKEN, alert="x")
+    setattr(message, name, value)
+    with pytest.raises(ValueError, match=name):
+        message.request_template()
+
+
+def test_a_topic_of_a_certificate_is_checked_too():
+    """A back-end of somebody else's may say anything."""
+    with pytest.raises(ValueError, match="certificate's topic"):
+        Message(TOKEN, alert="x").request_template("a\r\nevil: 1")
 
 
 @pytest.mark.parametrize("value", ["x", u"x", b"x"])
@@ -220,7 +326,7 @@ def test_few_fields_are_remembered():
     for number in range(1000):
         message = Message(TOKEN, apns_id=str(number), expiry=0)
         assert (b"apns-id", str(number).encode("ascii"), False) in message.request_template().fields
-        assert len(apns._known_fields) <= 256
+        assert len(_headers._known) <= 256
 
 
 def test_a_payload_that_is_too_large_names_its_size():

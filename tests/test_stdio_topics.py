@@ -38,10 +38,10 @@ APPLES = der(0x30, (text(u"com.example.app") + der(0x30, text(u"app"))
                     + text(u"com.example.app.voip") + der(0x30, text(u"voip"))))
 
 
-def make(identifiers=(), extension=None):
+def make(identifiers=(), extension=None, name=u"Apple Push Services"):
     """Return a certificate with these user identifiers and this value of Apple's extension."""
     key = ec.generate_private_key(ec.SECP256R1(), default_backend())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, u"Apple Push Services")]
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]
                      + [x509.NameAttribute(NameOID.USER_ID, one) for one in identifiers])
     builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).serial_number(1)
     builder = builder.public_key(key.public_key()).not_valid_before(
@@ -81,6 +81,17 @@ def test_without_one_topic_in_the_subject_there_is_no_default():
         assert certificate.default_topic is None
         assert len(certificate.source_name) == 64
         int(certificate.source_name, 16)
+
+
+@pytest.mark.parametrize("identifiers, topic", [
+    ([u"com.example.app"], "com.example.app.voip"),
+    ([u"com.example.app.voip"], "com.example.app.voip"),
+    ([u"com.example.app", u"com.example.b"], None), ([], None)])
+def test_default_of_a_certificate_for_voip_alone(identifiers, topic):
+    """Its common name says that it is one, and its subject whose."""
+    certificate = make(identifiers, APPLES, u"VoIP Services: com.example.app")
+    assert certificate.default_topic == topic
+    assert type(certificate.default_topic) is type(topic)
 
 
 def test_source_name_without_a_topic_is_that_of_the_content():

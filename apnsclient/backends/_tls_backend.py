@@ -60,7 +60,7 @@ class TlsCertificate(BaseCertificate):
         self.content_digest = material.digest()
         self._contexts = Cache(8)
         named = _topics.subject_topics(identity.certificate)
-        self._default_topic = named[0] if len(named) == 1 else None
+        self._default_topic = _topics.default_topic(identity.certificate)
         self._topics = tuple(named + [
             topic for topic in _topics.extension_topics(identity.certificate)
             if topic not in named])
@@ -75,7 +75,7 @@ class TlsCertificate(BaseCertificate):
     @property
     def default_topic(self):
         # type: () -> Optional[str]
-        """The one that the subject names, if it names exactly one."""
+        """The one that the subject names, if it names one; with ``.voip`` for VoIP alone."""
         return self._default_topic
 
     @property

@@ -1,8 +1,13 @@
 """The topics that Apple has written into a certificate.
 
-The subject's user identifier is the topic of the application itself. Certificates that are for
-several topics (VoIP, complications) list them in an extension of Apple's own: a sequence in which
-each topic is a string, followed by a sequence that names its kind.
+The subject's user identifier is the topic that Apple takes for requests without one (Apple,
+*Sending notification requests to APNs*). Certificates that are for several topics (VoIP,
+complications) list them in an extension of Apple's own: a sequence in which each topic is a string,
+followed by a sequence that names its kind.
+
+A certificate whose common name begins with "VoIP Services" is for VoIP alone. Whether its subject
+has the bundle identifier or the topic with its suffix could not be found in anything of Apple's: it
+is taken either way.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -14,17 +19,20 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from .._compat import MYPY
+from ..topics import split_topic, topic_for
 
 if MYPY:
-    from typing import Any, Iterator, List, Tuple
+    from typing import Any, Iterator, List, Optional, Tuple
 
-__all__ = ["extension_topics", "subject_topics"]
+__all__ = ["default_topic", "extension_topics", "subject_topics"]
 
 _EXTENSION = x509.ObjectIdentifier("1.2.840.113635.100.6.3.6")
 
 #: Tags of ASN.1: a sequence, and the kinds of strings that hold text (UTF8, Printable, IA5).
 _SEQUENCE = 0x30
 _STRINGS = (0x0C, 0x13, 0x16)
+
+_VOIP_NAME = u"VoIP Services"
 
 _TOPIC = re.compile(r"[!-~]+\Z")
 
@@ -37,6 +45,19 @@ def subject_topics(certificate):
         return _distinct(one.value for one in found)
     except (ValueError, TypeError):
         return []
+
+
+def default_topic(certificate):
+    # type: (x509.Certificate) -> Optional[str]
+    """Return the topic of requests that name none, or None if it has to be named."""
+    topics = subject_topics(certificate)
+    if len(topics) != 1:
+        return None
+    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    if split_topic(topics[0])[1] is None and any(
+            six.ensure_text(one.value).startswith(_VOIP_NAME) for one in names):
+        return topic_for(topics[0], "voip")
+    return topics[0]
 
 
 def extension_topics(certificate):

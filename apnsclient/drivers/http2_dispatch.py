@@ -48,6 +48,7 @@ class Http2Dispatch(object):
         is leased; None where there is no provider token.
     :param topic: topic for messages that name none (str), or None.
     :param clock: returns the time in seconds (float), which never goes back.
+    :param warn: called with what to warn of in a message (str), each time.
     """
 
     #: How many messages may wait for their results.
@@ -65,14 +66,15 @@ class Http2Dispatch(object):
     #: the connection is left to others meanwhile.
     LONG_PAUSE = 0.1
 
-    def __init__(self, lease, release, renew, topic, clock):
-        # type: (Callable[[bool], Http2Driver], Callable[[Http2Driver], None], Optional[Callable[[bytes], None]], Optional[str], Callable[[], float]) -> None  # noqa: E501
+    def __init__(self, lease, release, renew, topic, clock, warn):
+        # type: (Callable[[bool], Http2Driver], Callable[[Http2Driver], None], Optional[Callable[[bytes], None]], Optional[str], Callable[[], float], Callable[[str], None]) -> None  # noqa: E501
         self._lease = lease
         self._release = release
         self._renew = renew
         self._renewed_at = None  # type: Optional[float]
         self._topic = topic
         self._clock = clock
+        self._warn = warn
         self._driver = None  # type: Optional[Http2Driver]
         # What was taken and has no result yet, what of it is to be sent, and how many messages.
         self._window = deque()  # type: Deque[Parcel]
@@ -221,7 +223,7 @@ class Http2Dispatch(object):
                 self._is_first = False
             elif self._is_timed:
                 self._pause = self._clock() - started
-            self._template = message.request_template(self._topic)
+            self._template = message.request_template(self._topic, self._warn)
         except StopIteration:
             # One that reads from a queue may wait for ever if it is asked again.
             self._is_exhausted = True

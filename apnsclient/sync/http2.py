@@ -34,7 +34,8 @@ class Http2Connection(Connection):
         is_token = isinstance(self.certificate, ProviderToken)
         dispatch = Http2Dispatch(self._lease, self._release,
                                  self.certificate.renew if is_token else None,
-                                 self.certificate.default_topic, self._shared.backend.clock)
+                                 self.certificate.default_topic, self._shared.backend.clock,
+                                 self._shared.warn)
         return dispatch.results(messages)
 
     def feedback(self):

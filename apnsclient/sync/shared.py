@@ -11,6 +11,7 @@ from ..backends._turns import Turns
 from ..drivers.binary import BinaryDriver
 from ..drivers.http2 import Http2Driver
 from ._lifetime import Closer
+from ._notices import WarnOnce
 
 if MYPY:
     from typing import Callable, List, Optional, Tuple, Union
@@ -35,6 +36,8 @@ class Shared(object):
     """The back-end of a session, who uses it, and what the session was told.
 
     For the arguments see :class:`~apnsclient.transport.Session`.
+
+    :ivar warn: called with what to warn of in a message (str), which is logged once.
     """
 
     def __init__(self, backend, timing, ping_after, on_late_result, feedback_store):
@@ -44,6 +47,7 @@ class Shared(object):
         self.timing = timing
         self.ping_after = ping_after
         self.feedback_store = feedback_store
+        self.warn = WarnOnce(_log)
         self._on_late_result = on_late_result
         self._closer = Closer(backend)
 

@@ -1,0 +1,132 @@
+"""What a message says of itself in the header of a request (HTTP/2).
+
+Values are checked here, where they become bytes: the attributes of a message can be set at any
+time. Messages that are alike have the very same fields, which are made and checked once.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import re
+import uuid
+
+import six
+
+from ._compat import MYPY
+from .topics import SUFFIXES, split_topic, topic_for
+
+if MYPY:
+    from typing import Any, Dict, Optional, Tuple
+
+    Fields = Tuple[Tuple[bytes, bytes, bool], ...]
+
+__all__ = ["as_header", "as_number", "request_fields"]
+
+#: What a header can carry: printable ASCII without space at either end (RFC 9110, 5.5).
+_HEADER_VALUE = re.compile(r"[!-~]+(?: +[!-~]+)*\Z")
+
+#: How many sets of fields are remembered.
+_MOST_KNOWN = 256
+
+_BACKGROUND_PRIORITY = ("a background notification of priority 10 is sent with 5; Apple refuses it "
+                        "otherwise")
+
+_known = {}  # type: Dict[Tuple[Any, ...], Tuple[Fields, Tuple[str, ...]]]
+
+
+def as_header(name, value):
+    # type: (str, Any) -> Optional[str]
+    """Return the value of a header as str, or None for None.
+
+    :param name: what the error calls it (str).
+    :param value: str, bytes or ``uuid.UUID``.
+    :raises ValueError: if no header can carry it.
+    """
+    if value is None:
+        return None
+    text = str(value) if isinstance(value, uuid.UUID) else value
+    if isinstance(text, bytes) and not isinstance(text, str):
+        text = text.decode("latin-1")
+    if not isinstance(text, six.string_types) or not _HEADER_VALUE.match(text):
+        raise ValueError("%s is %.200r, expected printable ASCII without space at either end"
+                         % (name, value))
+    return str(text)
+
+
+def as_number(name, value, largest):
+    # type: (str, Any, int) -> int
+    """Return a value as the number that a field carries.
+
+    :param name: what the error calls it (str).
+    :raises ValueError: if it is none from 0 to ``largest``.
+    """
+    try:
+        number = int(value)
+    except (TypeError, ValueError, OverflowError):
+        number = -1
+    if not 0 <= number <= largest:
+        raise ValueError("%s is %.200r, expected a number from 0 to %d" % (name, value, largest))
+    return number
+
+
+def request_fields(*values):
+    # type: (Any) -> Tuple[Fields, Tuple[str, ...]]
+    """Return the header fields of a message's requests, and what to warn of.
+
+    :param values: the arguments of :func:`_make_fields`.
+    :return: ``(fields, texts)``: ``(name, value, is_indexed)`` of each field (bytes, bytes, bool),
+        the very same tuple for the same values, and a tuple of str.
+    :raises ValueError: if a value cannot be sent.
+    """
+    try:
+        found = _known.get(values)
+    except TypeError:
+        # One of them is no text at all.
+        return _make_fields(*values)
+    if found is None:
+        found = _make_fields(*values)
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        _known[values] = found
+    return found
+
+
+def _make_fields(topic, default_topic, push_type, payload_type, priority, is_priority_given, expiry,
+                 apns_id, collapse_id, is_shared):
+    # type: (Any, Optional[str], Any, str, Any, bool, Any, Any, Any, bool) -> Tuple[Fields, Tuple[str, ...]]  # noqa: E501
+    """Make what :func:`request_fields` returns.
+
+    :param default_topic: topic of a message that names none (str), or None.
+    :param payload_type: the push type that the payload speaks for (str).
+    :param is_shared: whether several requests have the fields: then all are worth a place in the
+        table of the connection, and else only those that other messages are likely to have, too.
+    """
+    topic, push_type = _topic_and_push_type(
+        as_header("apns_topic", topic), as_header("the certificate's topic", default_topic),
+        as_header("apns_push_type", push_type), payload_type)
+    priority = as_number("priority", priority, 0xFF)
+    warnings = ()  # type: Tuple[str, ...]
+    if priority == 10 and push_type == "background":
+        # "Specify 5": Apple, Pushing background updates to your App.
+        priority = 5
+        warnings = (_BACKGROUND_PRIORITY,) if is_priority_given else ()
+    candidates = (("apns-topic", topic, True), ("apns-push-type", push_type, True),
+                  ("apns-priority", priority, True),
+                  ("apns-expiration", as_number("expiry", expiry, 0xFFFFFFFF), is_shared),
+                  ("apns-id", as_header("apns_id", apns_id), is_shared),
+                  ("apns-collapse-id", as_header("apns_collapse_id", collapse_id), is_shared))
+    return tuple((name.encode("ascii"), str(value).encode("ascii"), is_indexed)
+                 for name, value, is_indexed in candidates if value is not None), warnings
+
+
+def _topic_and_push_type(topic, default_topic, push_type, payload_type):
+    # type: (Optional[str], Optional[str], Optional[str], str) -> Tuple[Optional[str], str]
+    """Return what is sent: the topic's suffix decides about the push type before the payload does.
+
+    The topic of a certificate follows a push type in its turn, as most often it names the
+    application alone.
+    """
+    if topic is not None or default_topic is None:
+        return topic, push_type or (split_topic(topic)[1] if topic else None) or payload_type
+    bundle_id, named = split_topic(default_topic)
+    push_type = push_type or named or payload_type
+    return topic_for(bundle_id, push_type) if push_type in SUFFIXES else default_topic, push_type
