@@ -16,7 +16,8 @@ if MYPY:
 
     Address = Tuple[str, int]
 
-__all__ = ["ADDRESSES", "PROVIDER_ADDRESSES", "RETIRED", "environment_of", "resolve_address"]
+__all__ = ["ADDRESSES", "PROVIDER_ADDRESSES", "RETIRED", "environment_of", "is_apples",
+           "resolve_address"]
 
 #: Hosts for the binary protocol. Apple switched them off on 31 March 2021.
 ADDRESSES = {
@@ -57,6 +58,15 @@ def environment_of(address):
     if not host.endswith(".push.apple.com"):
         return "other"
     return "sandbox" if ".sandbox." in host else "production"
+
+
+def is_apples(address):
+    # type: (Any) -> bool
+    """Return True if an address leads to Apple, where nothing but HTTP/2 is spoken any more.
+
+    :param address: ``(host, port)``, or a name, all of which are of Apple's hosts.
+    """
+    return isinstance(address, six.string_types) or environment_of(address) != "other"
 
 
 def resolve_address(address, known):

@@ -2,6 +2,7 @@
 
 from __future__ import absolute_import, division, print_function
 
+import argparse
 import io
 import os
 import signal
@@ -396,6 +397,15 @@ def test_sigint_before_the_first_answer_waits_for_it_if_there_is_a_connection(is
 def test_addresses(given_text, expected):
     """Names are left to the session, which knows them."""
     assert _options.address(given_text) == expected
+
+
+def test_times():
+    """A pause may be none; a time limit may not."""
+    assert [_options.pause(value) for value in ("0", "0.0", "2.5")] == [0, 0, 2.5]
+    for kind, value in ((_options.pause, "-0.1"), (_options.pause, "nan"), (_options.pause, "1e9"),
+                        (_options.seconds, "0"), (_options.seconds, "inf"), (_options.seconds, "")):
+        with pytest.raises(argparse.ArgumentTypeError):
+            kind(value)
 
 
 @pytest.mark.parametrize("value, expected", [

@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from apnsclient import addresses
 from apnsclient.testing.simulator import ProviderScript
 from cli_support import (
     QUIET,
@@ -56,6 +57,29 @@ def test_a_certificate_sends_and_tells_the_topic(bed):
     ended = bed.send_with(bed.simulator.client_certificate(topic=TOPIC), "--alert", "hi", *GOOD)
     assert (ended.status, ended.err) == (0, "")
     assert [one.topic for one in bed.simulator.accepted] == [TOPIC] * 7
+
+
+def test_towards_apple_it_is_http2_unless_told_otherwise(bed, monkeypatch):
+    """By name or by host: nothing else answers there."""
+    where = {"push_production": bed.simulator.provider_address}
+    monkeypatch.setitem(addresses.PROVIDER_ADDRESSES, *where.popitem())
+    monkeypatch.setitem(addresses.ADDRESSES, "push_production", bed.simulator.gateway_address)
+    arguments = ["send", "--address", "push_production", "--ca-file", bed.ca, "--cert", bed.file(
+        "topic.pem", bed.simulator.client_certificate(topic=TOPIC)), "--alert", "hi"] + QUIET
+    ended = apns(*(arguments + ["--collapse-id", "news", GOOD[0]]))
+    assert (ended.status, ended.err) == (0, "")
+    ended = apns(*(arguments + ["--binary", GOOD[1]]))
+    assert (ended.status, ended.err) == (0, "")
+    bed.accepted_tokens(2)
+    assert [(one.token, one.topic) for one in bed.simulator.accepted] == [
+        (GOOD[0], TOPIC), (GOOD[1], None)]
+    for host, port, is_apples in (("api.push.apple.com", 443, True),
+                                  ("gateway.sandbox.push.apple.com", 2195, True),
+                                  ("gateway.example.com", 2195, False)):
+        arguments[2] = "%s:%d" % (host, port)
+        ended = apns(*(arguments + ["--apns-id", "", GOOD[0]]))
+        assert ended.status == 2
+        assert ("needs --http2" in ended.err) is not is_apples
 
 
 def test_all_headers_arrive(bed):
@@ -274,6 +298,8 @@ MISTAKES = [
     (KEY[:2] + KEY[4:], "--team-id is missing"),
     (KEY[2:], "--key-id is missing"),
     (CERT + KEY, "--cert does not go together with --key-id"),
+    (KEY + ["--binary"], "--binary does not go together with --key-id and --team-id"),
+    (CERT + ["--binary", "--topic", "x"], "--topic needs --http2"),
     (KEY + ["--passphrase-file", "p"], "that of a provider token is not encrypted"),
     (CERT + ["--topic", "x"], "--topic needs --http2"),
     (CERT + ["--push-type", "x"], "--push-type needs --http2"),
@@ -290,15 +316,8 @@ def test_wrong_usage_is_status_2():
     assert_wrong_usage([
         (["send", "--address", "localhost:1", "--alert", "x"] + arguments + GOOD[:1], complaint)
         for arguments, complaint in MISTAKES], lines=1)
-
-
-def test_names_of_apples_hosts_are_those_of_the_protocol(bed):
-    """An unknown one is status 2, and the known ones are listed."""
-    arguments = ["send"] + bed.provider + bed.token + ["--alert", "x", GOOD[0]]
-    arguments[2] = "push_sandbax"
-    ended = apns(*arguments)
-    assert ended.status == 2
-    assert "channels_production" in ended.err
+    assert_wrong_usage([(["send", "--address", "x:1", "--http2", "--binary"],
+                         "argument --binary: not allowed with argument --http2")])
 
 
 def test_a_key_that_cannot_be_used_is_status_3(bed):

@@ -256,7 +256,8 @@ def test_an_error_frame_that_comes_late_corrects_the_summary(bed):
 # Wrong usage: status 2, nothing sent.
 
 MISTAKES = [
-    (["--address", "nowhere"], "expected HOST:PORT"),
+    (["--address", "push_sandbax"],
+     "'push_sandbax' is neither HOST:PORT nor one of push_sandbox, push_production"),
     (["--address", "host:0"], "0 is not a port; expected 1 to 65535"),
     (["--address", ":2195"], "is not host:port"),
     (["--address", "host:70000"], "70000 is not a port; expected 1 to 65535"),
@@ -271,8 +272,9 @@ MISTAKES = [
     (["--slice", "0"], "is not a whole number from 1 up"),
     (["--retries", "x"], "is not a whole number from 0 up"),
     (["--tail-timeout", "0"], "is not a number of seconds above 0"),
-    (["--tail-timeout", "nan"], "is not a number of seconds above 0"),
-    (["--tail-timeout", "soon"], "is not a number of seconds above 0"),
+    (["--tail-timeout", "nan"], "is not a number of seconds from 0 up"),
+    (["--tail-timeout", "soon"], "is not a number of seconds from 0 up"),
+    (["--retry-delay", "-1"], "is not a number of seconds from 0 up"),
     (["--tokens-file", "/nonexistent/tokens"], "cannot read the tokens in '/nonexistent/tokens'"),
     (["--payload-file", "/nonexistent/x"], "cannot read the payload '/nonexistent/x'"),
     (["--tokens-file", "x", "-"], "cannot be given together"),

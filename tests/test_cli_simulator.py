@@ -230,7 +230,7 @@ def test_channels_are_managed_at_the_announced_address():
 
 @pytest.mark.parametrize("arguments, counts", [
     (["--close-after", "2"], [2]), (["--reset-after", "2"], [2]), (["--garbage-after", "2"], [2]),
-    (["--shutdown-after", "2"], [2, 2, 1]), (["--delay", "0.05"], [5])])
+    (["--shutdown-after", "2"], [2, 2, 1]), (["--delay", "0.05"], [5]), (["--delay", "0"], [5])])
 def test_it_misbehaves_over_http2_as_well(arguments, counts, tmp_path):
     """On every connection. Only GOAWAY tells what may go out again over the next one."""
     name = str(tmp_path / "record")

@@ -32,13 +32,22 @@ def text(value):
 def seconds(value):
     # type: (str) -> float
     """Argument type: a time in seconds, more than none."""
-    try:
-        number = float(value)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < 1e9:
+    found = pause(value)
+    if not found:
         raise argparse.ArgumentTypeError("%r is not a number of seconds above 0" % value)
-    return number
+    return found
+
+
+def pause(value):
+    # type: (str) -> float
+    """Argument type: how long to wait, in seconds, if at all."""
+    try:
+        found = float(value)
+    except ValueError:
+        found = -1.0
+    if not 0 <= found < 1e9:
+        raise argparse.ArgumentTypeError("%r is not a number of seconds from 0 up" % value)
+    return found
 
 
 def number_from(lowest):

@@ -95,7 +95,7 @@ def document_of(delivery, source, arguments, status, seconds):
     return {
         "accepted": delivery.accepted,
         "error": source.error or delivery.error,
-        "failed": [_failed_row(token, failure, arguments.http2)
+        "failed": [_failed_row(token, failure, arguments.protocol == "http2")
                    for token, failure in delivery.failed],
         "interrupted": delivery.is_interrupted,
         "not_sent": [{"token": token, "code": code, "reason": reason}

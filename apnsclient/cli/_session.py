@@ -15,6 +15,7 @@ import re
 import six
 
 from .._compat import MYPY
+from ..addresses import is_apples
 from ..errors import APNsError, CertificateError
 from ._console import NO_CONNECTION, USAGE, Failure, one_line
 from ._options import address, read_file, seconds
@@ -48,19 +49,16 @@ _PHRASES = (
 
 
 def add_connection_arguments(parser, names):
-    # type: (argparse.ArgumentParser, str) -> None
+    # type: (argparse.ArgumentParser, Sequence[str]) -> None
     """Add where to connect to, who we are, whom we trust, and how long we wait.
 
-    :param names: the names that make sense here, for the help (str).
+    :param names: names of Apple's hosts that make sense here.
     """
     where = parser.add_argument_group("connection")
     where.add_argument(
-        "--address", metavar="HOST:PORT", type=address, required=True,
-        help="host:port, or [IPv6 address]:port; or %s, names of Apple's hosts. Those of the "
-             "binary protocol were switched off on 31 March 2021" % names)
-    where.add_argument(
-        "--http2", action="store_true",
-        help="use the HTTP/2 provider API, which Apple has today, in place of the binary protocol")
+        "--address", metavar="HOST:PORT", type=_address_or(names), required=True,
+        help="host:port, [IPv6 address]:port, or one of Apple's hosts: %s" % " or ".join(names[:2]))
+    _add_protocol_arguments(where)
     where.add_argument(
         "--cert", metavar="FILE",
         help="provider's certificate in PEM format; may hold the private key as well")
@@ -70,7 +68,7 @@ def add_connection_arguments(parser, names):
     where.add_argument(
         "--key-id", metavar="ID",
         help="use provider tokens in place of a certificate, signed with this key of Apple's "
-             "developer page; with --team-id and --key; stands for --http2, too")
+             "developer page; with --team-id and --key")
     where.add_argument("--team-id", metavar="ID", help="team that the key belongs to")
     where.add_argument(
         "--passphrase-file", metavar="FILE",
@@ -94,6 +92,31 @@ def add_connection_arguments(parser, names):
         help="longest wait for TCP and TLS together (default: 10)")
 
 
+def _address_or(names):
+    # type: (Sequence[str]) -> Callable[[str], Any]
+    """Return an argument type: an address, or one of some names."""
+    def place(value):
+        # type: (str) -> Any
+        found = address(value)
+        if not isinstance(found, tuple) and found not in names:
+            raise argparse.ArgumentTypeError(
+                "%r is neither HOST:PORT nor one of %s" % (value, ", ".join(names)))
+        return found
+    return place
+
+
+def _add_protocol_arguments(group):
+    # type: (Any) -> None
+    protocols = group.add_mutually_exclusive_group()
+    protocols.add_argument(
+        "--http2", dest="protocol", action="store_const", const="http2",
+        help="use the HTTP/2 provider API (default towards Apple, and with a provider token)")
+    protocols.add_argument(
+        "--binary", dest="protocol", action="store_const", const="binary",
+        help="use the binary protocol, which Apple switched off on 31 March 2021 (default towards "
+             "any other host)")
+
+
 def add_feedback_store_argument(group, what):
     # type: (Any, str) -> None
     """Add the file that keeps tokens that are gone.
@@ -106,7 +129,7 @@ def add_feedback_store_argument(group, what):
 
 def settle_protocol(arguments, only_http2=()):
     # type: (argparse.Namespace, Sequence[str]) -> None
-    """Set ``arguments.http2`` to what the other arguments imply, too.
+    """Set ``arguments.protocol``, if no option has, to what the other arguments imply.
 
     :param only_http2: options that only HTTP/2 has a place for (sequence of str).
     :raises Failure: if something is missing, or does not go together.
@@ -115,10 +138,12 @@ def settle_protocol(arguments, only_http2=()):
         if arguments.cert is None:
             raise Failure("no credential: give --cert; or, for HTTP/2, --key-id, --team-id and "
                           "--key", USAGE)
+        is_http2 = is_apples(arguments.address)
     else:
         _check_provider_token(arguments)
-        arguments.http2 = True
-    if arguments.http2:
+        is_http2 = True
+    arguments.protocol = arguments.protocol or ("http2" if is_http2 else "binary")
+    if arguments.protocol == "http2":
         return
     for option in only_http2:
         if getattr(arguments, option[2:].replace("-", "_")) is not None:
@@ -128,6 +153,9 @@ def settle_protocol(arguments, only_http2=()):
 
 def _check_provider_token(arguments):
     # type: (argparse.Namespace) -> None
+    if arguments.protocol == "binary":
+        raise Failure("--binary does not go together with --key-id and --team-id: provider tokens "
+                      "are for HTTP/2", USAGE)
     if arguments.cert is not None:
         raise Failure("--cert does not go together with --key-id and --team-id: it is either a "
                       "certificate or a provider token", USAGE)
@@ -160,7 +188,7 @@ def new_session(arguments, on_connected=None, **options):
         options["pool"] = _watched_backend(on_connected)
     try:
         return Session(connect_timeout=arguments.connect_timeout, verify=not arguments.no_verify,
-                       protocol="http2" if arguments.http2 else "binary", **options)
+                       protocol=arguments.protocol, **options)
     except ImportError as error:
         raise Failure(one_line(error), NO_CONNECTION)
     except CONNECT_ERRORS + (ValueError,) as error:

@@ -27,9 +27,10 @@ Read the feedback service: the tokens of devices that your app has been removed 
 was noticed. Stop sending to them, unless the device has given you its token again since.
 Reading clears the list: what has been printed is not told again.
 
-Over HTTP/2 Apple has no such service; it answers so when something is sent to such a token. With
---http2 --feedback-store FILE this prints what apns send, or a program of yours, has put into that
-file for the same environment and the same certificate or team. Nothing is connected to then.
+Over HTTP/2, and so at Apple, there is no such service: the answer to a notification says that its
+token has gone. With --feedback-store FILE this prints what apns send, or a program of yours, has
+put into that file for the same environment and the same certificate or team. Nothing is connected
+to then.
 """
 _EPILOG = """\
 output:
@@ -49,7 +50,7 @@ exit status:
 examples:
     apns feedback --address feedback.example.com:2196 --cert push.pem |
         while read token time; do ...; done
-    apns feedback --address push_production --cert push.pem --http2 \\
+    apns feedback --address push_production --cert push.pem \\
         --feedback-store gone.db
 """
 
@@ -61,9 +62,9 @@ def add_parser(commands):
         "feedback", help="print the tokens that are gone", description=_DESCRIPTION,
         epilog=_EPILOG, usage="%(prog)s --address HOST:PORT [OPTION ...]")
     _session.add_connection_arguments(
-        parser, "feedback_sandbox, feedback_production")
+        parser, ["feedback_sandbox", "feedback_production", "push_sandbox", "push_production"])
     _session.add_feedback_store_argument(
-        parser, "with --http2, print, and take out, what is in it")
+        parser, "over HTTP/2, print, and take out, what is in it")
     parser.add_argument("--read-timeout", metavar="SECONDS", type=_options.seconds, default=20.0,
                         help="longest wait for the next rows (default: 20)")
     parser.add_argument("--json", action="store_true", help="print JSON, one object a line")
@@ -74,7 +75,7 @@ def run(arguments, console):
     # type: (argparse.Namespace, Console) -> int
     """Print the rows as they come, and return the exit status."""
     _session.settle_protocol(arguments, ["--feedback-store"])
-    if arguments.http2 and arguments.feedback_store is None:
+    if arguments.protocol == "http2" and arguments.feedback_store is None:
         raise Failure("over HTTP/2 there is no feedback service to ask; give --feedback-store with "
                       "the file that apns send was given", USAGE)
     if arguments.feedback_store is not None and not os.path.exists(arguments.feedback_store):

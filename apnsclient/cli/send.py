@@ -89,7 +89,7 @@ def add_parser(commands):
     parser.add_argument("tokens", metavar="TOKEN", nargs="*", type=_options.text,
                         help='device token; "-" reads standard input')
     parser.add_argument("--tokens-file", metavar="FILE", help="file with one token a line")
-    _session.add_connection_arguments(parser, "push_sandbox, push_production")
+    _session.add_connection_arguments(parser, ["push_sandbox", "push_production"])
     _add_message_arguments(parser)
     _add_header_arguments(parser)
     _add_delivery_arguments(parser)
@@ -149,7 +149,7 @@ def _add_delivery_arguments(parser):
         help="how often in a row to try again when an attempt achieved nothing at all; as long as "
              "something goes, what can be sent again is (default: 5)")
     delivery.add_argument(
-        "--retry-delay", metavar="SECONDS", type=_options.seconds, default=1.0,
+        "--retry-delay", metavar="SECONDS", type=_options.pause, default=1.0,
         help="wait before the first of these; each further wait is twice as long (default: 1)")
     delivery.add_argument(
         "--slice", metavar="NUMBER", type=_options.number_from(1), default=5000,
@@ -219,7 +219,7 @@ def _deliver(arguments, console):
             service.send_many, lambda tokens: _new_message(tokens, parts), source,
             slice_size=arguments.slice, retries=arguments.retries, pause=arguments.retry_delay,
             close=session.shutdown, progress=progress, say=console.note,
-            resends_unknown=not arguments.http2, is_connected=lambda: connected)
+            resends_unknown=arguments.protocol == "binary", is_connected=lambda: connected)
         try:
             delivery.run()
         except ValueError as error:  # The payload does not fit into a frame.

@@ -109,8 +109,9 @@ def _add_script_arguments(parser):
     script = parser.add_argument_group(
         "misbehaviour", "on every connection to the gateway and the provider API")
     count = _options.number_from(0)
-    script.add_argument("--delay", metavar="SECONDS", type=_options.seconds, default=0.0,
-                        help="wait before each error frame, and each reply over HTTP/2")
+    script.add_argument("--delay", metavar="SECONDS", type=_options.pause, default=0.0,
+                        help="wait before each error frame, and each response over HTTP/2 "
+                             "(default: 0)")
     endings = script.add_mutually_exclusive_group()
     for name, what in (
             ("close", "close without an error frame, or GOAWAY"),
