@@ -340,6 +340,27 @@ class RequestOutcomes(object):
             entry = self._failed[index]
             yield index, entry if isinstance(entry, Failure) else Failure.of(*entry)
 
+    def count_refused_here(self, count):
+        # type: (int) -> Optional[int]
+        """Return how many tokens were refused, but may be good elsewhere.
+
+        :param count: how many tokens the message has (int).
+        :return: None if another token proves that it was sent to the right place: it was accepted,
+            or Apple knows since when it has been dead.
+        """
+        if count > len(self._failed) + len(self._retried) + len(self._undelivered):
+            return None
+        refused = 0
+        for entry in six.itervalues(self._failed):
+            if isinstance(entry, Failure):
+                # It was not sent at all.
+                continue
+            reason, timestamp, _ = entry
+            if reason.is_gone(timestamp):
+                return None
+            refused += reason.is_refused_here
+        return refused
+
     def errors(self):
         # type: () -> List[Failure]
         """Return what went wrong and is no token's fault, as it came, without repetition."""

@@ -34,15 +34,25 @@ class Result(object):
     :param unprocessed: True if no token of the message was processed, which is no fault of theirs.
     :param outcomes: what became of its tokens over HTTP/2, instead of the three above
         (:class:`~apnsclient.outcomes.RequestOutcomes`).
+    :param hint: see :attr:`hint` (str), or None.
     """
 
     #: ``{code: explanation}`` of what the binary protocol can report. HTTP/2 reports the same codes
     #: where they say the same, and else the HTTP status.
     ERROR_CODES = dict((code, reason.explanation) for code, reason in REASONS.items())
 
-    def __init__(self, message, failure=None, rejected=(), unprocessed=False, outcomes=None):
-        # type: (Message, Optional[Tuple[Optional[int], int]], Sequence[Tuple[int, int, str]], bool, Optional[RequestOutcomes]) -> None  # noqa: E501
+    #: What to check before anything is deleted (str), or None. It is there over HTTP/2, when at
+    #: least ten tokens in a row, of this message and of those before it over the same session, were
+    #: refused with BadDeviceToken or DeviceTokenNotForTopic and none was accepted: the address may
+    #: be the other environment, or the topic that of another app. The first one is also logged.
+    hint = None  # type: Optional[str]
+
+    def __init__(self, message, failure=None, rejected=(), unprocessed=False, outcomes=None,
+                 hint=None):
+        # type: (Message, Optional[Tuple[Optional[int], int]], Sequence[Tuple[int, int, str]], bool, Optional[RequestOutcomes], Optional[str]) -> None  # noqa: E501
         self.message = message
+        if hint is not None:
+            self.hint = hint
         self._failed = None  # type: Optional[Dict[Any, Failure]]
         self._outcomes = outcomes if outcomes is not None else FrameOutcomes(
             len(message.tokens), failure, rejected, unprocessed

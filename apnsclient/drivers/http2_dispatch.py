@@ -26,7 +26,7 @@ if MYPY:
     from ..reasons import Reason
     from ..result import Result
     from .http2 import Http2Driver
-    from .http2_parcels import Parcel
+    from .http2_parcels import Hint, Parcel
 
 __all__ = ["Http2Dispatch"]
 
@@ -49,6 +49,7 @@ class Http2Dispatch(object):
     :param topic: topic for messages that name none (str), or None.
     :param clock: returns the time in seconds (float), which never goes back.
     :param warn: called with what to warn of in a message (str), each time.
+    :param hint: what a result says to be checked, see :meth:`Parcel.results`.
     """
 
     #: How many messages may wait for their results.
@@ -66,8 +67,8 @@ class Http2Dispatch(object):
     #: the connection is left to others meanwhile.
     LONG_PAUSE = 0.1
 
-    def __init__(self, lease, release, renew, topic, clock, warn):
-        # type: (Callable[[bool], Http2Driver], Callable[[Http2Driver], None], Optional[Callable[[bytes], None]], Optional[str], Callable[[], float], Callable[[str], None]) -> None  # noqa: E501
+    def __init__(self, lease, release, renew, topic, clock, warn, hint):
+        # type: (Callable[[bool], Http2Driver], Callable[[Http2Driver], None], Optional[Callable[[bytes], None]], Optional[str], Callable[[], float], Callable[[str], None], Hint) -> None  # noqa: E501
         self._lease = lease
         self._release = release
         self._renew = renew
@@ -75,6 +76,7 @@ class Http2Dispatch(object):
         self._topic = topic
         self._clock = clock
         self._warn = warn
+        self._hint = hint
         self._driver = None  # type: Optional[Http2Driver]
         # What was taken and has no result yet, what of it is to be sent, and how many messages.
         self._window = deque()  # type: Deque[Parcel]
@@ -112,7 +114,7 @@ class Http2Dispatch(object):
                 except Exception:
                     self._failed()
                 for parcel in self._decided():
-                    for result in parcel.results():
+                    for result in parcel.results(self._hint):
                         self._taken -= 1
                         yield result
             if self._failure is not None:

@@ -16,7 +16,7 @@ from ..reasons import reason_of_reply
 from ..result import Result
 
 if MYPY:
-    from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+    from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
     from ..apns import Message
     from ..protocols.http2.client import ClientConnection
@@ -26,6 +26,7 @@ if MYPY:
     from ..reasons import Reason
     from .http2 import Http2Driver
 
+    Hint = Callable[[RequestOutcomes, int], Optional[str]]
     Started = Tuple[Optional[Batch], Any]
     Rejected = List[Tuple[int, Any]]
 
@@ -69,9 +70,13 @@ class Parcel(object):
         """Return how many bytes a request takes, about."""
         raise NotImplementedError
 
-    def results(self):
-        # type: () -> Iterator[Result]
-        """Yield the result of each message, in order."""
+    def results(self, hint):
+        # type: (Hint) -> Iterator[Result]
+        """Yield the result of each message, in order.
+
+        :param hint: called with what became of a message and how many tokens it has (int), and
+            returns the hint that its result has (str or None).
+        """
         raise NotImplementedError
 
     def _send(self, client, indices, rejected):
@@ -244,10 +249,11 @@ class Delivery(Parcel):
         """Return how many bytes a request takes, about."""
         return client.encoder.size(self._template, _DIGITS)
 
-    def results(self):
-        # type: () -> Iterator[Result]
+    def results(self, hint):
+        # type: (Hint) -> Iterator[Result]
         """Yield the result."""
-        yield Result(self._message, outcomes=self._outcomes)
+        outcomes = self._outcomes
+        yield Result(self._message, outcomes=outcomes, hint=hint(outcomes, self._count))
 
     def _send(self, client, indices, rejected):
         # type: (ClientConnection, Sequence[int], Rejected) -> Started
@@ -298,12 +304,12 @@ class Bundle(Parcel):
         """Return how many bytes a request takes, about."""
         return _DIGITS + _OVERHEAD + self._payload_size
 
-    def results(self):
-        # type: () -> Iterator[Result]
+    def results(self, hint):
+        # type: (Hint) -> Iterator[Result]
         """Yield the result of each message, in order."""
-        outcomes = self._outcomes
         for index, message in enumerate(self._messages):
-            yield Result(message, outcomes=outcomes.get(index, _ALL_ACCEPTED))
+            outcomes = self._outcomes.get(index, _ALL_ACCEPTED)
+            yield Result(message, outcomes=outcomes, hint=hint(outcomes, 1))
 
     def _send(self, client, indices, rejected):
         # type: (ClientConnection, Sequence[int], Rejected) -> Started

@@ -2,6 +2,8 @@
 
 from __future__ import absolute_import, division, print_function
 
+from functools import partial
+
 from .._compat import MYPY
 from ..drivers.http2 import Http2Driver
 from ..drivers.http2_dispatch import Http2Dispatch
@@ -35,7 +37,7 @@ class Http2Connection(Connection):
         dispatch = Http2Dispatch(self._lease, self._release,
                                  self.certificate.renew if is_token else None,
                                  self.certificate.default_topic, self._shared.backend.clock,
-                                 self._shared.warn)
+                                 self._shared.warn, partial(self._shared.refusals.hint, self._key))
         return dispatch.results(messages)
 
     def feedback(self):

@@ -10,6 +10,7 @@ from ..addresses import environment_of
 from ..backends._turns import Turns
 from ..drivers.binary import BinaryDriver
 from ..drivers.http2 import Http2Driver
+from ..drivers.refusals import Refusals
 from ._lifetime import Closer
 from ._notices import WarnOnce
 
@@ -48,6 +49,7 @@ class Shared(object):
         self.ping_after = ping_after
         self.feedback_store = feedback_store
         self.warn = WarnOnce(_log)
+        self.refusals = Refusals(self.warn)
         self._on_late_result = on_late_result
         self._closer = Closer(backend)
 
