@@ -11,16 +11,18 @@ import re
 
 import six
 
-from ._compat import MYPY
+from ._compat import MYPY, PY2
 from .errors import CertificateError
 
 if MYPY:
-    from typing import Any, Callable, Optional, Tuple, Union
+    from typing import Any, Optional, Tuple, Union
 
     Text = Union[str, bytes]
 
-__all__ = ["file_source", "plain_path", "read_source", "to_bytes"]
+__all__ = ["plain_path", "read_source", "to_bytes"]
 
+#: How Python 3 gives back what was not text in the environment, or an argument.
+_ESCAPED = "strict" if PY2 else "surrogateescape"
 #: Most characters of a file's name that a message repeats.
 _LONGEST_NAME = 100
 #: The inside of a key in PEM format; the name of a file is shorter, or has a dot or so in it.
@@ -37,7 +39,7 @@ def read_source(name, text, path):
     """
     if text is not None:
         return to_bytes(name + "_string", text), name + "_string"
-    source = file_source(name, path, CertificateError)
+    source = _file_source(name, path)
     try:
         with io.open(plain_path(path), "rb") as stream:
             return stream.read(), source
@@ -48,17 +50,17 @@ def read_source(name, text, path):
     raise CertificateError("%s cannot be read: %s" % (source, reason))
 
 
-def file_source(name, path, error):
-    # type: (str, Any, Callable[[str], Exception]) -> str
+def _file_source(name, path):
+    # type: (str, Any) -> str
     """Return ``<name>_file`` and the file's name, as far as it may be repeated, for messages.
 
-    :param error: type of exception to raise if it is PEM text.
+    :raises ~apnsclient.errors.CertificateError: if it is PEM text.
     """
     argument, path = name + "_file", plain_path(path)
     shown = repr(path)
     if "-----BEGIN" in shown:
-        raise error("%s holds PEM text, expected the name of a file; give it as %s_string"
-                    % (argument, name))
+        raise CertificateError("%s holds PEM text, expected the name of a file; give it as "
+                               "%s_string" % (argument, name))
     text = path.decode("latin-1") if isinstance(path, bytes) else path
     if (not isinstance(text, six.text_type) or len(text.splitlines()) > 1
             or _MAY_BE_KEY.match(text)):
@@ -81,9 +83,13 @@ def to_bytes(name, value):
     :param name: what messages call it (str).
     :raises ~apnsclient.errors.CertificateError: if it is something else.
     """
-    if isinstance(value, six.text_type):
-        return value.encode("utf-8")
     if isinstance(value, bytes):
         return value
+    if isinstance(value, six.text_type):
+        try:
+            return value.encode("utf-8", _ESCAPED)
+        except UnicodeError:
+            pass  # It has the whole text in it. Raised below, where nothing is chained.
+        raise CertificateError("%s has half of a surrogate pair in it, which is no text" % name)
     raise CertificateError(
         "%s is of type %s; expected str or bytes" % (name, type(value).__name__))

@@ -34,6 +34,7 @@ import six
 
 from ._compat import MYPY, monotonic
 from ._files import read_source
+from ._pem import is_encrypted, split_pem
 from ._process import PerProcess
 from .certificate import BaseCertificate
 from .errors import CertificateError
@@ -74,8 +75,8 @@ class ProviderToken(BaseCertificate):
 
     :param key_id: identifier of the key, as Apple's page names it: 10 characters (str).
     :param team_id: identifier of the team, likewise (str).
-    :param key_string: text of the .p8 file with the private key (str or bytes). Line breaks may be
-        written as ``\\n``, as they are in environment variables.
+    :param key_string: text of the .p8 file with the private key (str or bytes), also as it comes
+        out of an environment variable, with other line breaks or none.
     :param key_file: name of that file; one of the two is needed, and not both.
     :param clock: returns the time in seconds since 1970; for tests.
     :raises ~apnsclient.errors.CertificateError: if an argument is missing, or if the key is no
@@ -275,16 +276,16 @@ def _load_key(pem, source):
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    pem = pem.strip().replace(b"\\n", b"\n")
-    if b"PRIVATE KEY-----" not in pem:
+    blocks = [block for label, block in split_pem(pem) if label.endswith(b"PRIVATE KEY")]
+    if not blocks:
         raise CertificateError("%s holds no private key in PEM format (-----BEGIN PRIVATE KEY-----)"
                                "; expected the .p8 file that Apple gave out once" % source)
-    if b"ENCRYPTED" in pem:
+    if is_encrypted(blocks[0]):
         raise CertificateError("the private key in %s is encrypted, expected the .p8 file as Apple "
                                "gave it out" % source)
     key = None  # type: Any
     try:
-        key = serialization.load_pem_private_key(pem + b"\n", None)
+        key = serialization.load_pem_private_key(blocks[0], None)
     except (TypeError, ValueError, UnsupportedAlgorithm):
         pass  # Raised below, where nothing is chained to it.
     if key is None:

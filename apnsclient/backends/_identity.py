@@ -9,7 +9,6 @@ from __future__ import absolute_import, division, print_function
 
 import datetime
 import hashlib
-import re
 import time
 
 import six
@@ -20,6 +19,7 @@ from OpenSSL import SSL, crypto
 
 from .._compat import MYPY
 from .._files import read_source, to_bytes
+from .._pem import CERTIFICATE_LABELS, is_encrypted, split_pem
 from ..errors import CertificateError
 
 if MYPY:
@@ -27,18 +27,7 @@ if MYPY:
 
     Text = Union[str, bytes]
 
-__all__ = ["Identity", "Material", "certificate_dates", "reasons", "split_pem"]
-
-_PEM_BLOCK = re.compile(
-    br"-----BEGIN ([A-Z0-9 ]+)-----[\r\n]+.+?-----END \1-----", re.DOTALL)
-_CERTIFICATE_LABELS = (b"CERTIFICATE", b"X509 CERTIFICATE")
-_ENCRYPTED_LABEL = b"ENCRYPTED PRIVATE KEY"
-
-
-def split_pem(pem):
-    # type: (bytes) -> List[Tuple[bytes, bytes]]
-    """Return ``(label, block)`` for each PEM block; text around the blocks is skipped."""
-    return [(match.group(1), match.group(0) + b"\n") for match in _PEM_BLOCK.finditer(pem)]
+__all__ = ["Identity", "Material", "certificate_dates", "reasons"]
 
 
 def reasons(error):
@@ -197,7 +186,7 @@ def _load_certificates(material):
     blocks = split_pem(material.certificate)
     certificates = []
     for label, block in blocks:
-        if label not in _CERTIFICATE_LABELS:
+        if label not in CERTIFICATE_LABELS:
             continue
         try:
             certificate = _parse_certificate(block.replace(b"X509 CERTIFICATE", b"CERTIFICATE"))
@@ -230,7 +219,7 @@ def _load_key(material):
             "%s holds no private key in PEM format; %s"
             % (material.key_source, material.key_advice))
     block = blocks[0]
-    encrypted = _ENCRYPTED_LABEL in block or b"Proc-Type: 4,ENCRYPTED" in block
+    encrypted = is_encrypted(block)
     if encrypted and not material.passphrase:
         raise CertificateError(
             "the private key in %s is encrypted and no passphrase was given" % material.key_source)

@@ -13,26 +13,27 @@ import sys
 from collections import namedtuple
 
 import six
-from cryptography import x509
 from OpenSSL import SSL, crypto
 
 from .._compat import MYPY
-from .._files import file_source
+from .._files import plain_path, read_source, to_bytes
 from .._interrupts import is_interrupt
+from .._pem import CERTIFICATE_LABELS, der_of, split_pem
 from ..errors import (
+    CertificateError,
     CertificateRefused,
     ConnectError,
     ConnectionLost,
     PeerVerificationError,
 )
 from . import _engine, _sockets
-from ._identity import Identity, reasons, split_pem
+from ._identity import Identity, reasons
 from ._names import ascii_host, display, mismatch, parse_ip
 
 if MYPY:
-    from typing import Any, Optional, Tuple
+    from typing import Any, List, Optional, Tuple
 
-__all__ = ["Handshake", "TransportFailure", "Trust", "failure_of"]
+__all__ = ["Handshake", "TransportFailure", "Trust", "failure_of", "load_authorities"]
 
 #: Alerts with which a server refuses a client's certificate (RFC 8446 6.2, RFC 5246 7.2.2).
 _REFUSALS = frozenset([
@@ -61,6 +62,8 @@ _VERIFICATION_ERRORS = {
     68: "a digest in its chain is too weak",
 }
 
+#: A certificate followed by what it is trusted for: a format of OpenSSL alone.
+_TRUSTED_LABEL = b"TRUSTED CERTIFICATE"
 #: X509_V_FLAG_PARTIAL_CHAIN; the oldest pyOpenSSL that we support has no name for it.
 _PARTIAL_CHAIN = 0x80000
 #: SSL_MODE_ENABLE_PARTIAL_WRITE and SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER, nameless there as well.
@@ -89,14 +92,15 @@ class Trust(_Trust):
     def __new__(cls, ca_file=None, ca_string=None, verify=True):
         # type: (Any, Optional[str], Any, bool) -> Trust
         if isinstance(ca_string, six.text_type):
-            ca_string = ca_string.encode("utf-8")
+            ca_string = to_bytes("ca_string", ca_string)
         return super(Trust, cls).__new__(cls, ca_file, ca_string, bool(verify))
 
     def check(self, name="ca_string"):
         # type: (str) -> None
-        """Raise ValueError if file or string cannot be used.
+        """Read file and string, as far as they are given.
 
-        :param name: what the message calls the string.
+        :param name: what messages call the string (str).
+        :raises ~apnsclient.errors.CertificateError: if one of them cannot be used.
         """
         self._load_authorities(SSL.Context(SSL.TLS_CLIENT_METHOD), name)
 
@@ -125,47 +129,60 @@ class Trust(_Trust):
 
     def _load_authorities(self, context, name="ca_string"):
         # type: (SSL.Context, str) -> None
-        if self.ca_file is not None:
-            self._load_file(context)
-        if self.ca_string is not None:
-            self._load_string(context, name)
-        if self.ca_file is not None or self.ca_string is not None:
-            # Whoever is trusted by name need not be a root.
-            store = context.get_cert_store()  # type: Any
-            store.set_flags(_PARTIAL_CHAIN)
-
-    def _load_file(self, context):
-        # type: (SSL.Context) -> None
-        source = file_source("ca", self.ca_file, ValueError)
-        try:
-            with open(self.ca_file, "rb"):
-                pass
-            context.load_verify_locations(self.ca_file)
+        if self.ca_file is None and self.ca_string is None:
             return
-        except (IOError, OSError) as error:
-            problem = error.strerror or "cannot be opened"
-        except (TypeError, ValueError):
-            problem = "not the name of a file"
-        except SSL.Error:
-            problem = "holds no certificate in PEM format"
-        raise ValueError("%s cannot be used: %s" % (source, problem))
-
-    def _load_string(self, context, name):
-        # type: (SSL.Context, str) -> None
-        if not isinstance(self.ca_string, bytes):
-            raise ValueError("%s is of type %s; expected str or bytes"
-                             % (name, type(self.ca_string).__name__))
         store = context.get_cert_store()  # type: Any
-        blocks = [block for label, block in split_pem(self.ca_string) if label == b"CERTIFICATE"]
-        if not blocks:
-            raise ValueError("%s cannot be used: it holds no certificate in PEM format" % name)
+        if self.ca_file is not None:
+            pem, source = read_source("ca", None, self.ca_file)
+            if any(label == _TRUSTED_LABEL for label, _ in split_pem(pem)):
+                self._load_trusted(context, source)
+            else:
+                _add_authorities(store, pem, source)
+        if self.ca_string is not None:
+            _add_authorities(store, to_bytes(name, self.ca_string), name)
+        # Whoever is trusted by name need not be a root.
+        store.set_flags(_PARTIAL_CHAIN)
+
+    def _load_trusted(self, context, source):
+        # type: (SSL.Context, str) -> None
+        """Have OpenSSL read a file with certificates that say what they are trusted for.
+
+        Nothing else understands that, and it reads them from files only.
+        """
         try:
-            for block in blocks:
-                certificate = x509.load_pem_x509_certificate(block)
-                store.add_cert(crypto.X509.from_cryptography(certificate))
-        except (ValueError, crypto.Error):
-            six.raise_from(ValueError(
-                "%s cannot be used: one of its certificates is garbage" % name), None)
+            context.load_verify_locations(plain_path(self.ca_file))
+            return
+        except SSL.Error:
+            pass  # Raised below, where nothing is chained to it.
+        raise CertificateError("%s cannot be used: one of its certificates is garbage" % source)
+
+
+def load_authorities(pem, source):
+    # type: (bytes, str) -> List[crypto.X509]
+    """Return the certificates of authorities.
+
+    OpenSSL reads them, which is less strict than ``cryptography`` with certificates of long ago.
+
+    :param pem: PEM text (bytes).
+    :param source: what messages call it (str).
+    :raises ~apnsclient.errors.CertificateError: if one cannot be used, or if there is none.
+    """
+    try:
+        authorities = [
+            crypto.load_certificate(crypto.FILETYPE_ASN1, der_of(block))
+            for label, block in split_pem(pem) if label in CERTIFICATE_LABELS]
+        problem = "it holds no certificate in PEM format"
+    except (TypeError, ValueError, crypto.Error):
+        authorities, problem = [], "one of its certificates is garbage"
+    if not authorities:
+        raise CertificateError("%s cannot be used: %s" % (source, problem))
+    return authorities
+
+
+def _add_authorities(store, pem, source):
+    # type: (Any, bytes, str) -> None
+    for authority in load_authorities(pem, source):
+        store.add_cert(authority)
 
 
 class _Verdict(object):

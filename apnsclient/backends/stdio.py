@@ -46,7 +46,8 @@ class Backend(TlsBackend):
         has taken counts as having reached the server's system.
     :param pool_size: see :class:`~apnsclient.backends.BaseBackend`.
     :param use_cache_for_reconnects: see :class:`~apnsclient.backends.BaseBackend`.
-    :raises ValueError: if ``ca_file``, ``ca_string`` or ``proxy`` cannot be used.
+    :raises ~apnsclient.errors.CertificateError: if ``ca_file`` or ``ca_string`` cannot be used.
+    :raises ValueError: if ``proxy`` cannot be used.
     """
 
     certificate_class = Certificate

@@ -15,6 +15,7 @@ import re
 import six
 
 from .._compat import MYPY
+from .._pem import is_encrypted, split_pem
 from ..addresses import is_apples
 from ..errors import APNsError, CertificateError
 from ._console import NO_CONNECTION, USAGE, Failure, one_line
@@ -260,7 +261,8 @@ def credential(arguments, console):
     if arguments.key is not None:
         found["key_string"] = read_file(arguments.key, "the key", NO_CONNECTION)
     key = found.get("key_string", found["cert_string"])
-    passphrase = _passphrase(arguments, b"ENCRYPTED" in key, console)
+    needs_passphrase = any(is_encrypted(block) for _, block in split_pem(key))
+    passphrase = _passphrase(arguments, needs_passphrase, console)
     if passphrase is not None:
         found["passphrase"] = passphrase
     return found

@@ -11,12 +11,12 @@ import errno
 import socket
 
 import six
-from cryptography import x509
 from OpenSSL import SSL, crypto
 
 from ..._compat import MYPY
+from ..._files import to_bytes
 from ...backends import _tls
-from ...backends._identity import Identity, Material, reasons, split_pem
+from ...backends._identity import Identity, Material, reasons
 from ...errors import ConnectError
 from . import sockets
 
@@ -52,8 +52,8 @@ class ChaosTLS(object):
     :param verify: False switches the verification of the backend off.
     :param names: what messages call the texts, by parameter (dict of str): for the names of the
         files that they come from. A text that is not in it is called by its parameter.
-    :raises ~apnsclient.errors.CertificateError: if a certificate or key cannot be used.
-    :raises ValueError: if the authorities cannot be used.
+    :raises ~apnsclient.errors.CertificateError: if a certificate or key, or an authority, cannot
+        be used.
     """
 
     #: What is raised when TLS fails.
@@ -262,13 +262,10 @@ def _ask_for_certificates(context, ca_string, name):
 
     :param name: what messages call their text.
     """
-    _tls.Trust(None, ca_string).check(name)
     store = context.get_cert_store()  # type: Any
-    for label, block in split_pem(six.ensure_binary(ca_string)):
-        if label == b"CERTIFICATE":
-            authority = crypto.X509.from_cryptography(x509.load_pem_x509_certificate(block))
-            store.add_cert(authority)
-            _add_client_ca(context, authority)
+    for authority in _tls.load_authorities(to_bytes(name, ca_string), name):
+        store.add_cert(authority)
+        _add_client_ca(context, authority)
     context.set_verify(SSL.VERIFY_PEER, _verify)
 
 
