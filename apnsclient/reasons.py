@@ -7,7 +7,9 @@ these two.
 
 Source of the codes: Apple, *Local and Remote Notification Programming Guide*, appendix "Binary
 Provider API", table "Codes in error-response packet". Source of the reasons: Apple, *Handling
-notification responses from APNs*.
+notification responses from APNs*, and *Handling error responses from Apple Push Notification
+service* for TopicMismatch. The first page prints BadEnvironmentKeyIdInToken; what users of other
+clients report from servers is BadEnvironmentKeyInToken.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -15,12 +17,13 @@ from __future__ import absolute_import, division, print_function
 from collections import namedtuple
 
 from ._compat import MYPY
+from .topics import advise
 
 if MYPY:
     from typing import Dict, Optional
 
-__all__ = ["ACCEPTED", "CREDENTIAL", "MESSAGE", "REASONS", "REJECTED", "REPLIES", "REQUEST",
-           "RESEND", "Reason", "TOKEN", "reason_of", "reason_of_reply"]
+__all__ = ["ACCEPTED", "CONNECTION", "CREDENTIAL", "MESSAGE", "REASONS", "REJECTED", "REPLIES",
+           "REQUEST", "RESEND", "Reason", "TOKEN", "reason_of", "reason_of_reply"]
 
 #: Verdict: the reported token was the last one that was delivered.
 ACCEPTED = "accepted"
@@ -45,6 +48,9 @@ TOKEN = "token"
 MESSAGE = "message"
 #: Scope: the reason concerns one request, and says nothing of its token nor of other requests.
 REQUEST = "request"
+#: Scope: the reason concerns the connection: the request was not processed, and may go out over
+#: another one.
+CONNECTION = "connection"
 #: Scope: the reason concerns the certificate or the provider token, and so whatever is sent.
 CREDENTIAL = "credential"
 
@@ -55,7 +61,7 @@ class Reason(namedtuple("Reason", "code explanation verdict scope status name"))
     :param code: what results report: a status code of the gateway, an HTTP status, or None (int).
     :param explanation: the same in words (str).
     :param verdict: ``ACCEPTED``, ``REJECTED`` or ``RESEND``.
-    :param scope: ``TOKEN``, ``MESSAGE``, ``REQUEST`` or ``CREDENTIAL``.
+    :param scope: ``TOKEN``, ``MESSAGE``, ``REQUEST``, ``CONNECTION`` or ``CREDENTIAL``.
     :param status: HTTP status of the reply (int), or None for the binary protocol.
     :param name: Apple's name of the reason (str), or None where there is none.
     """
@@ -107,6 +113,33 @@ class Reason(namedtuple("Reason", "code explanation verdict scope status name"))
         # type: () -> bool
         """True if a new provider token, on a fresh connection, is worth one more try."""
         return self.name == "ExpiredProviderToken"
+
+    @property
+    def is_cured_by_connection(self):
+        # type: () -> bool
+        """True if the provider token, or a new one, is worth one more try on a fresh connection.
+
+        A connection takes the keys only that are related to the one of its first request (Apple,
+        *Handling notification responses from APNs*).
+        """
+        return self.is_expired_token or self.name == "UnrelatedKeyIdInToken"
+
+    @property
+    def is_unprocessed(self):
+        # type: () -> bool
+        """True if the request may be sent again over another connection without asking anybody."""
+        return self.scope == CONNECTION
+
+    def advised(self, topic, push_type):
+        # type: (Optional[str], Optional[str]) -> Reason
+        """Return the row with what to look at in its explanation, where it is about the topic.
+
+        :param topic: the topic that the request had (str), or None.
+        :param push_type: its push type (str), or None.
+        """
+        if self.name not in _ABOUT_TOPICS:
+            return self
+        return self._replace(explanation="%s: %s" % (self.explanation, advise(topic, push_type)))
 
     @property
     def is_refused_here(self):
@@ -190,11 +223,13 @@ REPLIES = dict((row.name, row) for row in (
     _reply(400, "TopicDisallowed", REJECTED, MESSAGE),
     _reply(403, "BadCertificate", REJECTED, CREDENTIAL),
     _reply(403, "BadCertificateEnvironment", REJECTED, CREDENTIAL),
+    _reply(403, "BadEnvironmentKeyInToken", REJECTED, CREDENTIAL),
     _reply(403, "BadEnvironmentKeyIdInToken", REJECTED, CREDENTIAL),
     _reply(403, "ExpiredProviderToken", REJECTED, CREDENTIAL),
     _reply(403, "Forbidden", REJECTED, CREDENTIAL),
     _reply(403, "InvalidProviderToken", REJECTED, CREDENTIAL),
     _reply(403, "MissingProviderToken", REJECTED, CREDENTIAL),
+    _reply(403, "TopicMismatch", REJECTED, CREDENTIAL),
     _reply(403, "UnrelatedKeyIdInToken", REJECTED, CREDENTIAL),
     _reply(404, "BadPath", REJECTED, REQUEST),
     _reply(405, "MethodNotAllowed", REJECTED, REQUEST),
@@ -208,9 +243,15 @@ REPLIES = dict((row.name, row) for row in (
     _reply(503, "Shutdown", RESEND, REQUEST, 10),
 ))  # type: Dict[str, Reason]
 
+#: Names of the reasons that are about the topic, or the push type.
+_ABOUT_TOPICS = ("BadTopic", "DeviceTokenNotForTopic", "InvalidPushType", "TopicDisallowed")
+
 #: Verdict and scope by status, for reasons that are not in the table; what is not here either is
-#: for 400 to 499 a rejected request, and else a request that may be sent again.
-_BY_STATUS = {403: (REJECTED, CREDENTIAL), 410: (REJECTED, TOKEN), 413: (REJECTED, MESSAGE),
+#: for 400 to 499 a rejected request, and else a request that may be sent again. 408, 421 and 425
+#: come from a server in front, which has processed nothing: the request did not arrive in time or
+#: at the right server, or must not be processed yet (RFC 9110, 15.5.9 and 15.5.20; RFC 8470, 5.2).
+_BY_STATUS = {403: (REJECTED, CREDENTIAL), 408: (RESEND, CONNECTION), 410: (REJECTED, TOKEN),
+              413: (REJECTED, MESSAGE), 421: (RESEND, CONNECTION), 425: (RESEND, CONNECTION),
               429: (RESEND, REQUEST)}
 
 

@@ -15,7 +15,7 @@ from ._compat import MYPY
 if MYPY:
     from typing import Optional, Tuple
 
-__all__ = ["SUFFIXES", "split_topic", "topic_for"]
+__all__ = ["SUFFIXES", "advise", "split_topic", "topic_for"]
 
 #: ``{push type: suffix of its topics}`` of all push types that Apple documents. The topic of
 #: ``mdm`` is no bundle identifier, but the user identifier (UID) in the subject of the MDM
@@ -65,3 +65,23 @@ def split_topic(topic):
         if topic.endswith(suffix) and topic != suffix:
             return topic[:-len(suffix)], push_type
     return topic, None
+
+
+def advise(topic, push_type):
+    # type: (Optional[str], Optional[str]) -> str
+    """Return what to look at after Apple has refused a topic, or a token for a topic.
+
+    :param topic: what was sent (str), or None.
+    :param push_type: likewise.
+    """
+    if topic is None:
+        return ("the request named no topic; give the bundle identifier of the application, with "
+                "the suffix of push type %s" % push_type)
+    bundle_id = split_topic(topic)[0]
+    suffix = SUFFIXES.get(push_type or "alert")
+    if suffix is not None and bundle_id + suffix != topic:
+        return "push type %s belongs to topic %s, not to %s" % (
+            push_type, bundle_id + suffix, topic)
+    return ("its topic was %s and its push type %s; the topic of another push type has another "
+            "suffix (like .voip or .push-type.liveactivity), and what is of the other environment "
+            "(sandbox or production) goes to the other address" % (topic, push_type))

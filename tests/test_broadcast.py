@@ -119,6 +119,23 @@ def test_an_expired_provider_token_is_made_anew_once(simulator, session):
     simulator.channels.delete(APP, channel_id)
 
 
+def test_what_another_connection_cures_is_asked_once_more(simulator, session):
+    """A key that is not related to the first one, or a server in front that processed nothing."""
+    broadcast = Broadcast(session.get_connection(
+        simulator.provider_address, certificate=ProviderToken(**simulator.token_parameters)), APP)
+    channel_id = simulator.channels.create(APP)
+    for answer in "UnrelatedKeyIdInToken", (421, None):
+        session.shutdown()
+        simulator.script_provider(ProviderScript(answer_at={1: answer}))
+        broadcast.send(channel_id, Message([], expiry=0))
+    session.shutdown()
+    simulator.script_provider(*[ProviderScript(answer_at={1: (421, None)})] * 2)
+    with pytest.raises(RequestRefused) as caught:
+        broadcast.send(channel_id, Message([], expiry=0))
+    assert caught.value.status == 421
+    simulator.channels.delete(APP, channel_id)
+
+
 def test_a_connection_that_ends_without_an_answer(simulator, session):
     """Nobody knows what became of the request, and the error says so."""
     broadcast = Broadcast(session.get_connection(

@@ -12,6 +12,7 @@ import pytest
 
 from apnsclient import addresses
 from apnsclient.testing.simulator import ProviderScript
+from apnsclient.topics import advise
 from cli_support import (
     QUIET,
     TOPIC,
@@ -138,7 +139,8 @@ def test_failures_are_told_with_apples_reason(bed):
     assert dict((row[1], row[2:]) for row in ended.rows[:-1]) == {
         "zz": ["8", "Invalid token: the token is not hexadecimal"],
         GOOD[1]: ["8", "Invalid token: BadDeviceToken"],
-        GOOD[2]: ["8", "Invalid token: DeviceTokenNotForTopic"],
+        GOOD[2]: ["8", "Invalid token: DeviceTokenNotForTopic: %s"
+                  % advise("com.example.app", "alert")],
         GOOD[4]: ["8", "Invalid token: Unregistered, since 2014-01-02T03:04:05Z"]}
     assert ended.rows[-1][0].startswith("4 of 8 tokens accepted, 4 failed, 0 not sent, 0 unknown")
 

@@ -89,6 +89,56 @@ def test_a_provider_token_that_is_expired_again_is_an_error(simulator, session):
     assert simulator.provider_connections == 2
 
 
+@pytest.mark.parametrize("times, expected", [
+    (1, ACCEPTED), (2, ({}, [(403, "UnrelatedKeyIdInToken")], [], TOKENS[:300]))])
+def test_a_key_that_is_not_related_gets_a_connection_of_its_own(
+        simulator, session, times, expected):
+    """With the same token, and once: Apple wants no new one within 20 minutes."""
+    simulator.script_provider(
+        *[ProviderScript(answer_at={1: "UnrelatedKeyIdInToken"})] * times)
+    credential = ProviderToken(**simulator.token_parameters)
+    client = APNs(session.get_connection(simulator.provider_address, certificate=credential))
+    token = credential.bearer()
+    assert outcome(client.send(message(count=300))) == expected
+    assert (simulator.provider_connections, credential.bearer()) == (2, token)
+
+
+# What a server in front has not processed.
+
+
+@pytest.mark.parametrize("status", [408, 421, 425])
+def test_what_was_not_processed_goes_out_over_another_connection(apple, status):
+    """Once; and nothing more is started on the connection that was the wrong one."""
+    client = apple.provider_client()
+    apple.script_provider(ProviderScript(answer_at={n: (status, None) for n in range(5, 3000)}))
+    assert outcome(client.send(message(count=3000))) == ACCEPTED
+    assert sorted(apple.accepted_tokens()) == TOKENS[:3000]
+    assert (apple.provider_connections, apple.answer_count <= 4000) == (2, True)
+
+
+def test_a_request_that_is_not_processed_anywhere_is_the_callers_to_send(apple):
+    """Others that are behind it are not held up."""
+    client = apple.provider_client()
+    apple.script_provider(ProviderScript(answer_at={3: (421, None)}),
+                          ProviderScript(answer_at={1: (421, None)}))
+    messages = [message(number) for number in range(10)]
+    told = [outcome(result) for result in client.send_many(messages)]
+    assert told == [ACCEPTED] * 2 + [({}, [(421, "HTTP status 421")], TOKENS[2:3], [])] + [
+        ACCEPTED] * 7
+    assert apple.provider_connections == 2
+
+
+def test_a_server_that_processes_nothing_ends_the_sending(apple):
+    """After a few connections; what was not sent says why, and is in retry."""
+    client = apple.provider_client()
+    refusing = ProviderScript(answer_at={n: (421, None) for n in range(1, 2000)})
+    apple.script_provider(*[refusing] * 50)
+    messages = [message(count=3000), message(0), message(1)]
+    told = [outcome(result) for result in client.send_many(messages)]
+    assert told == [({}, [(421, "HTTP status 421")], one.tokens, []) for one in messages]
+    assert (apple.accepted_count, apple.provider_connections) == (0, 3)
+
+
 def test_a_provider_token_may_be_made_anew_again_some_day(simulator, session, monkeypatch):
     """Messages may come for days from one iterable, with a clock that is wrong all the time."""
     # Less than nothing: on Python 2.7 the clock may stand still for 10 ms.

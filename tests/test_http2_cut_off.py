@@ -120,7 +120,7 @@ def test_a_part_of_a_request_whose_time_is_over_is_not_in_doubt():
     (400, b"", ({}, [(400, "HTTP status 400, and the reason was cut off")], TOKENS[:1], [])),
     (400, b'{"reason":"BadTo', (
         {}, [(400, "HTTP status 400, and the reason was cut off")], TOKENS[:1], [])),
-    (400, b'{"reason":"BadTopic"}', ({}, [(400, "BadTopic")], [], TOKENS[:1])),
+    (400, b'{"reason":"BadPriority"}', ({}, [(400, "BadPriority")], [], TOKENS[:1])),
     (403, b"", ({}, [(403, "HTTP status 403")], [], TOKENS[:1])),
     (503, b"", ({}, [(503, "HTTP status 503")], TOKENS[:1], [])),
 ])

@@ -98,8 +98,9 @@ REPLY_TABLE = [
     (400, ("BadCollapseId BadExpirationDate BadMessageId BadPriority BadTopic DuplicateHeaders "
            "InvalidPushType TopicDisallowed"), None, None, UNDELIVERED, ALL_OF_IT),
     (403, ("BadCertificate BadCertificateEnvironment Forbidden InvalidProviderToken "
-           "MissingProviderToken UnrelatedKeyIdInToken BadEnvironmentKeyIdInToken "
-           "ExpiredProviderToken"), None, None, UNDELIVERED, EVERYTHING),
+           "MissingProviderToken UnrelatedKeyIdInToken BadEnvironmentKeyInToken "
+           "BadEnvironmentKeyIdInToken TopicMismatch ExpiredProviderToken"),
+     None, None, UNDELIVERED, EVERYTHING),
     (404, "BadPath", None, None, UNDELIVERED, ONE),
     (405, "MethodNotAllowed", None, None, UNDELIVERED, ONE),
     (429, "TooManyRequests", None, None, RETRIED, ONE),
@@ -118,7 +119,8 @@ REPLY_ROWS.append((503, "Shutdown", 10, "Shutdown", RETRIED, ONE))
 UNKNOWN_ROWS = [
     (400, "BadMood", UNDELIVERED, ONE), (400, None, UNDELIVERED, ONE),
     (403, "NotOnMondays", UNDELIVERED, EVERYTHING), (403, None, UNDELIVERED, EVERYTHING),
-    (404, "NoSuchRoom", UNDELIVERED, ONE), (410, "MovedAway", FAILED, ONE),
+    (404, "NoSuchRoom", UNDELIVERED, ONE), (408, None, RETRIED, ONE), (421, None, RETRIED, ONE),
+    (425, "TooEarly", RETRIED, ONE), (409, None, UNDELIVERED, ONE), (410, "MovedAway", FAILED, ONE),
     (410, None, FAILED, ONE), (413, None, UNDELIVERED, ALL_OF_IT),
     (418, "Teapot", UNDELIVERED, ONE), (429, "Slower", RETRIED, ONE), (429, None, RETRIED, ONE),
     (500, "OutOfInk", RETRIED, ONE), (502, None, RETRIED, ONE), (599, "End", RETRIED, ONE),
@@ -221,6 +223,34 @@ def test_only_an_expired_provider_token_is_worth_another():
     """The others would be refused again."""
     assert [name for name, row in REPLIES.items() if row.is_expired_token] == [
         "ExpiredProviderToken"]
+
+
+def test_what_another_connection_cures():
+    """A provider token, for two reasons; and what a server in front has not processed."""
+    rows = list(REPLIES.values()) + [reason_of_reply(status) for status in range(100, 600)]
+    assert {row.name for row in rows if row.is_cured_by_connection} == {
+        "ExpiredProviderToken", "UnrelatedKeyIdInToken"}
+    assert [row.status for row in rows if row.is_unprocessed] == [408, 421, 425]
+    assert reason_of_reply(421, "Whatever").is_unprocessed
+    assert not reason_of_reply(421, "BadDeviceToken").is_unprocessed
+    assert not any(row.is_unprocessed or row.is_cured_by_connection for row in REASONS.values())
+
+
+def test_a_reason_about_the_topic_says_which_suffix_belongs_there():
+    """Or that it is the other environment's; other reasons say what they always say."""
+    for name, row in REPLIES.items():
+        wrong, right, none = (row.advised(*sent) for sent in (
+            ("a.b", "voip"), ("a.b.voip", "voip"), (None, "voip")))
+        if name not in ("BadTopic", "DeviceTokenNotForTopic", "InvalidPushType", "TopicDisallowed"):
+            assert wrong is right is none is row
+            continue
+        for told, text in [(wrong, "push type voip belongs to topic a.b.voip, not to a.b"),
+                           (right, "other environment (sandbox or production)"),
+                           (none, "named no topic")]:
+            assert told.explanation.startswith(row.explanation + ": ") and text in told.explanation
+            assert told._replace(explanation=row.explanation) == row
+    assert "topic a.b, not to a.b.voip" in REPLIES["BadTopic"].advised("a.b.voip", "alert")[1]
+    assert "push type of-tomorrow" in REPLIES["BadTopic"].advised("a.b.voip", "of-tomorrow")[1]
 
 
 def test_the_codes_of_old_keep_their_rows():

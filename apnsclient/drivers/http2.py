@@ -79,8 +79,10 @@ class Http2Driver(object):
 
     :ivar is_over: True once the connection is of no more use.
     :ivar problem: why it ended (str).
-    :ivar may_renew: whether a refused provider token may be made anew (bool); set by who uses it.
-    :ivar has_expired: whether the provider token has been refused, and is to be made anew.
+    :ivar may_renew: whether another connection may be tried for a provider token that was refused
+        (bool); set by who uses it.
+    :ivar leave_reason: the reason for which requests are sent again over another connection, or
+        None; nothing more is started here then.
     :ivar stop_reason: the reason for which nothing more is to be sent with the credential, or None.
     :ivar has_unknown: whether it left requests behind of which nothing is known.
     :ivar is_silent: whether it ended because a PING had no answer.
@@ -92,7 +94,8 @@ class Http2Driver(object):
         # type: (BaseConnection, Timing, Callable[[List[Tuple[bytes, int]]], None]) -> None
         self.connection = connection
         self._clock = connection.clock
-        self.is_over = self.may_renew = self.has_expired = self.has_unknown = False
+        self.is_over = self.may_renew = self.has_unknown = False
+        self.leave_reason = None  # type: Optional[Reason]
         self.is_silent = self.is_stalled = False
         self.turn = None  # type: Any
         self.stop_reason = None  # type: Optional[Reason]
@@ -115,6 +118,7 @@ class Http2Driver(object):
         self._client = self._state.client
         self._batches = self._state.batches
         self._answered_before = self._client.answered
+        self._accepted_before = self._client.accepted
         self._answered = self._client.answered
         self._answered_at = self._clock()
 
@@ -175,7 +179,7 @@ class Http2Driver(object):
     def can_start(self):
         # type: () -> bool
         """Whether requests may be started here, now or later."""
-        return not (self.is_over or self.has_expired) and self._client.can_start
+        return not self.is_over and self.leave_reason is None and self._client.can_start
 
     @property
     def in_flight(self):
@@ -188,6 +192,15 @@ class Http2Driver(object):
         # type: () -> bool
         """Whether the server has answered any request since the connection was leased."""
         return self._client.answered != self._answered_before
+
+    @property
+    def is_in_vain(self):
+        # type: () -> bool
+        """Whether nothing came of its use."""
+        client = self._client
+        if self.leave_reason is not None and self.leave_reason.is_unprocessed:
+            return client.accepted == self._accepted_before
+        return self.is_stalled or not self.has_answered
 
     @property
     def is_full(self):
@@ -437,8 +450,8 @@ class Http2Driver(object):
         reason = REPLIES.get(name) if name is not None else None
         self.problem = "the server is ending the connection (%s)" % (name or name_of_error(code))
         _log.debug("%s: %s", self._where, self.problem)
-        if reason is not None and reason.is_expired_token and self.may_renew:
-            self.has_expired = True
+        if reason is not None and reason.is_cured_by_connection and self.may_renew:
+            self.leave_reason = reason
         elif reason is not None and reason.stops_everything:
             self.stop_reason = reason
 

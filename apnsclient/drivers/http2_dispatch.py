@@ -56,7 +56,7 @@ class Http2Dispatch(object):
     WINDOW = 65536
     #: How many messages for one token each are sent together, at most.
     BUNDLE = 64
-    #: Seconds after which a provider token may be made anew once more.
+    #: Seconds after which another connection is tried once more for a provider token.
     RENEWAL = 1200
     #: How many connections in a row may process nothing, or stall.
     IN_VAIN = 3
@@ -166,7 +166,7 @@ class Http2Dispatch(object):
 
     def _may_renew(self):
         # type: () -> bool
-        """Tell whether the provider token may be made anew: once, unless messages come for days."""
+        """Tell whether a refused provider token is worth another connection: once, or for days."""
         return self._renew is not None and (
             self._renewed_at is None or self._clock() - self._renewed_at > self.RENEWAL)
 
@@ -284,20 +284,25 @@ class Http2Dispatch(object):
             self._release(driver)
         if self._waiting and (self._in_vain >= self.IN_VAIN
                               or driver.has_unknown and not driver.has_answered):
-            self._give_up(driver.problem or "the server refuses all requests")
+            reason = driver.leave_reason
+            if reason is not None and reason.is_unprocessed:
+                self._stop(reason)
+            else:
+                self._give_up(driver.problem or "the server refuses all requests")
 
     def _take_stock(self, driver):
         # type: (Http2Driver) -> None
         """Find out what is still to be sent, and whether there was progress."""
-        if driver.has_expired and self._renew is not None and driver.token is not None:
-            self._renew(driver.token)
+        reason = driver.leave_reason
+        if reason is not None and reason.is_cured_by_connection and self._renew is not None:
+            if reason.is_expired_token and driver.token is not None:
+                self._renew(driver.token)
             self._renewed_at, self._needs_new = self._clock(), True
         for parcel in self._window:
             if parcel.release_refused():
                 self._needs_new = True
         self._waiting = deque(one for one in self._window if one.waiting)
-        is_vain = driver.is_stalled or not driver.has_answered
-        self._in_vain = self._in_vain + 1 if self._waiting and is_vain else 0
+        self._in_vain = self._in_vain + 1 if self._waiting and driver.is_in_vain else 0
         self._is_proven = self._is_proven or driver.has_answered or driver.has_unknown
         if self._needs_new:
             driver.close()
@@ -313,12 +318,17 @@ class Http2Dispatch(object):
     def _heed(self, driver):
         # type: (Http2Driver) -> None
         """Stop if the server does not accept our credential."""
-        if self._stop_reason is None:
-            self._stop_reason = driver.stop_reason
-        if self._stop_reason is not None and self._waiting:
-            for parcel in self._waiting:
-                parcel.stop(self._stop_reason)
-            self._waiting.clear()
+        reason = self._stop_reason or driver.stop_reason
+        if reason is not None:
+            self._stop(reason)
+
+    def _stop(self, reason):
+        # type: (Reason) -> None
+        """Send nothing more, because of what the server has answered."""
+        self._stop_reason = reason
+        for parcel in self._waiting:
+            parcel.stop(reason)
+        self._waiting.clear()
 
     def _failed(self):
         # type: () -> None

@@ -16,7 +16,7 @@ from ..reasons import reason_of_reply
 from ..result import Result
 
 if MYPY:
-    from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+    from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
     from ..apns import Message
     from ..protocols.http2.client import ClientConnection
@@ -56,6 +56,9 @@ class Parcel(object):
         self._again = []  # type: List[int]
         self._refused = []  # type: List[int]
         self._batches = []  # type: List[Batch]
+        # Requests that another connection was tried for, and what reasons mean for each template.
+        self._moved = set()  # type: Set[int]
+        self._advised = {}  # type: Dict[Any, Reason]
 
     # What a subclass gives.
 
@@ -85,6 +88,11 @@ class Parcel(object):
 
     def _token(self, index):
         # type: (int) -> Any
+        raise NotImplementedError
+
+    def _template_of(self, index):
+        # type: (int) -> RequestTemplate
+        """Return what a request is made of."""
         raise NotImplementedError
 
     def _place(self, index):
@@ -210,11 +218,17 @@ class Parcel(object):
         """Take the reply to a request that was not accepted."""
         name, timestamp = parse_reply(reply.body)
         reason = reason_of_reply(reply.status, name, reply.is_cut_off)
-        if reason.is_expired_token and driver.may_renew:
-            driver.has_expired = True
+        if reason.is_cured_by_connection and driver.may_renew:
+            driver.leave_reason = reason
             self.send_again(index)
             return
+        if reason.is_unprocessed and index not in self._moved:
+            driver.leave_reason = reason
+            self._moved.add(index)
+            self.refused(index)
+            return
         outcomes, place = self._place(index)
+        reason = self._advise(index, reason)
         outcomes.answer(place, reason, reply.block, timestamp)
         if timestamp is not None and reason.is_gone(timestamp):
             driver.gone(self._token(index), timestamp)
@@ -222,6 +236,24 @@ class Parcel(object):
             driver.stop_reason = reason
         elif reason.stops_message:
             self._refuse_rest(reason)
+
+
+    def _advise(self, index, reason):
+        # type: (int, Reason) -> Reason
+        """Return a reason with what to look at, if it is about the topic of a request."""
+        template = self._template_of(index)
+        key = reason, template.fields
+        if key not in self._advised:
+            fields = dict(field[:2] for field in template.fields)
+            self._advised[key] = reason.advised(_text_in(fields, b"apns-topic"),
+                                                _text_in(fields, b"apns-push-type"))
+        return self._advised[key]
+
+
+def _text_in(fields, name):
+    # type: (Dict[bytes, bytes], bytes) -> Optional[str]
+    value = fields.get(name)
+    return None if value is None else str(value.decode("ascii"))
 
 
 class Delivery(Parcel):
@@ -263,6 +295,10 @@ class Delivery(Parcel):
     def _token(self, index):
         # type: (int) -> Any
         return self._message.tokens[index]
+
+    def _template_of(self, index):
+        # type: (int) -> RequestTemplate
+        return self._template
 
     def _place(self, index):
         # type: (int) -> Tuple[RequestOutcomes, int]
@@ -320,6 +356,10 @@ class Bundle(Parcel):
         # type: (int) -> Any
         return self._tokens[index]
 
+    def _template_of(self, index):
+        # type: (int) -> RequestTemplate
+        return self._templates[index]
+
     def _place(self, index):
         # type: (int) -> Tuple[RequestOutcomes, int]
         outcomes = self._outcomes.get(index)
@@ -373,8 +413,10 @@ class Question(object):
     refused = send_again
 
     @property
-    def has_expired(self):
-        # type: () -> bool
-        """Whether the reply asks for a new provider token."""
-        return (self.reply is not None and self.reply.status == 403
-                and parse_reply(self.reply.body)[0] == "ExpiredProviderToken")
+    def leave_reason(self):
+        # type: () -> Optional[Reason]
+        """The reason why another connection may get another reply, or None."""
+        if self.reply is None or self.reply.status == 200:
+            return None
+        reason = reason_of_reply(self.reply.status, parse_reply(self.reply.body)[0])
+        return reason if reason.is_cured_by_connection or reason.is_unprocessed else None

@@ -62,7 +62,8 @@ class Http2Connection(Connection):
         # type: (bytes, bytes, Sequence[Tuple[bytes, bytes]], bytes) -> Reply
         """Send any other request, and wait for the reply: for the management of channels.
 
-        A provider token that has expired is made anew, once.
+        Where another connection may get another answer, it is tried once, with a new provider
+        token if the old one has expired.
 
         :param method: like ``b"GET"``.
         :param path: path of the request (bytes).
@@ -72,7 +73,7 @@ class Http2Connection(Connection):
         :raises ~apnsclient.errors.ConnectionLost: if there was none.
         :raises Exception: whatever the back-end raises when it cannot connect.
         """
-        may_renew, is_new = isinstance(self.certificate, ProviderToken), False
+        is_new = False
         while True:
             driver = self._lease(is_new)
             try:
@@ -81,12 +82,13 @@ class Http2Connection(Connection):
                 if reply is None:
                     raise ConnectionLost("no answer from %s:%d: %s"
                                          % (self.address + (question.problem,)))
-                if not (may_renew and question.has_expired):
+                reason = question.leave_reason
+                if reason is None or is_new:
                     return reply
-                driver.has_expired, may_renew = True, False
-                self.certificate.renew(driver.token)
-                # Other connections keep the token that they have.
-                is_new = True
+                driver.leave_reason, is_new = reason, True
+                if reason.is_expired_token and driver.token is not None:
+                    # Other connections keep the token that they have.
+                    self.certificate.renew(driver.token)
             finally:
                 self._release(driver)
 
