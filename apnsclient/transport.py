@@ -50,9 +50,9 @@ class Session(object):
 
     :param pool: the back-end: name of a module that has a class ``Backend`` (str), a class, or a
         ready instance of :class:`~apnsclient.backends.BaseBackend`.
-    :param connect_timeout: longest time to establish a connection, in seconds (float): TCP and TLS,
-        with all the addresses that the host has. Only the name lookup comes on top. None, here and
-        for ``write_timeout`` and ``read_timeout``, waits for ever. Over HTTP/2 it is also the
+    :param connect_timeout: longest time to establish a connection, in seconds (float): name lookup,
+        TCP and TLS, with all the addresses that the host has. None, here and for ``write_timeout``
+        and ``read_timeout``, waits for ever. Over HTTP/2 it is also the
         longest time to wait for one's turn, for the server's settings, and for its answer to a
         PING.
     :param write_buffer_size: how many bytes, at least, are written at a time (int, from 1). Larger

@@ -212,7 +212,8 @@ def test_families_take_turns(monkeypatch):
     found = [(six_, 1, 6, "", ("::%d" % n, 1, 0, 0)) for n in (1, 2, 3, 3)]
     found += [(four, 1, 6, "", ("127.0.0.%d" % n, 1)) for n in (1, 2)]
     monkeypatch.setattr(_connect.socket, "getaddrinfo", lambda *args: found)
-    assert [one[3][0] for one in _connect.look_up(("x", 1), ThreadWaiting())] == [
+    assert [one[3][0] for one in _connect.look_up(
+        ("x", 1), ThreadWaiting(), _sockets.Deadline(SOON))] == [
         "::1", "127.0.0.1", "::2", "127.0.0.2", "::3"]
 
 

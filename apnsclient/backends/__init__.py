@@ -332,8 +332,8 @@ class BaseBackend(object):
         :param certificate: what :meth:`get_certificate` returned, or what the user of the session
             gave instead. Where :attr:`has_alpn` is True it may be a provider token, whose
             ``get_context()`` returns None: then no client certificate is presented.
-        :param timeout: longest time in seconds (float) for everything after the name lookup; None
-            waits for ever.
+        :param timeout: longest time in seconds (float) for all of it; None waits for ever. Where
+            the system's resolver cannot be bounded, the name lookup may come on top.
         :param alpn: names of the protocols to offer with ALPN (tuple of str), such as ``("h2",)``;
             an empty one offers none. The connection's ``alpn_protocol`` tells what was chosen. A
             server that chose none is no failure here.

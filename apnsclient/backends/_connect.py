@@ -3,7 +3,8 @@
 The addresses are tried in the order of the system's resolver, families taking turns. While one of
 them keeps silent the next is started beside it; one that fails makes room for the next at once. The
 race is won by the first that completes the *TLS handshake*: a host that accepts and then keeps
-silent must not keep the others from their turn. All of it happens before one deadline.
+silent must not keep the others from their turn. All of it, with the name lookup that comes before,
+happens before one deadline.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -12,7 +13,7 @@ import socket
 
 from .._compat import MYPY
 from .._interrupts import is_interrupt
-from ..errors import ConnectError, ConnectTimeout
+from ..errors import APNsError, ConnectError, ConnectTimeout
 from . import _sockets
 from ._names import display
 from ._tls import TransportFailure
@@ -34,24 +35,28 @@ ATTEMPT_DELAY = 0.25
 HANDSHAKE_PATIENCE = 2.0
 
 
-def look_up(address, waiting, role=""):
-    # type: (Address, Waiting, str) -> List[Tuple[int, int, int, Any]]
+def look_up(address, waiting, deadline, role=""):
+    # type: (Address, Waiting, Deadline, str) -> List[Tuple[int, int, int, Any]]
     """Return ``(family, kind, protocol, socket address)`` for each address of the host.
 
-    Families take turns, beginning with the one that the system prefers. Takes as long as the
-    system's resolver does.
+    Families take turns, beginning with the one that the system prefers.
 
     :param waiting: how to wait for the resolver.
+    :param deadline: Deadline for its answer.
     :param role: what stands before the address in messages (str).
+    :raises ~apnsclient.errors.ConnectTimeout: if the resolver does not answer in time.
     :raises ~apnsclient.errors.ConnectError: if the name cannot be looked up.
     """
     try:
-        found = waiting.resolve(address[0], address[1])
+        found = waiting.resolve(address[0], address[1], deadline)
     except (socket.error, UnicodeError, OverflowError, ValueError) as error:
-        if is_interrupt():
+        if isinstance(error, APNsError) or is_interrupt():
             raise
         raise ConnectError("cannot look up the host of %s%s: %s"
                            % (role, display(address), _sockets.describe(error)))
+    if found is None:
+        raise ConnectTimeout("cannot look up the host of %s%s: no answer from the resolver after "
+                             "%s s" % (role, display(address), deadline.timeout))
     families = {}  # type: dict[int, list[Any]]
     order = []
     for family, kind, protocol, _, where in found:

@@ -171,8 +171,8 @@ class TlsBackend(BaseBackend):
         # type: (Address, BaseCertificate, Optional[float], Tuple[str, ...]) -> Connection
         """Open a connection; see the base class.
 
-        All addresses of the host have their turn within ``timeout``, which begins after the name
-        lookup and ends with the TLS handshake. Behind a proxy those are the addresses of the proxy.
+        ``timeout`` bounds all of it: the name lookup, TCP and TLS, over all addresses of the host,
+        which have their turns within it. Behind a proxy those are the addresses of the proxy.
 
         :raises ~apnsclient.errors.ConnectTimeout: if there is no connection in time.
         :raises ~apnsclient.errors.PeerVerificationError: if the server's certificate does not
@@ -196,10 +196,11 @@ class TlsBackend(BaseBackend):
             return _tls.Handshake(context, self._trust, address, connected,
                                   self._sessions.get(key), identity, where)
 
-        candidates, new_attempt = self._route(address, new_handshake)
+        deadline = self.waiting.deadline(timeout)
+        candidates, new_attempt = self._route(address, new_handshake, deadline)
         try:
             connected, attempt = _connect.connect(
-                where, candidates, new_attempt, self.waiting.deadline(timeout), self.waiting)
+                where, candidates, new_attempt, deadline, self.waiting)
         except ConnectError:
             self._sessions.discard(key)  # It may have been the reason.
             raise
@@ -211,19 +212,19 @@ class TlsBackend(BaseBackend):
         """Return the time of what this back-end waits by; see the base class."""
         return float(self.waiting.clock())
 
-    def _route(self, address, new_handshake):
-        # type: (Address, Callable[[Any], _tls.Handshake]) -> Tuple[Any, Callable[[Any], Any]]
+    def _route(self, address, new_handshake, deadline):
+        # type: (Address, Callable[[Any], _tls.Handshake], Any) -> Tuple[Any, Callable[[Any], Any]]
         """Return where to connect to, and what makes a Handshake or a Tunnel over a socket."""
         proxy = self._proxy
         if proxy is None:
-            return _connect.look_up(address, self.waiting), new_handshake
+            return _connect.look_up(address, self.waiting, deadline), new_handshake
 
         def new_tunnel(connected):
             # type: (Any) -> Tunnel
             return Tunnel(connected, proxy, address, request, new_handshake)
 
         request = proxy.request(address)
-        return _connect.look_up(proxy.address, self.waiting, "the proxy "), new_tunnel
+        return _connect.look_up(proxy.address, self.waiting, deadline, "the proxy "), new_tunnel
 
     def _describe(self, address):
         # type: (Address) -> str

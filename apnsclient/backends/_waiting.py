@@ -7,13 +7,17 @@ done at once somebody waits, and only here: for sockets, and for the system's re
 from __future__ import absolute_import, division, print_function
 
 import socket
+import threading
+
+import six
 
 from .._compat import MYPY, monotonic
 from . import _sockets
+from ._lookup import Lookups
 from ._sockets import Deadline
 
 if MYPY:
-    from typing import Any, Iterable, List, Optional
+    from typing import Any, Callable, Iterable, List, Optional
 
     from ._sockets import Interest
 
@@ -46,9 +50,12 @@ class Waiting(object):
         """Return the Deadline that is ``timeout`` seconds (float, None: never) from now."""
         return Deadline(timeout, self.clock)
 
-    def resolve(self, host, port):
-        # type: (str, int) -> List[Any]
-        """Return what ``socket.getaddrinfo()`` returns for TCP; raise what it raises."""
+    def resolve(self, host, port, deadline):
+        # type: (str, int, Deadline) -> Optional[List[Any]]
+        """Return what ``socket.getaddrinfo()`` returns for TCP; raise what it raises.
+
+        :return: None if there is no answer when the deadline comes.
+        """
         raise NotImplementedError("%s must implement resolve()" % type(self).__name__)
 
     def wait_for(self, waited, is_write, deadline):
@@ -67,12 +74,38 @@ class Waiting(object):
 class ThreadWaiting(Waiting):
     """Blocks the calling thread."""
 
+    def __init__(self):
+        # type: () -> None
+        self._lookups = Lookups(_ask_system, _start_thread, threading.Event, _sleep)
+
     def wait(self, interests, timeout):
         # type: (Iterable[Interest], Optional[float]) -> List[Any]
         """Wait with ``select()`` or ``poll()``; see the base class."""
         return _sockets.wait(interests, timeout)
 
-    def resolve(self, host, port):
-        # type: (str, int) -> List[Any]
-        """Ask the system's resolver; see the base class."""
-        return socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
+    def resolve(self, host, port, deadline):
+        # type: (str, int, Deadline) -> Optional[List[Any]]
+        """Ask the system's resolver, in a thread; see the base class."""
+        return self._lookups.find(host, port, deadline)
+
+
+def _ask_system(host, port):
+    # type: (str, int) -> List[Any]
+    return socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
+
+
+def _start_thread(function):
+    # type: (Callable[[], None]) -> None
+    """Call a function in a thread that nobody waits for; in this one if there can be no other."""
+    thread = threading.Thread(target=function, name="apnsclient name lookup")
+    thread.daemon = True
+    try:
+        thread.start()
+    except (RuntimeError, six.moves._thread.error):
+        # No more threads can be had, or the interpreter exits.
+        function()
+
+
+def _sleep(event, timeout):
+    # type: (Any, float) -> None
+    event.wait(timeout)

@@ -21,6 +21,7 @@ from .._process import PerProcess
 from ..errors import ConnectionLost
 from . import _sockets
 from ._connection import Connection
+from ._lookup import Lookups
 from ._tls_backend import TlsBackend, TlsCertificate
 from ._waiting import Waiting
 
@@ -128,16 +129,33 @@ class _GreenWaiting(Waiting):
             for watcher in watchers:
                 watcher.stop()
                 watcher.close()
-        if _this_process() is not process:
-            raise ConnectionLost("the process was forked in the middle of a wait: the connection "
-                                 "belongs to the parent process")
+        _expect_process(process)
         return ready
 
-    def resolve(self, host, port):
-        # type: (str, int) -> List[Any]
-        """Ask gevent's resolver; see the base class."""
-        _this_process()
-        return gevent.socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
+    def resolve(self, host, port, deadline):
+        # type: (str, int, _sockets.Deadline) -> Optional[List[Any]]
+        """Ask gevent's resolver, in a greenlet; see the base class."""
+        process, hub = _this_process(), _this_hub()
+        if getattr(_thread, "hub", None) is not hub:
+            # A greenlet ends only if its event loop runs.
+            _thread.hub = hub
+            _thread.lookups = Lookups(_ask, gevent.spawn, gevent.event.Event, _sleep)
+        found = _thread.lookups.find(host, port, deadline)  # type: Optional[List[Any]]
+        _expect_process(process)
+        return found
+
+
+def _expect_process(process):
+    # type: (Any) -> None
+    """Raise if the greenlet is a copy, which a fork has made in the middle of a wait."""
+    if _this_process() is not process:
+        raise ConnectionLost("the process was forked in the middle of a wait: the connection "
+                             "belongs to the parent process")
+
+
+def _ask(host, port):
+    # type: (str, int) -> List[Any]
+    return gevent.socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
 
 
 class _GreenEvent(object):

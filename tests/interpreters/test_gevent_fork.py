@@ -2,7 +2,10 @@
 
 from __future__ import absolute_import, division, print_function
 
+import itertools
 import os
+import socket
+import time
 
 import pytest
 
@@ -12,13 +15,25 @@ pytest.importorskip("jwt")
 
 import gevent
 import gevent.os
+import gevent.resolver.thread
 
 from apnsclient.backends.gevent import Backend
-from apnsclient.errors import ConnectionLost
+from apnsclient.errors import ConnectionLost, ConnectTimeout
 from frame_peers import ACCEPTED, outcome
 from gevent_support import all_of, await_green, client_of, green_session, message
 from net_support import make_tokens
-from stdio_support import AUTHORITY, CLIENT, GONE, SOON, Server, discard, over_tls
+from stdio_support import (
+    AUTHORITY,
+    CLIENT,
+    GONE,
+    SHORT,
+    SOON,
+    Gate,
+    Server,
+    discard,
+    over_tls,
+    until,
+)
 
 pytestmark = [
     pytest.mark.timeout(240),
@@ -26,6 +41,8 @@ pytestmark = [
 ]
 
 TOKENS = make_tokens(20)
+
+_numbers = itertools.count()
 
 
 @pytest.fixture(params=["os.fork", "gevent.os.fork"])
@@ -109,6 +126,75 @@ def test_a_copied_greenlet_does_not_go_on_with_the_parents_handshake(
         connection.close()
     os.close(reader)
     os.close(writer)
+
+
+@pytest.fixture
+def looked_up(monkeypatch):
+    """What the resolver's threads were asked; one waits until ``looked_up.gate`` is open.
+
+    Every name leads to the address in ``looked_up.where``.
+    """
+    class Asked(list):
+        gate, where = Gate(), None
+
+        def __call__(self, host, *arguments):
+            self.append(host)
+            self.gate.wait()
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", self.where)]
+
+    asked = Asked()
+    monkeypatch.setattr(gevent.resolver.thread._socket, "getaddrinfo", asked)
+    yield asked
+    asked.gate.open()
+
+
+def test_a_lookup_that_hangs_in_the_child_is_bounded(backend, certificate, in_child, looked_up):
+    """The C library's locks may be held there by a thread of the parent, which is not there.
+
+    What the parent looks up is not waited for in the child.
+    """
+    host = "test%d.invalid" % next(_numbers)  # One that no other test is still looking up.
+
+    def fail():
+        with pytest.raises(ConnectTimeout) as caught:
+            backend.get_new_connection((host, 1), certificate, SHORT)
+        assert "cannot look up" in str(caught.value)
+
+    def child():
+        fail()
+        fail()
+        assert len(looked_up) == 2
+
+    fail()
+    in_child(child)
+    fail()
+    assert len(looked_up) == 1
+
+
+def test_a_copied_greenlet_does_not_go_on_with_what_the_parent_looked_up(
+        backend, certificate, in_child, looked_up):
+    """Its caller would send once more what the parent sends."""
+    def wait_for_threads():
+        # Without a switch: that the answer is there is noted, and nobody has been woken yet.
+        return until(lambda: not gevent.get_hub().threadpool.task_queue.unfinished_tasks,
+                     lambda: time.sleep(0.001))
+
+    with Server(over_tls(discard)) as server:
+        looked_up.where = server.address
+        connecting = gevent.spawn(
+            backend.get_new_connection, ("localhost", server.address[1]), certificate, SOON)
+        await_green(lambda: looked_up)
+        looked_up.gate.open()
+        wait_for_threads()
+
+        def child():
+            with pytest.raises(ConnectionLost) as caught:
+                connecting.get(timeout=SOON)
+            assert "forked" in str(caught.value)
+
+        in_child(child)
+        connecting.get(timeout=SOON).close()
+        assert len(server.accepted) == 1
 
 
 def test_a_copied_greenlet_does_not_say_goodbye_to_the_parents_server(
