@@ -225,6 +225,13 @@ class Message(object):
         self.priority = as_number(
             "priority", self.DEFAULT_PRIORITY if priority is None else priority, 0xFF)
         self._default_priority = self.priority if priority is None else None
+        self._default_expiry = self.expiry if expiry is None else None
+
+    @property
+    def has_own_expiry(self):
+        # type: () -> bool
+        """True if the expiry was given, as a state gives it to a message that is made of it."""
+        return self.expiry != self._default_expiry
 
     def _set_parts(self, alert, badge, sound, content_available, extra):
         # type: (Any, Any, Any, Any, Dict[str, Any]) -> None

@@ -17,14 +17,14 @@ import six
 from six.moves.urllib.parse import quote
 
 from ._compat import MYPY
-from ._headers import as_header
+from ._headers import as_header, as_number
 from ._json import decode_json
 from .errors import ProtocolError, RequestRefused
 from .outcomes import parse_reply
 from .protocols.http2.headers import decode_block
 
 if MYPY:
-    from typing import Any, Dict, List, Tuple
+    from typing import Any, Dict, List, Tuple, Union
 
     from .apns import Message
     from .transport import Connection
@@ -33,6 +33,31 @@ __all__ = ["Broadcast", "Channel", "Channels"]
 
 #: The kind of notification that channels are for.
 _PUSH_TYPE = "LiveActivity"
+
+#: What to do about Apple's reasons. Sources: Apple, *Handling error responses from Apple Push
+#: Notification service*; the number of channels is from *Sending channel management requests to
+#: APNs*.
+_REMEDIES = {
+    "BadChannelId": "give the identifier that Channels.create() returned",
+    "BadExpirationDate": ("a channel that stores nothing takes expiry=0 only, see Channels.read(); "
+                          "else the expiry is no time"),
+    "BadMessageId": "apns_id has to be a UUID",
+    "BadPriority": "the priority has to be 10, 5 or 1",
+    "BadRequestParams": "check bundle identifier and channel",
+    "BadRequestPayload": "check the payload: it has to be one of a Live Activity",
+    "CannotCreateChannelConfig": ("an application has 10 000 channels in an environment at most: "
+                                  "delete those that are not needed"),
+    "ChannelNotRegistered": ("it was deleted, or it belongs to another application or to the other "
+                             "environment (sandbox or production)"),
+    "FeatureNotEnabled": ("enable broadcasts for the application in Apple's developer account, "
+                          "with its capability for push notifications"),
+    "InvalidPushType": "channels are for Live Activities: leave apns_push_type out",
+    "MissingChannelId": "give the identifier that Channels.create() returned",
+    "MissingPushType": "channels are for Live Activities: leave apns_push_type out",
+    "PayloadEmpty": "give the message a payload",
+    "TopicDisallowed": "certificate or key are not for this bundle identifier",
+    "TopicMismatch": "certificate or key are for another bundle identifier",
+}
 
 #: A channel: its identifier (str), whether Apple keeps the last notification for devices that are
 #: not connected (bool), and the kind of notifications that it takes (str).
@@ -68,9 +93,11 @@ class _Api(object):
             method.encode("ascii"), (path % self._app).encode("ascii"), pairs, body)
         if reply.status != expected:
             reason = parse_reply(reply.body)[0]
-            raise RequestRefused("Apple refused to %s %s: status %d, %s" % (
-                method, path % self._app, reply.status, reason or "no reason given"),
-                reply.status, reason)
+            text = "Apple refused to %s %s: status %d, %s" % (
+                method, path % self._app, reply.status, reason or "no reason given")
+            if reason in _REMEDIES:
+                text = "%s; %s" % (text, _REMEDIES[reason])
+            raise RequestRefused(text, reply.status, reason)
         block = reply.block
         header = decode_block(block) if isinstance(block, bytes) else block
         return dict((six.ensure_str(name), six.ensure_str(value, "latin-1"))
@@ -90,11 +117,18 @@ class Broadcast(_Api):
     :raises TypeError: if the connection speaks another protocol.
     """
 
-    def send(self, channel_id, message):
-        # type: (str, Message) -> str
+    def send(self, channel, message):
+        # type: (Union[str, Channel], Message) -> str
         """Send a notification to a channel.
 
-        :param channel_id: identifier of the channel, as Apple gave it (str).
+        A channel that stores nothing takes no expiry but 0 (Apple, *Handling error responses from
+        Apple Push Notification service*: BadExpirationDate). So a message that was given none is
+        sent with 0, which every channel takes: devices that are connected get it. To have it stored
+        for the others, give an expiry, or a :class:`Channel` that stores: then the message expires
+        as it would for a device. Apple stores it for 8 hours at most.
+
+        :param channel: identifier of the channel, as Apple gave it (str), or what
+            :meth:`Channels.read` returned (:class:`Channel`).
         :param message: :class:`~apnsclient.apns.Message` with the payload. Its expiry, priority and
             ``apns_id`` are used, and ``apns_push_type`` if there is one. It has no tokens:
             ``Message([], ...)``.
@@ -109,12 +143,16 @@ class Broadcast(_Api):
         if message.tokens:
             raise ValueError("a broadcast goes to a channel, and the message has %d tokens; make "
                              "it with an empty list of them" % len(message.tokens))
+        channel_id, is_stored = channel, False  # type: Any, bool
+        if isinstance(channel, Channel):
+            channel_id, is_stored = channel.channel_id, channel.is_stored
+        expiry = message.expiry if is_stored or message.has_own_expiry else 0
         header, _ = self._ask("POST", "/4/broadcasts/apps/%s", {
             "apns-channel-id": channel_id,
             "apns-request-id": message.apns_id,
             "apns-push-type": message.apns_push_type or _PUSH_TYPE.lower(),
-            "apns-expiration": str(message.expiry),
-            "apns-priority": str(message.priority),
+            "apns-expiration": str(as_number("expiry", expiry, 0xFFFFFFFF)),
+            "apns-priority": str(as_number("priority", message.priority, 0xFF)),
         }, message.get_json_payload(), 200)
         return header.get("apns-request-id", "")
 
@@ -138,7 +176,7 @@ class Channels(_Api):
         """Create a channel.
 
         :param is_stored: whether Apple keeps the last notification for devices that are not
-            connected (bool).
+            connected (bool), for 8 hours at most. It cannot be changed afterwards.
         :return: identifier of the channel (str).
         """
         header, _ = self._ask("POST", "/1/apps/%s/channels", {}, {

@@ -99,6 +99,59 @@ def test_a_channel_that_there_is_not(channels, broadcast):
         assert "ChannelNotRegistered" in str(caught.value)
 
 
+def new_expiry(broadcast, simulator, channel, message):
+    simulator.forget()
+    broadcast.send(channel, message)
+    accepted, = simulator.accepted
+    return accepted.expiry
+
+
+@pytest.mark.parametrize("is_stored", [False, True])
+def test_the_defaults_are_broadcast_to_either_kind_of_channel(
+        channels, broadcast, simulator, is_stored):
+    """A channel that stores nothing takes expiration 0 alone."""
+    channel_id = channels.create(is_stored) if is_stored else channels.create()
+    channel = channels.read(channel_id)
+    message = Message([], payload={"aps": {"event": "update", "content-state": {}}})
+
+    assert new_expiry(broadcast, simulator, channel_id, message) == 0
+    assert new_expiry(broadcast, simulator, channel, message) == message.expiry * is_stored
+    if is_stored:
+        # What was given is sent, whoever gave it.
+        given = Message(**message.__getstate__())
+        assert new_expiry(broadcast, simulator, channel_id, given) == message.expiry
+        message.expiry += 1
+        assert new_expiry(broadcast, simulator, channel_id, message) == message.expiry
+
+
+@pytest.mark.parametrize("reason, remedy", [
+    ("BadExpirationDate", "expiry=0"), ("ChannelNotRegistered", "other environment"),
+    ("FeatureNotEnabled", "developer account"), ("CannotCreateChannelConfig", "10 000"),
+    ("MissingChannelId", "create"), ("BadChannelId", "create"), ("BadRequestParams", "bundle"),
+    ("BadRequestPayload", "payload"), ("PayloadEmpty", "payload"), ("BadMessageId", "UUID"),
+    ("MissingPushType", "Live Activities"), ("InvalidPushType", "Live Activities"),
+    ("TopicDisallowed", "certificate"), ("BadPriority", "10"), ("TopicMismatch", "certificate")])
+def test_a_refusal_says_what_to_do(reason, remedy):
+    """For each reason that Apple has for channels."""
+    class Refusing(object):
+        def ask(self, method, path, fields, content):
+            return _reply(400, b'{"reason":"%s"}' % reason.encode("ascii"))
+
+    with pytest.raises(RequestRefused, match="%s; .*%s" % (reason, remedy)):
+        Channels(Refusing(), APP).list()
+
+
+@pytest.mark.parametrize("name, field", [
+    ("expiry", "expiry"), ("priority", "priority"), ("apns_id", "apns-request-id"),
+    ("apns_push_type", "apns-push-type")])
+def test_what_was_set_later_is_checked_before_it_is_broadcast(broadcast, name, field):
+    """Nothing is sent."""
+    message = Message([], expiry=0)
+    setattr(message, name, "0\r\nevil: 1")
+    with pytest.raises(ValueError, match=field):
+        broadcast.send("AAAA", message)
+
+
 def test_an_expired_provider_token_is_made_anew_once(simulator, session):
     """The first refusal is not the caller's business, the second is."""
     token = ProviderToken(**simulator.token_parameters)
