@@ -33,6 +33,7 @@ class Eavesdropper(BaseHandler):
 @pytest.fixture(scope="module")
 def apns():
     with Simulator() as running:
+        running.devices.bad("ab")
         yield running
 
 

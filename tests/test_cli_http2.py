@@ -86,8 +86,9 @@ def test_towards_apple_it_is_http2_unless_told_otherwise(bed, monkeypatch):
 def test_all_headers_arrive(bed):
     """Push type, collapse identifier, identifier, priority and expiry."""
     uuid = "3b94ab62-8c25-4744-a44c-0123456789ab"
-    ended = bed.send2("--content-available", "--push-type", "voip", "--collapse-id", "news",
-                      "--apns-id", uuid, "--priority", "1", "--expiry", "2000000000", GOOD[0])
+    ended = bed.send2("--content-available", "--push-type", "voip", "--topic", TOPIC + ".voip",
+                      "--collapse-id", "news", "--apns-id", uuid, "--priority", "1",
+                      "--expiry", "2000000000", GOOD[0])
     assert ended.status == 0, ended.err
     accepted, = bed.simulator.accepted
     assert (accepted.push_type, accepted.collapse_id, accepted.apns_id, accepted.priority,

@@ -441,7 +441,7 @@ def test_a_key_of_the_other_environment_is_named_as_such(apple, sessions):
     token = ProviderToken("PRODUCTION", apple.team_id, key_string=key)
     client = client_for(sessions(), apple, certificate=token)
     result = client.send(message(count=3000, apns_topic=TOPIC))
-    assert outcome(result) == ({}, [(403, "BadEnvironmentKeyIdInToken")], [], TOKENS)
+    assert outcome(result) == ({}, [(403, "BadEnvironmentKeyInToken")], [], TOKENS)
     assert (apple.provider_connections, apple.answer_count) == (1, 1)
 
 

@@ -17,6 +17,12 @@ ALL = "/1/apps/com.example/all-channels"
 BROADCAST = "/4/broadcasts/apps/com.example"
 CONFIG = b'{"push-type": "LiveActivity", "message-storage-policy": 1}'
 REQUEST_ID = "6b29fc40-ca47-1067-b31d-00dd010662da"
+#: As large as a broadcast may be.
+FULL = b'{"aps":{}}' + b" " * 5110
+
+
+def named(channel_id):
+    return [("apns-channel-id", channel_id)]
 
 
 @pytest.fixture
@@ -33,10 +39,6 @@ def manager(apns):
 
 def ask(client, method, path, fields=(), body=b""):
     return client.reply(client.request(path, fields, body, method))
-
-
-def named(channel_id):
-    return [("apns-channel-id", channel_id)]
 
 
 # Management.
@@ -72,36 +74,65 @@ def test_each_application_has_its_own_channels(apns, manager):
         "channels": [channel_id]}
 
 
-@pytest.mark.parametrize("method, path, fields, body, status, reason", [
-    ("POST", CHANNELS, [], b"", 400, "CannotCreateChannelConfig"),
-    ("POST", CHANNELS, [], b"[]", 400, "CannotCreateChannelConfig"),
-    ("POST", CHANNELS, [], b"\xff", 400, "CannotCreateChannelConfig"),
-    ("POST", CHANNELS, [], b'{"push-type": "LiveActivity"}', 400, "CannotCreateChannelConfig"),
+BAD_REQUESTS = [
+    ("POST", CHANNELS, [], b"", 400, "BadRequestPayload"),
+    ("POST", CHANNELS, [], b"[]", 400, "BadRequestPayload"),
+    ("POST", CHANNELS, [], b"\xff", 400, "BadRequestPayload"),
+    ("POST", CHANNELS, [], CONFIG[:-1], 400, "BadRequestPayload"),
+    ("POST", CHANNELS, [], CONFIG[:-1] + b', "name": "x"}', 400, "BadRequestParams"),
+    ("POST", CHANNELS, [], b'{"push-type": "LiveActivity"}', 400, "BadRequestParams"),
     ("POST", CHANNELS, [], b'{"push-type": "LiveActivity", "message-storage-policy": true}', 400,
-     "CannotCreateChannelConfig"),
+     "BadRequestParams"),
+    ("POST", CHANNELS, [], b'{"push-type": "LiveActivity", "message-storage-policy": 2}', 400,
+     "BadRequestParams"),
     ("POST", CHANNELS, [], b'{"message-storage-policy": 1}', 400, "MissingPushType"),
     ("POST", CHANNELS, [], b'{"push-type": "alert", "message-storage-policy": 1}', 400,
      "InvalidPushType"),
+    ("POST", CHANNELS, [("apns-request-id", "1")], CONFIG, 400, "BadMessageId"),
+    ("POST", CHANNELS, [("apns-id", "1")], CONFIG, 400, "BadMessageId"),
     ("GET", CHANNELS, [], b"", 400, "MissingChannelId"),
     ("DELETE", CHANNELS, [], b"", 400, "MissingChannelId"),
     ("GET", CHANNELS, named("x"), b"", 400, "BadChannelId"),
+    ("GET", CHANNELS, named("!!!!"), b"", 400, "BadChannelId"),
     ("GET", CHANNELS, named("dHN0"), b"", 400, "ChannelNotRegistered"),
     ("DELETE", CHANNELS, named("dHN0"), b"", 400, "ChannelNotRegistered"),
     ("PUT", CHANNELS, [], CONFIG, 405, "MethodNotAllowed"),
     ("POST", ALL, [], CONFIG, 405, "MethodNotAllowed"),
+    ("GET", "/1/apps/com.example.push-type.liveactivity/all-channels", [], b"", 400,
+     "TopicDisallowed"),
     ("GET", "/1/apps//channels", [], b"", 404, "BadPath"),
     ("GET", "/2/apps/com.example/channels", [], b"", 404, "BadPath"),
     ("POST", BROADCAST, [], BODY, 404, "BadPath"),
-])
-def test_bad_requests_get_their_reason(apns, manager, method, path, fields, body, status, reason):
-    """And an identifier of the request, as every reply has."""
-    reply = ask(manager, method, path, fields, body)
+]
 
-    assert (reply.status, reply.said) == (status, {"reason": reason})
-    assert "apns-request-id" in reply.fields and "apns-id" not in reply.fields
-    answer, = apns.answers
-    assert (answer.status, answer.reason, answer.path) == (status, reason, path)
+
+def test_bad_requests_get_their_reason(apns, manager):
+    """And an identifier of the request, as every reply has."""
+    for row in BAD_REQUESTS:
+        method, path, fields, body, status, reason = row
+        reply = ask(manager, method, path, fields, body)
+
+        assert (reply.status, reply.said) == (status, {"reason": reason}), row
+        assert len(reply.fields["apns-request-id"]) == 36 and "apns-id" not in reply.fields
+        answer = apns.answers[-1]
+        assert (answer.status, answer.reason, answer.path) == (status, reason, path)
+    assert apns.answer_count == len(BAD_REQUESTS)
     assert apns.channels.ids(APP) == []
+
+
+def test_an_application_without_the_capability_has_no_channels(apns, manager):
+    """Taking it away deletes the channels; giving it back does not bring them back."""
+    channel_id = apns.channels.create(APP)
+    other = apns.channels.create("com.other")
+    apns.channels.disable(APP)
+    with with_certificate(apns) as client:
+        assert broadcast(client, channel_id).said == {"reason": "FeatureNotEnabled"}
+    for method, path, body in (("POST", CHANNELS, CONFIG), ("GET", ALL, b"")):
+        assert ask(manager, method, path, body=body).said == {"reason": "FeatureNotEnabled"}
+    assert ask(manager, "GET", "/1/apps/com.other/all-channels").said == {"channels": [other]}
+
+    apns.channels.enable(APP)
+    assert ask(manager, "GET", ALL).said == {"channels": []}
 
 
 def test_an_application_has_only_so_many_channels(apns, manager):
@@ -119,7 +150,10 @@ def test_an_application_has_only_so_many_channels(apns, manager):
 
 
 def test_callers_are_checked_as_for_a_push(apns):
-    """A token of a team, for its topics; or a certificate of the application."""
+    """A token of a team, for its topics; or a certificate of the application.
+
+    Where a push is answered with TopicDisallowed, a request about channels has a reason of its own.
+    """
     key = apns.add_key("LIMITED123", topics=["com.other"])
     limited = new_token(apns, key_id="LIMITED123", key_string=key)
     reasons = []
@@ -128,8 +162,8 @@ def test_callers_are_checked_as_for_a_push(apns):
                         (None, apns.client_certificate(topic=APP))):
         with ProviderClient(apns.channels_address, pem, bearer=bearer) as client:
             reasons.append((ask(client, "GET", ALL).said or {}).get("reason"))
-    assert reasons == ["MissingProviderToken", "InvalidProviderToken", "TopicDisallowed",
-                       "TopicDisallowed", None]
+    assert reasons == ["MissingProviderToken", "InvalidProviderToken", "TopicMismatch",
+                       "TopicMismatch", None]
 
 
 def test_the_management_follows_scripts_of_its_own(apns):
@@ -166,27 +200,54 @@ def test_a_broadcast_is_accepted_and_recorded(apns):
     assert push.headers[":path"] == BROADCAST
 
 
-@pytest.mark.parametrize("changes, status, reason", [
+BAD_BROADCASTS = [
     ({"apns-channel-id": ""}, 400, "MissingChannelId"),
     ({"apns-channel-id": "x"}, 400, "BadChannelId"),
     ({"apns-channel-id": "dHN0"}, 400, "ChannelNotRegistered"),
     ({"apns-push-type": ""}, 400, "MissingPushType"),
     ({"apns-push-type": "alert"}, 400, "InvalidPushType"),
     ({"apns-expiration": ""}, 400, "BadExpirationDate"),
+    ({"apns-expiration": "soon"}, 400, "BadExpirationDate"),
+    ({"apns-priority": ""}, 400, "BadPriority"),
     ({"apns-priority": "3"}, 400, "BadPriority"),
+    ({"apns-request-id": "1"}, 400, "BadMessageId"),
     ({"body": b""}, 400, "PayloadEmpty"),
-    ({"body": b"x" * 5121}, 413, "PayloadTooLarge"),
-])
-def test_bad_broadcasts_get_their_reason(apns, changes, status, reason):
+    ({"body": b"{"}, 400, "BadRequestPayload"),
+    ({"body": FULL + b" "}, 413, "PayloadTooLarge"),
+]
+
+
+def test_bad_broadcasts_get_their_reason(apns):
     """Nothing is recorded as accepted."""
     channel_id = apns.channels.create(APP)
     with with_certificate(apns) as client:
-        reply = broadcast(client, channel_id, **changes)
-        assert broadcast(client, channel_id, b"x" * 5120).status == 200
+        for changes, status, reason in BAD_BROADCASTS:
+            reply = broadcast(client, channel_id, **changes)
+            assert (reply.status, reply.said) == (status, {"reason": reason}), changes
+            assert "apns-request-id" in reply.fields
+        assert apns.accepted_count == 0
+        assert broadcast(client, channel_id, FULL).status == 200
 
-    assert (reply.status, reply.said) == (status, {"reason": reason})
-    assert "apns-request-id" in reply.fields
-    assert apns.accepted_count == 1
+
+def test_a_channel_that_stores_nothing_takes_no_expiration_but_0(apns):
+    """One that stores the last message takes any."""
+    stored, empty = apns.channels.create(APP, 1), apns.channels.create(APP)
+    with with_certificate(apns) as client:
+        reasons = [(broadcast(client, channel_id, **{"apns-expiration": expiration}).said
+                    or {}).get("reason")
+                   for channel_id in (empty, stored) for expiration in ("0", "1", "2000000000")]
+
+    assert reasons == [None, "BadExpirationDate", "BadExpirationDate", None, None, None]
+    assert [each.expiry for each in apns.accepted] == [0, 0, 1, 2000000000]
+
+
+def test_the_push_type_of_a_broadcast_may_have_capitals(apns):
+    """Apple's page has it in both ways; its identifier comes back all the same."""
+    channel_id = apns.channels.create(APP)
+    with with_certificate(apns) as client:
+        reply = broadcast(client, channel_id, **{
+            "apns-push-type": "Liveactivity", "apns-request-id": REQUEST_ID})
+    assert (reply.status, reply.fields["apns-request-id"]) == (200, REQUEST_ID)
 
 
 def test_a_broadcast_is_a_post(apns):

@@ -159,7 +159,7 @@ REFUSED = {
     "BadPriority": (400, {"apns_priority": "7"}),
     "BadTopic": (400, {"apns_topic": "com example"}),
     "InvalidPushType": (400, {"apns_push_type": "loud"}),
-    "BadDeviceToken": (400, {"token": "ab" * 31}),
+    "BadDeviceToken": (400, {"token": "ab" * 31 + "a"}),
     "MissingDeviceToken": (400, {"token": ""}),
     "PayloadEmpty": (400, {"body": b""}),
     "PayloadTooLarge": (413, {"body": b"x" * 4097}),
@@ -211,7 +211,7 @@ def test_every_documented_reason_can_be_given(apns):
     """A device can be made to answer with any of them."""
     from apnsclient.testing.simulator.provider_reasons import STATUSES
 
-    assert len(STATUSES) == 38
+    assert len(STATUSES) == 42
     with with_certificate(apns) as client:
         for number, (reason, status) in enumerate(sorted(STATUSES.items())):
             apns.devices.bad("%064x" % number, reason=reason)

@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apnsclient.protocols.http2.server import Request
-from apnsclient.testing.simulator import BroadcastChannels, Devices
+from apnsclient.testing.simulator import BroadcastChannels, Devices, provider_rules
+from apnsclient.testing.simulator.channel_requests import ChannelPolicy
 from apnsclient.testing.simulator.provider_policy import CertificateCaller, ProviderPolicy
 from apnsclient.testing.simulator.provider_reasons import STATUSES
 from apnsclient.testing.simulator.tokens import ProviderKeys, TokenCaller
+from tables import each
 
 pytest.importorskip("jwt")
 
@@ -24,10 +26,10 @@ APP = "com.example"
 class World(object):
     """A policy with devices and channels."""
 
-    def __init__(self, token_size=32):
+    def __init__(self):
         self.devices = Devices()
-        self.channels = BroadcastChannels()
-        self.policy = ProviderPolicy(self.devices, token_size, self.channels.judge_broadcast)
+        self.channels = ChannelPolicy(BroadcastChannels())
+        self.policy = ProviderPolicy(self.devices, self.channels.judge_broadcast)
         self.keys = ProviderKeys()
         self.certificate = CertificateCaller([APP], [], "sandbox")
         self.token = TokenCaller(self.keys, "sandbox", lambda: 1500000000)
@@ -91,11 +93,98 @@ def test_headers_of_tokens_may_hold_anything(header):
         assert verdict.reason == "InvalidProviderToken"
 
 
-def test_tokens_of_any_size_can_be_allowed():
-    """token_size=None takes what is hexadecimal; 32 bytes is the usual size."""
-    for size, digits, reason in ((None, b"ab", None), (None, b"abc", "BadDeviceToken"),
-                                 (32, b"ab", "BadDeviceToken"), (1, b"ab", None)):
-        assert World(size).judge(fields_of(b"/3/device/" + digits)).reason == reason
+@each("digits, reason", [
+    (b"ab", None), (b"AB" * 32, None), (b"ab" * 80, None), (b"ab" * 400, None),
+    (b"", "MissingDeviceToken"), (b"abc", "BadDeviceToken"), (b"ab" * 80 + b"a", "BadDeviceToken"),
+    (b"xy" * 32, "BadDeviceToken"), (b"ab ab", "BadDeviceToken"),
+])
+def test_a_token_of_any_length_is_accepted(digits, reason):
+    """Live Activities have tokens of 80 bytes; what is not hexadecimal is none."""
+    assert World().judge(fields_of(b"/3/device/" + digits)).reason == reason
+
+
+SUFFIXES = {
+    "complication": ".complication", "controls": ".push-type.controls",
+    "fileprovider": ".pushkit.fileprovider", "liveactivity": ".push-type.liveactivity",
+    "location": ".location-query", "pushtotalk": ".voip-ptt", "voip": ".voip",
+    "widgets": ".push-type.widgets"}
+PLAIN = ("alert", "background", "mdm")
+
+
+class AnyToken(object):
+    """Who calls with a provider token, which is not looked at."""
+
+    default_topic = None
+    is_proven = True
+
+    def judge(self, head):
+        return None
+
+
+def reason_of(topic, push_type, caller):
+    """Return the reason against a push, None if it is accepted."""
+    named = [(b"apns-topic", topic), (b"apns-push-type", push_type)]
+    fields = [(name, value.encode("ascii")) for name, value in named if value is not None]
+    return World().judge(fields_of(b"/3/device/" + TOKEN, b"POST", *fields), caller=caller).reason
+
+
+@each("topic_type", sorted(SUFFIXES))
+def test_the_suffix_of_the_topic_has_to_be_that_of_the_push_type(topic_type):
+    """Every type with every suffix, and with none; a push that names no type is accepted."""
+    topic = APP + SUFFIXES[topic_type]
+    for push_type in sorted(SUFFIXES) + list(PLAIN):
+        expected = None if push_type == topic_type else "InvalidPushType"
+        assert reason_of(topic, push_type, AnyToken()) == expected, push_type
+    assert reason_of(topic, None, AnyToken()) is None
+    assert reason_of(APP, topic_type, AnyToken()) == "DeviceTokenNotForTopic"
+
+
+@each("push_type", PLAIN + (None,))
+def test_other_push_types_have_no_suffix(push_type):
+    """Alerts and background pushes go to the bundle identifier; the topic for MDM is its own."""
+    assert reason_of(APP, push_type, AnyToken()) is None
+    assert reason_of("com.apple.mgmt.External.1", push_type, AnyToken()) is None
+
+
+@each("push_type, topic, reason", [
+    ("liveactivity", APP + ".push-type.liveactivity", "TopicDisallowed"),
+    (None, APP + ".push-type.liveactivity", "TopicDisallowed"),
+    ("location", APP + ".location-query", "TopicDisallowed"),
+    (None, APP + ".location-query", "TopicDisallowed"),
+    ("liveactivity", None, "TopicDisallowed"),
+    ("voip", APP + ".voip", None),
+    ("widgets", APP + ".push-type.widgets", None),
+])
+def test_what_takes_a_provider_token_is_refused_with_a_certificate(push_type, topic, reason):
+    """Live Activities and location queries, whatever topics the certificate names."""
+    for topics in ([], [topic or APP]):
+        assert reason_of(topic, push_type, CertificateCaller(topics, [], "sandbox")) == reason
+
+
+@each("topics, push_type, reason", [
+    ([APP + ".voip"], "voip", None),
+    ([APP + ".voip"], None, None),
+    ([APP + ".voip"], "alert", "InvalidPushType"),
+    ([APP, APP], "alert", None),
+    ([APP], "voip", "DeviceTokenNotForTopic"),
+    ([APP, APP + ".voip"], "voip", "MissingTopic"),
+    ([], "voip", None),
+])
+def test_the_one_topic_of_a_certificate_is_that_of_a_push_without_one(topics, push_type, reason):
+    """And its suffix has to be that of the push type; the record says what the request said."""
+    caller = CertificateCaller(topics, [], "sandbox")
+    field = [(b"apns-push-type", push_type.encode("ascii"))] if push_type else []
+    verdict = World().judge(fields_of(b"/3/device/" + TOKEN, b"POST", *field), caller=caller)
+    assert verdict.reason == reason
+    assert verdict.push is None or verdict.push.head.topic is None
+
+
+@each("rule", [rule for _, rule in provider_rules.RULES] + [provider_rules.needs_token])
+def test_each_rule_names_its_source(rule):
+    """Apple's page, or what others saw of a real server; and which of them it is."""
+    text = rule.__doc__
+    assert "(read)" in text or "(seen)" in text
+    assert "Apple, *" in text or "(seen)" in text
 
 
 def test_header_fields_are_kept_up_to_a_limit(monkeypatch):

@@ -123,7 +123,7 @@ def test_a_key_may_be_for_one_environment(production):
             key = apns.add_key("ONLY" + environment, "TEAM", environment)
             token = new_token(apns, key_id="ONLY" + environment, team_id="TEAM", key_string=key)
             is_right = (environment == "production") is production
-            assert push(apns, token) == (None if is_right else "BadEnvironmentKeyIdInToken")
+            assert push(apns, token) == (None if is_right else "BadEnvironmentKeyInToken")
         with pytest.raises(ValueError, match="environment is 'test'"):
             apns.add_key("KEY", environment="test")
 
@@ -215,6 +215,6 @@ def test_checked_tokens_are_kept_up_to_a_limit(monkeypatch):
     keys = ProviderKeys()
     caller = TokenCaller(keys, "sandbox", Clock())
     for number in range(100):
-        assert caller.judge(b"bearer %d" % number, TOPIC) == "InvalidProviderToken"
+        assert caller.authenticate(b"bearer %d" % number) == "InvalidProviderToken"
 
     assert len(keys._checked) <= 10

@@ -1,47 +1,29 @@
-"""Broadcast channels of Live Activities: who has which, how they are managed, and what is sent.
+"""Broadcast channels of Live Activities: who has which.
 
-Sources: Apple, *Sending channel management requests to APNs*, *Sending broadcast push notification
-requests to APNs* and *Handling error responses from Apple Push Notification service*. What a body
-gets that is no JSON object, or has no storage policy that there is, Apple does not document.
+Sources: Apple, *Sending channel management requests to APNs* and *Setting up broadcast push
+notifications*.
 """
 
 from __future__ import absolute_import, division, print_function
 
 import base64
-import binascii
-import json
 import os
-import re
 import threading
 from collections import OrderedDict
 
 import six
 
 from ..._compat import MYPY
-from ..._json import decode_json
-from .provider_policy import Push, Reply, Verdict, refusal
 
 if MYPY:
-    from typing import Any, Dict, List, Optional
-
-    from ...protocols.http2.server import Request
-    from .provider_policy import Head
+    from typing import Dict, List, Optional, Set
 
 __all__ = ["BroadcastChannels"]
 
 #: Most channels that an application can have in one environment.
 MOST_CHANNELS = 10000
-#: Largest payload of a broadcast in bytes.
-PAYLOAD_SIZE = 5120
 #: Storage policies: no message, or the most recent one.
 STORAGE_POLICIES = (0, 1)
-
-_PUSH_TYPE = "LiveActivity"
-_BROADCAST = re.compile(br"^/4/broadcasts/apps/([0-9A-Za-z.-]+)\Z")
-_MANAGEMENT = re.compile(br"^/1/apps/([0-9A-Za-z.-]+)/(channels|all-channels)\Z")
-
-#: What is said to a broadcast, and with a reason.
-_NO_BODY = Reply((), b"")
 
 
 class BroadcastChannels(object):
@@ -55,6 +37,7 @@ class BroadcastChannels(object):
         self.limit = limit
         self._lock = threading.Lock()
         self._channels = {}  # type: Dict[str, OrderedDict[str, int]]
+        self._disabled = set()  # type: Set[str]
 
     def create(self, bundle_id, storage_policy=0):
         # type: (str, int) -> str
@@ -95,103 +78,23 @@ class BroadcastChannels(object):
         with self._lock:
             return list(self._channels.get(bundle_id, ()))
 
-    # Requests.
+    def disable(self, bundle_id):
+        # type: (str) -> None
+        """Take the broadcast capability from an application, with all its channels.
 
-    def judge_broadcast(self, request, path, head, caller):
-        # type: (Request, bytes, Head, Any) -> Verdict
-        """Decide about a request to the provider API that is not for a device."""
-        found = _BROADCAST.match(path)
-        if found is None:
-            return refusal("BadPath")
-        if head.method != b"POST":
-            return _refusal("MethodNotAllowed")
-        bundle_id = six.ensure_str(found.group(1))
-        reason = (caller.judge(head.authorization, bundle_id) or head.fault
-                  or self._fault_of_channel(bundle_id, head) or _fault_of_broadcast(request, head))
-        if reason is not None:
-            return _refusal(reason)
-        push = Push(request.stream, b"", request.body, head, path)
-        return Verdict(200, None, None, push, _NO_BODY)
+        Requests about it get FeatureNotEnabled until :meth:`enable`.
+        """
+        with self._lock:
+            self._disabled.add(bundle_id)
+            self._channels.pop(bundle_id, None)
 
-    def judge_management(self, request, path, head, caller):
-        # type: (Request, bytes, Head, Any) -> Verdict
-        """Decide about a request to the channel management."""
-        found = _MANAGEMENT.match(path)
-        if found is None:
-            return _refusal("BadPath")
-        bundle_id = six.ensure_str(found.group(1))
-        is_list = found.group(2) == b"all-channels"
-        reason = caller.judge(head.authorization, bundle_id) or head.fault
-        if reason is not None:
-            return _refusal(reason)
-        if is_list:
-            if head.method != b"GET":
-                return _refusal("MethodNotAllowed")
-            return _success(200, {"channels": self.ids(bundle_id)})
-        if head.method == b"POST":
-            return self._create(bundle_id, request.body)
-        if head.method not in (b"GET", b"DELETE"):
-            return _refusal("MethodNotAllowed")
-        return self._read_or_delete(bundle_id, head)
+    def enable(self, bundle_id):
+        # type: (str) -> None
+        """Give the broadcast capability back to an application. Everyone has it to begin with."""
+        with self._lock:
+            self._disabled.discard(bundle_id)
 
-    def _create(self, bundle_id, body):
-        # type: (str, bytes) -> Verdict
-        try:
-            wanted = decode_json(body)
-            push_type = wanted.get("push-type")
-        except (AttributeError, ValueError):
-            return _refusal("CannotCreateChannelConfig")
-        if push_type != _PUSH_TYPE:
-            return _refusal("MissingPushType" if push_type is None else "InvalidPushType")
-        try:
-            channel_id = self.create(bundle_id, wanted.get("message-storage-policy"))
-        except ValueError:
-            return _refusal("CannotCreateChannelConfig")
-        return _success(201, None, [(b"apns-channel-id", channel_id.encode("ascii"))])
-
-    def _read_or_delete(self, bundle_id, head):
-        # type: (str, Head) -> Verdict
-        reason = self._fault_of_channel(bundle_id, head)
-        if reason is not None:
-            return _refusal(reason)
-        channel_id = head.channel_id or ""
-        if head.method == b"DELETE":
-            self.delete(bundle_id, channel_id)
-            return _success(204)
-        return _success(200, {"push-type": _PUSH_TYPE, "message-storage-policy":
-                              self.storage_policy(bundle_id, channel_id)})
-
-    def _fault_of_channel(self, bundle_id, head):
-        # type: (str, Head) -> Optional[str]
-        """Return the reason against the channel that a request names, None if there is none."""
-        if not head.channel_id:
-            return "MissingChannelId"
-        try:
-            base64.b64decode(head.channel_id)
-        except (binascii.Error, TypeError, ValueError):
-            return "BadChannelId"
-        if self.storage_policy(bundle_id, head.channel_id) is None:
-            return "ChannelNotRegistered"
-        return None
-
-
-def _fault_of_broadcast(request, head):
-    # type: (Request, Head) -> Optional[str]
-    if head.push_type != "liveactivity":
-        return "MissingPushType" if head.push_type is None else "InvalidPushType"
-    if head.expiry is None:
-        return "BadExpirationDate"
-    if not request.body:
-        return "PayloadEmpty"
-    return "PayloadTooLarge" if len(request.body) > PAYLOAD_SIZE else None
-
-
-def _refusal(reason):
-    # type: (str) -> Verdict
-    return refusal(reason)._replace(reply=_NO_BODY)
-
-
-def _success(status, body=None, fields=()):
-    # type: (int, Any, Any) -> Verdict
-    text = b"" if body is None else json.dumps(body, sort_keys=True).encode("ascii")
-    return Verdict(status, None, None, None, Reply(tuple(fields), text))
+    def is_enabled(self, bundle_id):
+        # type: (str) -> bool
+        """Return True if an application has the broadcast capability."""
+        return bundle_id not in self._disabled

@@ -4,6 +4,7 @@ from __future__ import absolute_import, division, print_function
 
 from ..._compat import MYPY
 from ...protocols.http2.headers import load_hpack
+from .channel_requests import ChannelPolicy
 from .channels import BroadcastChannels
 from .provider import ProviderService, ProviderTraits
 from .provider_conversation import Ids
@@ -17,7 +18,6 @@ if MYPY:
     from .devices import Devices
     from .engine import Engine
     from .loop import Loop
-    from .policy import Limits
     from .provider_conversation import Judge
     from .record import Record
 
@@ -35,7 +35,6 @@ class Http2Half(object):
     if MYPY:
         devices = Devices()
         _record = Record()
-        _limits = Limits(None, 0)
 
     #: Identifier of the key that :attr:`key_string` holds.
     key_id = _KEY_ID
@@ -45,6 +44,7 @@ class Http2Half(object):
     def _set_up_http2(self, context, address, channels_address, script, production, clock):
         # type: (Any, Address, Address, Optional[ProviderScript], bool, Callable[[], float]) -> None
         self.channels = BroadcastChannels()
+        self._channel_policy = ChannelPolicy(self.channels)
         self._http2_context = context
         self._provider_address = address
         self._channels_address = channels_address
@@ -52,7 +52,7 @@ class Http2Half(object):
         self._keys = ProviderKeys()
         self._key_string = self._keys.add(_KEY_ID, _TEAM_ID)
         self._traits = ProviderTraits(
-            ProviderPolicy(self.devices, self._limits.token_size, self.channels.judge_broadcast),
+            ProviderPolicy(self.devices, self._channel_policy.judge_broadcast),
             self._keys, Ids(), "production" if production else "sandbox", clock)
         self._missing = None  # type: Optional[ImportError]
         try:
@@ -73,7 +73,7 @@ class Http2Half(object):
                                    self._traits, judge, kind)
 
         return (new(self._traits.policy.judge, self._provider_script, "provider"),
-                new(self.channels.judge_management, ProviderScript(), "channel"))
+                new(self._channel_policy.judge_management, ProviderScript(), "channel"))
 
     def _started(self):
         # type: () -> Engine

@@ -19,7 +19,8 @@ if MYPY:
     from typing import Any, Callable, Dict, List, Optional, Tuple
 
     from ...protocols.http2.server import Request
-    from .provider_policy import Head, Push
+    from .provider_head import Head
+    from .provider_policy import Push
     from .provider_script import ProviderScript
 
     Later = Callable[[Optional[float], Callable[[], Any]], Any]
@@ -223,11 +224,10 @@ class ProviderConversation(object):
     def _contents(self, verdict, head):
         # type: (Verdict, Head) -> Tuple[List[Tuple[bytes, bytes]], bytes]
         """Return the fields of a reply, its identifier first, and its body if it succeeds."""
-        name, given = b"apns-id", head.apns_id
+        name, echo = b"apns-id", head.echo
         if verdict.reply is not None:
-            name, given = b"apns-request-id", head.request_id
-        own = given.encode("latin-1") if given and head.fault is None else self._ids.new()
-        fields = [(name, own)]
+            name, echo = b"apns-request-id", head.request_echo
+        fields = [(name, echo or self._ids.new())]
         if self._is_sandbox and verdict.push is not None:
             fields.append((b"apns-unique-id", self._ids.new()))
         if verdict.reply is None:

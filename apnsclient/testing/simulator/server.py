@@ -47,8 +47,10 @@ class Simulator(Http2Half):
     :param host: address to listen on (str).
     :param gateway_port: port of the gateway; 0 takes a free one.
     :param feedback_port: port of the feedback service; 0 takes a free one.
-    :param token_size: size of a device token in bytes; None accepts any.
-    :param payload_size: largest payload in bytes. Apple's limit was 256 before 2014, then 2048.
+    :param token_size: size of a device token in bytes at the gateway; None accepts any. The
+        provider API takes any.
+    :param payload_size: largest payload in bytes at the gateway. Apple's limit was 256 before
+        2014, then 2048.
     :param script: :class:`.Script` of the connections that :meth:`script` says nothing about.
     :param authority: issues the server's certificate, and clients' certificates must come from it
         (:class:`apnsclient.testing.certs.Authority`). None makes a new one.

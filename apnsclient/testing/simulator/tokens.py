@@ -20,6 +20,8 @@ from ..._compat import MYPY
 if MYPY:
     from typing import Any, Callable, Dict, Iterable, Optional, Union
 
+    from .provider_head import Head
+
 __all__ = ["ProviderKeys", "TokenCaller", "load_jwt"]
 
 #: Seconds for which a token is good after its issue.
@@ -38,7 +40,8 @@ INVALID = "InvalidProviderToken"
 MISSING = "MissingProviderToken"
 OFTEN = "TooManyProviderTokenUpdates"
 UNRELATED_KEY = "UnrelatedKeyIdInToken"
-WRONG_ENVIRONMENT = "BadEnvironmentKeyIdInToken"
+#: As servers have been seen to spell it; Apple's page has BadEnvironmentKeyIdInToken.
+WRONG_ENVIRONMENT = "BadEnvironmentKeyInToken"
 
 #: A key of a team: what it is called, whose it is, its public half, the one environment that it is
 #: for (``"sandbox"`` or ``"production"``, None for both), and the topics that it may push to (None
@@ -151,6 +154,9 @@ class TokenCaller(object):
     :ivar is_proven: whether a request with a valid token has come.
     """
 
+    #: Each push has to name its topic.
+    default_topic = None  # type: Optional[str]
+
     def __init__(self, keys, environment, clock):
         # type: (ProviderKeys, str, Callable[[], float]) -> None
         self.is_proven = False
@@ -161,13 +167,25 @@ class TokenCaller(object):
         self._since = 0.0
         self._key = None  # type: Optional[ProviderKey]
 
-    def judge(self, authorization, topic):
-        # type: (Optional[bytes], Optional[str]) -> Optional[str]
-        """Decide about a request.
+    def judge(self, head):
+        # type: (Head) -> Optional[str]
+        """Decide about a push to a device.
 
-        :param authorization: value of its authorization header, None without one.
-        :param topic: its topic, None without one.
+        :param head: its header.
         :return: the reason against it, None if there is none.
+        """
+        reason = self.authenticate(head.authorization)
+        if reason is not None:
+            return reason
+        if head.topic is None:
+            return "MissingTopic"
+        return None if self.allows(head.topic) else "TopicDisallowed"
+
+    def authenticate(self, authorization):
+        # type: (Optional[bytes]) -> Optional[str]
+        """Return the reason against who calls, None if there is none.
+
+        :param authorization: value of the authorization header of a request, None without one.
         """
         if authorization is None:
             return MISSING
@@ -178,13 +196,15 @@ class TokenCaller(object):
         reason = self._judge_token(token, now)
         if reason is None and authorization != self._authorization:
             reason = self._change(authorization, token, now)
-        if reason is not None:
-            return reason
-        self.is_proven = True
-        if topic is None:
-            return "MissingTopic"
-        topics = token.key.topics
-        return "TopicDisallowed" if topics is not None and topic not in topics else None
+        if reason is None:
+            self.is_proven = True
+        return reason
+
+    def allows(self, topic):
+        # type: (str) -> bool
+        """Return True if the key of the last token is for a topic."""
+        topics = self._key.topics if self._key is not None else None
+        return topics is None or topic in topics
 
     def _judge_token(self, token, now):
         # type: (_Token, float) -> Optional[str]

@@ -1,0 +1,102 @@
+"""The header fields of a request to the provider API, understood once for all that repeat them.
+
+Source: Apple, *Sending notification requests to APNs*.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import re
+
+import six
+
+from ..._compat import MYPY
+from .provider_rules import find_fault, is_uuid, needs_token, split_topic
+
+if MYPY:
+    from typing import Dict, Optional, Sequence, Tuple
+
+    Field = Tuple[bytes, bytes]
+
+__all__ = ["Head", "as_text"]
+
+#: Largest payload in bytes, and that of a call.
+_PAYLOAD_SIZE, _VOIP_SIZE = 4096, 5120
+
+_PRIORITIES = {"1": 1, "5": 5, "10": 10}
+_is_number = re.compile(r"^[0-9]{1,18}\Z").match
+
+
+class Head(object):
+    """The header fields of a request, apart from its path.
+
+    :param fields: pairs of name and value (bytes).
+
+    :ivar method: its method (bytes).
+    :ivar authorization: value of that field (bytes), or None.
+    :ivar names: the other fields (dict of str).
+    :ivar is_repetitive: whether there is a field more than once.
+    :ivar topic: value of apns-topic (str), or None; and so on for the others.
+    :ivar priority: value of apns-priority (int), None without one, or if it is none.
+    :ivar expiry: the same of apns-expiration.
+    :ivar app: bundle identifier in the topic (str), or None.
+    :ivar kind: type of push that the topic's suffix stands for (str), or None.
+    :ivar fault: the reason against it as the header of a push to a device, None if there is none.
+    :ivar needs_token: whether such a push takes a provider token.
+    :ivar payload_size: its largest payload in bytes.
+    :ivar echo: its identifier as the response has it (bytes), None if it has none that is valid.
+    :ivar request_echo: the same of a request about channels.
+    """
+
+    __slots__ = ("method", "authorization", "names", "is_repetitive", "topic", "push_type",
+                 "apns_id", "priority", "expiry", "collapse_id", "channel_id", "request_id",
+                 "app", "kind", "fault", "needs_token", "payload_size", "echo", "request_echo",
+                 "_fields", "_completed")
+
+    def __init__(self, fields):
+        # type: (Sequence[Field]) -> None
+        values = dict(fields)
+        self._fields = fields
+        self._completed = {}  # type: Dict[str, Head]
+        self.method = values.get(b":method", b"")
+        self.authorization = values.get(b"authorization")
+        self.names = names = {as_text(name): as_text(value) for name, value in fields
+                              if name != b"authorization"}
+        self.is_repetitive = len(values) != len(fields)
+        self.topic = topic = names.get("apns-topic")
+        self.push_type = names.get("apns-push-type")
+        self.apns_id = names.get("apns-id")
+        self.collapse_id = names.get("apns-collapse-id")
+        self.channel_id = names.get("apns-channel-id")
+        self.request_id = names.get("apns-request-id")
+        self.priority = _PRIORITIES.get(names.get("apns-priority", ""))
+        expiration = names.get("apns-expiration", "")
+        self.expiry = int(expiration) if _is_number(expiration) else None
+        self.app = self.kind = None  # type: Optional[str]
+        if topic is not None:
+            self.app, self.kind = split_topic(topic)
+        self.payload_size = _VOIP_SIZE if self.push_type == "voip" else _PAYLOAD_SIZE
+        self.echo, self.request_echo = _echo_of(self.apns_id), _echo_of(self.request_id)
+        self.needs_token = needs_token(self)
+        self.fault = find_fault(self)
+
+    def complete(self, topic):
+        # type: (str) -> Head
+        """Return the same header with a topic, for one that has none."""
+        completed = self._completed.get(topic)
+        if completed is None:
+            field = (b"apns-topic", six.ensure_binary(topic))
+            completed = self._completed[topic] = Head(tuple(self._fields) + (field,))
+        return completed
+
+
+def _echo_of(identifier):
+    # type: (Optional[str]) -> Optional[bytes]
+    if identifier is None or not is_uuid(identifier):
+        return None
+    return six.ensure_binary(identifier)
+
+
+def as_text(value):
+    # type: (bytes) -> str
+    """Return bytes of a header as str."""
+    return six.ensure_str(value, "latin-1") if not six.PY2 else value
