@@ -30,6 +30,7 @@ _ADVICE = {
     "BadCertificateEnvironment": "it is for the other environment; check --address",
     "BadCollapseId": "--collapse-id may have 64 bytes",
     "BadEnvironmentKeyIdInToken": "the key is for the other environment; check --address",
+    "BadEnvironmentKeyInToken": "the key is for the other environment; check --address",
     "BadExpirationDate": "check --expiry",
     "BadMessageId": "--apns-id has to be a UUID",
     "BadPriority": "--priority has to be 10, 5 or 1, and not 10 for push type background",
