@@ -19,7 +19,8 @@ if MYPY or sys.version_info < (3, 7):
 
 __version__ = "0.3.0.dev0"
 
-__all__ = ["APNs", "Message", "ProviderToken", "Result", "Session", "__version__"]
+# Without __version__: "import *" would replace that of the importing module.
+__all__ = ["APNs", "Message", "ProviderToken", "Result", "Session"]
 
 _HOMES = {"APNs": "apns", "Message": "apns", "ProviderToken": "provider_token", "Result": "apns",
           "Session": "transport"}

@@ -65,7 +65,7 @@ def make_backend(pool, options):
     """
     if isinstance(pool, six.string_types):
         try:
-            module = importlib.import_module(pool)
+            module = _import(pool)
         except (ImportError, TypeError, ValueError) as error:
             # An empty or a relative name is the latter two.
             six.raise_from(
@@ -82,6 +82,16 @@ def make_backend(pool, options):
         raise TypeError("the back-end is an instance already and takes no options: %s"
                         % ", ".join(sorted(options)))
     return pool
+
+
+def _import(name):
+    # type: (str) -> Any
+    """Import the module of a back-end."""
+    if name == "apnsclient.backends.stdio":
+        # What freezes programs, such as PyInstaller, sees no other imports than this kind.
+        from .backends import stdio
+        return stdio
+    return importlib.import_module(name)
 
 
 def check_alpn(backend):

@@ -19,7 +19,7 @@ if MYPY:
 
     Text = Union[str, bytes]
 
-__all__ = ["plain_path", "read_source", "to_bytes"]
+__all__ = ["is_given", "plain_path", "read_source", "to_bytes"]
 
 #: How Python 3 gives back what was not text in the environment, or an argument.
 _ESCAPED = "strict" if PY2 else "surrogateescape"
@@ -29,15 +29,21 @@ _LONGEST_NAME = 100
 _MAY_BE_KEY = re.compile(u"[A-Za-z0-9+/=\\s\\\\]{40,}\\Z")
 
 
+def is_given(value):
+    # type: (Any) -> bool
+    """Return True unless an argument is None or an empty text, which mean "not given"."""
+    return value is not None and not (isinstance(value, (six.text_type, bytes)) and not value)
+
+
 def read_source(name, text, path):
     # type: (str, Optional[Text], Any) -> Tuple[bytes, str]
-    """Return what ``<name>_string`` or ``<name>_file`` holds, and which it was, for messages.
+    """Return what ``<name>_file`` or ``<name>_string`` holds, and which it was, for messages.
 
-    :param text: the text (str or bytes), None where it is in a file.
-    :param path: name of the file.
+    :param text: the text (str or bytes), where it is not in a file.
+    :param path: name of the file, which counts where both are given.
     :raises ~apnsclient.errors.CertificateError: if it cannot be read.
     """
-    if text is not None:
+    if not is_given(path):
         return to_bytes(name + "_string", text), name + "_string"
     source = _file_source(name, path)
     try:

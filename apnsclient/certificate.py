@@ -10,6 +10,7 @@ from __future__ import absolute_import, division, print_function
 import hashlib
 
 from ._compat import MYPY
+from ._files import is_given
 
 if MYPY:
     from typing import Any, Optional, Tuple, Union
@@ -24,10 +25,12 @@ class BaseCertificate(object):
 
     A subclass gives :meth:`load_context`, :meth:`dump_certificate` and :meth:`dump_digest`. This
     constructor calls them, so that what they need has to be there before. All arguments are handed
-    to :meth:`load_context` as they are; its exceptions pass through.
+    to :meth:`load_context` as they are, but None for an empty text, which means that it is not
+    given; its exceptions pass through.
 
     :param cert_string: certificate in PEM format (str or bytes); it may hold the key as well.
-    :param cert_file: name of a file with the same; one of the two is needed.
+    :param cert_file: name of a file with the same; one of the two is needed. Where both are given,
+        here and for the key, the back-ends of this package use the file.
     :param key_string: private key in PEM format (str or bytes), if not with the certificate.
     :param key_file: name of a file with the same.
     :param passphrase: what the private key is encrypted with (str or bytes).
@@ -41,8 +44,9 @@ class BaseCertificate(object):
                  passphrase=None):
         # type: (Optional[Text], Optional[str], Optional[Text], Optional[str], Optional[Text]) -> None
         self._context, raw = self.load_context(
-            cert_string=cert_string, cert_file=cert_file,
-            key_string=key_string, key_file=key_file, passphrase=passphrase)
+            cert_string=_given(cert_string), cert_file=_given(cert_file),
+            key_string=_given(key_string), key_file=_given(key_file),
+            passphrase=_given(passphrase))
         if self.equality_check is None:
             self.__identity = self.dump_certificate(raw)
         else:
@@ -125,3 +129,8 @@ class BaseCertificate(object):
     def __repr__(self):
         # type: () -> str
         return "<%s.%s>" % (type(self).__module__, type(self).__name__)
+
+
+def _given(value):
+    # type: (Any) -> Any
+    return value if is_given(value) else None

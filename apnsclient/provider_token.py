@@ -33,7 +33,7 @@ import time
 import six
 
 from ._compat import MYPY, monotonic
-from ._files import read_source
+from ._files import is_given, read_source
 from ._pem import is_encrypted, split_pem
 from ._process import PerProcess
 from .certificate import BaseCertificate
@@ -262,10 +262,9 @@ def _identifier(name, value):
 def _read(text, path):
     # type: (Optional[Text], Any) -> Tuple[bytes, str]
     """Return the content of ``key_string`` or ``key_file``, and what to call it in messages."""
-    if (text is None) == (path is None):
-        raise CertificateError(
-            "%s: set key_string to the text of the .p8 file, or key_file to its name"
-            % ("no key given" if text is None else "key_string and key_file are both given"))
+    if not (is_given(text) or is_given(path)):
+        raise CertificateError("no key given: set key_string to the text of the .p8 file, or "
+                               "key_file to its name")
     return read_source("key", text, path)
 
 

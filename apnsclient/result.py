@@ -1,7 +1,8 @@
 """What became of a message: :class:`Result`, whose documented home is :mod:`apnsclient.apns`.
 
 A result is a value. It turns what the outcomes say of indices into what they mean for the tokens of
-the message.
+the message. As long as they say nothing of any, it asks nothing of the message: where somebody's
+test makes a result, that may be anything.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -54,9 +55,9 @@ class Result(object):
         if hint is not None:
             self.hint = hint
         self._failed = None  # type: Optional[Dict[Any, Failure]]
+        count = len(message.tokens) if failure is not None or rejected or unprocessed else 0
         self._outcomes = outcomes if outcomes is not None else FrameOutcomes(
-            len(message.tokens), failure, rejected, unprocessed
-        )  # type: Union[FrameOutcomes, RequestOutcomes]
+            count, failure, rejected, unprocessed)  # type: Union[FrameOutcomes, RequestOutcomes]
 
     @property
     def failed(self):
@@ -72,10 +73,10 @@ class Result(object):
         codes are 2 and 8, and 410 for a reason that is not known.
         """
         if self._failed is None:
-            tokens = self.message.tokens
+            failures = list(self._outcomes.failures()) if self._outcomes.count_failures() else []
+            tokens = self._tokens_at([index for index, _ in failures])
             self._failed = dict(
-                (_as_key(tokens[index]), failure) for index, failure in self._outcomes.failures()
-            ) if self._outcomes.count_failures() else {}
+                (_as_key(token), failure) for token, (_, failure) in zip(tokens, failures))
         return self._failed
 
     @property
@@ -119,8 +120,7 @@ class Result(object):
         fault, and all that were not sent any more because such a reason concerns the message, or
         the certificate or provider token (status 403).
         """
-        tokens = self.message.tokens
-        return [tokens[index] for index in self._outcomes.undelivered()]
+        return self._tokens_at(self._outcomes.undelivered())
 
     @property
     def unknown(self):
@@ -130,8 +130,7 @@ class Result(object):
         They were written, and nobody said what became of them. Sent again, some devices get the
         message twice; not sent again, some do not get it.
         """
-        tokens = self.message.tokens
-        return [tokens[index] for index in self._outcomes.in_doubt()]
+        return self._tokens_at(self._outcomes.in_doubt())
 
     def needs_retry(self):
         # type: () -> bool
@@ -152,12 +151,12 @@ class Result(object):
         failure of the binary protocol, and over HTTP/2 those whose requests were written and not
         answered.
         """
-        indices, tokens = self._outcomes.retried(), self.message.tokens
+        indices = self._outcomes.retried()
         if not indices:
             return None
-        if indices[0] + len(indices) == len(tokens):
+        if indices[0] + len(indices) == len(self.message.tokens):
             return self.message.retry(indices[0], True)
-        return self.message.with_tokens([tokens[index] for index in indices])
+        return self.message.with_tokens(self._tokens_at(indices))
 
     @property
     def retry_after(self):
@@ -170,9 +169,15 @@ class Result(object):
         """
         return max([error.retry_after or 0 for error in self.errors] or [0]) or None
 
+    def _tokens_at(self, indices):
+        # type: (Sequence[int]) -> List[Any]
+        tokens = self.message.tokens if indices else []
+        return [tokens[index] for index in indices]
+
     def __repr__(self):
         # type: () -> str
-        total, outcomes = len(self.message.tokens), self._outcomes
+        tokens, outcomes = getattr(self.message, "tokens", []), self._outcomes
+        total = len(tokens) if isinstance(tokens, list) else 0
         failed, retried = outcomes.count_failures(), len(outcomes.retried())
         undelivered = len(outcomes.undelivered())
         return ("<%s: %d of %d tokens accepted, %d failed, %d to retry, %d undelivered, errors %r>"

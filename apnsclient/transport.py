@@ -9,10 +9,13 @@ each protocol.
 from __future__ import absolute_import, division, print_function
 
 import datetime
+import functools
 
 from . import _arguments
 from ._arguments import Timing
 from ._compat import MYPY
+from ._defaults import default, settle
+from ._files import is_given
 from .addresses import ADDRESSES, PROVIDER_ADDRESSES, resolve_address
 from .certificate import BaseCertificate
 from .feedback_store import MemoryStore
@@ -23,7 +26,7 @@ from .sync.http2 import Http2Connection
 from .sync.shared import Shared
 
 if MYPY:
-    from typing import Any, Callable, Dict, Optional, Tuple, Union
+    from typing import Any, Callable, Dict, Optional, Tuple, TypeVar, Union
 
     from .backends import BaseBackend
     from .feedback_store import FeedbackStore
@@ -31,8 +34,54 @@ if MYPY:
 
     Address = Tuple[str, int]
     Credential = Union[BaseCertificate, ProviderToken]
+    _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 __all__ = ["Connection", "Session"]
+
+
+class _OnSession(object):
+    """A method that says what to do where it is called on the class, as in apns-client 0.1."""
+
+    def __init__(self, function):
+        # type: (Callable[..., Any]) -> None
+        self._function = function
+
+    def __get__(self, session, owner):
+        # type: (Any, type) -> Any
+        if session is not None:
+            return self._function.__get__(session, owner)
+
+        @functools.wraps(self._function)
+        def call(*arguments, **options):
+            # type: (*Any, **Any) -> Any
+            if arguments and isinstance(arguments[0], Session):
+                return self._function(*arguments, **options)
+            name = self._function.__name__
+            raise TypeError("%s() is a method of a session, not of the class: call "
+                            "Session().%s(...), and keep the session to share its connections"
+                            % (name, name))
+
+        return call
+
+
+def _on_session(function):
+    # type: (_Method) -> _Method
+    return _OnSession(function)  # type: ignore[return-value]
+
+
+def _setting(name, text):
+    # type: (str, str) -> Any
+    """Return the attribute of a session for one of its timeouts and sizes."""
+    def read(session):
+        # type: (Session) -> Any
+        return getattr(session._shared.timing, name)
+
+    def write(session, value):
+        # type: (Session, Any) -> None
+        shared = session._shared
+        shared.timing = _arguments.check_timing(shared.timing._replace(**{name: value}))
+
+    return property(read, write, None, text)
 
 
 class Session(object):
@@ -87,31 +136,81 @@ class Session(object):
         0, or ``ping_after`` is below 0.
     """
 
-    def __init__(self, pool="apnsclient.backends.stdio", connect_timeout=10,
-                 write_buffer_size=2048, write_timeout=20, read_buffer_size=2048, read_timeout=20,
-                 read_tail_timeout=3, protocol="binary", on_late_result=None, feedback_store=None,
-                 ping_after=60.0, **pool_options):
+    #: Names of addresses; a subclass may extend it.
+    ADDRESSES = ADDRESSES
+
+    #: What the argument is where it is not given, here and below; a subclass may override it.
+    DEFAULT_CONNECT_TIMEOUT = 10
+    DEFAULT_WRITE_BUFFER_SIZE = 2048
+    DEFAULT_WRITE_TIMEOUT = 20
+    DEFAULT_READ_BUFFER_SIZE = 2048
+    DEFAULT_READ_TIMEOUT = 20
+    DEFAULT_READ_TAIL_TIMEOUT = 3
+
+    connect_timeout = _setting(
+        "connect_timeout", "The argument, here and below. One that is set counts from the next "
+        "call on, and raises what the constructor raises.")
+    write_buffer_size = _setting("write_buffer_size", "See :attr:`connect_timeout`.")
+    write_timeout = _setting("write_timeout", "See :attr:`connect_timeout`.")
+    read_buffer_size = _setting("read_buffer_size", "See :attr:`connect_timeout`.")
+    read_timeout = _setting("read_timeout", "See :attr:`connect_timeout`.")
+    read_tail_timeout = _setting("read_tail_timeout", "See :attr:`connect_timeout`.")
+
+    def __init__(self, pool="apnsclient.backends.stdio",
+                 connect_timeout=default("DEFAULT_CONNECT_TIMEOUT"),
+                 write_buffer_size=default("DEFAULT_WRITE_BUFFER_SIZE"),
+                 write_timeout=default("DEFAULT_WRITE_TIMEOUT"),
+                 read_buffer_size=default("DEFAULT_READ_BUFFER_SIZE"),
+                 read_timeout=default("DEFAULT_READ_TIMEOUT"),
+                 read_tail_timeout=default("DEFAULT_READ_TAIL_TIMEOUT"),
+                 protocol="binary", on_late_result=None, feedback_store=None, ping_after=60.0,
+                 **pool_options):
         # type: (Any, float, int, float, int, float, float, str, Optional[Callable[[Result], None]], Optional[FeedbackStore], Optional[float], Any) -> None  # noqa: E501
         if protocol not in _HANDLES:
             raise ValueError("the protocol is %r, expected \"binary\" or \"http2\"" % (protocol,))
         self._protocol = protocol
-        timing = _arguments.check_timing(Timing(
+        timing = _arguments.check_timing(Timing(*[settle(self, value) for value in (
             connect_timeout, write_buffer_size, write_timeout, read_buffer_size, read_timeout,
-            read_tail_timeout))
+            read_tail_timeout)]))
         _arguments.check_ping_after(ping_after)
-        backend = _arguments.make_backend(pool, pool_options)
-        if protocol == "http2":
-            _arguments.check_alpn(backend)
-            _arguments.import_hpack()
-        self._shared = Shared(backend, timing, ping_after, on_late_result,
-                              MemoryStore() if feedback_store is None else feedback_store)
+        self._shared = Shared(
+            self._make_backend(pool, pool_options), timing, ping_after, on_late_result,
+            MemoryStore() if feedback_store is None else feedback_store)
 
     @property
     def pool(self):
         # type: () -> BaseBackend
-        """The back-end with the pool (:class:`~apnsclient.backends.BaseBackend`)."""
+        """The back-end with the pool (:class:`~apnsclient.backends.BaseBackend`).
+
+        One that is set, in any of the forms of the argument, is used from the next call on. Take
+        new connections from the session then: their certificates are those of a back-end.
+        """
         return self._shared.backend
 
+    @pool.setter
+    def pool(self, pool):
+        # type: (Any) -> None
+        self._shared.use(self._make_backend(pool, {}))
+
+    def _make_backend(self, pool, options):
+        # type: (Any, Dict[str, Any]) -> BaseBackend
+        backend = _arguments.make_backend(pool, options)
+        if self._protocol == "http2":
+            _arguments.check_alpn(backend)
+            _arguments.import_hpack()
+        return backend
+
+    @classmethod
+    def get_address(cls, address):
+        # type: (Union[str, Address]) -> Address
+        """Return what a name in :attr:`ADDRESSES` stands for.
+
+        :param address: a name (str), or ``(host, port)``, which is returned as it is.
+        :raises ValueError: if it is neither.
+        """
+        return resolve_address(address, cls.ADDRESSES)
+
+    @_on_session
     def get_connection(self, address="push_sandbox", certificate=None, **cert_params):
         # type: (Union[str, Address], Optional[Credential], Any) -> Connection
         """Return a connection that stays open after use and is shared through the pool.
@@ -126,15 +225,18 @@ class Session(object):
             may be a :class:`~apnsclient.provider_token.ProviderToken`.
         :param cert_params: arguments of such a certificate, if it is not given itself:
             ``cert_string``, ``cert_file``, ``key_string``, ``key_file``, ``passphrase``; or of a
-            provider token: ``key_id``, ``team_id``, ``key_string``, ``key_file``.
+            provider token: ``key_id``, ``team_id``, ``key_string``, ``key_file``. None and an empty
+            text mean that one is not given.
         :return: :class:`Connection`, for :class:`~apnsclient.apns.APNs`.
         :raises ValueError: if the address is not known, or a provider token is given for the binary
             protocol.
-        :raises TypeError: if the certificate is none, or there are arguments for one as well.
+        :raises TypeError: if the certificate is none, if there are arguments for one as well, or if
+            there are arguments for a certificate and for a provider token.
         :raises ~apnsclient.errors.CertificateError: if the certificate or the key cannot be used.
         """
         return self._connection(address, certificate, cert_params, True)
 
+    @_on_session
     def new_connection(self, address="feedback_sandbox", certificate=None, **cert_params):
         # type: (Union[str, Address], Optional[Credential], Any) -> Connection
         """Return a connection that is opened for each use and closed after it.
@@ -146,14 +248,17 @@ class Session(object):
     def _connection(self, address, certificate, cert_params, is_cached):
         # type: (Any, Optional[Credential], Any, bool) -> Connection
         handle, known = _HANDLES[self._protocol]
-        where = resolve_address(address, known)
-        is_given = certificate is not None
+        where = (self.get_address(address) if self._protocol == "binary"
+                 else resolve_address(address, known))
+        cert_params = dict(each for each in cert_params.items() if is_given(each[1]))
+        is_theirs = certificate is not None
         if certificate is None:
             certificate = self._credential(cert_params)
         elif cert_params:
             raise TypeError("there is a certificate and there are also arguments for one: %s"
                             % ", ".join(sorted(cert_params)))
-        if (is_given or self._protocol == "http2") and not isinstance(certificate, BaseCertificate):
+        if ((is_theirs or self._protocol == "http2")
+                and not isinstance(certificate, BaseCertificate)):
             raise TypeError("the certificate is a %s, expected a certificate of the back-end or a "
                             "ProviderToken; for its text or its file use the arguments cert_string "
                             "or cert_file" % type(certificate).__name__)
@@ -165,7 +270,13 @@ class Session(object):
     def _credential(self, cert_params):
         # type: (Dict[str, Any]) -> Credential
         """Load a certificate or a provider token, whichever the arguments are for."""
-        if "key_id" in cert_params or "team_id" in cert_params:
+        of_token = sorted(set(["key_id", "team_id"]).intersection(cert_params))
+        of_certificate = sorted(set(["cert_file", "cert_string"]).intersection(cert_params))
+        if of_token and of_certificate:
+            raise TypeError("there are arguments for a certificate (%s) and for a provider token "
+                            "(%s): give one of the two"
+                            % (", ".join(of_certificate), ", ".join(of_token)))
+        if of_token:
             return ProviderToken(**cert_params)
         return self.pool.get_certificate(cert_params)
 

@@ -141,8 +141,9 @@ GARBAGE = PEM.replace(PEM.splitlines()[1], "M" + "A" * 63)
 
 @pytest.mark.parametrize("changes, text", [
     ({"key_string": None}, "no key given: set key_string"),
-    ({"key_file": "key.p8"}, "both given"),
-    ({"key_string": ""}, "key_string holds no private key in PEM format"),
+    ({"key_string": ""}, "no key given: set key_string"),
+    ({"key_string": "", "key_file": b""}, "no key given: set key_string"),
+    ({"key_file": "/no/such/key.p8"}, "key.p8' cannot be read: No such file"),
     ({"key_string": "garbage"}, "key_string holds no private key in PEM format"),
     ({"key_string": PUBLIC}, "key_string holds no private key in PEM format"),
     ({"key_string": GARBAGE}, "the private key in key_string is garbage"),

@@ -26,6 +26,17 @@ def test_a_result_without_failure_has_nothing_in_it():
     assert result.retry() is None
 
 
+def test_a_message_of_any_kind_is_not_looked_at_in_vain():
+    """A test of somebody's program makes a result without a message."""
+    for message in ("done", None, 7, object()):
+        for result in (Result(message), Result(message, outcomes=RequestOutcomes())):
+            assert result.message is message
+            assert (result.failed, result.errors, result.retry()) == ({}, [], None)
+            assert (result.undelivered, result.unknown, result.gone) == ([], [], {})
+            assert not result.needs_retry()
+            assert "0 failed" in repr(result)
+
+
 @pytest.mark.parametrize("code", [8, 10])
 def test_nothing_is_retried_behind_the_last_token(code):
     """The last token was refused, or was the last one that was delivered."""

@@ -3,11 +3,15 @@
 from __future__ import absolute_import, division, print_function
 
 import datetime
+import os
 import sys
 import types
+import warnings
 
 import pytest
+import six
 
+import apnsclient
 from apnsclient import APNs, Message, Session
 from apnsclient.backends import BaseBackend, BaseConnection
 from apnsclient.backends.dummy import Backend, Certificate
@@ -212,6 +216,76 @@ def test_all_arguments_of_a_certificate_reach_its_loader():
     arguments = dict(cert_string="a", cert_file="b", key_string="c", key_file="d", passphrase="e")
     Session(Own()).get_connection(**arguments)
     assert seen == [arguments]
+
+
+@each("method", ["get_connection", "new_connection"])
+def test_none_and_an_empty_text_are_not_given(method):
+    """Programs hand over what their configuration has, or has not."""
+    nothing = {"cert_file": "", "key_string": u"", "key_file": None, "passphrase": b"",
+               "key_id": None, "team_id": ""}
+    certificate = Certificate(cert_string="x")
+    for session in Session(Recording()), Session():
+        assert getattr(session, method)(("localhost", 1), certificate, **nothing).address
+    handle = getattr(Session(Recording()), method)(cert_string="x", **nothing)
+    assert handle.certificate == certificate
+
+
+@each("given", [{"key_id": "ABC123DEFG", "team_id": "DEF123GHIJ"}, {"team_id": "DEF123GHIJ"}])
+@each("protocol", ["binary", "http2"])
+@each("certificate", ["cert_string", "cert_file"])
+def test_a_certificate_and_a_provider_token_do_not_go_together(given, protocol, certificate):
+    """The error says which arguments are for which."""
+    with pytest.raises(TypeError) as caught:
+        Session(protocol=protocol).get_connection(**dict(given, **{certificate: "secret"}))
+    assert str(caught.value) == (
+        "there are arguments for a certificate (%s) and for a provider token (%s): give one of "
+        "the two" % (certificate, ", ".join(sorted(given))))
+
+
+@each("method", ["get_connection", "new_connection"])
+@each("arguments", [("push_sandbox",), (), ("push_sandbox", None)])
+def test_methods_called_on_the_class_say_what_to_do(method, arguments):
+    """The form of apns-client 0.1 had no session."""
+    with pytest.raises(TypeError) as caught:
+        getattr(Session, method)(*arguments, cert_file="sandbox.pem")
+    assert "Session().%s(" % method in str(caught.value)
+    session = Session(Recording())
+    handle = getattr(Session, method)(session, ("localhost", 1), cert_string="x")
+    assert handle.address == ("localhost", 1)
+
+    class Own(Session):
+        def get_connection(self, *arguments, **options):
+            return super(Own, self).get_connection(*arguments, **options)
+
+    assert getattr(Own(Recording()), method)(cert_string="x").session
+    assert getattr(Session, method).__name__ == method and getattr(Session, method).__doc__
+
+
+def test_everything_imported_is_the_public_classes():
+    """The version of the importing module stays its own."""
+    names = {"__version__": "1.0", "__name__": "program"}
+    six.exec_("from apnsclient import *", names)
+    assert names.pop("__version__") == "1.0"
+    del names["__builtins__"], names["__name__"]
+    assert sorted(names) == ["APNs", "Message", "ProviderToken", "Result", "Session"]
+    assert apnsclient.__version__
+
+
+def test_what_freezes_programs_finds_the_default_back_end(tmpdir):
+    """Only what is imported by a statement is seen: by modulefinder as by PyInstaller."""
+    program = tmpdir.join("program.py")
+    program.write("from apnsclient import *\n\nSession()\n")
+    root = os.path.dirname(os.path.dirname(os.path.abspath(apnsclient.__file__)))
+    with warnings.catch_warnings():
+        # On some interpreters it imports what is deprecated, as on 3.6 "imp".
+        warnings.simplefilter("ignore")
+        import modulefinder
+        finder = modulefinder.ModuleFinder(path=[root])
+        finder.run_script(str(program))
+    for name in ("transport", "backends.stdio", "sync.http2", "drivers.http2", "feedback_store"):
+        assert "apnsclient." + name in finder.modules
+    missing, _ = finder.any_missing_maybe()
+    assert not [name for name in missing if name.startswith("apnsclient")]
 
 
 def test_an_argument_that_certificates_do_not_have():

@@ -11,9 +11,11 @@ the child inherited is closed without a byte being written to it.
 
 from __future__ import absolute_import, division, print_function
 
+import numbers
 import os
 
 from .._compat import MYPY, monotonic
+from .._defaults import default, settle
 from .._process import PerProcess
 from ._turns import Event
 
@@ -261,11 +263,15 @@ class BaseBackend(object):
     Options of its own come before a call of this constructor, which takes the rest.
 
     :param pool_size: how many idle connections are kept for each address, certificate and protocol
-        (int, at least 0). None keeps any number; 0 keeps none, so that each is closed after use.
+        (int, at least 0), by default :attr:`DEFAULT_POOL_SIZE`. None keeps any number; 0 keeps
+        none, so that each is closed after use.
     :param use_cache_for_reconnects: whether a pooled connection that turns out to be dead may be
         replaced by another one from the pool (bool), or by a new one only.
-    :raises ValueError: if ``pool_size`` is negative.
+    :raises ValueError: if ``pool_size`` is no whole number, or negative.
     """
+
+    #: What ``pool_size`` is where it is not given; a subclass may override it.
+    DEFAULT_POOL_SIZE = 5  # type: Optional[int]
 
     #: Whether ``closed()`` of an idle connection tells that the peer has hung up. Where it cannot,
     #: the first failure of a reused connection makes the session start over with another one.
@@ -275,10 +281,13 @@ class BaseBackend(object):
     #: False, :meth:`get_new_connection` is never given the argument ``alpn`` and need not have it.
     has_alpn = False
 
-    def __init__(self, pool_size=5, use_cache_for_reconnects=True):
+    def __init__(self, pool_size=default("DEFAULT_POOL_SIZE"), use_cache_for_reconnects=True):
         # type: (Optional[int], bool) -> None
-        if pool_size is not None and pool_size < 0:
-            raise ValueError("pool_size is %r; expected None or a number from 0 up" % (pool_size,))
+        pool_size = settle(self, pool_size)
+        is_count = isinstance(pool_size, numbers.Integral) and not isinstance(pool_size, bool)
+        if pool_size is not None and not (is_count and pool_size >= 0):
+            raise ValueError("pool_size is %r, expected None or a whole number from 0 up"
+                             % (pool_size,))
         self.pool_size = pool_size
         self.use_cache_for_reconnects = use_cache_for_reconnects
         self.__pools = PerProcess()

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import serialization
 from OpenSSL import SSL, crypto
 
 from .._compat import MYPY
-from .._files import read_source, to_bytes
+from .._files import is_given, read_source, to_bytes
 from .._pem import CERTIFICATE_LABELS, is_encrypted, split_pem
 from ..errors import CertificateError
 
@@ -49,7 +49,8 @@ def certificate_dates(certificate):
 class Material(object):
     """What the caller gave, as bytes: certificate, key, passphrase, and where each came from.
 
-    Where both a string and a file are given, the string is used.
+    None and an empty text mean that an argument is not given. Where both a string and a file are
+    given, the file is used.
 
     :ivar certificate_source: what messages call the text of the certificate (str).
     :ivar key_source: the same for that of the key.
@@ -61,16 +62,16 @@ class Material(object):
     def __init__(self, cert_string=None, cert_file=None, key_string=None, key_file=None,
                  passphrase=None):
         # type: (Optional[Text], Optional[str], Optional[Text], Optional[str], Optional[Text]) -> None
-        if cert_string is None and cert_file is None:
+        if not (is_given(cert_string) or is_given(cert_file)):
             raise CertificateError(
                 "no certificate given: set cert_string to its PEM text or cert_file to the name of "
                 "a PEM file")
         self.certificate, self.certificate_source = read_source("cert", cert_string, cert_file)
-        if key_string is None and key_file is None:
+        if not (is_given(key_string) or is_given(key_file)):
             self.key, self.key_source = self.certificate, self.certificate_source
         else:
             self.key, self.key_source = read_source("key", key_string, key_file)
-        self.passphrase = None if passphrase is None else to_bytes("passphrase", passphrase)
+        self.passphrase = to_bytes("passphrase", passphrase) if is_given(passphrase) else None
         self.key_advice = "give it as key_string or key_file, or together with the certificate"
 
     @classmethod

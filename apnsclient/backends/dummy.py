@@ -32,14 +32,15 @@ _FEEDBACK_STEP = 3600
 class Certificate(BaseCertificate):
     """A certificate of which nothing is expected but that it is told from others.
 
-    Any text does. A file is not opened: its name stands for its content.
+    Any text does. A file is not opened: its name stands for its content. Where both are given, the
+    file is used.
     """
 
     def load_context(self, cert_string=None, cert_file=None, key_string=None, key_file=None,
                      passphrase=None):
         # type: (Any, Any, Any, Any, Any) -> Tuple[None, bytes]
         """Return ``(None, what identifies the certificate)``."""
-        raw = cert_string or cert_file or b""
+        raw = cert_file or cert_string or b""
         return None, raw if isinstance(raw, bytes) else raw.encode("utf-8")
 
     def dump_certificate(self, raw):

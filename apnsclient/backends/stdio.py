@@ -23,7 +23,7 @@ class Certificate(TlsCertificate):
     """A provider's certificate, loaded with pyOpenSSL; never from the terminal.
 
     The PEM text may hold intermediate certificates, which are sent to the server, in any order, and
-    the private key. Where a string and a file are given for the same thing, the string is used. An
+    the private key. Where a string and a file are given for the same thing, the file is used. An
     expired or not yet valid certificate loads, with a warning in the log.
 
     :raises ~apnsclient.errors.CertificateError: if certificate, key or passphrase cannot be used.

@@ -43,14 +43,19 @@ class Shared(object):
 
     def __init__(self, backend, timing, ping_after, on_late_result, feedback_store):
         # type: (BaseBackend, Timing, Optional[float], Optional[Callable[[Result], None]], FeedbackStore) -> None  # noqa: E501
-        self.backend = backend
-        self.turns = Turns(backend)
+        self.use(backend)
         self.timing = timing
         self.ping_after = ping_after
         self.feedback_store = feedback_store
         self.warn = WarnOnce(_log)
         self.refusals = Refusals(self.warn)
         self._on_late_result = on_late_result
+
+    def use(self, backend):
+        # type: (BaseBackend) -> None
+        """Go on with another back-end; what is idle in the pool of the last one is closed."""
+        self.backend = backend
+        self.turns = Turns(backend)
         self._closer = Closer(backend)
 
     def close_idle(self, connections):

@@ -12,6 +12,7 @@ from apnsclient._compat import monotonic
 from apnsclient.backends import BaseBackend, BaseConnection
 from apnsclient.backends.dummy import Certificate
 from simulated_time import Clock
+from tables import each
 
 HERE = ("here", 1)
 #: Generous limit in seconds for what is expected to happen at once.
@@ -87,11 +88,13 @@ def test_the_default_is_five():
     assert BaseBackend().use_cache_for_reconnects is True
 
 
-@pytest.mark.parametrize("pool_size", [-1, -100])
-def test_a_negative_size_is_refused(pool_size):
-    """With the value in the text."""
-    with pytest.raises(ValueError, match=str(pool_size)):
+@each("pool_size", [-1, -100, "5", u"", 2.5, True, False, [5]])
+def test_a_size_that_is_none_is_refused(pool_size):
+    """With the value in the text, and the same on every interpreter."""
+    with pytest.raises(ValueError) as caught:
         BaseBackend(pool_size=pool_size)
+    assert str(caught.value) == (
+        "pool_size is %r, expected None or a whole number from 0 up" % (pool_size,))
 
 
 def test_the_connection_that_was_used_last_comes_first():

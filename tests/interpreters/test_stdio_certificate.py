@@ -87,10 +87,26 @@ def test_certificate_and_key_load_from_files(files):
             == Certificate(cert_file=apart, key_string=CLIENT.key_string))
 
 
-def test_string_goes_before_file(files):
-    """Where a string and a file are given for the same thing, the string is used."""
-    assert (Certificate(cert_string=CLIENT.pem, cert_file=files("other.pem", SERVER.pem))
-            == Certificate(cert_string=CLIENT.pem))
+def test_file_goes_before_string(files):
+    """Where both are given for the same thing, the file is used, as by apns-client 0.2.1."""
+    both = {"cert_string": SERVER.pem, "cert_file": files("own.pem", CLIENT.pem)}
+    assert Certificate(**both) == Certificate(cert_string=CLIENT.pem)
+    assert new_backend().get_certificate(both) == Certificate(cert_string=CLIENT.pem)
+    Certificate(cert_string=CLIENT.certificate_string, key_string=SERVER.key_string,
+                key_file=files("key.pem", CLIENT.key_string))
+
+
+@each("nothing", ["", b"", u"", None])
+def test_an_empty_argument_is_not_given(nothing):
+    """As None is not: by the class and by the back-end."""
+    arguments = {"cert_string": CLIENT.pem, "cert_file": nothing, "key_string": nothing,
+                 "key_file": nothing, "passphrase": nothing}
+    assert Certificate(**arguments) == Certificate(cert_string=CLIENT.pem)
+    assert new_backend().get_certificate(arguments) == Certificate(cert_string=CLIENT.pem)
+    with pytest.raises(CertificateError, match="no certificate given"):
+        Certificate(**dict(arguments, cert_string=nothing))
+    with pytest.raises(CertificateError, match="is encrypted and no passphrase was given"):
+        Certificate(cert_string=LOCKED.pem, passphrase=nothing)
 
 
 def test_strings_never_touch_a_file(monkeypatch):
@@ -143,7 +159,7 @@ def test_rsa_keys_load():
     ({"key_string": CLIENT.key_string}, "no certificate given"),
     ({"cert_string": "no PEM at all"}, "cert_string holds garbage"),
     ({"cert_string": b"\xff\x00\xfe"}, "cert_string holds garbage"),
-    ({"cert_string": ""}, "cert_string holds garbage"),
+    ({"cert_string": " "}, "cert_string holds garbage"),
     ({"cert_string": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"},
      "cert_string holds garbage"),
     ({"cert_string": CLIENT.pem[:300]}, "cert_string holds garbage"),
