@@ -11,22 +11,24 @@ the newest of its timestamps; all methods may be called from several threads, al
 
 from __future__ import absolute_import, division, print_function
 
+import contextlib
 import errno
 import logging
 import os
 import sys
 import threading
+import time
 from collections import OrderedDict, deque
 
 import six
 
-from ._compat import MYPY
+from ._compat import MYPY, monotonic
 from ._files import plain_path
 from ._process import PerProcess
 
 if MYPY:
     import sqlite3
-    from typing import Any, Callable, Dict, Iterable, List, Optional, Set, Tuple
+    from typing import Any, Callable, Dict, Iterable, Iterator, List, Set, Tuple
 
     #: Token as lower-case hexadecimal digits, and seconds since 1970 from which on it is dead.
     Row = Tuple[bytes, int]
@@ -44,7 +46,8 @@ class FeedbackStore(object):
         """Keep tokens that are dead.
 
         A token that is there already is kept once, with the newer timestamp. The session calls
-        this after it has sent; what it raises is logged, and does not disturb the sending.
+        this after it has sent, and one call waits for it, however many tokens there are. What it
+        raises is logged, and the session brings the rows again later.
 
         :param source: what the tokens are of (str): it names the environment and the application,
             and is the same in every process. Tokens of one source never come out for another.
@@ -124,6 +127,13 @@ class MemoryStore(FeedbackStore):
             shelf.full.discard(source)
         return sorted(known.items(), key=_by_time)
 
+    def sources(self):
+        # type: () -> List[str]
+        """Return the sources of which there are tokens, as they were given to :meth:`add`."""
+        shelf = self._shelf()
+        with shelf.lock:
+            return [source for source, known in shelf.sources.items() if known]
+
     def _shelf(self):
         # type: () -> _Shelf
         """Return what this process has."""
@@ -136,30 +146,73 @@ class MemoryStore(FeedbackStore):
         return "<%s: %d tokens>" % (type(self).__name__, count)
 
 
-class _Gate(object):
-    """Lets one thread of a process at a time into SQLite, and no fork meanwhile.
+class _Gates(object):
+    """Let one thread of a process at a time into each file, and none while the process forks.
 
     SQLite keeps account of a file's locks for each process, and a child that is forked while one is
-    held would inherit the account without the lock. Python 3.7 and newer can put the fork off.
+    held would inherit the account without the lock. Python 3.7 and newer can put the fork off. That
+    takes no longer than a transaction: nobody waits for another process behind a gate.
+
+    Who is behind one gate enters no other, as a finalizer might: a fork, which closes all of them,
+    would never come to its end.
     """
 
     def __init__(self):
         # type: () -> None
-        self._locks = PerProcess()
+        self._here = threading.local()
+        #: For each process a lock, and one for each file that it has used.
+        self._gates = PerProcess()
+        self._closed = []  # type: List[Any]
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(before=lambda: self.lock().acquire(),
-                                after_in_parent=lambda: self.lock().release())
+            os.register_at_fork(before=self._close, after_in_parent=self._open)
 
-    def lock(self):
-        # type: () -> Any
-        """Return the reentrant lock of this process; a forked child has another one."""
-        return self._locks.get(threading.RLock)
+    @property
+    def is_inside(self):
+        # type: () -> bool
+        """Whether this thread is behind a gate, or about to go through."""
+        return getattr(self._here, "process", None) == os.getpid()
+
+    @contextlib.contextmanager
+    def enter(self, path):
+        # type: (str) -> Iterator[None]
+        """Wait until nobody else of this process is in a file."""
+        self._here.process = os.getpid()
+        try:
+            lock, gates = self._of_process()
+            with lock:
+                gate = gates.setdefault(path, threading.RLock())
+            with gate:
+                yield
+        finally:
+            self._here.process = None
+
+    def _of_process(self):
+        # type: () -> Tuple[Any, Dict[str, Any]]
+        found = self._gates.get(
+            lambda: (threading.RLock(), {}))  # type: Tuple[Any, Dict[str, Any]]
+        return found
+
+    def _close(self):
+        # type: () -> None
+        lock, gates = self._of_process()
+        lock.acquire()
+        self._closed = [lock]
+        for gate in gates.values():
+            gate.acquire()
+            self._closed.append(gate)
+
+    def _open(self):
+        # type: () -> None
+        for gate in reversed(self._closed):
+            gate.release()
 
 
-_gate = _Gate()
+_gates = _Gates()
 
 _SCHEMA = ("CREATE TABLE IF NOT EXISTS feedback (source TEXT NOT NULL, token TEXT NOT NULL, "
            "timestamp INTEGER NOT NULL, PRIMARY KEY (source, token))")
+#: Shortest and longest time in seconds between two looks whether a file is still locked.
+_SHORTEST_NAP, _LONGEST_NAP = 0.001, 0.1
 
 
 class SQLiteStore(FeedbackStore):
@@ -170,19 +223,21 @@ class SQLiteStore(FeedbackStore):
     work in one transaction, and closes it. So a forked child may use the store of its parent; on
     Python 2.7 and 3.6 do not fork while another thread uses it.
 
+    While another process has the file locked, no other file waits for that, and no fork.
+
     :param path: name of the file (str, bytes, or a path of ``pathlib``). A relative one stays what
         it is when the working directory changes.
-    :param timeout: longest time in seconds (float) to wait for other processes.
+    :param timeout: longest time in seconds (float) for which a call waits for other processes.
     :raises ValueError: if ``path`` names no file.
     :raises IOError, OSError: if the file cannot be made.
     :raises sqlite3.Error: if it cannot be used. So do the methods; the text names the file.
     """
 
-    def __init__(self, path, timeout=30.0):
+    def __init__(self, path, timeout=5.0):
         # type: (Any, float) -> None
         self._path = _as_path(path)
         self._timeout = timeout
-        self._busy_process = None  # type: Optional[int]
+        # What finalizers have added in the middle of another call.
         self._waiting = deque()  # type: deque[Tuple[str, List[Row]]]
         self._work(lambda database: None)
 
@@ -190,11 +245,10 @@ class SQLiteStore(FeedbackStore):
         # type: (str, Iterable[Row]) -> None
         """Keep tokens that are dead; see the base class."""
         entry = six.ensure_text(source), list(rows)
-        with _gate.lock():
-            self._waiting.append(entry)
-            if self._busy_process != os.getpid():
-                self._write_waiting()
-            # Else this is a finalizer, in the middle of another call; the next one writes them.
+        if _gates.is_inside:
+            self._waiting.append(entry)  # The next call writes it.
+        else:
+            self._write([entry])
 
     def drain(self, source):
         # type: (str) -> List[Row]
@@ -208,19 +262,17 @@ class SQLiteStore(FeedbackStore):
             database.execute("DELETE FROM feedback WHERE source = ?", key)
             return found
 
-        with _gate.lock():
-            self._write_waiting()
-            rows = self._work(take)
+        self._write([])
+        rows = self._work(take)
         return sorted(((token.encode("ascii"), int(timestamp)) for token, timestamp in rows),
                       key=_by_time)
 
-    def _write_waiting(self):
-        # type: () -> None
-        """Write what was added; what cannot be written is dropped, and the reason raised."""
-        rows = []  # type: List[Tuple[int, str, str]]
-        while self._waiting:
-            source, added = self._waiting.popleft()
-            rows.extend((timestamp, source, token.decode("ascii")) for token, timestamp in added)
+    def _write(self, entries):
+        # type: (List[Tuple[str, List[Row]]]) -> None
+        """Write rows, and what finalizers have added; keep those if they cannot be written."""
+        waiting = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        rows = [(timestamp, source, token.decode("ascii"))
+                for source, added in waiting + entries for token, timestamp in added]
 
         def insert(database):
             # type: (sqlite3.Connection) -> None
@@ -230,32 +282,48 @@ class SQLiteStore(FeedbackStore):
                                  "WHERE source = ? AND token = ?", rows)
 
         if rows:
-            self._work(insert)
+            try:
+                self._work(insert)
+            except BaseException:
+                self._waiting.extend(waiting)
+                raise
 
     def _work(self, work):
         # type: (Callable[[sqlite3.Connection], Any]) -> Any
-        """Call a function with the database, in a transaction of its own; return its result."""
+        """Call a function with the database, in a transaction of its own; return its result.
+
+        As long as another process has locked the file it is done again from the beginning.
+        """
         import sqlite3  # There are Pythons without it.
 
-        with _gate.lock():
-            self._busy_process = os.getpid()
+        end, nap = monotonic() + self._timeout, _SHORTEST_NAP
+        while True:
             try:
-                self._make_file()
-                # None: transactions begin and end where it says so, and nowhere else.
-                database = sqlite3.connect(self._path, timeout=self._timeout,
-                                           isolation_level=None)
-                try:
-                    database.execute("BEGIN IMMEDIATE")
-                    database.execute(_SCHEMA)
-                    result = work(database)
-                    database.execute("COMMIT")
-                finally:
-                    database.close()  # That undoes a transaction which has not come to its end.
+                if _gates.is_inside:
+                    raise sqlite3.OperationalError("used in the middle of another call")
+                return self._attempt(sqlite3.connect, work)
             except sqlite3.Error as error:
-                error.args = ("feedback store %r: %s" % (self._path, error),)
-                raise
+                left = end - monotonic()
+                if "locked" not in str(error) or left <= 0:
+                    error.args = ("feedback store %r: %s" % (self._path, error),)
+                    raise
+            time.sleep(min(nap, left))
+            nap = min(2 * nap, _LONGEST_NAP)
+
+    def _attempt(self, connect, work):
+        # type: (Callable[..., sqlite3.Connection], Callable[[sqlite3.Connection], Any]) -> Any
+        """Do it once, without waiting for other processes."""
+        with _gates.enter(self._path):
+            self._make_file()
+            # None: transactions begin and end where it says so, and nowhere else.
+            database = connect(self._path, timeout=0, isolation_level=None)
+            try:
+                database.execute("BEGIN IMMEDIATE")
+                database.execute(_SCHEMA)
+                result = work(database)
+                database.execute("COMMIT")
             finally:
-                self._busy_process = None
+                database.close()  # That undoes a transaction which has not come to its end.
         return result
 
     def _make_file(self):

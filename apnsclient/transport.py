@@ -290,6 +290,7 @@ class Session(object):
         :param delta: longest time for a connection to lie idle (``datetime.timedelta``).
         """
         self._shared.close_idle(self.pool.pop_outdated(delta))
+        self._shared.feedback.save(True)
 
     def shutdown(self):
         # type: () -> None

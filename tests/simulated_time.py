@@ -16,6 +16,7 @@ import inspect
 import itertools
 import threading
 import traceback
+import weakref
 from functools import partial
 
 from apnsclient import APNs, Session
@@ -341,7 +342,7 @@ class Host(object):
 
     def __init__(self):
         self.clock = Clock()
-        self._sessions = []
+        self._sessions = weakref.WeakSet()
 
     def open_channel(self, address, certificate, timeout, protocol):
         """Return the :class:`Channel` of a new connection, whose handler knows of it.
@@ -356,12 +357,12 @@ class Host(object):
         pool = {name: options.pop(name) for name in ("pool_size", "use_cache_for_reconnects")
                 if name in options}
         made = Session(Backend(self, **pool), **options)
-        self._sessions.append(made)
+        self._sessions.add(made)
         return made
 
     def shutdown(self):
         """Shut the sessions down."""
-        for session in self._sessions:
+        for session in list(self._sessions):
             session.shutdown()
 
 

@@ -75,7 +75,7 @@ class Http2Driver(object):
     :param connection: leased from the back-end (:class:`~apnsclient.backends.BaseConnection`).
     :param timing: timeouts and buffer sizes (``Timing``).
     :param report_gone: called with a list of ``(token, timestamp)`` of tokens that are dead:
-        lower-case hexadecimal bytes, seconds since 1970.
+        lower-case hexadecimal bytes, seconds since 1970. It must not wait, nor raise anything.
 
     :ivar is_over: True once the connection is of no more use.
     :ivar problem: why it ended (str).
@@ -481,12 +481,7 @@ class Http2Driver(object):
         # type: () -> None
         """Hand on the dead tokens that were found."""
         gone, self._gone = self._gone, []
-        try:
-            self._report_gone(gone)
-        except Exception:
-            if is_interrupt():
-                raise
-            _log.exception("the feedback store failed; %d dead tokens are not in it", len(gone))
+        self._report_gone(gone)
 
     def _expire(self, oldest):
         # type: (Optional[Batch]) -> None

@@ -47,6 +47,8 @@ class Http2Dispatch(object):
     :param renew: called with the provider token that was refused (bytes) before another connection
         is leased; None where there is no provider token.
     :param topic: topic for messages that name none (str), or None.
+    :param save_feedback: called without arguments to store the dead tokens that were found: when
+        the last connection has been given back, and now and then while it goes on for long.
     :param clock: returns the time in seconds (float), which never goes back.
     :param warn: called with what to warn of in a message (str), each time.
     :param hint: what a result says to be checked, see :meth:`Parcel.results`.
@@ -66,14 +68,18 @@ class Http2Dispatch(object):
     #: The same for an iterable that makes long pauses: what is at hand is also answered before, and
     #: the connection is left to others meanwhile.
     LONG_PAUSE = 0.1
+    #: Seconds after which dead tokens are stored although there is more to be sent.
+    SAVE_EVERY = 10
 
-    def __init__(self, lease, release, renew, topic, clock, warn, hint):
-        # type: (Callable[[bool], Http2Driver], Callable[[Http2Driver], None], Optional[Callable[[bytes], None]], Optional[str], Callable[[], float], Callable[[str], None], Hint) -> None  # noqa: E501
+    def __init__(self, lease, release, renew, topic, save_feedback, clock, warn, hint):
+        # type: (Callable[[bool], Http2Driver], Callable[[Http2Driver], None], Optional[Callable[[bytes], None]], Optional[str], Callable[[], None], Callable[[], float], Callable[[str], None], Hint) -> None  # noqa: E501
         self._lease = lease
         self._release = release
         self._renew = renew
         self._renewed_at = None  # type: Optional[float]
         self._topic = topic
+        self._save_feedback = save_feedback
+        self._saved_at = clock()
         self._clock = clock
         self._warn = warn
         self._hint = hint
@@ -108,11 +114,7 @@ class Http2Dispatch(object):
         try:
             is_more = True
             while is_more or self._window:
-                try:
-                    is_more = self._advance(pending)
-                    self._leave_idle()
-                except Exception:
-                    self._failed()
+                is_more = self._step(pending)
                 for parcel in self._decided():
                     for result in parcel.results(self._hint):
                         self._taken -= 1
@@ -127,10 +129,25 @@ class Http2Dispatch(object):
         finally:
             self._failure = None
             self._close()
+            self._save_feedback()
+
+    def _step(self, pending):
+        # type: (Iterator[Message]) -> bool
+        """Go one step further; return False once no message is to be taken any more."""
+        try:
+            is_more = self._advance(pending)
+            self._leave_idle()
+        except Exception:
+            self._failed()
+            is_more = False
+        if self._clock() - self._saved_at > self.SAVE_EVERY:
+            self._save_feedback()
+            self._saved_at = self._clock()
+        return is_more
 
     def _advance(self, pending):
         # type: (Iterator[Message]) -> bool
-        """Go one step further; return False once no message is to be taken any more."""
+        """Take, start, write or wait for something; return what :meth:`_step` does."""
         if not self._waiting and self._may_wait() and not self._take(pending) and not self._window:
             return False
         if not self._waiting and self._driver is None:

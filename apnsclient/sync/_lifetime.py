@@ -1,4 +1,4 @@
-"""The end of a session: its pool is closed when nobody has the session any more, and at exit."""
+"""The end of a session: it is closed when nobody has it any more, and at exit."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -11,27 +11,30 @@ if MYPY:
     from typing import List
 
     from ..backends import BaseBackend
+    from ._feedback_buffer import FeedbackBuffer
 
 __all__ = ["Closer"]
 
 
 class Closer(object):
-    """Closes the pool of a session that is gone.
+    """Closes the pool of a session that is gone, and stores the feedback that is left.
 
     It is apart from the session, because Python 2.7 does not collect a cycle with a finalizer in
     it, and a session is easily part of one: through ``on_late_result``, for example.
     """
 
-    def __init__(self, backend):
-        # type: (BaseBackend) -> None
+    def __init__(self, backend, feedback):
+        # type: (BaseBackend, FeedbackBuffer) -> None
         self._backend = backend
+        self._feedback = feedback
         _closers.add(self)
 
     def close(self):
         # type: () -> None
-        """Close what is in the pool, without any noise: finalizers have nobody to talk to."""
+        """Do so without any noise: finalizers have nobody to talk to."""
         try:
             self._backend.close_idle()
+            self._feedback.save(True)
         except Exception:
             # At the interpreter's exit modules may be gone already.
             pass

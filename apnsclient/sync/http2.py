@@ -33,11 +33,12 @@ class Http2Connection(Connection):
     def send_many(self, messages):
         # type: (Iterable[Message]) -> Generator[Result, None, None]
         """Send many messages; see :meth:`apnsclient.apns.APNs.send_many`."""
-        is_token = isinstance(self.certificate, ProviderToken)
+        is_token, shared = isinstance(self.certificate, ProviderToken), self._shared
         dispatch = Http2Dispatch(self._lease, self._release,
                                  self.certificate.renew if is_token else None,
-                                 self.certificate.default_topic, self._shared.backend.clock,
-                                 self._shared.warn, partial(self._shared.refusals.hint, self._key))
+                                 self.certificate.default_topic, shared.feedback.save,
+                                 shared.backend.clock, shared.warn,
+                                 partial(shared.refusals.hint, self._key))
         return dispatch.results(messages)
 
     def feedback(self):
@@ -46,9 +47,9 @@ class Http2Connection(Connection):
 
         Rows that the caller does not come to are put back.
         """
-        store = self._shared.feedback_store
+        feedback = self._shared.feedback
         source = source_of(self.address, self.certificate)
-        rows = store.drain(source)
+        rows = feedback.drain(source)
         done = 0
         try:
             for token, timestamp in rows:
@@ -56,7 +57,8 @@ class Http2Connection(Connection):
                 yield timestamp, token
         finally:
             if done < len(rows):
-                store.add(source, rows[done:])
+                feedback.add(source, rows[done:])
+                feedback.save()
 
     def ask(self, method, path, fields=(), body=b""):
         # type: (bytes, bytes, Sequence[Tuple[bytes, bytes]], bytes) -> Reply

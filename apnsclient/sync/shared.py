@@ -11,6 +11,7 @@ from ..backends._turns import Turns
 from ..drivers.binary import BinaryDriver
 from ..drivers.http2 import Http2Driver
 from ..drivers.refusals import Refusals
+from ._feedback_buffer import FeedbackBuffer
 from ._lifetime import Closer
 from ._notices import WarnOnce
 
@@ -38,15 +39,16 @@ class Shared(object):
 
     For the arguments see :class:`~apnsclient.transport.Session`.
 
+    :ivar feedback: keeps dead tokens until the store has them.
     :ivar warn: called with what to warn of in a message (str), which is logged once.
     """
 
     def __init__(self, backend, timing, ping_after, on_late_result, feedback_store):
         # type: (BaseBackend, Timing, Optional[float], Optional[Callable[[Result], None]], FeedbackStore) -> None  # noqa: E501
+        self.feedback = FeedbackBuffer(feedback_store, backend.create_lock, backend.clock)
         self.use(backend)
         self.timing = timing
         self.ping_after = ping_after
-        self.feedback_store = feedback_store
         self.warn = WarnOnce(_log)
         self.refusals = Refusals(self.warn)
         self._on_late_result = on_late_result
@@ -56,7 +58,7 @@ class Shared(object):
         """Go on with another back-end; what is idle in the pool of the last one is closed."""
         self.backend = backend
         self.turns = Turns(backend)
-        self._closer = Closer(backend)
+        self._closer = Closer(backend, self.feedback)
 
     def close_idle(self, connections):
         # type: (List[BaseConnection]) -> None
@@ -79,9 +81,9 @@ class Shared(object):
 
     def gone_reporter(self, address, certificate):
         # type: (Address, Credential) -> Callable[[List[Tuple[bytes, int]]], None]
-        """Return what puts dead tokens into the store of feedback."""
-        store, source = self.feedback_store, source_of(address, certificate)
-        return lambda rows: store.add(source, rows)
+        """Return what keeps dead tokens for the store of feedback."""
+        feedback, source = self.feedback, source_of(address, certificate)
+        return lambda rows: feedback.add(source, rows)
 
     def report_late(self, results):
         # type: (List[Result]) -> None

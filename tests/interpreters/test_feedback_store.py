@@ -2,6 +2,7 @@
 
 from __future__ import absolute_import, division, print_function
 
+import contextlib
 import logging
 import os
 import pickle
@@ -326,6 +327,84 @@ def test_wait_for_another_process_is_bounded(path):
     finally:
         other.close()
     assert store.drain("app") == ROWS
+
+
+class Observed(SQLiteStore):
+    """A store that tells when it has found the file locked, and waits."""
+
+    def __init__(self, path, timeout):
+        self.is_waiting = threading.Event()
+        super(Observed, self).__init__(path, timeout)
+
+    def _attempt(self, connect, work):
+        try:
+            return super(Observed, self)._attempt(connect, work)
+        except sqlite3.OperationalError:
+            self.is_waiting.set()
+            raise
+
+
+@contextlib.contextmanager
+def waiting_for_another_process(path):
+    """While this lasts a thread waits for the file; afterwards it goes on, and adds its rows."""
+    store = Observed(path, timeout=100)
+    other = sqlite3.connect(path, isolation_level=None)
+    thread = threading.Thread(target=store.add, args=("app", ROWS))
+    try:
+        other.execute("BEGIN IMMEDIATE")
+        thread.start()
+        assert store.is_waiting.wait(60)
+        yield
+        assert thread.is_alive()
+    finally:
+        other.close()
+        thread.join()
+    assert store.drain("app") == ROWS
+
+
+def test_a_locked_file_holds_up_no_other_file(path, tmpdir):
+    """Each has a gate of its own, and nobody waits for another process behind it."""
+    with waiting_for_another_process(path):
+        other = SQLiteStore(str(tmpdir.join("other.db")))
+        other.add("app", ROWS)
+        assert other.drain("app") == ROWS
+
+
+def test_a_call_in_the_middle_of_one_holds_up_no_other_file(path, tmpdir):
+    """A disk may be slow."""
+    other = SQLiteStore(str(tmpdir.join("other.db")))
+    SQLiteStore(path)._work(lambda database: in_threads(lambda: other.add("app", ROWS)))
+    assert other.drain("app") == ROWS
+
+
+@needs_fork
+def test_a_locked_file_holds_up_no_fork(path, in_forked_child):
+    """Nobody is inside SQLite while it is waited for."""
+    with waiting_for_another_process(path):
+        in_forked_child(lambda: None)
+
+
+def test_what_a_finalizer_added_is_kept_until_it_can_be_written(path):
+    """The next call may fail."""
+    store = SQLiteStore(path, timeout=0.05)
+    store._work(lambda database: store.add("app", ROWS[:2]))
+    other = sqlite3.connect(path, isolation_level=None)
+    try:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            store.add("app", [(b"ff", 9)])
+    finally:
+        other.close()
+    store.add("app", ROWS[2:])
+    assert store.drain("app") == ROWS
+
+
+def test_a_finalizer_that_drains_in_the_middle_of_a_call_is_told(path, tmpdir):
+    """It would wait for its own thread; or, with another file, a fork might wait for it."""
+    store, other = SQLiteStore(path), SQLiteStore(str(tmpdir.join("other.db")))
+    for each in store, other:
+        with pytest.raises(sqlite3.OperationalError, match="db'.*in the middle of another call"):
+            store._work(lambda database, each=each: each.drain("app"))
 
 
 def test_nobody_else_writes_from_the_beginning_of_a_transaction(path):

@@ -19,7 +19,7 @@ import pytest
 
 from apnsclient import APNs, Result, Session
 from apnsclient._interrupts import is_interrupt
-from apnsclient.backends import BaseConnection, _sockets, _tls
+from apnsclient.backends import _sockets, _tls
 from apnsclient.feedback_store import MemoryStore
 from apnsclient.testing.simulator import FeedbackScript, ProviderScript, Script
 from interrupt_support import (
@@ -189,14 +189,12 @@ def test_a_limit_in_what_the_caller_has_given_is_not_logged_away(handle, part):
 
     handle(handler_of(Limit))
     raised = [signal.getsignal(signal.SIGUSR2), fail]
-    pytest.importorskip("hpack")
-    from apnsclient.drivers.http2 import Http2Driver
-
-    session = Session(on_late_result=lambda result: raised.pop()(signal.SIGUSR2, None))
-    reported, connection = Result(message(), (8, 0)), BaseConnection(("localhost", 1), None)
-    driver = Http2Driver(connection, session._shared.timing, lambda rows: Store().add("", rows))
+    session = Session(on_late_result=lambda result: raised.pop()(signal.SIGUSR2, None),
+                      feedback_store=Store())
+    reported = Result(message(), (8, 0))
+    session._shared.feedback.add("app", [(b"aa", 1)])
     report = (functools.partial(session._shared.report_late, [reported]) if part == "on_late_result"
-              else driver._hand_on_gone)
+              else session.shutdown)
     report()
     with pytest.raises(Limit):
         report()
