@@ -146,6 +146,24 @@ def test_failures_are_told_with_apples_reason(bed):
     assert ended.rows[-1][0].startswith("4 of 8 tokens accepted, 4 failed, 0 not sent, 0 unknown")
 
 
+@pytest.mark.parametrize("reason", ["BadDeviceToken", "DeviceTokenNotForTopic"])
+def test_a_list_that_is_refused_as_a_whole_is_nothing_to_delete(bed, reason):
+    """All of it belongs elsewhere, most likely; one that is known there proves that it does not."""
+    for one in GOOD[:2]:
+        bed.simulator.devices.bad(one, reason=reason)
+    bed.simulator.devices.uninstall(GOOD[2], WHEN)
+    refused = bed.send2("--alert", "hi", "zz", *GOOD[:2])
+    assert refused.err.endswith(
+        ": check --address and --topic before you delete anything\n")
+    shown = bed.send2("--alert", "hi", "--json", *GOOD[:2]).document
+    assert "before you delete anything" in shown["hint"]
+    assert [one["gone"] for one in shown["failed"]] == [False, False]
+    for known in GOOD[2:4]:
+        assert bed.send2("--alert", "hi", known, *GOOD[:2]).err == ""
+        assert bed.send2("--alert", "hi", "--json", known, *GOOD[:2]).document["hint"] is None
+    assert bed.send2("--alert", "hi", "zz").err == ""
+
+
 def test_json_has_all_that_apple_says(bed):
     """The fields that the help promises."""
     bed.simulator.devices.uninstall(GOOD[4], WHEN)
@@ -153,18 +171,9 @@ def test_json_has_all_that_apple_says(bed):
     failed, = shown["failed"]
     assert len(failed.pop("apns_id")) == 36
     assert failed == {"token": GOOD[4], "code": 8, "reason": "Invalid token: Unregistered",
-                      "status": 410, "apns_reason": "Unregistered", "timestamp": WHEN}
+                      "status": 410, "apns_reason": "Unregistered", "timestamp": WHEN,
+                      "gone": True}
     assert (shown["accepted"], shown["status"], shown["error"]) == (6, 1, None)
-
-
-def test_tokens_of_the_other_environment_are_hinted_at(bed):
-    """That is what all tokens being bad means, most often."""
-    for one in GOOD:
-        bed.simulator.devices.bad(one)
-    ended = bed.send2("--alert", "hi", *GOOD)
-    assert ended.status == 1
-    assert "those of the sandbox are not good for production" in ended.err
-    assert "sandbox" not in bed.send2("--alert", "hi", GOOD[0], token(99)).err
 
 
 def test_a_credential_that_is_refused_is_status_3(bed):

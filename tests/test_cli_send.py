@@ -143,8 +143,8 @@ def test_json_accounts_for_every_token(bed):
     assert ended.status == shown.pop("status") == 1
     assert shown.pop("seconds") >= 0
     assert shown == {
-        "accepted": 6, "error": None, "interrupted": False, "not_sent": [], "read_to_end": True,
-        "failed": [{"token": GOOD[2], "code": 8, "reason": "Invalid token"}],
+        "accepted": 6, "error": None, "hint": None, "interrupted": False, "not_sent": [],
+        "read_to_end": True, "failed": [{"token": GOOD[2], "code": 8, "reason": "Invalid token"}],
         "resent": 4, "tokens": 7, "unknown": []}
 
 

@@ -46,9 +46,10 @@ _ADVICE = {
 }
 
 #: What bad tokens are, most often, if all are.
-_OTHER_ENVIRONMENT = (
-    "apns: none of the tokens is good here: those of the sandbox are not good for production, and "
-    "the other way round; check --address")
+_REFUSED_HERE = (
+    "all answers were BadDeviceToken or DeviceTokenNotForTopic, as they are for every token of the "
+    "other environment, and for every token where the topic is another app's: check --address and "
+    "--topic before you delete anything")
 
 
 def exit_status(delivery, source):
@@ -90,6 +91,15 @@ def describe_refusal(delivery, arguments):
     return text if advice is None else "%s; %s" % (text, advice)
 
 
+def hint_of(delivery):
+    # type: (Delivery) -> Optional[str]
+    """Return what to check before anything is deleted, or None if nothing speaks for that."""
+    answered = [failure for _, failure in delivery.failed if failure.status is not None]
+    is_suspicious = answered and not delivery.accepted and all(
+        reason_of_reply(failure.status, failure.reason).is_refused_here for failure in answered)
+    return _REFUSED_HERE if is_suspicious else None
+
+
 def document_of(delivery, source, arguments, status, seconds):
     # type: (Delivery, TokenSource, argparse.Namespace, int, float) -> Dict[str, Any]
     """Return the document of ``--json``."""
@@ -98,6 +108,7 @@ def document_of(delivery, source, arguments, status, seconds):
         "error": source.error or delivery.error,
         "failed": [_failed_row(token, failure, arguments.protocol == "http2")
                    for token, failure in delivery.failed],
+        "hint": hint_of(delivery),
         "interrupted": delivery.is_interrupted,
         "not_sent": [{"token": token, "code": code, "reason": reason}
                      for token, code, reason in delivery.not_sent],
@@ -116,7 +127,7 @@ def _failed_row(token, failure, is_http2):
     row = {"token": token, "code": code, "reason": reason}
     if is_http2:
         row.update(status=failure.status, apns_reason=failure.reason, apns_id=failure.apns_id,
-                   timestamp=failure.timestamp)
+                   timestamp=failure.timestamp, gone=failure.is_gone)
     return row
 
 
@@ -130,9 +141,9 @@ def summarise(delivery, source, arguments, console, seconds):
                     len(delivery.unknown), delivery.resent, seconds))
     if delivery.refusal is not None:
         console.note("apns: %s" % describe_refusal(delivery, arguments))
-    if delivery.failed and not delivery.accepted and all(
-            failure.reason == "BadDeviceToken" for _, failure in delivery.failed):
-        console.note(_OTHER_ENVIRONMENT)
+    hint = hint_of(delivery)
+    if hint is not None:
+        console.note("apns: %s" % hint)
     if not source.is_exhausted:
         console.note("apns: the list of tokens was not read to its end")
     if not source.count and source.error is None:
@@ -160,8 +171,8 @@ def _list_tokens(delivery, console):
 
 def _since(failure):
     # type: (Any) -> str
-    """Return since when a token has been dead, where Apple tells."""
-    if failure.timestamp is None:
+    """Return since when a token has been dead, if it is."""
+    if not failure.is_gone:
         return ""
     return time.strftime(", since %Y-%m-%dT%H:%M:%SZ", time.gmtime(failure.timestamp))
 

@@ -46,17 +46,20 @@ output:
   first {rows}). With --json one document:
     {{"accepted": 2, "error": null,
      "failed": [{{"code": 8, "reason": ..., "token": ...}}],
-     "interrupted": false,
+     "hint": null, "interrupted": false,
      "not_sent": [{{"code": null, "reason": ..., "token": ...}}],
      "read_to_end": true, "resent": 0, "seconds": 3.1, "status": 1,
      "tokens": 3, "unknown": [token, ...]}}
   of which wrong usage and an unusable credential leave no more than error and status. Over HTTP/2
   the rows of failed have also Apple's reason and since when, in seconds since 1970:
-    {{"apns_id": ..., "apns_reason": "Unregistered", "status": 410,
-     "timestamp": 1760000000, ...}}
-  failed: give the token up. not_sent: may be sent again; with a code (3, 4, 6, 7, or from 400 up)
-  it would be refused again, so correct that first. unknown: written, and the outcome was not
-  awaited, because the command was interrupted; or, over HTTP/2, there was no answer.
+    {{"apns_id": ..., "apns_reason": "Unregistered", "gone": true,
+     "status": 410, "timestamp": 1760000000, ...}}
+  failed: refused. Delete a token only where the row says since when it has been dead ("gone" with
+  --json), and the device has not registered it again since; any other may be good in the other
+  environment or for another topic. If all are refused so, a hint says that. not_sent: may be sent
+  again; with a code (3, 4, 6, 7, or from 400 up) it would be refused again, so correct that first.
+  unknown: written, and the outcome was not awaited, because the command was interrupted; or, over
+  HTTP/2, there was no answer.
 
 exit status:
   0    every token was accepted
