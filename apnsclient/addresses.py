@@ -42,9 +42,7 @@ PROVIDER_ADDRESSES = {
 _MISSPELT = {"push_sanbox": "push_sandbox"}
 
 #: What to say when one of the hosts for the binary protocol does not answer.
-RETIRED = ("Apple switched the binary protocol off on 31 March 2021, and %s with it: set the "
-           "session's protocol to \"http2\", or address to the (host, port) of a gateway that "
-           "still speaks it")
+RETIRED = "Apple switched the binary protocol off on 31 March 2021, and %s with it"
 
 
 def environment_of(address):

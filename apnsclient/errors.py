@@ -24,14 +24,59 @@ __all__ = [
     "ConnectionLost",
     "PeerVerificationError",
     "ProtocolError",
+    "REMEDIES",
     "RequestRefused",
     "Timeout",
     "is_timeout",
 ]
 
 
+#: What to do about an error, by name, in terms of the library.
+REMEDIES = {
+    "another gateway": "set the session's protocol to \"http2\", or address to the (host, port) of "
+                       "a gateway that still speaks the binary protocol",
+    "binary": "if it is a gateway of the binary protocol, set the session's protocol to \"binary\"",
+    "http2": "if it speaks HTTP/2, set the session's protocol to \"http2\"",
+    "key": "give it as key_string or key_file, or together with the certificate",
+    "key in the same text": "it has to be there together with the certificate",
+    "proxy": "check the option proxy",
+    "proxy's password": "set proxy to \"http://user:password@host:port\"",
+    "proxy's special characters": "in the option proxy, special characters of user and password "
+                                  "have to be percent-encoded",
+    "trust": "if this server is meant, set ca_file or ca_string to the certificate of its "
+             "authority; verify=False switches the check off (tests only)",
+}
+
+
 class APNsError(Exception):
-    """Base of everything that this package raises on its own account."""
+    """Base of everything that this package raises on its own account.
+
+    Its text says what happened, and after that what to do about it, in terms of this library. A
+    program whose users know nothing of the library can word the latter by itself.
+
+    :ivar problem: what happened (str).
+    :ivar remedy: what to do about it (str): a key of :data:`REMEDIES`; or None.
+    """
+
+    def __init__(self, problem="", remedy=None):
+        # type: (str, Optional[str]) -> None
+        super(APNsError, self).__init__(problem)
+        self.problem = problem
+        self.remedy = None  # type: Optional[str]
+        if remedy is not None:
+            self.advise(remedy)
+
+    def advise(self, remedy, cause=None):
+        # type: (str, Optional[str]) -> None
+        """Add what to do about it.
+
+        :param remedy: key of :data:`REMEDIES`.
+        :param cause: what is known of the cause, too (str).
+        """
+        if cause is not None:
+            self.problem = "%s. %s" % (self.problem, cause)
+        self.remedy = remedy
+        self.args = ("%s; %s" % (self.problem, REMEDIES[remedy]),)
 
 
 class CertificateError(APNsError, ValueError):

@@ -13,6 +13,7 @@ import io
 import json
 import os
 import pty
+import re
 import signal
 import struct
 import sys
@@ -40,6 +41,12 @@ QUIET = ["--tail-timeout", "0.1"]
 def token(number):
     """Return a device token of our own numbering."""
     return "%064x" % number
+
+
+#: How the library calls what the commands have options for.
+LIBRARY_TERM = re.compile(r"\b(?:(?:cert|key|ca)_(?:file|string)|(?:key|team|apns)_id|apns_[a-z_]+|"
+                      r"[a-z]+_timeout|pool_size|feedback_store|on_late_result|verify=|protocol=|"
+                      r"session's|Session\()|\(host, port\)")
 
 
 class Ended(object):
@@ -110,7 +117,10 @@ def apns(*arguments, **options):
     finally:
         rest = [each.rest() for each in ends]
     out = rest[0] if pipe is not None else streams.out
-    return Ended(status, out, streams.err, rest[-1] if screen is not None else b"")
+    ended = Ended(status, out, streams.err, rest[-1] if screen is not None else b"")
+    found = LIBRARY_TERM.search(ended.err)
+    assert found is None, "it speaks of %s: %s" % (found.group(), ended.err)
+    return ended
 
 
 def _status_of(arguments):

@@ -337,7 +337,7 @@ def test_a_key_that_cannot_be_used_is_status_3(bed):
     for options, complaint in (
             (["--key", "/nonexistent/k.p8"], "cannot read the key '/nonexistent/k.p8'"),
             (["--key-id", "a b"],
-             "cannot use the provider token: --key-id is another text, of 3 ")):
+             "error: --key-id is another text, of 3 characters")):
         ended = bed.send2("--alert", "x", *(options + GOOD))
         assert ended.status == 3
         assert ended.err.startswith("apns: error: ")
@@ -371,6 +371,26 @@ def test_a_server_without_http2_is_status_3(bed):
     ended = apns("send", "--http2", "--cert", bed.cert, "--alert", "x", *(arguments + GOOD))
     assert ended.status == 3
     assert "does not speak HTTP/2" in ended.err
+    assert ended.err.endswith("if it is a gateway of the binary protocol, give --binary\n")
+
+
+def test_a_server_that_speaks_http2_only_is_warned_of(bed):
+    """What is logged speaks of options as well."""
+    ended = apns("send", "--binary", "--cert", bed.cert, "--alert", "x", "--retries", "0",
+                 *(bed.provider + GOOD))
+    assert ended.status == 1
+    assert ended.err.splitlines()[0].endswith("end of stream; if it speaks HTTP/2, give --http2")
+
+
+def test_the_hosts_that_apple_retired_are_told(bed, monkeypatch):
+    """With the way out."""
+    where = "127.0.0.1", 1
+    monkeypatch.setitem(addresses.ADDRESSES, "push_production", where)
+    ended = apns("send", "--binary", "--address", "push_production", "--cert", bed.cert,
+                 "--alert", "x", *GOOD)
+    assert ended.status == 3
+    assert ("Apple switched the binary protocol off on 31 March 2021, and 127.0.0.1 with it; "
+            "leave --binary out, or give --address of a gateway that ") in ended.err
 
 
 # The proxy.
@@ -416,7 +436,7 @@ def test_a_proxy_that_wants_a_password_is_status_3(bed):
         ended = bed.send2("--alert", "hi", "--proxy", url(server), *GOOD)
     assert ended.status == 3
     assert "answered 407" in ended.err
-    assert "give --proxy \"http://user:password@host:port\"" in ended.err
+    assert ended.err.endswith("; give --proxy \"http://user:password@host:port\"\n")
 
 
 # Feedback.

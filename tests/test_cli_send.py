@@ -264,11 +264,11 @@ MISTAKES = [
     (["--address", "::1:2195"], "write an IPv6 address as [address]:port"),
     (["--badge", "many"], "--badge"),
     (["--expiry", "-1"], "is not a whole number from 0 up"),
-    (["--expiry", "5000000000"], "expiry is "),
-    (["--priority", "256"], "priority is 256"),
+    (["--expiry", "5000000000"], "error: --expiry is "),
+    (["--priority", "256"], "error: --priority is 256"),
     (["--extra", "key"], "is not KEY=VALUE"),
     (["--extra", "=value"], "is not KEY=VALUE"),
-    (["--extra", "aps=1"], "aps"),
+    (["--extra", "aps=1"], "aps is Apple's part of the payload; --payload-file takes "),
     (["--slice", "0"], "is not a whole number from 1 up"),
     (["--retries", "x"], "is not a whole number from 0 up"),
     (["--tail-timeout", "0"], "is not a number of seconds above 0"),
@@ -326,7 +326,8 @@ def test_payload_together_with_its_parts_is_status_2(bed):
     """It stands for the whole."""
     ended = bed.send("--payload-file", bed.file("payload", b"{}"), "--alert", "x", GOOD[0])
     assert ended.status == 2
-    assert ended.err.startswith("apns: error: payload ")
+    assert ended.err == ("apns: error: --payload-file has the whole payload; it does not go "
+                         "together with --alert\n")
 
 
 def test_a_payload_too_large_for_a_frame_is_status_2(bed):
@@ -414,7 +415,8 @@ def test_a_server_of_another_authority_is_status_3(bed):
     """Unless the user does not want to know who it is."""
     other = bed.file("other.pem", Simulator().ca_string)
     arguments = bed.arguments("--alert", "hi", "--ca-file", other, *GOOD)
-    _assert_refused(apns(*arguments), "not among the trusted ones")
+    _assert_refused(apns(*arguments), "not among the trusted ones",
+                    "give --ca-file with the certificate of its authority; --no-verify ")
     assert apns(*(arguments + ["--no-verify"] + QUIET)).status == 0
 
 
@@ -450,8 +452,10 @@ def test_a_file_that_cannot_be_read_is_status_3(bed):
 def test_garbage_in_place_of_certificates_is_status_3(bed):
     """Ours and the authority's."""
     name = bed.file("garbage.pem", "-----BEGIN NOTHING-----\n")
-    _assert_refused(bed.send("--alert", "hi", "--cert", name, *GOOD), "cannot use %s" % name)
-    _assert_refused(bed.send("--alert", "hi", "--ca-file", name, *GOOD), "cannot use %s" % name)
+    _assert_refused(bed.send("--alert", "hi", "--cert", name, *GOOD),
+                    "--cert %s holds garbage" % name)
+    _assert_refused(bed.send("--alert", "hi", "--ca-file", name, *GOOD),
+                    "--ca-file %s cannot be used" % name)
 
 
 # The passphrase.
@@ -503,5 +507,5 @@ def test_errors_of_the_credential_name_options_and_files(bed):
     """And not the parameters of the library."""
     key = bed.file("garbage.pem", "garbage")
     ended = bed.send("--alert", "hi", "--key", key, *GOOD)
-    _assert_refused(ended, "cannot use %s: " % key, "--key %s" % key)
+    _assert_refused(ended, "--key %s holds no private key" % key, "; give it with --key, or ")
     assert "_string" not in ended.err

@@ -54,7 +54,7 @@ class Material(object):
 
     :ivar certificate_source: what messages call the text of the certificate (str).
     :ivar key_source: the same for that of the key.
-    :ivar key_advice: where a key that is missing could come from (str), for messages.
+    :ivar key_remedy: name of what to do about a key that is missing (str).
     :raises ~apnsclient.errors.CertificateError: if there is no certificate, or if a file cannot be
         read.
     """
@@ -72,7 +72,7 @@ class Material(object):
         else:
             self.key, self.key_source = read_source("key", key_string, key_file)
         self.passphrase = to_bytes("passphrase", passphrase) if is_given(passphrase) else None
-        self.key_advice = "give it as key_string or key_file, or together with the certificate"
+        self.key_remedy = "key"
 
     @classmethod
     def of_text(cls, text, name):
@@ -84,7 +84,7 @@ class Material(object):
         """
         material = cls(cert_string=to_bytes(name, text))
         material.certificate_source = material.key_source = name
-        material.key_advice = "it has to be there together with the certificate"
+        material.key_remedy = "key in the same text"
         return material
 
     def digest(self):
@@ -217,8 +217,7 @@ def _load_key(material):
     blocks = [block for label, block in split_pem(material.key) if label.endswith(b"PRIVATE KEY")]
     if not blocks:
         raise CertificateError(
-            "%s holds no private key in PEM format; %s"
-            % (material.key_source, material.key_advice))
+            "%s holds no private key in PEM format" % material.key_source, material.key_remedy)
     block = blocks[0]
     encrypted = is_encrypted(block)
     if encrypted and not material.passphrase:

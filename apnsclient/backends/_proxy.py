@@ -47,7 +47,7 @@ _END_OF_HEADER = re.compile(br"\r?\n\r?\n")
 _STATUS_LINE = re.compile(br"HTTP/1\.[0-9] +([0-9]{3})(?![0-9])")
 _ASKS_FOR = re.compile(br"(?im)^proxy-authenticate:[ \t]*([a-z0-9-]+)")
 
-_ADVICE = {
+_PROBLEMS = {
     400: "check that it is an HTTP proxy that knows CONNECT",
     403: "it forbids this host or port, and would have to allow it",
     404: "check that it is an HTTP proxy that knows CONNECT",
@@ -98,21 +98,21 @@ class Proxy(object):
         :param status: its status (int).
         :param header: its header (bytes).
         """
-        advice = _ADVICE.get(status, "expected 200")
+        problem, remedy = _PROBLEMS.get(status, "expected 200"), None  # type: str, Optional[str]
         if status == 407:
-            advice = self._how_to_log_in(header)
+            problem, remedy = self._login_problem(header)
         return ConnectError("the proxy %s answered %d when asked to connect to %s: %s"
-                            % (self, status, display(address), advice))
+                            % (self, status, display(address), problem), remedy)
 
-    def _how_to_log_in(self, header):
-        # type: (bytes) -> str
+    def _login_problem(self, header):
+        # type: (bytes) -> Tuple[str, Optional[str]]
+        """Return what a proxy wants that asks for a password, and the name of the remedy."""
         schemes = {scheme.lower() for scheme in _ASKS_FOR.findall(header)}
         if schemes and b"basic" not in schemes:
-            return "it wants a way to log in that is not supported here; only Basic is"
+            return "it wants a way to log in that is not supported here; only Basic is", None
         if self._authorization is None:
-            return "it wants user and password; set proxy to \"http://user:password@host:port\""
-        return ("it refuses user or password; in the option proxy their special characters have "
-                "to be percent-encoded")
+            return "it wants user and password", "proxy's password"
+        return "it refuses user or password", "proxy's special characters"
 
     def __str__(self):
         # type: () -> str
@@ -217,8 +217,8 @@ class Tunnel(object):
     def _failure(self, problem):
         # type: (str) -> ConnectError
         return ConnectError(
-            "cannot connect to %s: what answers at the proxy %s %s; check the option proxy"
-            % (display(self._address), self._proxy, problem))
+            "cannot connect to %s: what answers at the proxy %s %s"
+            % (display(self._address), self._proxy, problem), "proxy")
 
 
 def _to_text(url):

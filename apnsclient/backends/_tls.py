@@ -372,9 +372,7 @@ class Handshake(object):
         # type: (SSL.Error) -> Exception
         if self._verdict.problem is not None:
             return PeerVerificationError(
-                "%s is not trusted: %s. If this server is meant, set ca_file or ca_string to the "
-                "certificate of its authority; verify=False switches the check off (tests only)"
-                % (self._where, self._verdict.problem))
+                "%s is not trusted: %s" % (self._where, self._verdict.problem), "trust")
         # No server has seen our certificate before it has shown its own.
         if self._verdict.has_passed or self._can_resume:
             refusal = _refusal(error, self._where, self.identity)

@@ -17,6 +17,7 @@ import warnings
 from .. import __version__
 from .._compat import MYPY
 from . import _console, chaos, demo, feedback, send, simulator
+from ._log import log_to
 from ._parser import Parser
 
 if MYPY:
@@ -90,7 +91,7 @@ def _run(argv, console):
     arguments = parser.parse_args(argv)
     if getattr(arguments, "run", None) is None:
         parser.error("a command is needed: demo, send, feedback, simulator or chaos")
-    with warnings.catch_warnings(), _console.log_to(console), _one_interruption():
+    with warnings.catch_warnings(), log_to(console), _one_interruption():
         if not sys.warnoptions:
             # Libraries announce there which Python they are going to drop; nobody who runs a
             # command can act on it. With -W or PYTHONWARNINGS all is shown.

@@ -11,7 +11,6 @@ import contextlib
 import errno
 import io
 import json
-import logging
 import os
 import sys
 import threading
@@ -236,37 +235,6 @@ def open_progress(console, is_wanted=True):
                      "pip install 'apns-client[cli]'")
         return Progress()
     return _Bar(tqdm, console)
-
-
-class _Handler(logging.Handler):
-    """Shows what the package logs as lines on standard error."""
-
-    def __init__(self, console):
-        # type: (Console) -> None
-        super(_Handler, self).__init__(logging.WARNING)
-        self._console = console
-
-    def emit(self, record):
-        # type: (logging.LogRecord) -> None
-        """Write one line; a traceback that is attached to the record is left out."""
-        try:
-            self._console.note("apns: %s: %s" % (record.levelname.lower(),
-                                                 one_line(record.getMessage())))
-        except (OutputClosed, Failure):
-            pass  # The code that logs cannot help it; the next result to be written will tell.
-
-
-@contextlib.contextmanager
-def log_to(console):
-    # type: (Console) -> Iterator[None]
-    """Show the warnings of this package on standard error as long as the block runs."""
-    logger = logging.getLogger("apnsclient")
-    handler = _Handler(console)
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
 
 
 def one_line(value):

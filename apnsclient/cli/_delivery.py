@@ -20,7 +20,8 @@ from collections import deque
 from .._compat import MYPY
 from ..reasons import UNKNOWN, reason_of, reason_of_reply
 from ._console import Failure, OutputClosed, Progress
-from ._session import CONNECT_ERRORS, explain
+from ._session import CONNECT_ERRORS
+from ._words import explain
 
 if MYPY:
     from typing import Any, Callable, Deque, Iterable, Iterator, List, Optional, Tuple

@@ -10,7 +10,6 @@ import argparse
 import getpass
 import io
 import os
-import re
 
 import six
 
@@ -20,6 +19,7 @@ from ..addresses import is_apples
 from ..errors import APNsError, CertificateError
 from ._console import NO_CONNECTION, USAGE, Failure, one_line
 from ._options import address, read_file, seconds
+from ._words import explain
 
 if MYPY:
     from typing import Any, Callable, Dict, Optional, Sequence, Tuple
@@ -31,22 +31,6 @@ PASSPHRASE_VARIABLE, PROXY_VARIABLE = "APNS_PASSPHRASE", "APNS_PROXY"
 
 #: What connecting may raise. Names and sockets fail with their own exceptions on Python 2.7.
 CONNECT_ERRORS = (APNsError, EnvironmentError)
-
-#: The options, and their attributes, that stand for parameters of the library.
-_OPTIONS = {"cert": ("--cert", "cert"), "key": ("--key", "key"), "ca": ("--ca-file", "ca_file")}
-_PARAMETER = re.compile(r"\b(?:(cert|key|ca)_(?:string|file)|(key|team)_id)\b")
-
-#: What the library says, in terms of the options.
-_PHRASES = (
-    ("give it as key_string or key_file", "give it with --key"),
-    ("(host, port)", "HOST:PORT"),
-    ("verify=False", "--no-verify"),
-    ("ca_file or ca_string", "ca_file"),
-    ("set the session's protocol to \"http2\"", "give --http2"),
-    ("or address to the HOST:PORT of", "or --address HOST:PORT of"),
-    ("set proxy to \"", "give --proxy \""),
-    ("the option proxy", "--proxy"),
-)
 
 
 def add_connection_arguments(parser, names):
@@ -193,13 +177,12 @@ def new_session(arguments, on_connected=None, **options):
     except ImportError as error:
         raise Failure(one_line(error), NO_CONNECTION)
     except CONNECT_ERRORS + (ValueError,) as error:
-        said = explain(error, arguments)
+        said = one_line(error)
         if said.startswith("proxy "):
             # It does not say what was given, which may have a password in it.
             name = PROXY_VARIABLE if arguments.proxy is None else "--proxy"
             raise Failure(name + said[len("proxy"):], USAGE)
-        raise Failure("cannot use %s: %s" % (arguments.ca_file or "the system's authorities",
-                                             said), NO_CONNECTION)
+        raise Failure(explain(error, arguments), NO_CONNECTION)
 
 
 def _watched_backend(on_connected):
@@ -278,38 +261,9 @@ def connect(method, arguments, certificate):
     try:
         return method(arguments.address, **certificate)
     except CertificateError as error:
-        if arguments.key_id is not None:
-            name = "the provider token"
-        elif arguments.key is not None and "key_string" in one_line(error).split(" or ")[0]:
-            name = arguments.key
-        else:
-            name = arguments.cert
-        raise Failure("cannot use %s: %s" % (name, explain(error, arguments)), NO_CONNECTION)
+        raise Failure(explain(error, arguments), NO_CONNECTION)
     except ValueError as error:
         raise Failure(explain(error), USAGE)
-
-
-def explain(error, arguments=None):
-    # type: (object, Optional[argparse.Namespace]) -> str
-    """Return what an error says, in terms of this command's options.
-
-    :param error: exception, or its text.
-    :param arguments: name the files, if given.
-    """
-    said = one_line(error)
-    for phrase, replacement in _PHRASES:
-        said = said.replace(phrase, replacement)
-
-    def option(match):
-        # type: (Any) -> str
-        if match.group(2):
-            return "--%s-id" % match.group(2)
-        flag, attribute = _OPTIONS[match.group(1)]
-        name = getattr(arguments, attribute, None)
-        return flag if name is None else "%s %s" % (flag, name)
-
-    # In one pass, so that nothing is replaced in the name of a file.
-    return _PARAMETER.sub(option, said)
 
 
 def _passphrase(arguments, is_encrypted, console):

@@ -11,6 +11,7 @@ import os
 from .._compat import MYPY
 from . import _options, _session
 from ._console import ALL_WELL, NO_CONNECTION, NOT_ALL, USAGE, Failure, one_line
+from ._words import explain
 
 if MYPY:
     from typing import Any, Iterator, List
@@ -181,6 +182,6 @@ def _rows(arguments, console):
                     store.put_back(token, when)  # It could not be written.
                     raise
     except _session.CONNECT_ERRORS as error:
-        raise Failure(_session.explain(error), NO_CONNECTION)
+        raise Failure(explain(error), NO_CONNECTION)
     except _session.store_errors() as error:
         raise Failure("cannot use the %s" % one_line(error), USAGE)

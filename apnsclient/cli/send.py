@@ -15,6 +15,7 @@ from . import _options, _outcome, _session
 from ._console import NO_CONNECTION, USAGE, Failure, one_line, open_progress
 from ._delivery import Delivery
 from ._tokens import TokenSource
+from ._words import explain
 
 if MYPY:
     from typing import Any, Dict, Iterator, List, Tuple
@@ -242,6 +243,10 @@ def _message_parts(arguments):
         given["extra"] = dict(arguments.extra)
     if arguments.payload_file is not None:
         given["payload"] = _read_payload(arguments.payload_file)
+        for name, value in given.items():
+            if name != "payload" and value is not None:
+                raise Failure("--payload-file has the whole payload; it does not go together with "
+                              "--%s" % name.replace("_", "-"), USAGE)
     if all(value is None for value in given.values()):
         raise Failure("nothing to send: give --alert, --badge, --sound, --content-available, "
                       "--extra or --payload-file", USAGE)
@@ -257,10 +262,7 @@ def _new_message(tokens, parts):
     try:
         return Message(tokens, **parts)
     except ValueError as error:
-        said = one_line(error)
-        for option, name in _HEADERS:
-            said = option + said[len(name):] if said.startswith(name + " is ") else said
-        raise Failure(said, USAGE)
+        raise Failure(explain(error), USAGE)
 
 
 def _read_payload(name):
@@ -329,6 +331,9 @@ def _pair(value):
     key, separator, content = _options.text(value).partition("=")
     if not separator or not key:
         raise argparse.ArgumentTypeError("%r is not KEY=VALUE" % value)
+    if key == "aps":
+        raise argparse.ArgumentTypeError("aps is Apple's part of the payload; --payload-file takes "
+                                         "a payload that is all yours")
     try:
         return key, decode_json(content)
     except ValueError:

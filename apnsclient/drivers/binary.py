@@ -21,7 +21,7 @@ import sys
 
 from .._compat import MYPY
 from .._interrupts import is_interrupt
-from ..errors import ConnectError, ProtocolError, Timeout, is_timeout
+from ..errors import ConnectError, ConnectionLost, ProtocolError, Timeout, is_timeout
 from ..protocols.binary import ErrorReplyParser
 from ..protocols.feedback import FeedbackParser
 from ..protocols.ledger import Ledger
@@ -303,8 +303,7 @@ class BinaryDriver(object):
         is_news = bool(undecided) and not isinstance(error, ConnectError)
         _log.log(logging.WARNING if is_news else logging.DEBUG,
                  "the connection to %s ended without an answer: %s",
-                 self._where, error or "end of stream. If it speaks HTTP/2, set the session's "
-                                       "protocol to \"http2\"")
+                 self._where, error or ConnectionLost("end of stream", "http2"))
         for delivery in undecided:
             delivery.failure = (None, 0)
 

@@ -48,7 +48,7 @@ class BinaryConnection(Connection):
             return super(BinaryConnection, self)._connect(is_cached, **options)
         except ConnectError as error:
             if self.address in ADDRESSES.values():
-                error.args = ("%s. %s" % (error, RETIRED % self.address[0]),)
+                error.advise("another gateway", RETIRED % self.address[0])
             raise
 
     def _driver(self, is_cached):

@@ -148,8 +148,7 @@ class Http2Connection(Connection):
             if connection.alpn_protocol not in _ALPN:
                 connection.close()
                 raise ConnectError("%s:%d does not speak HTTP/2: it did not agree to the protocol "
-                                   "\"h2\" with ALPN. If it is a gateway of the binary protocol, "
-                                   "set the session's protocol to \"binary\"" % self.address)
+                                   "\"h2\" with ALPN" % self.address, "binary")
             driver = Http2Driver(connection, shared.timing, shared.gone_reporter(
                 self.address, self.certificate))
             try:

@@ -57,7 +57,7 @@ class ChaosTLS(object):
     """
 
     #: What is raised when TLS fails.
-    errors = (SSL.Error, ConnectError, _tls.TransportFailure)
+    errors = (SSL.Error, ConnectError, _tls.TransportFailure)  # type: Tuple[Any, ...]
 
     def __init__(self, server, ca_string=None, client=None, backend_ca_string=None,
                  backend_name=None, verify=True, names=None):

@@ -1,0 +1,52 @@
+"""What the package logs, as lines on standard error."""
+
+from __future__ import absolute_import, division, print_function
+
+import contextlib
+import logging
+
+from .._compat import MYPY
+from ..errors import APNsError
+from ._console import Failure, OutputClosed, one_line
+from ._words import explain
+
+if MYPY:
+    from typing import Iterator
+
+    from ._console import Console
+
+__all__ = ["log_to"]
+
+
+class _Handler(logging.Handler):
+    """Shows each record as a line; a traceback that is attached to it is left out."""
+
+    def __init__(self, console):
+        # type: (Console) -> None
+        super(_Handler, self).__init__(logging.WARNING)
+        self._console = console
+
+    def emit(self, record):
+        # type: (logging.LogRecord) -> None
+        """Write a line, in which errors are told as everywhere else."""
+        if isinstance(record.args, tuple):
+            record = logging.makeLogRecord(dict(vars(record), args=tuple(
+                explain(one) if isinstance(one, APNsError) else one for one in record.args)))
+        try:
+            self._console.note("apns: %s: %s" % (record.levelname.lower(),
+                                                 one_line(record.getMessage())))
+        except (OutputClosed, Failure):
+            pass  # The code that logs cannot help it; the next result to be written will tell.
+
+
+@contextlib.contextmanager
+def log_to(console):
+    # type: (Console) -> Iterator[None]
+    """Show the warnings of this package on standard error as long as the block runs."""
+    logger = logging.getLogger("apnsclient")
+    handler = _Handler(console)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)

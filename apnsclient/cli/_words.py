@@ -1,0 +1,69 @@
+"""What errors of the library say, in terms of the options of the commands.
+
+A text of the library names its own parameters, and an error says by name what to do about it. So
+there is a table for either, and nothing else is replaced in a text.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import re
+
+from .._compat import MYPY
+from ._console import one_line
+
+if MYPY:
+    import argparse
+    from typing import Any, Optional
+
+__all__ = ["OPTIONS", "REMEDIES", "explain"]
+
+#: The option that stands for a parameter of the library.
+OPTIONS = {
+    "apns_collapse_id": "--collapse-id", "apns_id": "--apns-id", "apns_push_type": "--push-type",
+    "apns_topic": "--topic", "ca_file": "--ca-file", "ca_string": "--ca-file",
+    "cert_file": "--cert", "cert_string": "--cert", "content_available": "--content-available",
+    "key_file": "--key", "key_id": "--key-id", "key_string": "--key", "team_id": "--team-id",
+}
+
+#: The same for names that are words as well: a text begins with them where they are meant.
+_AT_BEGINNING = {"badge": "--badge", "expiry": "--expiry", "priority": "--priority"}
+
+#: What to do about an error; the names are those of :data:`apnsclient.errors.REMEDIES`.
+REMEDIES = {
+    "another gateway": "leave --binary out, or give --address of a gateway that still speaks the "
+                       "binary protocol",
+    "binary": "if it is a gateway of the binary protocol, give --binary",
+    "http2": "if it speaks HTTP/2, give --http2",
+    "key": "give it with --key, or together with the certificate",
+    "key in the same text": "it has to be there together with the certificate",
+    "proxy": "check --proxy",
+    "proxy's password": "give --proxy \"http://user:password@host:port\"",
+    "proxy's special characters": "in --proxy, special characters of user and password have to be "
+                                  "percent-encoded",
+    "trust": "if this server is meant, give --ca-file with the certificate of its authority; "
+             "--no-verify switches the check off (tests only)",
+}
+
+_PARAMETER = re.compile(r"\b(?:%s)\b|^(?:%s)(?= )"
+                        % ("|".join(sorted(OPTIONS)), "|".join(sorted(_AT_BEGINNING))))
+
+
+def explain(error, arguments=None):
+    # type: (object, Optional[argparse.Namespace]) -> str
+    """Return what an error says.
+
+    :param error: exception, or its text.
+    :param arguments: those of the command, for the names of files (``argparse.Namespace``).
+    """
+    def option(match):
+        # type: (Any) -> str
+        name = match.group()
+        flag = OPTIONS.get(name) or _AT_BEGINNING[name]
+        if not name.endswith(("_file", "_string")):
+            return flag
+        given = getattr(arguments, flag[2:].replace("-", "_"), None)
+        return flag if given is None else "%s %s" % (flag, given)
+
+    said = _PARAMETER.sub(option, one_line(getattr(error, "problem", error)))
+    remedy = getattr(error, "remedy", None)
+    return said if remedy is None else "%s; %s" % (said, REMEDIES[remedy])

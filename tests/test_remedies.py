@@ -1,0 +1,70 @@
+"""What to do about an error: by name, in terms of the library, and in terms of the command."""
+
+from __future__ import absolute_import, division, print_function
+
+import argparse
+import logging
+import pickle
+
+from apnsclient import errors
+from apnsclient.cli import _log, _words
+from cli_support import LIBRARY_TERM
+from tables import each
+
+
+class _Console(object):
+    def __init__(self):
+        self.notes = []
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+@each("kind", [errors.APNsError, errors.CertificateError, errors.Timeout, errors.ConnectionLost,
+               errors.ConnectError, errors.ConnectTimeout, errors.PeerVerificationError,
+               errors.CertificateRefused])
+def test_a_text_says_what_happened_and_what_to_do(kind):
+    """Of every kind, and also when it comes out of a pickle."""
+    error = kind("it broke", remedy="proxy")
+    for one in (error, pickle.loads(pickle.dumps(error))):
+        assert str(one) == "it broke; check the option proxy"
+        assert (type(one), one.problem, one.remedy) == (kind, "it broke", "proxy")
+    plain = pickle.loads(pickle.dumps(kind("it broke")))
+    assert (str(plain), plain.problem, plain.remedy) == ("it broke", "it broke", None)
+
+
+def test_a_remedy_can_be_found_later():
+    """By code that knows more, such as whose host it is."""
+    error = errors.ConnectError("it broke")
+    error.advise("http2", "It is old")
+    assert str(error) == "it broke. It is old; " + errors.REMEDIES["http2"]
+    assert error.problem == "it broke. It is old"
+
+
+def test_the_command_has_words_for_every_remedy():
+    """Its own, in which nothing of the library is left."""
+    assert sorted(_words.REMEDIES) == sorted(errors.REMEDIES)
+    for text in _words.REMEDIES.values():
+        assert LIBRARY_TERM.search(text) is None
+
+
+@each("error, said", [
+    (errors.CertificateError("the key in key_string is not for cert_string", "key"),
+     "the key in --key is not for --cert a key_id.pem; " + _words.REMEDIES["key"]),
+    (ValueError("apns_id is 'x', expected a UUID"), "--apns-id is 'x', expected a UUID"),
+    (ValueError("priority is 256"), "--priority is 256"),
+    (ValueError("of low priority is the badge"), "of low priority is the badge"),
+    (IOError(2, "No such file"), "No such file")])
+def test_parameters_are_told_as_options(error, said):
+    """With the name of the file; a word that only looks like one is left alone."""
+    assert _words.explain(error, argparse.Namespace(cert="a key_id.pem", key=None)) == said
+
+
+def test_what_is_logged_is_told_in_the_same_words():
+    """Where an error is among the arguments of the record."""
+    console, log = _Console(), logging.getLogger("apnsclient.test")
+    with _log.log_to(console):
+        log.warning("%s: %s", "x", errors.ConnectionLost("it ended", "http2"))
+        log.warning("%(error)s", {"error": "plain"})
+    assert console.notes == ["apns: warning: x: it ended; if it speaks HTTP/2, give --http2",
+                             "apns: warning: plain"]
