@@ -271,7 +271,7 @@ class Tally(object):
     """What became of each token, according to the client, in one message after the other.
 
     :ivar accepted: tokens that got their notification (list).
-    :ivar failed: tokens to be given up, with the reason (dict).
+    :ivar failed: tokens that were refused, with the reason (dict).
     :ivar undelivered: tokens that got nothing (list).
     :ivar unknown: tokens that were sent again although they may have been accepted (set).
     :ivar errors: what went wrong otherwise, as it came (list).

@@ -11,7 +11,10 @@ from apnsclient.testing.simulator import Simulator
 def tell(result):
     # type: (Result) -> int
     for token, (code, explanation) in result.failed.items():
-        print("give up", token, code, explanation)
+        print("refused", token, code, explanation)
+    for token, when in result.gone.items():
+        print("dead", token, when.year)
+    print(result.hint or "", result.retry_after or 0)
     for failure in result.errors:
         print(failure.status, failure.reason, failure.apns_id)
     retry = result.retry()

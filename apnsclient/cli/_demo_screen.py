@@ -93,7 +93,7 @@ class Screen(object):
     def show_feedback(self, rows):
         # type: (List[Tuple[str, int]]) -> None
         """Show what the feedback service told."""
-        self.head("Feedback: give these up")
+        self.head("Feedback: delete these, unless they were registered again since")
         for token, when in rows[:_ROWS]:
             self._line("       %s    %s  no longer has the app, since %s"
                        % (self._console.styled("gone", "yellow"), short(token), iso(when)))
