@@ -29,6 +29,7 @@ import json
 import re
 import threading
 import time
+from collections import OrderedDict
 
 import six
 
@@ -94,6 +95,8 @@ class ProviderToken(BaseCertificate):
         self._clock = clock
         self._tokens = {}  # type: Dict[int, bytes]
         self._renewed = None  # type: Optional[int]
+        # How often a token was refused, by token.
+        self._refusals = OrderedDict()  # type: OrderedDict[bytes, int]
         self._locks = PerProcess()
         super(ProviderToken, self).__init__(key_string=key_string, key_file=key_file)
 
@@ -154,6 +157,24 @@ class ProviderToken(BaseCertificate):
                 return
             # Within the same second it would be the same token again.
             self._renewed = max(int(now), issued + 1)
+
+    def refuse(self, token):
+        # type: (bytes) -> None
+        """Note that the server has refused a token: what has it by now is of no use any more.
+
+        It may still be the current one, and another connection may be asked.
+
+        :param token: value of the header that was refused (bytes).
+        """
+        with self._lock():
+            self._refusals[token] = self._refusals.pop(token, 0) + 1
+            while len(self._refusals) > _KEPT:
+                self._refusals.popitem(last=False)
+
+    def count_refusals(self, token):
+        # type: (bytes) -> int
+        """Return how often a token was refused, as far as that is remembered."""
+        return self._refusals.get(token, 0)
 
     def _current(self):
         # type: () -> Tuple[bytes, float]
@@ -224,6 +245,23 @@ class Bearer(object):
         self._clock = clock
         self._token = None  # type: Optional[bytes]
         self._keep_until = self._drop_at = 0.0
+        self._refusals = 0
+
+    @property
+    def is_refused(self):
+        # type: () -> bool
+        """Whether its token was refused since it has it, here or over another connection.
+
+        Apple does not allow this connection another one for a while.
+        """
+        return (self._token is not None
+                and self._provider.count_refusals(self._token) > self._refusals)
+
+    def refuse(self):
+        # type: () -> None
+        """Note that the server has refused its token."""
+        if self._token is not None:
+            self._provider.refuse(self._token)
 
     def current(self):
         # type: () -> bytes
@@ -238,6 +276,7 @@ class Bearer(object):
             token, age = self._provider._current()
         if token != self._token:
             self._token = token
+            self._refusals = self._provider.count_refusals(token)
             self._keep_until = now + HOLD
             self._drop_at = now + max(HOLD, OLDEST - age)
         return token

@@ -14,6 +14,7 @@ from apnsclient.testing.simulator import ProviderScript
 from frame_peers import (
     ACCEPTED,
     TOKENS,
+    TOPIC,
     accept,
     client_for,
     client_of,
@@ -22,6 +23,7 @@ from frame_peers import (
     serve,
 )
 from http2_support import headers, reply, status_block
+from simulated_apple import Apple
 from stdio_support import Gate
 
 pytestmark = pytest.mark.timeout(240)
@@ -150,6 +152,22 @@ def test_a_provider_token_may_be_made_anew_again_some_day(simulator, session, mo
     assert sorted(simulator.accepted_tokens()) == TOKENS[:10]
 
 
+class Wall(object):
+    """The time of day, as a machine has it whose clock is wrong by so many seconds."""
+
+    def __init__(self, offset):
+        self.offset = offset
+
+    def __call__(self):
+        return 1500000000 + self.offset
+
+
+@pytest.fixture
+def wall():
+    """The right time, which stands still."""
+    return Wall(0)
+
+
 EXPIRED = b'{"reason":"ExpiredProviderToken"}'
 
 
@@ -200,6 +218,58 @@ def test_a_renewed_token_is_used_over_a_fresh_connection(http2_sessions, simulat
         reply = connection.ask(b"GET", b"/1/apps/com.example.app/all-channels")
         session.shutdown()
     assert reply.status == 200
+
+
+def test_a_token_of_a_wrong_clock_is_left_behind(wall):
+    """No connection that has it is used again, and the next call heals with the clock.
+
+    Apple wants a token to be used for 20 minutes over a connection; so long all would be refused.
+    """
+    with Apple(clock=wall) as apple:
+        skewed = Wall(3600)
+        connection = apple.session(protocol="http2").get_connection(
+            apple.provider_address,
+            certificate=ProviderToken(clock=skewed, **apple.token_parameters))
+        client = APNs(connection)
+        drivers = [connection._lease(True) for _ in range(3)]
+        for driver in drivers:
+            driver.refresh_token()
+            connection._release(driver)
+        refused = ({}, [(403, "InvalidProviderToken")], [], TOKENS[:2])
+        assert outcome(client.send(message(count=2))) == refused
+        assert "2 idle" in repr(connection)
+        skewed.offset = 0
+        assert outcome(client.send(message(count=2))) == ACCEPTED
+        assert outcome(client.send(message(count=2))) == ACCEPTED
+        assert apple.provider_connections == 4
+        assert "1 idle" in repr(connection)
+
+
+def test_a_token_that_was_refused_may_be_accepted_later(wall):
+    """A key that is allowed again: the token is the same, and its new connection is pooled."""
+    with Apple(clock=wall) as apple:
+        client = APNs(apple.session(protocol="http2").get_connection(
+            apple.provider_address,
+            certificate=ProviderToken(clock=wall, **apple.token_parameters)))
+        apple.script_provider(ProviderScript(answer_at={1: "Forbidden"}))
+        assert outcome(client.send(message())) == ({}, [(403, "Forbidden")], [], TOKENS[:1])
+        for _ in range(3):
+            assert outcome(client.send(message())) == ACCEPTED
+        assert apple.provider_connections == 2
+
+
+def test_a_question_that_was_refused_leaves_no_connection_in_the_pool(wall):
+    """Whatever is asked next takes another one."""
+    with Apple(clock=wall) as apple:
+        skewed = Wall(3600)
+        connection = apple.session(protocol="http2").get_connection(
+            apple.provider_address,
+            certificate=ProviderToken(clock=skewed, **apple.token_parameters))
+        fields = [(b"apns-topic", TOPIC.encode("ascii"))]
+        path = b"/3/device/" + TOKENS[0].encode("ascii")
+        assert connection.ask(b"POST", path, fields, b"{}").status == 403
+        skewed.offset = 0
+        assert connection.ask(b"POST", path, fields, b"{}").status == 200
 
 
 def test_what_others_are_answered_stops_nobody(http2_sessions, simulator):

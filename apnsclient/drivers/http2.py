@@ -24,13 +24,14 @@ from .._compat import MYPY, text_of
 from .._interrupts import is_interrupt
 from ..errors import ConnectError, ConnectTimeout, is_timeout
 from ..outcomes import parse_reply
-from ..protocols.http2.client import ClientConnection, Reply
+from ..protocols.http2.client import Reply
 from ..protocols.http2.frames import name_of_error
 from ..reasons import REPLIES
 from .http2_parcels import Question
+from .http2_state import ConnectionState
 
 if MYPY:
-    from typing import Any, Callable, Deque, List, Optional, Tuple
+    from typing import Any, Callable, List, Optional, Tuple
 
     from .._arguments import Timing
     from ..backends import BaseConnection
@@ -52,21 +53,6 @@ _CHUNK = 12288
 _MANY_BATCHES = 4096
 #: Seconds for what a server says while it does not take what we write, and for our own goodbye.
 _LAST_WORDS = 1.0
-
-
-class _State(object):
-    """What the protocol knows of a connection; it lives and dies with it."""
-
-    def __init__(self, connection):
-        # type: (BaseConnection) -> None
-        credential = connection.certificate  # type: Any
-        self.client = ClientConnection(_authority(*connection.address))
-        #: What gives the connection its provider token, None with a certificate.
-        self.bearer = credential.new_bearer() if hasattr(credential, "new_bearer") else None
-        self.client.is_cautious = self.bearer is not None
-        #: Batches that were written and are not answered yet, oldest first.
-        self.batches = deque()  # type: Deque[Batch]
-        self.used_at = connection.clock()
 
 
 class Http2Driver(object):
@@ -113,8 +99,8 @@ class Http2Driver(object):
         self._is_amid = False
         self._is_new = connection.protocol is None
         if self._is_new:
-            connection.protocol = _State(connection)
-        self._state = connection.protocol  # type: _State
+            connection.protocol = ConnectionState(connection)
+        self._state = connection.protocol  # type: ConnectionState
         self._client = self._state.client
         self._batches = self._state.batches
         self._answered_before = self._client.answered
@@ -145,7 +131,7 @@ class Http2Driver(object):
             _log.debug("the idle connection to %s is dead: %s", self._where, error)
         # What others left unanswered, and was answered since, is no answer to whoever comes now.
         self.stop_reason, self.has_unknown = None, False
-        return self.can_start
+        return self.can_start and not self._state.is_refused
 
     def _greet(self):
         # type: () -> None
@@ -217,18 +203,19 @@ class Http2Driver(object):
     def refresh_token(self):
         # type: () -> None
         """See that requests from here on carry a provider token that is valid."""
-        bearer = self._state.bearer
-        if bearer is not None:
-            token = bearer.current()
-            if token != self._client.encoder.authorization:
-                self._client.encoder.authorization = token
+        self._state.refresh_token()
+
+    def stop(self, reason):
+        # type: (Reason) -> None
+        """Note that nothing more is to be sent with the credential, and why."""
+        self.stop_reason = reason
+        self._state.refuse_token()
 
     @property
     def token(self):
         # type: () -> Optional[bytes]
         """The provider token of the last requests, None with a certificate."""
-        authorization = self._client.encoder.authorization  # type: Optional[bytes]
-        return authorization
+        return self._state.token
 
     def start(self, parcel):
         # type: (Parcel) -> bool
@@ -265,7 +252,7 @@ class Http2Driver(object):
         question = Question()
         self.refresh_token()
         head = [(b":method", method), (b":scheme", b"https"),
-                (b":authority", _authority(*self.connection.address)), (b":path", path)]
+                (b":authority", self._state.authority), (b":path", path)]
         if self.token is not None:
             head.append((b"authorization", self.token))
         while self.can_start and not self._client.room(len(body)):
@@ -453,7 +440,7 @@ class Http2Driver(object):
         if reason is not None and reason.is_cured_by_connection and self.may_renew:
             self.leave_reason = reason
         elif reason is not None and reason.stops_everything:
-            self.stop_reason = reason
+            self.stop(reason)
 
     def _happened(self, event):
         # type: (Any) -> None
@@ -547,7 +534,8 @@ class Http2Driver(object):
         # What is answered would keep its messages in memory.
         self._oldest()
         # What an interrupt has kept from being written, or noted, would be missed for ever.
-        return self.can_start and not self._unwritten and not self._is_amid
+        return (self.can_start and not self._state.is_refused and not self._unwritten
+                and not self._is_amid)
 
     def take_leave(self):
         # type: () -> None
@@ -579,12 +567,3 @@ class Http2Driver(object):
             if is_interrupt():
                 raise
             _log.debug("%s did not take our last words", self._where, exc_info=True)
-
-
-def _authority(host, port):
-    # type: (str, int) -> bytes
-    """Return what names the server in a request."""
-    if ":" in host:
-        host = "[%s]" % host
-    name = host if port == 443 else "%s:%d" % (host, port)
-    return name.encode("ascii" if isinstance(name, bytes) else "idna")

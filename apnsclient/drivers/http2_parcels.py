@@ -233,7 +233,7 @@ class Parcel(object):
         if timestamp is not None and reason.is_gone(timestamp):
             driver.gone(self._token(index), timestamp)
         elif reason.stops_everything:
-            driver.stop_reason = reason
+            driver.stop(reason)
         elif reason.stops_message:
             self._refuse_rest(reason)
 
@@ -397,6 +397,9 @@ class Question(object):
         # type: (Http2Driver, int, Reply) -> None
         """Take the reply."""
         self.reply = reply
+        reason = self._reason
+        if reason is not None and reason.stops_everything:
+            driver.stop(reason)
 
     def unknown(self, index, text):
         # type: (int, str) -> None
@@ -416,7 +419,14 @@ class Question(object):
     def leave_reason(self):
         # type: () -> Optional[Reason]
         """The reason why another connection may get another reply, or None."""
-        if self.reply is None or self.reply.status == 200:
+        reason = self._reason
+        if reason is None or not (reason.is_cured_by_connection or reason.is_unprocessed):
             return None
-        reason = reason_of_reply(self.reply.status, parse_reply(self.reply.body)[0])
-        return reason if reason.is_cured_by_connection or reason.is_unprocessed else None
+        return reason
+
+    @property
+    def _reason(self):
+        # type: () -> Optional[Reason]
+        if self.reply is None or 200 <= self.reply.status < 300:
+            return None
+        return reason_of_reply(self.reply.status, parse_reply(self.reply.body)[0])
