@@ -99,7 +99,8 @@ def test_the_http_api_is_served():
         client = http_client.HTTPConnection(
             proxy.ready["http"].replace("http://", ""), timeout=SOON)
         client.request("PUT", "/handler", json.dumps(
-            {"handler": "delay", "settings": {"delay": {"sleep": 0}}}))
+            {"handler": "delay", "settings": {"delay": {"sleep": 0}}}),
+            {"Content-Type": "application/json"})
         response = client.getresponse()
         assert json.loads(response.read().decode("ascii"))["behavior"] == "100:delay"
         client.close()

@@ -1,7 +1,10 @@
 """A small HTTP API: what handlers there are, which are in use, and how to change that.
 
 It speaks JSON, has a port of its own, and is bound to loopback: whoever reaches it decides what
-becomes of all connections.
+becomes of all connections. Every user of the machine does, and every browser on it. So nothing that
+comes over it makes the proxy import a module, and what a web page sends is refused: its requests
+have the header ``Origin`` or ``Sec-Fetch-Site``, or the name of a foreign host that leads here
+(DNS rebinding), and an HTML form cannot send JSON.
 
 ======================  ==========================================================================
 ``GET /handlers``       the handlers that there are, with their options
@@ -14,6 +17,7 @@ becomes of all connections.
 from __future__ import absolute_import, division, print_function
 
 import inspect
+import io
 import json
 import re
 import socket
@@ -22,7 +26,7 @@ import threading
 import six
 from six.moves import BaseHTTPServer
 
-from ..._compat import MYPY
+from ..._compat import MYPY, monotonic
 from .errors import ConfigurationError
 
 if MYPY:
@@ -32,18 +36,24 @@ if MYPY:
 
 __all__ = ["HttpApi"]
 
-#: Most bytes that a request may have.
+#: Most bytes that the body of a request may have, and all of it.
 _LONGEST = 65536
+_LONGEST_REQUEST = 2 * _LONGEST
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
+#: What the header Host says where the client meant this machine.
+_LOOPBACK_HOST = re.compile(r"(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]*)?$", re.IGNORECASE)
 
 
 class HttpApi(object):
     """Serves the HTTP API of a proxy, in a thread. Use it as a context manager.
 
+    From here on the proxy imports no more handlers, see :meth:`.ChaosProxy.stop_importing`.
+
     :param proxy: the proxy.
     :param host: ``127.0.0.1``, ``::1`` or ``localhost`` (str).
     :param port: port to listen on (int); 0 takes a free one.
-    :raises ConfigurationError: if the host is not this machine's loopback.
+    :raises ConfigurationError: if the host is not this machine's loopback, or an alias of the proxy
+        stands for a handler that there is not.
 
     :ivar address: ``(host, port)`` that it listens on, once it has been started.
     """
@@ -53,6 +63,7 @@ class HttpApi(object):
         if host not in _LOOPBACK:
             raise ConfigurationError("the HTTP API cannot listen at %r, where others could reach "
                                      "it; expected one of %s" % (host, ", ".join(_LOOPBACK)))
+        proxy.stop_importing()
         self.address = (host, port)
         self._proxy = proxy
         self._server = None  # type: Any
@@ -100,6 +111,8 @@ class _Server(BaseHTTPServer.HTTPServer):
     Each connection has a thread of its own, so that a client that is slow, or says nothing, holds
     up neither the others nor the end.
     """
+
+    request_queue_size = socket.SOMAXCONN
 
     def __init__(self, address, proxy):
         # type: (Tuple[str, int], ChaosProxy) -> None
@@ -162,14 +175,56 @@ class _Refusal(Exception):
         self.status = status
 
 
+class _Input(io.RawIOBase):
+    """What comes over a connection: no more than a request may have, nor for longer.
+
+    :param connected: the socket.
+    :param timeout: longest time in seconds (float) for all of it.
+    """
+
+    def __init__(self, connected, timeout):
+        # type: (socket.socket, float) -> None
+        super(_Input, self).__init__()
+        self._socket = connected
+        self._timeout = timeout
+        self._end = monotonic() + timeout
+        self._left = _LONGEST_REQUEST
+
+    def readable(self):
+        # type: () -> bool
+        return True
+
+    def readinto(self, buffer):
+        # type: (Any) -> int
+        """Read what there is, or raise: what was cut short must not pass for a request."""
+        left = self._end - monotonic()
+        if left <= 0 or not self._left:
+            raise socket.timeout("the request is too long, or takes too long")
+        self._socket.settimeout(left)
+        try:
+            size = self._socket.recv_into(buffer, min(len(buffer), self._left))
+        finally:
+            self._socket.settimeout(self._timeout)
+        self._left -= size
+        return size
+
+
 class _Request(BaseHTTPServer.BaseHTTPRequestHandler):
     """One request."""
 
-    #: Seconds that a client may take for each piece of its request.
+    #: Seconds that a client may take for its request, and to take a piece of the response.
     timeout = 5
     server_version = "apns-chaos"
     #: Not that of the Python as well.
     sys_version = ""
+
+    def setup(self):
+        # type: () -> None
+        """Prepare for reading and writing."""
+        # Not super(): on Python 2.7 this is an old-style class.
+        BaseHTTPServer.BaseHTTPRequestHandler.setup(self)
+        self.rfile.close()
+        self.rfile = io.BufferedReader(_Input(self.connection, self.timeout))
 
     def do_GET(self):
         # type: () -> None
@@ -192,6 +247,9 @@ class _Request(BaseHTTPServer.BaseHTTPRequestHandler):
         # type: (Dict[str, Callable[[], Any]]) -> None
         allow = None
         try:
+            # Also if it will not be used: what was not read would reset the connection.
+            self._body = self._read_body() if self.command in ("PUT", "POST") else b""
+            self._check_caller()
             path = self.path.partition("?")[0]
             if path not in routes:
                 allow = "GET, POST, PUT" if path == "/handler" else "GET"
@@ -208,6 +266,17 @@ class _Request(BaseHTTPServer.BaseHTTPRequestHandler):
             self.send_header("Allow", allow)
         self.end_headers()
         self.wfile.write(body)
+
+    def _check_caller(self):
+        # type: () -> None
+        """Refuse what a browser sends on behalf of a web page."""
+        host = self.headers.get("Host", "localhost")  # HTTP/1.0 does without.
+        if not _LOOPBACK_HOST.match(host):
+            raise _Refusal(403, "the request is for the host %s; expected localhost" % host[:100])
+        site = self.headers.get("Sec-Fetch-Site", "none")  # none: somebody typed the address.
+        if "Origin" in self.headers or site != "none":
+            raise _Refusal(403, "the request comes from a web page (%s); expected one of a program"
+                           % self.headers.get("Origin", site)[:100])
 
     def _no_route(self, path):
         # type: (str) -> _Refusal
@@ -236,28 +305,32 @@ class _Request(BaseHTTPServer.BaseHTTPRequestHandler):
     def _change(self):
         # type: () -> Any
         proxy = self.server.proxy  # type: ignore[attr-defined]
-        if "Origin" in self.headers:
-            # Any page in a browser on this machine could send it, and import modules by name.
-            raise _Refusal(403, "the request comes from a web page (%s); expected one of a program"
-                           % self.headers["Origin"])
-        request = self._read()
+        kind = self.headers.get("Content-Type", "")
+        if kind.partition(";")[0].strip().lower() != "application/json":
+            raise _Refusal(415, "the request has the Content-Type %r; expected application/json"
+                           % str(kind[:100]))
+        request = self._parse_body()
         try:
             proxy.change(**_check_change(request))
         except ConfigurationError as error:
             raise _Refusal(400, str(error))
         return self._handler()
 
-    def _read(self):
-        # type: () -> Any
-        """Return the body of the request, which has to be an object of JSON."""
+    def _read_body(self):
+        # type: () -> bytes
         length = self.headers.get("Content-Length", "")
         if not re.match("[0-9]+$", length):  # Other digits than these count as digits too.
             raise _Refusal(411, "the request has no Content-Length")
         if int(length) > _LONGEST:
             raise _Refusal(413, "the request has %s bytes; expected at most %d"
                            % (length, _LONGEST))
+        return self.rfile.read(int(length))
+
+    def _parse_body(self):
+        # type: () -> Any
+        """Return the body of the request, which has to be an object of JSON."""
         try:
-            found = json.loads(self.rfile.read(int(length)).decode("utf-8"))
+            found = json.loads(self._body.decode("utf-8"))
         except (ValueError, RuntimeError) as error:  # RuntimeError: it is nested too deeply.
             raise _Refusal(400, "the request is not JSON: %s" % error)
         if not isinstance(found, dict):

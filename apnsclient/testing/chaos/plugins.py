@@ -60,11 +60,12 @@ class Plugins(object):
         cls._known.pop(name, None)
 
     @classmethod
-    def get(cls, name):
-        # type: (str) -> Any
+    def get(cls, name, may_import=True):
+        # type: (str, bool) -> Any
         """Return the class of that name.
 
         :param name: short name, or module and class joined by dots.
+        :param may_import: False finds registered classes only, and executes no code of a module.
         :raises ConfigurationError: if there is none, or it is no plugin of this kind.
         """
         cls._load()
@@ -72,10 +73,12 @@ class Plugins(object):
         found = cls._known.get(name)
         if found is not None:
             return found
-        if "." in name:
+        if "." in name and may_import:
             return cls._import(name)
-        raise ConfigurationError("there is no %s %r; expected one of %s, or the qualified name of "
-                                 "a class" % (cls.kind, name, ", ".join(cls.names())))
+        raise ConfigurationError("there is no %s %r; expected one of %s, or %s" % (
+            cls.kind, name, ", ".join(cls.names()),
+            "the qualified name of a class" if may_import else
+            "a qualified name that was given at the start: by now no module is imported any more"))
 
     @classmethod
     def names(cls):

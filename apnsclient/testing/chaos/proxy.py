@@ -8,6 +8,8 @@ import logging
 import socket
 import threading
 
+import six
+
 from ..._compat import MYPY, monotonic
 from . import sockets
 from .behavior import Behavior
@@ -82,6 +84,9 @@ class ChaosProxy(object):
         self.record = Record(record)
         self.connection_errors = (socket.error,) + (() if tls is None else tls.errors)
         self._aliases = dict(aliases or {})
+        # Handlers that were asked for by qualified name.
+        self._qualified = {}  # type: Dict[str, Any]
+        self._may_import = True
         self._settings = {}  # type: Dict[str, Dict[str, Any]]
         self._protocol = Protocol.get(protocol)
         self._protocol_settings = self._protocol_values(protocol, protocol_settings or {})
@@ -319,7 +324,26 @@ class ChaosProxy(object):
         :param name: its short or qualified name, or an alias.
         :raises ConfigurationError: if there is none.
         """
-        return Handler.get(self._aliases.get(name, name))
+        name = six.ensure_str(self._aliases.get(name, name))
+        found = self._qualified.get(name)
+        if found is None:
+            found = Handler.get(name, self._may_import)
+            if "." in name:
+                self._qualified[name] = found
+        return found
+
+    def stop_importing(self):
+        # type: () -> None
+        """Have no more handlers imported: from here on, only those named by now are found.
+
+        And those that are registered. It is for good, because what has been asked for may be looked
+        up much later: a handler may leave connections to another one, which its options name.
+
+        :raises ConfigurationError: if an alias stands for a handler that there is not.
+        """
+        for name in self._aliases:
+            self.handler_class(name)
+        self._may_import = False
 
     def new_handler(self, name, options):
         # type: (str, Mapping[str, Any]) -> Any
