@@ -108,7 +108,7 @@ class Failure(_Pair):
         # type: () -> bool
         """True if Apple has declared the token dead: status 410, with the time since when.
 
-        Delete the token, unless it was registered again after :attr:`timestamp`. No other failure
+        Delete the token, unless it was registered again after ``timestamp``. No other failure
         is a reason to delete one: a token that is refused with status 400 may be good in the other
         environment, or for another topic. False over the binary protocol, where it is
         :meth:`~apnsclient.apns.APNs.feedback` that tells which tokens are dead.
