@@ -107,7 +107,9 @@ class CertificateRefused(ConnectError):
     """The server refused our certificate with a TLS alert.
 
     With TLS 1.3 a client learns of this only when it first reads, so a back-end may raise it from
-    there as well as from connecting. Nothing that was written had been processed.
+    there as well as from connecting. Nothing that was written had been processed. Where the server
+    has let us in before, and hangs up with such an alert later, what was written is unknown, as
+    with any other lost connection: ``send()`` does not raise this then.
     """
 
 

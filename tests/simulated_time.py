@@ -21,7 +21,7 @@ from functools import partial
 
 from apnsclient import APNs, Session
 from apnsclient.backends import BaseBackend, BaseConnection, dummy
-from apnsclient.errors import ConnectionLost, Timeout
+from apnsclient.errors import CertificateRefused, ConnectionLost, Timeout
 from apnsclient.protocols.http2 import frames
 from apnsclient.protocols.http2.frames import FrameReader
 from apnsclient.testing.simulator.channel import RECORD_SIZE, Handler
@@ -125,7 +125,7 @@ class Channel(object):
     :ivar output: what was sent and the client has not read yet (bytearray).
     :ivar is_ended: whether the client gets nothing more to read.
     :ivar is_gone: whether the client can write nothing more.
-    :ivar is_reset: whether it was ended by a reset.
+    :ivar failure: what the client's reads raise, once all that was sent has been read; or None.
     :ivar has_client: whether the client has not closed its end.
     """
 
@@ -136,7 +136,8 @@ class Channel(object):
         self.handler = handler
         self.protocol = protocol
         self.output = bytearray()
-        self.is_ended = self.is_gone = self.is_reset = False
+        self.is_ended = self.is_gone = False
+        self.failure = None
         self.has_client = True
         self._clock = clock
         self._certificate = certificate
@@ -180,7 +181,11 @@ class Channel(object):
             self._close(True)
 
     def reset(self):
-        self.is_reset = True
+        self.fail(ConnectionLost("the connection was reset"))
+
+    def fail(self, failure):
+        """End the connection with what the client's back-end makes an exception of."""
+        self.failure = failure
         self.close()
 
     def close(self):
@@ -246,8 +251,8 @@ class Connection(BaseConnection):
             data = bytes(channel.output[:size])
             del channel.output[:size]
             return data
-        if channel.is_reset:
-            raise ConnectionLost("the connection was reset")
+        if channel.failure is not None:
+            raise channel.failure
         return b"" if channel.is_ended else None
 
     def read(self, size, timeout):
@@ -397,6 +402,10 @@ class Peer(Handler):
     def reset(self):
         """Reset the connection."""
         self._channel.reset()
+
+    def alert(self):
+        """End the connection with a fatal alert, which a back-end takes for a refusal."""
+        self._channel.fail(CertificateRefused("the TLS alert \"access denied\""))
 
     def stop_reading(self):
         """Read nothing more."""

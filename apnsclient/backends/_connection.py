@@ -201,11 +201,15 @@ class Connection(BaseConnection):
         # type: (BaseException) -> None
         """Stop reads after ``error``; raise the exception of ours that stands for it, if any."""
         if isinstance(error, (SSL.Error, socket.error)) and not is_interrupt():
-            failure = _tls.failure_of(error, self._where, self._provider)
+            failure = self._failure_of(error)
             self._stop_reads(failure)
             six.raise_from(failure, None)
         # What was received last may be lost, and nobody could decrypt what follows.
         self._stop_reads(ConnectionLost("an earlier read from %s did not finish" % self._where))
+
+    def _failure_of(self, error):
+        # type: (Exception) -> Exception
+        return _tls.failure_of(error, self._where, self._provider, self._engine.tls)
 
     def _stop_reads(self, failure):
         # type: (Exception) -> None
@@ -225,7 +229,7 @@ class Connection(BaseConnection):
             self._unsent = self._unsent[_sockets.try_send(self._socket, self._unsent):]
         except socket.error as error:
             # No reason to lose what is being read.
-            self._stop_writes(str(_tls.failure_of(error, self._where, self._provider)))
+            self._stop_writes(str(self._failure_of(error)))
 
     def _end_stream(self):
         # type: () -> None
@@ -306,7 +310,7 @@ class Connection(BaseConnection):
         """Stop writes after ``error``; raise the exception of ours that stands for it, if any."""
         if (isinstance(error, (SSL.Error, socket.error)) and not isinstance(error, APNsError)
                 and not is_interrupt()):
-            failure = _tls.failure_of(error, self._where, self._provider)
+            failure = self._failure_of(error)
             self._stop_writes(str(failure))
             six.raise_from(failure, None)
         self._stop_writes("an earlier write to %s did not finish" % self._where)

@@ -393,11 +393,16 @@ class Handshake(object):
         return ConnectError("TLS handshake with %s failed: %s%s" % (self._where, text, hint))
 
 
-def failure_of(error, where, identity):
-    # type: (Exception, str, Optional[Identity]) -> Exception
-    """Return the exception of ours for what an established connection raised."""
+def failure_of(error, where, identity, tls):
+    # type: (Exception, str, Optional[Identity], Any) -> Exception
+    """Return the exception of ours for what an established connection raised.
+
+    :param tls: its TLS (``SSL.Connection``). Before TLS 1.3 the handshake ends with the server's
+        consent, so that an alert that comes later is no refusal of our certificate.
+    """
     if isinstance(error, SSL.Error):
-        refusal = _refusal(error, where, identity)
+        is_open = tls.get_protocol_version_name() == "TLSv1.3"
+        refusal = _refusal(error, where, identity) if is_open else None
         if refusal is not None:
             return refusal
         return ConnectionLost("the connection to %s failed: %s" % (where, _text(error)))

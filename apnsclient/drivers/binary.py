@@ -120,6 +120,10 @@ class _State(object):
         # type: () -> None
         self.parser = ErrorReplyParser()
         self.ledger = Ledger()
+        #: When something was written for the first time (monotonic seconds).
+        self.written_at = None  # type: Optional[float]
+        #: Whether the gateway has let us in: it was silent since for as long as success takes.
+        self.is_proven = False
 
 
 class BinaryDriver(object):
@@ -207,6 +211,8 @@ class BinaryDriver(object):
                 self._write_failed(error)
                 return
             self._is_untried = False
+            if self._state.written_at is None:
+                self._state.written_at = self.connection.clock()
             self._written += len(chunk)
             self._unread += len(chunk)
             if self._unread >= self.LOOK_INTERVAL:
@@ -222,7 +228,7 @@ class BinaryDriver(object):
         """Find out why: the gateway may have hung up after an error frame that is still unread."""
         _log.debug("writing to %s failed", self._where, exc_info=True)
         self.is_stale = self._is_untried and not is_timeout(error)
-        if isinstance(error, ConnectError):
+        if self._is_refusal(error):
             self._end(error)
             raise error
         deadline = self.connection.clock() + self._timing.read_tail_timeout
@@ -243,6 +249,7 @@ class BinaryDriver(object):
                 self._failed(error)
                 return
             if data is None:
+                self._note_silence()
                 return
             self._take(data)
 
@@ -264,7 +271,9 @@ class BinaryDriver(object):
         except Exception as error:
             if is_interrupt():
                 raise
-            if not is_timeout(error):
+            if is_timeout(error):
+                self._note_silence()
+            else:
                 self._failed(error)
             return False
         self._take(data)
@@ -275,8 +284,21 @@ class BinaryDriver(object):
         """The connection failed while reading; a refused certificate is the caller's to know."""
         _log.debug("reading from %s failed", self._where, exc_info=True)
         self._end(error)
-        if isinstance(error, ConnectError):
+        if self._is_refusal(error):
             raise error
+
+    def _is_refusal(self, error):
+        # type: (Optional[BaseException]) -> bool
+        """Tell whether the gateway has not let us in at all: then nothing was processed."""
+        return isinstance(error, ConnectError) and not self._state.is_proven
+
+    def _note_silence(self):
+        # type: () -> None
+        """Note that nothing has come: a refusal would have, by the time that means success."""
+        state, tail = self._state, self._timing.read_tail_timeout
+        if (state.written_at is not None and tail
+                and self.connection.clock() - state.written_at >= tail):
+            state.is_proven = True
 
     def _take(self, data):
         # type: (Optional[bytes]) -> None
@@ -300,7 +322,7 @@ class BinaryDriver(object):
         undecided = [one for one in self._state.ledger.owners()
                      if not (one.is_settled or one.is_decided or one.is_discarded)]
         # A refused certificate is raised, and needs no warning as well.
-        is_news = bool(undecided) and not isinstance(error, ConnectError)
+        is_news = bool(undecided) and not self._is_refusal(error)
         _log.log(logging.WARNING if is_news else logging.DEBUG,
                  "the connection to %s ended without an answer: %s",
                  self._where, error or ConnectionLost("end of stream", "http2"))

@@ -322,8 +322,9 @@ class Http2Driver(object):
         deadline = self._clock() + _LAST_WORDS
         while not self.is_over and not is_timeout(error) and self._read(deadline):
             pass
+        is_refusal = isinstance(error, ConnectError) and not self._client.has_proof
         self._end(text_of(error))
-        if isinstance(error, ConnectError):
+        if is_refusal:
             raise error
 
     def look(self):
@@ -394,10 +395,14 @@ class Http2Driver(object):
 
     def _failed(self, error):
         # type: (Exception) -> None
-        """The connection failed while reading; that we are not let in is the caller's to know."""
+        """The connection failed while reading; that we are not let in is the caller's to know.
+
+        A server that has taken note of what we sent has let us in, whatever alert it ends with.
+        """
         _log.debug("reading from %s failed", self._where, exc_info=True)
+        is_refusal = isinstance(error, ConnectError) and not self._client.has_proof
         self._end(text_of(error))
-        if isinstance(error, ConnectError):
+        if is_refusal:
             raise error
 
     def _take(self, data):

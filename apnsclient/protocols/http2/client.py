@@ -152,6 +152,12 @@ class ClientConnection(object):
         """Whether this connection takes requests at all, now or later."""
         return self.goaway is None and self.error is None and not self._streams.is_used_up
 
+    @property
+    def has_proof(self):
+        # type: () -> bool
+        """Whether the peer has taken note of anything that we sent, so that it has let us in."""
+        return self._is_settled or self.is_ping_answered or self.answered > 0
+
     def room(self, size):
         # type: (int) -> int
         """Return how many requests may be started now.
@@ -537,24 +543,10 @@ class ClientConnection(object):
                 self._is_settled = True
                 self._decoder.settle()
             return
-        streams = self._streams
-        for key, value in frames.read_settings(payload):
-            if key == frames.MAX_CONCURRENT_STREAMS:
-                streams.limit = min(value, streams.LIMIT)
-            elif key == frames.INITIAL_WINDOW_SIZE:
-                streams.resize_windows(value)
-            elif key == frames.MAX_FRAME_SIZE:
-                # Longer frames than the usual ones are of no use to us.
-                streams.frame_size = min(value, DEFAULT_FRAME_SIZE)
-            elif key == frames.MAX_HEADER_LIST_SIZE:
-                streams.header_limit = min(value, DEFAULT_FRAME_SIZE)
-            elif key == frames.HEADER_TABLE_SIZE:
-                streams.encoder.resize_table(value)
-            elif key == frames.ENABLE_PUSH and value:
-                raise Http2Error("a server with ENABLE_PUSH", PROTOCOL_ERROR)
+        self._streams.apply(frames.read_settings(payload))
         self.has_settings = True
         self._output.append(frames.SETTINGS_ACK)
-        streams.send_rest()
+        self._streams.send_rest()
 
     def _take_push(self, flags, stream, payload):
         # type: (int, int, bytes) -> None

@@ -16,9 +16,15 @@ from ..binary import TokenError, decode_token
 from .frames import (
     DEFAULT_FRAME_SIZE,
     DEFAULT_WINDOW,
+    ENABLE_PUSH,
     FLOW_CONTROL_ERROR,
+    HEADER_TABLE_SIZE,
+    INITIAL_WINDOW_SIZE,
     LARGEST_STREAM,
     LARGEST_WINDOW,
+    MAX_CONCURRENT_STREAMS,
+    MAX_FRAME_SIZE,
+    MAX_HEADER_LIST_SIZE,
     PROTOCOL_ERROR,
     STREAM_CLOSED,
     Http2Error,
@@ -343,6 +349,28 @@ class Streams(object):
                 return None
             raise Http2Error("a frame of stream %d, which has ended" % stream, STREAM_CLOSED)
         return batch
+
+    def apply(self, settings):
+        # type: (List[Tuple[int, int]]) -> None
+        """Keep to the peer's settings from here on.
+
+        :param settings: ``(identifier, value)`` of each, see :func:`~.frames.read_settings`.
+        :raises Http2Error: if one is not allowed.
+        """
+        for key, value in settings:
+            if key == MAX_CONCURRENT_STREAMS:
+                self.limit = min(value, self.LIMIT)
+            elif key == INITIAL_WINDOW_SIZE:
+                self.resize_windows(value)
+            elif key == MAX_FRAME_SIZE:
+                # Longer frames than the usual ones are of no use to us.
+                self.frame_size = min(value, DEFAULT_FRAME_SIZE)
+            elif key == MAX_HEADER_LIST_SIZE:
+                self.header_limit = min(value, DEFAULT_FRAME_SIZE)
+            elif key == HEADER_TABLE_SIZE:
+                self.encoder.resize_table(value)
+            elif key == ENABLE_PUSH and value:
+                raise Http2Error("a server with ENABLE_PUSH", PROTOCOL_ERROR)
 
     def resize_windows(self, size):
         # type: (int) -> None
