@@ -16,7 +16,6 @@ import inspect
 import itertools
 import threading
 import traceback
-import weakref
 from functools import partial
 
 from apnsclient import APNs, Session
@@ -347,7 +346,7 @@ class Host(object):
 
     def __init__(self):
         self.clock = Clock()
-        self._sessions = weakref.WeakSet()
+        self._sessions = []
 
     def open_channel(self, address, certificate, timeout, protocol):
         """Return the :class:`Channel` of a new connection, whose handler knows of it.
@@ -362,12 +361,16 @@ class Host(object):
         pool = {name: options.pop(name) for name in ("pool_size", "use_cache_for_reconnects")
                 if name in options}
         made = Session(Backend(self, **pool), **options)
-        self._sessions.add(made)
+        self._sessions.append(made)
         return made
+
+    def forget(self, session):
+        """Leave a session to the garbage collector."""
+        self._sessions.remove(session)
 
     def shutdown(self):
         """Shut the sessions down."""
-        for session in list(self._sessions):
+        for session in self._sessions:
             session.shutdown()
 
 
