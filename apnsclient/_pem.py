@@ -16,10 +16,7 @@ from ._compat import MYPY
 if MYPY:
     from typing import List, Tuple
 
-__all__ = ["CERTIFICATE_LABELS", "der_of", "is_encrypted", "split_pem"]
-
-#: What a block with a certificate is called.
-CERTIFICATE_LABELS = (b"CERTIFICATE", b"X509 CERTIFICATE")
+__all__ = ["certificates_in", "der_of", "is_encrypted", "keys_in", "split_pem"]
 
 #: Of UTF-16 of either byte order.
 _WIDE = b"B\0E\0G\0I\0N"
@@ -50,6 +47,20 @@ def split_pem(pem):
     return [(label, _rewrite(label, body) or block + b"\n")
             for comment, block, label, body in _BLOCK.findall(pem)
             if not (comment and b"#" in body)]
+
+
+def certificates_in(pem):
+    # type: (bytes) -> List[bytes]
+    """Return the blocks of :func:`split_pem` that are certificates, all with the same label."""
+    return [block.replace(b" X509 CERTIFICATE-", b" CERTIFICATE-")
+            for label, block in split_pem(pem) if label in (b"CERTIFICATE", b"X509 CERTIFICATE")]
+
+
+def keys_in(pem):
+    # type: (bytes) -> List[bytes]
+    """Return the blocks of :func:`split_pem` that are private keys, as far as TLS can use them."""
+    return [block for label, block in split_pem(pem)
+            if label.endswith(b"PRIVATE KEY") and label != b"OPENSSH PRIVATE KEY"]
 
 
 def is_encrypted(block):

@@ -35,7 +35,8 @@ import six
 
 from ._compat import MYPY, monotonic
 from ._files import is_given, read_source
-from ._pem import is_encrypted, split_pem
+from ._formats import describe_instead
+from ._pem import is_encrypted, keys_in
 from ._process import PerProcess
 from .certificate import BaseCertificate
 from .errors import CertificateError
@@ -314,10 +315,11 @@ def _load_key(pem, source):
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    blocks = [block for label, block in split_pem(pem) if label.endswith(b"PRIVATE KEY")]
+    blocks = keys_in(pem)
     if not blocks:
-        raise CertificateError("%s holds no private key in PEM format (-----BEGIN PRIVATE KEY-----)"
-                               "; expected the .p8 file that Apple gave out once" % source)
+        found = describe_instead(pem, source) or " (-----BEGIN PRIVATE KEY-----)"
+        raise CertificateError("%s holds no private key in PEM format%s. Expected the .p8 file "
+                               "that Apple gave out once" % (source, found))
     if is_encrypted(blocks[0]):
         raise CertificateError("the private key in %s is encrypted, expected the .p8 file as Apple "
                                "gave it out" % source)

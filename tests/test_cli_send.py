@@ -451,7 +451,7 @@ def test_a_file_that_cannot_be_read_is_status_3(bed):
 
 def test_garbage_in_place_of_certificates_is_status_3(bed):
     """Ours and the authority's."""
-    name = bed.file("garbage.pem", "-----BEGIN NOTHING-----\n")
+    name = bed.file("garbage.pem", "nothing\n")
     _assert_refused(bed.send("--alert", "hi", "--cert", name, *GOOD),
                     "--cert %s holds garbage" % name)
     _assert_refused(bed.send("--alert", "hi", "--ca-file", name, *GOOD),

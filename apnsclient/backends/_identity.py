@@ -9,6 +9,7 @@ from __future__ import absolute_import, division, print_function
 
 import datetime
 import hashlib
+import re
 import time
 
 import six
@@ -19,7 +20,8 @@ from OpenSSL import SSL, crypto
 
 from .._compat import MYPY
 from .._files import is_given, read_source, to_bytes
-from .._pem import CERTIFICATE_LABELS, is_encrypted, split_pem
+from .._formats import describe_instead
+from .._pem import certificates_in, der_of, is_encrypted, keys_in, split_pem
 from ..errors import CertificateError
 
 if MYPY:
@@ -28,6 +30,17 @@ if MYPY:
     Text = Union[str, bytes]
 
 __all__ = ["Identity", "Material", "certificate_dates", "reasons"]
+
+
+#: What ``cryptography`` says of ciphers that it does not know.
+_UNSUPPORTED = re.compile("unknown (?:cipher|key encryption)|^Invalid key", re.IGNORECASE)
+#: The cipher of a key with headers; those that each OpenSSL has, with headers or without.
+_CIPHER = re.compile(br"DEK-Info: ([A-Z0-9-]+),")
+_USUAL_HEADERS = re.compile(br"DEK-Info: (?:AES|DES-EDE3)-")
+#: Object identifiers of AES (2.16.840.1.101.3.4.1), of DES-EDE3-CBC alone and as it is used with
+#: a passphrase in PKCS #12 (1.2.840.113549.3.7 and .1.12.1.3).
+_USUAL_CIPHERS = (b"\x60\x86\x48\x01\x65\x03\x04\x01", b"\x2a\x86\x48\x86\xf7\x0d\x03\x07",
+                  b"\x2a\x86\x48\x86\xf7\x0d\x01\x0c\x01\x03")
 
 
 def reasons(error):
@@ -184,54 +197,79 @@ def _utcnow():
 
 def _load_certificates(material):
     # type: (Material) -> List[x509.Certificate]
-    blocks = split_pem(material.certificate)
     certificates = []
-    for label, block in blocks:
-        if label not in CERTIFICATE_LABELS:
-            continue
+    for block in certificates_in(material.certificate):
         try:
-            certificate = _parse_certificate(block.replace(b"X509 CERTIFICATE", b"CERTIFICATE"))
+            certificate = x509.load_pem_x509_certificate(block)
         except (ValueError, TypeError, UnsupportedAlgorithm):
             six.raise_from(CertificateError(
                 "%s holds garbage: the text between BEGIN CERTIFICATE and END CERTIFICATE is not a "
                 "certificate" % material.certificate_source), None)
         if certificate not in certificates:
             certificates.append(certificate)
-    if not certificates and blocks:
-        raise CertificateError(
-            "%s holds no certificate, only PEM blocks of other kinds" % material.certificate_source)
     if not certificates:
-        raise CertificateError(
-            "%s holds garbage: no certificate in PEM format (-----BEGIN CERTIFICATE-----)"
-            % material.certificate_source)
+        raise CertificateError(_no_certificate(material.certificate, material.certificate_source))
     return certificates
 
 
-def _parse_certificate(block):
-    # type: (bytes) -> x509.Certificate
-    return x509.load_pem_x509_certificate(block)
+def _no_certificate(pem, source):
+    # type: (bytes, str) -> str
+    instead = describe_instead(pem, source)
+    if instead:
+        return "%s holds no certificate in PEM format%s" % (source, instead)
+    if split_pem(pem):
+        return "%s holds no certificate, only PEM blocks of other kinds" % source
+    return "%s holds garbage: no certificate in PEM format (-----BEGIN CERTIFICATE-----)" % source
 
 
 def _load_key(material):
     # type: (Material) -> Any
-    blocks = [block for label, block in split_pem(material.key) if label.endswith(b"PRIVATE KEY")]
+    blocks = keys_in(material.key)
+    source = material.key_source
     if not blocks:
-        raise CertificateError(
-            "%s holds no private key in PEM format" % material.key_source, material.key_remedy)
-    block = blocks[0]
-    encrypted = is_encrypted(block)
+        instead = describe_instead(material.key, source)
+        raise CertificateError("%s holds no private key in PEM format%s" % (source, instead),
+                               None if instead else material.key_remedy)
+    encrypted = is_encrypted(blocks[0])
     if encrypted and not material.passphrase:
         raise CertificateError(
-            "the private key in %s is encrypted and no passphrase was given" % material.key_source)
+            "the private key in %s is encrypted and no passphrase was given" % source)
     try:
         return serialization.load_pem_private_key(
-            block, material.passphrase if encrypted else None)
-    except UnsupportedAlgorithm:
-        problem = "is of a kind, or encrypted in a way, that is not supported here"
-    except (ValueError, TypeError):
-        problem = ("does not open with this passphrase: it is the wrong passphrase, or the key is "
-                   "damaged" if encrypted else "is garbage")
-    raise CertificateError("the private key in %s %s" % (material.key_source, problem))
+            blocks[0], material.passphrase if encrypted else None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        problem = _key_problem(error, blocks[0])
+    raise CertificateError("the private key in %s %s" % (source, problem))
+
+
+def _key_problem(error, block):
+    # type: (Exception, bytes) -> str
+    """Say why a private key does not load."""
+    is_unsupported = isinstance(error, UnsupportedAlgorithm) or _UNSUPPORTED.search(str(error))
+    if not is_encrypted(block):
+        return "is of a kind that is not supported here" if is_unsupported else "is garbage"
+    if _has_usual_cipher(block) and not is_unsupported:
+        return ("does not open with this passphrase: it is the wrong passphrase, or the key is "
+                "damaged")
+    # Where OpenSSL 3 has not loaded the old ciphers, this comes out as a wrong passphrase, too.
+    name = _CIPHER.search(block)
+    return (
+        "is encrypted with a cipher that is not supported here%s%s. Encrypt it with another one: "
+        "openssl pkey -in push.pem -aes256 -out new.pem (and -provider legacy -provider default, "
+        "if OpenSSL 3 calls it unsupported)"
+        % (" (%s)" % name.group(1).decode("ascii") if name else "",
+           "" if is_unsupported else ", or this is the wrong passphrase"))
+
+
+def _has_usual_cipher(block):
+    # type: (bytes) -> bool
+    if _CIPHER.search(block):
+        return _USUAL_HEADERS.search(block) is not None
+    try:
+        content = der_of(block)
+    except (TypeError, ValueError):
+        return True  # Its cipher is not what is wrong with it.
+    return any(identifier in content for identifier in _USUAL_CIPHERS)
 
 
 def _public_bytes(key):

@@ -17,8 +17,9 @@ from OpenSSL import SSL, crypto
 
 from .._compat import MYPY
 from .._files import plain_path, read_source, to_bytes
+from .._formats import describe_instead
 from .._interrupts import is_interrupt
-from .._pem import CERTIFICATE_LABELS, der_of, split_pem
+from .._pem import certificates_in, der_of, split_pem
 from ..errors import (
     CertificateError,
     CertificateRefused,
@@ -168,10 +169,9 @@ def load_authorities(pem, source):
     :raises ~apnsclient.errors.CertificateError: if one cannot be used, or if there is none.
     """
     try:
-        authorities = [
-            crypto.load_certificate(crypto.FILETYPE_ASN1, der_of(block))
-            for label, block in split_pem(pem) if label in CERTIFICATE_LABELS]
-        problem = "it holds no certificate in PEM format"
+        authorities = [crypto.load_certificate(crypto.FILETYPE_ASN1, der_of(block))
+                       for block in certificates_in(pem)]
+        problem = "it holds no certificate in PEM format" + describe_instead(pem, source)
     except (TypeError, ValueError, crypto.Error):
         authorities, problem = [], "one of its certificates is garbage"
     if not authorities:

@@ -14,7 +14,7 @@ import os
 import six
 
 from .._compat import MYPY
-from .._pem import is_encrypted, split_pem
+from .._pem import is_encrypted, keys_in
 from ..addresses import is_apples
 from ..errors import APNsError, CertificateError
 from ._console import NO_CONNECTION, USAGE, Failure, one_line
@@ -244,8 +244,7 @@ def credential(arguments, console):
     if arguments.key is not None:
         found["key_string"] = read_file(arguments.key, "the key", NO_CONNECTION)
     key = found.get("key_string", found["cert_string"])
-    needs_passphrase = any(is_encrypted(block) for _, block in split_pem(key))
-    passphrase = _passphrase(arguments, needs_passphrase, console)
+    passphrase = _passphrase(arguments, any(map(is_encrypted, keys_in(key)[:1])), console)
     if passphrase is not None:
         found["passphrase"] = passphrase
     return found
