@@ -55,6 +55,7 @@ class Result(object):
         if hint is not None:
             self.hint = hint
         self._failed = None  # type: Optional[Dict[Any, Failure]]
+        self._gone = None  # type: Optional[Dict[Any, datetime.datetime]]
         count = len(message.tokens) if failure is not None or rejected or unprocessed else 0
         self._outcomes = outcomes if outcomes is not None else FrameOutcomes(
             count, failure, rejected, unprocessed)  # type: Union[FrameOutcomes, RequestOutcomes]
@@ -93,8 +94,10 @@ class Result(object):
         environment, for example, or for another topic. Empty over the binary protocol, where it is
         :meth:`~apnsclient.apns.APNs.feedback` that tells which tokens are dead.
         """
-        return dict((token, datetime.datetime.fromtimestamp(failure.timestamp or 0))
-                    for token, failure in self.failed.items() if failure.is_gone)
+        if self._gone is None:
+            self._gone = dict((token, datetime.datetime.fromtimestamp(failure.timestamp or 0))
+                              for token, failure in self.failed.items() if failure.is_gone)
+        return self._gone
 
     @property
     def errors(self):

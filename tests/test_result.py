@@ -126,10 +126,11 @@ def test_the_representation_counts_what_was_accepted(failure, rejected, unproces
     assert "%d of 3 tokens accepted" % accepted in repr(result)
 
 
-def test_failed_is_made_once():
+def test_failed_and_gone_are_made_once():
     """Programs look their tokens up in it one by one."""
     for result in (Result(Message([A, B]), (8, 1)), over_http2([A, B], (1, "Unregistered"))):
         assert result.failed is result.failed
+        assert result.gone is result.gone
 
 
 def over_http2(tokens, *replies):
