@@ -432,6 +432,10 @@ def test_the_default_script(apns):
     ({"settings": {"enable_push": -1}}, "setting enable_push is -1"),
     ({"settings_at": {True: {}}}, "settings_at is True"),
     ({"late": 1.5}, "late is 1.5"),
+    ({"limit_after_errors": {0: 1}}, "limit_after_errors is 0, expected an integer, 1 or more"),
+    ({"limit_after_errors": {1: -1}}, "limit_after_errors is -1"),
+    ({"goaway_after_errors": 0}, "goaway_after_errors is 0, expected an integer, 1 or more"),
+    ({"goaway_after_bad_tokens": 0}, "goaway_after_bad_tokens is 0"),
 ])
 def test_scripts_that_make_no_sense_are_refused(options, error):
     """When they are made, with what was wrong."""

@@ -116,18 +116,23 @@ class ServerConnection(object):
     :ivar peer_table_size: size of the dynamic table that the client allows us.
     :ivar error: the :class:`Http2Error` that ended the connection, None as long as it goes on.
     :ivar last_stream: number of the last stream that the client opened.
+    :ivar resets_late_data: True answers DATA on a stream that was refused with STREAM_CLOSED; it is
+        ignored otherwise, as RFC 9113, 5.1 advises.
     """
 
     def __init__(self, settings=(), window_step=None, has_encoder=False):
         # type: (Settings, Optional[int], bool) -> None
         self.error = None  # type: Optional[Http2Error]
         self.last_stream = 0
+        self.resets_late_data = False
         self._preface = frames.PREFACE
         self._is_first = True
         self._reader = frames.FrameReader()
         self._decoder = RequestDecoder()
         self._streams = {}  # type: Dict[int, _Stream]
         self._over = set()  # type: Any
+        #: Those of them that were refused, and whose DATA has not come.
+        self._refused = set()  # type: Any
         self._over_order = deque()  # type: Deque[int]
         #: Header block that is not complete: stream, flags, parts.
         self._block = None  # type: Optional[Tuple[int, int, List[bytes]]]
@@ -243,6 +248,22 @@ class ServerConnection(object):
         """Send SETTINGS; they hold once the client has acknowledged them."""
         self._unacknowledged.append(settings)
         self._output.append(frames.settings_frame(settings))
+
+    def limit_streams(self, most):
+        # type: (int) -> None
+        """Send SETTINGS with another limit of streams, which holds at once."""
+        self._most_streams = most
+        self._unacknowledged.append(())
+        self._output.append(frames.settings_frame(((frames.MAX_CONCURRENT_STREAMS, most),)))
+
+    def refuse(self, stream):
+        # type: (int) -> None
+        """Refuse a request as if it were just arriving; without effect if its stream is over."""
+        state = self._streams.pop(stream, None)
+        if state is not None:
+            self._refuse(stream, REFUSED_STREAM)
+            if state.size:
+                self._reset_late_data(stream)
 
     def goaway(self, last_stream, code, debug=b""):
         # type: (int, int, bytes) -> None
@@ -389,6 +410,7 @@ class ServerConnection(object):
             if stream > self.last_stream:
                 raise Http2Error("DATA on stream %d, which is idle" % stream, PROTOCOL_ERROR)
             self._judge_late(stream, "DATA")
+            self._reset_late_data(stream)
             return
         state.size += size
         # An empty frame needs no room, also where the window has shrunk below zero.
@@ -496,6 +518,14 @@ class ServerConnection(object):
         # type: (int, int) -> None
         self._forget(stream)
         self._output.append(frames.rst_stream(stream, code))
+        if self.resets_late_data:
+            self._refused.add(stream)
+
+    def _reset_late_data(self, stream):
+        # type: (int) -> None
+        if stream in self._refused:
+            self._refused.discard(stream)
+            self._output.append(frames.rst_stream(stream, STREAM_CLOSED))
 
     def _forget(self, stream):
         # type: (int) -> None
@@ -503,7 +533,9 @@ class ServerConnection(object):
         self._over.add(stream)
         self._over_order.append(stream)
         if len(self._over_order) > _KEPT_RESETS:
-            self._over.discard(self._over_order.popleft())
+            oldest = self._over_order.popleft()
+            self._over.discard(oldest)
+            self._refused.discard(oldest)
 
     # Windows for what we receive.
 

@@ -13,6 +13,7 @@ from ...protocols.http2.server import PLAIN, ServerConnection, Shape
 from ...protocols.http2.server_headers import reply_block
 from .provider_policy import Verdict
 from .provider_script import GOAWAY, SILENT
+from .provider_throttle import ErrorLimits, OneApp, Throttle
 from .script import GARBAGE
 
 if MYPY:
@@ -78,7 +79,8 @@ class ProviderConversation(object):
 
     def __init__(self, read_head, judge, caller, script, ids, is_sandbox, later):
         # type: (Callable[[Request], Tuple[bytes, Head]], Judge, Any, ProviderScript, Ids, bool, Later) -> None
-        self._read_head, self._judge, self._caller = read_head, judge, caller
+        self._read_head, self._caller = read_head, caller
+        self._judge = OneApp(judge) if script.one_app else judge
         self._script, self._ids, self._later = script, ids, later
         self._is_sandbox = is_sandbox
         self._settings = dict(SETTINGS)  # type: Dict[int, int]
@@ -97,6 +99,8 @@ class ProviderConversation(object):
         self._answers, self._resets = dict(script.answer_at), dict(script.reset_at)
         self._delays, self._changes = dict(script.delay_at), dict(script.settings_at)
         self._late = []  # type: List[Callable[[], Any]]
+        self._errors = ErrorLimits(script, self._limit_streams, self._hang_up)
+        self._throttle = Throttle(self.connection) if script.throttle else None
         self._encoder = load_hpack().Encoder() if script.compressed else None
         self._shape = PLAIN
         if script.padding is not None or script.piece or script.split or script.trailers:
@@ -121,7 +125,10 @@ class ProviderConversation(object):
         # type: (bytes) -> List[Push]
         """Take bytes; return what was accepted of what they asked for."""
         accepted = []  # type: List[Push]
-        for request in self.connection.receive(data):
+        requests = self.connection.receive(data)
+        if self._throttle is not None:
+            self._throttle.arrived([request.stream for request in requests])
+        for request in requests:
             if self.ending is not None and (self.ending != GOAWAY or request.stream > self._last):
                 continue
             self.count += 1
@@ -132,7 +139,7 @@ class ProviderConversation(object):
                 if verdict.push is not None:
                     accepted.append(verdict.push)
                 self._answer(request.stream, verdict, path, head)
-            else:
+            elif self._throttle is None or self._throttle.takes(request.stream):
                 self._take(request, path, head, accepted)
             if self._is_proven is not self._caller.is_proven:
                 self._prove()
@@ -220,6 +227,10 @@ class ProviderConversation(object):
         if self._script.upper_case_ids:
             fields[0] = (fields[0][0], fields[0][1].upper())
         self.connection.reply(stream, self._block(verdict.status, fields), body, self._shape)
+        self._errors.answered(verdict.status, verdict.reason)
+        if self._throttle is not None:
+            self._throttle.answered(
+                verdict.status, self._settings[frames.MAX_CONCURRENT_STREAMS])
 
     def _contents(self, verdict, head):
         # type: (Verdict, Head) -> Tuple[List[Tuple[bytes, bytes]], bytes]
@@ -260,8 +271,15 @@ class ProviderConversation(object):
         # type: () -> None
         """Allow for all streams, now that a valid token has come."""
         self._is_proven = True
-        self.connection.change_settings(((frames.MAX_CONCURRENT_STREAMS,
-                                          self._settings[frames.MAX_CONCURRENT_STREAMS]),))
+        if self._throttle is None or not self._throttle.is_on:
+            self._limit_streams(self._settings[frames.MAX_CONCURRENT_STREAMS])
+
+    def _limit_streams(self, most):
+        # type: (int) -> None
+        """Tell the client of a limit of streams; before a valid token has come, keep it."""
+        self._settings[frames.MAX_CONCURRENT_STREAMS] = most
+        if self._is_proven:
+            self.connection.change_settings(((frames.MAX_CONCURRENT_STREAMS, most),))
 
     # The end.
 
@@ -271,21 +289,28 @@ class ProviderConversation(object):
 
     def _end(self):
         # type: () -> None
-        script = self._script
         if self._kind == GOAWAY:
-            self.goaway(script.goaway_last, script.goaway_code, script.goaway_reason,
-                        script.goaway_timestamp)
-            if script.goaway_delay:
-                self._later(script.goaway_delay, self._drain)
-            else:
-                self._drain()
+            self._hang_up()
         elif self._kind == SILENT:
             self._last_words = self.connection.take_output()
             self._is_silent = True
         else:
             if self._kind == GARBAGE:
-                self.connection.send_raw(script.garbage)
+                self.connection.send_raw(self._script.garbage)
             self.ending = self._kind
+
+    def _hang_up(self):
+        # type: () -> None
+        """Send GOAWAY, and end once everything has been answered; without effect at the end."""
+        if self.ending is not None:
+            return
+        script = self._script
+        self.goaway(script.goaway_last, script.goaway_code, script.goaway_reason,
+                    script.goaway_timestamp)
+        if script.goaway_delay:
+            self._later(script.goaway_delay, self._drain)
+        else:
+            self._drain()
 
     def _drain(self):
         # type: () -> None

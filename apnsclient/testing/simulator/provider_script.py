@@ -40,11 +40,11 @@ SETTING_NAMES = {
 _DEFAULTS = {
     "delay": 0.0, "hold": False, "late": 0, "goaway_code": frames.NO_ERROR, "goaway_delay": 0.0,
     "goaway_stays": False, "garbage": _GARBAGE, "trailers": False, "interim": False, "pings": 0,
-    "noise": False, "upper_case_ids": False, "compressed": False, "refuse": False,
-    "stall_handshake": False,
+    "noise": False, "upper_case_ids": False, "compressed": False, "throttle": False,
+    "one_app": False, "refuse": False, "stall_handshake": False,
 }  # type: Dict[str, Any]
-#: Parameters that are a dict by the number of the request.
-_BY_NUMBER = ("settings_at", "answer_at", "reset_at", "delay_at")
+#: Parameters that are a dict by the number of the request, or of the error.
+_BY_NUMBER = ("settings_at", "answer_at", "reset_at", "delay_at", "limit_after_errors")
 
 
 class ProviderScript(namedtuple("ProviderScript", [
@@ -53,7 +53,8 @@ class ProviderScript(namedtuple("ProviderScript", [
         "silent_after", "late", "goaway_last", "goaway_code", "goaway_reason", "goaway_timestamp",
         "goaway_delay", "goaway_stays", "warning_after", "garbage", "window_step", "padding",
         "piece", "split", "trailers", "interim", "pings", "noise", "upper_case_ids", "compressed",
-        "refuse", "stall_handshake"])):
+        "limit_after_errors", "goaway_after_errors", "goaway_after_bad_tokens", "throttle",
+        "one_app", "refuse", "stall_handshake"])):
     """What the provider API does on one connection, apart from what it always does. Immutable.
 
     Give the parameters by name. Requests are counted from 1 in the order in which they become
@@ -111,6 +112,23 @@ class ProviderScript(namedtuple("ProviderScript", [
     :param upper_case_ids: True writes the apns-id of each reply in upper case.
     :param compressed: True compresses header blocks with all that HPACK has: Huffman's code, and
         the dynamic table as far as the client allows.
+
+    *What Apple does to who causes errors, and to who changes the application.* Sources stand in
+    :mod:`apnsclient.testing.simulator.provider_throttle`. Errors are answers with status 4XX, apart
+    from 410.
+
+    :param limit_after_errors: ``{n: limit}``: after so many errors the limit of streams is lowered
+        to that.
+    :param goaway_after_errors: after so many errors GOAWAY is sent, and the connection closed.
+        ``goaway_code`` and the other parameters say how.
+    :param goaway_after_bad_tokens: the same after so many BadDeviceToken.
+    :param throttle: True allows for one stream from each notification that is rejected to the next
+        one that is accepted, and refuses what was sent beyond it meanwhile.
+    :param one_app: True answers pushes for another application than that of the first push with
+        TopicDisallowed.
+
+    *Before anything is said.*
+
     :param refuse: True resets the connection before the TLS handshake.
     :param stall_handshake: True accepts the connection and never answers the TLS handshake.
     :raises ValueError: if a number is out of its range, or parameters exclude one another.
@@ -203,7 +221,9 @@ def _check(values):
     _check_numbers(values, _ENDING_FIELDS + (
         "warning_after", "goaway_last", "goaway_code", "goaway_timestamp", "window_step", "late",
         "pings"), 0)
-    _check_numbers(values, ("piece", "split"), 1)
+    _check_numbers(values, ("piece", "split", "goaway_after_errors", "goaway_after_bad_tokens"), 1)
+    for _, limit in values["limit_after_errors"]:
+        _check_number("limit_after_errors", limit, 0, 0x7FFFFFFF)
     _check_numbers(values, ("padding",), 0, 255)
     for number in values["unanswered_at"]:
         _check_number("unanswered_at", number, 1)
