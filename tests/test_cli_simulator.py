@@ -16,6 +16,7 @@ from collections import Counter
 import pytest
 
 from apnsclient.apns import APNs, Message
+from apnsclient.testing.simulator import ProviderScript
 from apnsclient.transport import Session
 from cli_support import (
     QUIET,
@@ -215,6 +216,24 @@ def test_http2_is_served_with_the_announced_key(tmp_path):
             for row in rows] == [("http2", "com.example", "alert", "news")] * 2
     assert (shown["accepted"], shown["errors"], shown["connections"],
             shown["provider_connections"]) == (3, 4, 1, 1)
+
+
+def test_options_for_errors_are_the_script_of_the_provider_api():
+    """Each of them, on every connection; none by default."""
+    from apnsclient.testing.simulator.server import _running
+
+    options = ["--throttle", "--one-app", "--limit-after-errors", "2=100", "--limit-after-errors",
+               "9=1", "--goaway-after-errors", "50", "--goaway-after-bad-tokens", "7"]
+    for arguments, script in (([], ProviderScript()), (options, ProviderScript(
+            throttle=True, one_app=True, limit_after_errors={2: 100, 9: 1}, goaway_after_errors=50,
+            goaway_after_bad_tokens=7))):
+        with started(*arguments) as simulator:
+            running, = _running
+            assert running._provider_script == script
+            simulator.stop()
+    for option, value in (("--limit-after-errors", "5"), ("--limit-after-errors", "0=5"),
+                          ("--goaway-after-errors", "0")):
+        assert apns("simulator", option, value).status == 2
 
 
 def test_channels_are_managed_at_the_announced_address():

@@ -84,6 +84,7 @@ def add_parser(commands):
     parser.add_argument("--json", action="store_true", help="print JSON, one object a line")
     _add_device_arguments(parser)
     _add_script_arguments(parser)
+    _add_error_arguments(parser)
     parser.set_defaults(run=run)
 
 
@@ -122,6 +123,25 @@ def _add_script_arguments(parser):
         endings.add_argument("--%s-after" % name, metavar="NUMBER", type=count,
                              help="%s, once so many notifications were accepted, or requests "
                                   "taken" % what)
+
+
+def _add_error_arguments(parser):
+    # type: (argparse.ArgumentParser) -> None
+    errors = parser.add_argument_group(
+        "throttling", "on every connection to the provider API; errors are answers 4XX but 410")
+    errors.add_argument("--throttle", action="store_true",
+                        help="allow for one stream from a notification that is rejected to one "
+                             "that is accepted, and refuse what was sent beyond it")
+    errors.add_argument("--limit-after-errors", metavar="NUMBER=STREAMS", action="append",
+                        default=[], type=_limit,
+                        help="lower the limit of streams after so many errors; may be given many "
+                             "times")
+    for name, what in (("errors", "errors"), ("bad-tokens", "BadDeviceToken")):
+        errors.add_argument("--goaway-after-" + name, metavar="NUMBER",
+                            type=_options.number_from(1),
+                            help="send GOAWAY and close after so many " + what)
+    errors.add_argument("--one-app", action="store_true",
+                        help="take pushes for the application of the first one alone")
 
 
 def run(arguments, console):
@@ -261,12 +281,14 @@ def _new_simulator(arguments, record):
     options = dict((name, getattr(arguments, name)) for name in (
         "delay", "close_after", "stall_after", "reset_after", "garbage_after"))
     has_shutdown = arguments.shutdown_after is not None
+    errors = dict((name, getattr(arguments, name)) for name in (
+        "throttle", "goaway_after_errors", "goaway_after_bad_tokens", "one_app"))
     apns = WritingSimulator(
         strict=arguments.strict, host=arguments.host,
         script=Script(shutdown_after=arguments.shutdown_after, **options),
         provider_script=ProviderScript(
             goaway_after=arguments.shutdown_after, goaway_reason="Shutdown" if has_shutdown
-            else None, **options),
+            else None, limit_after_errors=arguments.limit_after_errors, **dict(options, **errors)),
         **dict((name + "_port", getattr(arguments, name + "_port")) for name, _ in _SERVICES))
     try:
         apns.devices.add(*arguments.device)
@@ -413,3 +435,10 @@ def _bad(value):
         raise argparse.ArgumentTypeError(
             "%r is no status from 0 to 255, and no reason such as BadDeviceToken" % what)
     return token, {"status": int(what)}
+
+
+def _limit(value):
+    # type: (str) -> Tuple[int, int]
+    """Argument type: ``NUMBER=STREAMS``."""
+    number, _, streams = value.partition("=")
+    return _options.number_from(1)(number), _options.number_from(0)(streams)
