@@ -33,6 +33,8 @@ class Talk(object):
 
     :param caller: who calls; None for a certificate without topics.
     :param options: those of the script.
+
+    :ivar is_prompt: whether settings are acknowledged as soon as they are read.
     """
 
     def __init__(self, caller=None, **options):
@@ -49,6 +51,7 @@ class Talk(object):
         self._encoder = Encoder()
         self._reader = frames.FrameReader()
         self._stream = -1
+        self.is_prompt = True
         self.say(frames.PREFACE, frames.settings_frame(()))
 
     def head(self, letter="a", topic="com.example"):
@@ -72,7 +75,7 @@ class Talk(object):
         """Send bytes; return what comes back as a list, in order.
 
         ``(stream, status)`` for a response, ``(stream, "reset", code)``, ``("limit", n)`` and
-        ``("goaway", last)``. SETTINGS are acknowledged.
+        ``("goaway", last)``.
         """
         self.conversation.receive(b"".join(data))
         return self.read()
@@ -91,7 +94,7 @@ class Talk(object):
                 said.append(("limit", dict(frames.read_settings(payload))[MOST]))
             elif kind == frames.GOAWAY:
                 said.append(("goaway", frames.read_goaway(payload)[0]))
-        if acknowledgements:
+        if acknowledgements and self.is_prompt:
             said += self.say(acknowledgements)
         return said
 
@@ -135,8 +138,25 @@ def test_a_stream_beyond_the_limit_is_refused_when_its_headers_come():
     assert talk.say(talk.head()) == [(5, "reset", REFUSED)]
     assert talk.say(talk.body(5)) == [(5, "reset", CLOSED)]
     assert talk.say(talk.body(3)) == [(3, 200), ("limit", 1000)]
-    # A limit that has been acknowledged late does not hold any more.
-    assert talk.say(talk.head(), talk.head(), talk.body(7), talk.body(9)) == [(7, 200), (9, 200)]
+
+
+def test_a_limit_that_is_acknowledged_late_does_not_hold_any_more():
+    """The one that came after it does, from when it was sent."""
+    talk = Talk(throttle=True)
+    talk.is_prompt = False
+    assert talk.say(talk.request("b")) == [(1, 400), ("limit", 1)]
+    assert talk.say(talk.request()) == [(3, 200), ("limit", 1000)]
+    talk.say(frames.SETTINGS_ACK)
+    assert talk.say(talk.head(), talk.head(), talk.body(5), talk.body(7)) == [(5, 200), (7, 200)]
+
+
+def test_a_stream_that_is_open_already_takes_the_one_place_there_is():
+    """Then all that is behind the rejection is refused."""
+    talk = Talk(throttle=True)
+    talk.say(talk.head())
+    assert talk.say(talk.request("b"), talk.request()) == [
+        (3, 400), ("limit", 1), (5, "reset", REFUSED), (5, "reset", CLOSED)]
+    assert talk.say(talk.body(1)) == [(1, 200), ("limit", 1000)]
 
 
 def test_without_the_script_data_of_a_refused_stream_is_ignored():
@@ -214,7 +234,7 @@ def test_a_connection_belongs_to_the_application_of_its_first_push():
     """With its suffixes; the first push is the first that is accepted."""
     talk = Talk(one_app=True)
     said = talk.say(*[talk.request(letter, topic) for letter, topic in [
-        ("b", "com.other"), ("a", "com.example"), ("a", "com.example.voip"), ("a", "com.other"),
+        ("b", "com.other"), ("a", "com.example.voip"), ("a", "com.example"), ("a", "com.other"),
         ("a", "com.example.app"), ("a", "com.example")]])
     assert [status for _, status in said] == [400, 200, 200, 400, 400, 200]
     assert [reason for _, _, reason, _ in talk.conversation.refused] == [

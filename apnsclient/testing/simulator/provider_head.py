@@ -75,7 +75,8 @@ class Head(object):
         if topic is not None:
             self.app, self.kind = split_topic(topic)
         self.payload_size = _VOIP_SIZE if self.push_type == "voip" else _PAYLOAD_SIZE
-        self.echo, self.request_echo = _echo_of(self.apns_id), _echo_of(self.request_id)
+        self.echo = _echo_of(self.apns_id) if self.apns_id else None
+        self.request_echo = _echo_of(self.request_id) if self.request_id else None
         self.needs_token = needs_token(self)
         self.fault = find_fault(self)
 
@@ -90,13 +91,11 @@ class Head(object):
 
 
 def _echo_of(identifier):
-    # type: (Optional[str]) -> Optional[bytes]
-    if identifier is None or not is_uuid(identifier):
-        return None
-    return six.ensure_binary(identifier)
+    # type: (str) -> Optional[bytes]
+    return six.ensure_binary(identifier) if is_uuid(identifier) else None
 
 
 def as_text(value):
     # type: (bytes) -> str
     """Return bytes of a header as str."""
-    return six.ensure_str(value, "latin-1") if not six.PY2 else value
+    return value if six.PY2 else value.decode("latin-1")

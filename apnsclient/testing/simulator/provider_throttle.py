@@ -34,7 +34,7 @@ class ErrorLimits(object):
 
     :param script: :class:`.provider_script.ProviderScript` of the connection.
     :param limit: called with the limit of streams from now on.
-    :param hang_up: called when the connection is to end.
+    :param hang_up: called when the connection is to end, once or more.
     """
 
     def __init__(self, script, limit, hang_up):
@@ -54,8 +54,7 @@ class ErrorLimits(object):
         self._bad_tokens += reason == "BadDeviceToken"
         if self._errors in self._limits:
             self._limit(self._limits[self._errors])
-        if self._errors == self._most_errors or (
-                reason == "BadDeviceToken" and self._bad_tokens == self._most_bad_tokens):
+        if self._errors == self._most_errors or self._bad_tokens == self._most_bad_tokens:
             self._hang_up()
 
 
