@@ -33,9 +33,10 @@ from .server_headers import (
     list_size,
     reply_block,
 )
+from .server_streams import ClosedStreams, Stream
 
 if MYPY:
-    from typing import Any, Deque, Dict, Iterable, List, Optional, Sequence, Tuple
+    from typing import Deque, Dict, Iterable, List, Optional, Sequence, Tuple
 
     Settings = Sequence[Tuple[int, int]]
     Field = Tuple[bytes, bytes]
@@ -48,8 +49,6 @@ LARGEST_BODY = 65536
 LARGEST_BLOCK = 65536
 #: Frames that one header block may be spread over.
 MOST_CONTINUATIONS = 256
-#: Streams that the client may not know yet to be over; frames on them are ignored.
-_KEPT_RESETS = 4096
 #: Bytes of the connection's window that are given back in one go.
 _WINDOW_STEP = frames.DEFAULT_WINDOW // 2
 
@@ -81,27 +80,6 @@ class Shape(namedtuple("Shape", "padding piece split trailers")):
 PLAIN = Shape()
 
 
-class _Stream(object):
-    """A stream between its first frame and the end of its reply."""
-
-    __slots__ = ("fields", "length", "body", "size", "given", "is_complete", "granted", "sent",
-                 "waiting", "shape")
-
-    def __init__(self, fields, length):
-        # type: (List[Field], Optional[int]) -> None
-        self.fields = fields
-        self.length = length
-        self.body = b""
-        #: Bytes that have been received, and by how much the window was extended for them.
-        self.size = self.given = 0
-        self.is_complete = False
-        #: By how much the client extended its window, and bytes that have been sent.
-        self.granted = self.sent = 0
-        #: What is left of the reply's body, None if there is nothing to be sent.
-        self.waiting = None  # type: Optional[bytes]
-        self.shape = PLAIN
-
-
 class ServerConnection(object):
     """One connection.
 
@@ -129,11 +107,8 @@ class ServerConnection(object):
         self._is_first = True
         self._reader = frames.FrameReader()
         self._decoder = RequestDecoder()
-        self._streams = {}  # type: Dict[int, _Stream]
-        self._over = set()  # type: Any
-        #: Those of them that were refused, and whose DATA has not come.
-        self._refused = set()  # type: Any
-        self._over_order = deque()  # type: Deque[int]
+        self._streams = {}  # type: Dict[int, Stream]
+        self._closed = ClosedStreams()
         #: Header block that is not complete: stream, flags, parts.
         self._block = None  # type: Optional[Tuple[int, int, List[bytes]]]
         self._unacknowledged = deque()  # type: Deque[Settings]
@@ -272,14 +247,14 @@ class ServerConnection(object):
         self._accepted_up_to = min(self._accepted_up_to, last_stream)
         for stream in [each for each in self._streams if each > self._accepted_up_to]:
             del self._streams[stream]
-            self._forget(stream)
+            self._closed.add(stream)
         self._output.append(frames.goaway(self._accepted_up_to, code, debug))
 
     def reset(self, stream, code):
         # type: (int, int) -> None
         """End a stream at once; without effect if it is over."""
         if self._streams.pop(stream, None) is not None:
-            self._forget(stream)
+            self._closed.add(stream)
             self._output.append(frames.rst_stream(stream, code))
 
     def send_raw(self, data):
@@ -360,7 +335,7 @@ class ServerConnection(object):
                              PROTOCOL_ERROR)
         self.last_stream = stream
         if stream > self._accepted_up_to:
-            self._forget(stream)
+            self._closed.add(stream)
             return
         if self._most_streams is not None and len(self._streams) >= self._most_streams:
             self._refuse(stream, REFUSED_STREAM)
@@ -370,12 +345,12 @@ class ServerConnection(object):
         except Http2Error as error:
             self._refuse(stream, error.code)
             return
-        state = self._streams[stream] = _Stream(fields, length)
+        state = self._streams[stream] = Stream(fields, length, PLAIN)
         if self._list_size is not None and len(block) > 1024:
             if list_size(fields) > self._list_size:
                 self.reply(stream, reply_block(431))
                 # The client may be sending the body.
-                self._forget(stream)
+                self._closed.add(stream)
                 return
         if is_end:
             self._complete(stream, state)
@@ -428,7 +403,7 @@ class ServerConnection(object):
         self._extend_window(stream, state)
 
     def _complete(self, stream, state):
-        # type: (int, _Stream) -> None
+        # type: (int, Stream) -> None
         if state.length is not None and state.length != len(state.body):
             if len(state.body) <= LARGEST_BODY:
                 self.reset(stream, PROTOCOL_ERROR)
@@ -439,7 +414,7 @@ class ServerConnection(object):
     def _judge_late(self, stream, what):
         # type: (int, str) -> None
         """Take a frame on a stream that the client has ended, or that is over."""
-        if stream not in self._over:
+        if stream not in self._closed:
             raise Http2Error("%s on stream %d, which is closed" % (what, stream), STREAM_CLOSED)
 
     def _settings(self, flags, stream, payload):
@@ -516,26 +491,13 @@ class ServerConnection(object):
 
     def _refuse(self, stream, code):
         # type: (int, int) -> None
-        self._forget(stream)
+        self._closed.add(stream, self.resets_late_data)
         self._output.append(frames.rst_stream(stream, code))
-        if self.resets_late_data:
-            self._refused.add(stream)
 
     def _reset_late_data(self, stream):
         # type: (int) -> None
-        if stream in self._refused:
-            self._refused.discard(stream)
+        if self._closed.take_answer(stream):
             self._output.append(frames.rst_stream(stream, STREAM_CLOSED))
-
-    def _forget(self, stream):
-        # type: (int) -> None
-        """Remember that the client may go on sending on a stream for a while."""
-        self._over.add(stream)
-        self._over_order.append(stream)
-        if len(self._over_order) > _KEPT_RESETS:
-            oldest = self._over_order.popleft()
-            self._over.discard(oldest)
-            self._refused.discard(oldest)
 
     # Windows for what we receive.
 
@@ -548,7 +510,7 @@ class ServerConnection(object):
             self._unreturned = 0
 
     def _extend_window(self, stream, state):
-        # type: (int, _Stream) -> None
+        # type: (int, Stream) -> None
         received = state.size - state.given
         step = max(1, self._window // 2) if self._window_step is None else self._window_step
         if self._window_step != 0 and received and received >= min(step, self._window):
@@ -582,7 +544,7 @@ class ServerConnection(object):
             self._send_waiting(stream, state)
 
     def _send_waiting(self, stream, state):
-        # type: (int, _Stream) -> None
+        # type: (int, Stream) -> None
         """Send as much of a reply's body as the windows allow."""
         shape = state.shape
         # Padding and its length count as well (RFC 9113, 6.9.1).
