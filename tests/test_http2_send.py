@@ -12,12 +12,13 @@ from apnsclient._compat import PY2, monotonic
 from apnsclient.errors import ConnectError, ConnectTimeout
 from apnsclient.protocols.http2 import frames
 from apnsclient.testing.simulator import ProviderScript
-from frame_peers import ACCEPTED, TOKENS, client_of, message, new_session, outcome
+from frame_peers import ACCEPTED, TOKENS, TOPIC, client_of, message, new_session, outcome
 from frame_peers import accept_all as really_accept_all
 from frame_peers import serve as serve_really
 from http2_support import OK, headers, status_block
 from http2_support import accept as replies
 from net_support import SOON
+from simulated_apple import Apple
 from simulated_time import CLOSE_TIMEOUT, accept, accept_all, serve
 from stdio_support import SHORT
 
@@ -79,6 +80,56 @@ def test_settings_have_to_come_whole():
             peer.say(b"\0")
 
     assert fails(ConnectTimeout, dribble, connect_timeout=64)[1] == 64
+
+
+# Headers that are too long.
+
+
+@pytest.mark.parametrize("setting, limit, size", [
+    (8000, 8000, 70000), (8000, 8000, 7900), (1 << 20, 16384, 16384)])
+def test_a_header_that_is_too_long_costs_its_message_alone(setting, limit, size):
+    """A server ends the connection for it, with all that is on it; so it is not sent."""
+    script = ProviderScript(settings={"max_header_list_size": setting})
+    with Apple(provider_script=script) as apple:
+        client = apple.provider_client()
+        long = Message(TOKENS[:3], alert="hello", apns_topic=TOPIC, apns_collapse_id="x" * size)
+        lone = Message(TOKENS[3], alert="hello", apns_topic=TOPIC, apns_collapse_id="x" * size)
+        messages = [Message(TOKENS[0], alert="hello", apns_topic=TOPIC), long, lone, lone,
+                    Message(TOKENS[1:3], alert="hello", apns_topic=TOPIC)]
+        results = list(client.send_many(messages))
+        for result in results[1:4]:
+            failed, [(code, text)], retry, undelivered = outcome(result)
+            assert (failed, code, retry, undelivered) == ({}, 431, [], result.message.tokens)
+            assert "the server takes %d; the longest field is apns-collapse-id with %d" % (
+                limit, size) in text
+        assert [outcome(results[number]) for number in (0, 4)] == [ACCEPTED] * 2
+        assert apple.accepted_tokens() == TOKENS[:3]
+        assert apple.provider_connections == 1
+
+
+def test_a_token_is_to_blame_where_others_would_be_taken():
+    """And where none would be it is not: nobody is to forget it."""
+    with Apple(provider_script=ProviderScript(settings={"max_header_list_size": 1000})) as apple:
+        client = apple.provider_client()
+        long = "ab" * 1000
+        result = client.send(Message([long, TOKENS[0]], alert="hello", apns_topic=TOPIC))
+        assert [code for code, _ in result.failed.values()] == [8]
+        assert apple.accepted_tokens() == TOKENS[:1]
+        result = client.send(Message([long, TOKENS[0]], alert="hello", apns_topic=TOPIC,
+                                     apns_collapse_id="x" * 900))
+        assert (result.failed, result.undelivered) == ({}, [long, TOKENS[0]])
+
+
+def test_a_question_that_is_too_long_is_not_sent(apple):
+    """The connection is as good as before."""
+    connection = apple.session(protocol="http2").get_connection(
+        apple.provider_address, cert_string=apple.cert_string)
+    path = b"/3/device/" + TOKENS[0].encode("ascii")
+    fields = [(b"apns-topic", TOPIC.encode("ascii"))]
+    with pytest.raises(ValueError, match="the longest field is apns-id with 20000"):
+        connection.ask(b"POST", path, fields + [(b"apns-id", b"0" * 20000)], b"{}")
+    assert connection.ask(b"POST", path, fields, b"{}").status == 200
+    assert apple.provider_connections == 1
 
 
 # Deadlines, with a server that sends PINGs for ever.

@@ -248,6 +248,7 @@ class Http2Driver(object):
         :param fields: further ``(name, value)`` pairs of its header (bytes).
         :param body: its body (bytes).
         :return: the :class:`Question`; without a reply if there was none.
+        :raises ValueError: if the server does not take a header as long as that.
         """
         question = Question()
         self.refresh_token()
@@ -261,6 +262,7 @@ class Http2Driver(object):
             question.problem = self.problem or "the server is ending the connection"
             return question
         whole = [(name, value, name == b"authorization") for name, value in head + fields]
+        self._client.check_header(whole)
         self._is_amid = True
         batch, frames = self._client.ask(whole, body, question)
         self._put(batch, frames)

@@ -12,6 +12,7 @@ from six.moves import range
 
 from .._compat import MYPY
 from ..outcomes import Failure, RequestOutcomes, parse_reply
+from ..protocols.http2.requests import HeaderTooLong
 from ..reasons import reason_of_reply
 from ..result import Result
 
@@ -147,7 +148,10 @@ class Parcel(object):
         batch, frames = self._send(client, indices, rejected)
         for index, error in rejected:
             outcomes, place = self._place(index)
-            outcomes.reject(place, error)
+            if isinstance(error, HeaderTooLong):
+                outcomes.undeliver((place,), (error.code, str(error)))
+            else:
+                outcomes.reject(place, error)
         if batch is not None:
             if len(self._batches) >= _MANY_BATCHES:
                 self._batches = [one for one in self._batches if one.left]

@@ -73,6 +73,7 @@ class Http2Connection(Connection):
         :param body: its body (bytes).
         :return: the :class:`~apnsclient.protocols.http2.events.Reply`, whatever its status.
         :raises ~apnsclient.errors.ConnectionLost: if there was none.
+        :raises ValueError: if the server does not take a header as long as that.
         :raises Exception: whatever the back-end raises when it cannot connect.
         """
         is_new = False

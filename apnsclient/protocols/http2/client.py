@@ -44,9 +44,8 @@ from .streams import OUR_STREAM_WINDOW, Partial, Streams
 if MYPY:
     from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-    from ..binary import TokenError
     from .requests import RequestTemplate
-    from .streams import Batch
+    from .streams import Batch, Rejection
 
     Field = Tuple[bytes, bytes, bool]
 
@@ -170,14 +169,15 @@ class ClientConnection(object):
         return max(0, min(room, 1 - len(self._streams))) if self.is_cautious else room
 
     def send(self, template, tokens, indices, owner, rejected):
-        # type: (RequestTemplate, Sequence[Any], Sequence[int], Any, List[Tuple[int, TokenError]]) -> Tuple[Optional[Batch], Any]  # noqa: E501
+        # type: (RequestTemplate, Sequence[Any], Sequence[int], Any, List[Tuple[int, Rejection]]) -> Tuple[Optional[Batch], Any]  # noqa: E501
         """Start a request for each token.
 
         :param template: what the requests have in common.
         :param tokens: device tokens in hexadecimal, at most as many as there is :meth:`room` for.
         :param indices: what the owner calls each of them.
         :param owner: goes into the batch.
-        :param rejected: list that gets ``(index, TokenError)`` of each that cannot be sent.
+        :param rejected: list that gets the index of each that cannot be sent, with the error: a
+            ``TokenError``, or a :class:`~.requests.HeaderTooLong`.
         :return: the :class:`.Batch`, None if it is empty, and the frames.
         """
         started = self._streams.start(template, tokens, indices, owner, rejected)
@@ -186,12 +186,20 @@ class ClientConnection(object):
         return started
 
     def send_each(self, templates, tokens, indices, owner, rejected):
-        # type: (Sequence[RequestTemplate], Sequence[Any], Sequence[int], Any, List[Tuple[int, TokenError]]) -> Tuple[Optional[Batch], Any]  # noqa: E501
+        # type: (Sequence[RequestTemplate], Sequence[Any], Sequence[int], Any, List[Tuple[int, Rejection]]) -> Tuple[Optional[Batch], Any]  # noqa: E501
         """Start a request for each token as :meth:`send` does, each with a template of its own."""
         started = self._streams.start_each(templates, tokens, indices, owner, rejected)
         if self._streams.has_unsent:
             self._mark()
         return started
+
+    def check_header(self, fields):
+        # type: (List[Field]) -> None
+        """See that the peer takes the header of any other request, before :meth:`ask`.
+
+        :raises ~.requests.HeaderTooLong: if it does not.
+        """
+        self._streams.check_header(fields)
 
     def ask(self, fields, body, owner, body_limit=1 << 24):
         # type: (List[Field], bytes, Any, int) -> Tuple[Batch, bytes]

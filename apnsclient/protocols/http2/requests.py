@@ -14,6 +14,7 @@ import struct
 from six.moves import range
 
 from ..._compat import MYPY
+from ..binary import TokenError
 from .frames import (
     DATA,
     DEFAULT_FRAME_SIZE,
@@ -33,7 +34,7 @@ if MYPY:
     #: What stands before ``:path`` in a header block, and behind it.
     Parts = Tuple[bytes, bytes]
 
-__all__ = ["LONGEST_ALIKE", "RequestEncoder", "RequestTemplate"]
+__all__ = ["HeaderTooLong", "LONGEST_ALIKE", "RequestEncoder", "RequestTemplate"]
 
 _PATH = b"/3/device/"
 #: How a literal ``:path`` begins that does not enter the dynamic table.
@@ -50,6 +51,25 @@ _LONGEST_REST = 64
 _STREAM_OFFSET = 5
 #: How many sets of shared fields are remembered.
 _MOST_FORMS = 256
+
+
+class HeaderTooLong(ValueError):
+    """The header of a request is longer than the peer takes, whichever token it is for.
+
+    :param fields: the ``(name, value, is_indexed)`` of its header.
+    :param size: how long it is, and ``limit`` how long it may be, as RFC 9113, 6.5.2 counts (int).
+
+    :ivar code: the HTTP status that says so, 431 (RFC 6585).
+    """
+
+    code = 431
+
+    def __init__(self, fields, size, limit):
+        # type: (Sequence[Field], int, int) -> None
+        name, value, _ = max(fields, key=size_of)
+        super(HeaderTooLong, self).__init__(
+            "Not sent: the header of the request has %d bytes, and the server takes %d; the longest"
+            " field is %s with %d" % (size, limit, name.decode("ascii"), len(value)))
 
 
 class RequestTemplate(object):
@@ -203,6 +223,8 @@ class RequestEncoder(object):
         self._last_fields = None  # type: Optional[Sequence[Field]]
         self._last_parts = b"", b""
         self._last_layout = None  # type: Optional[_Layout]
+        # The fields whose size was asked for last, and the answer.
+        self._sized = (None, 0)  # type: Tuple[Optional[Sequence[Field]], int]
 
     @property
     def authorization(self):
@@ -223,6 +245,7 @@ class RequestEncoder(object):
         self._version = self._headers.version
         self._forms.clear()
         self._last_fields = self._last_layout = None
+        self._sized = None, 0
 
     def resize_table(self, size):
         # type: (int) -> None
@@ -245,10 +268,38 @@ class RequestEncoder(object):
     def list_size(self, template):
         # type: (RequestTemplate) -> int
         """Return the size of a request's header without the token, as RFC 9113, 6.5.2 counts it."""
-        fields = self._before + [(b":path", _PATH, False)] + list(template.fields)
+        if self._sized[0] is not template.fields:
+            fields = self._shared_fields() + list(template.fields)
+            self._sized = template.fields, sum(size_of(field) for field in fields)
+        return self._sized[1]
+
+    def _shared_fields(self):
+        # type: () -> List[Field]
+        """Return the fields that each request has, whatever the message."""
+        fields = self._before + [(b":path", _PATH, False)]
         if self._authorization is not None:
             fields.append((b"authorization", self._authorization, True))
-        return sum(size_of(field) for field in fields)
+        return fields
+
+    def check(self, template, digits, limit):
+        # type: (RequestTemplate, int, int) -> None
+        """See that the peer takes the header of a request.
+
+        To some a longer one is reason enough to end the connection, with all that is on it.
+
+        :param digits: how many digits the token has (int).
+        :param limit: longest header that the peer takes, in bytes (int), as RFC 9113, 6.5.2 counts.
+        :raises TokenError: if it is the token that is too long.
+        :raises HeaderTooLong: if that of no token would be taken.
+        """
+        room = limit - self.list_size(template)
+        if digits <= room:
+            return
+        if room >= _APPLE_DIGITS:
+            raise TokenError(8, "the token has %d bytes, at most %d find room in a request"
+                             % (digits // 2, room // 2))
+        raise HeaderTooLong(
+            self._shared_fields() + list(template.fields), limit - room + digits, limit)
 
     def block(self, fields):
         # type: (Iterable[Field]) -> bytes

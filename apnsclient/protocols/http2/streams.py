@@ -32,14 +32,16 @@ from .frames import (
     header_frames,
     rst_stream,
 )
-from .requests import LONGEST_ALIKE, RequestEncoder
+from .headers import size_of
+from .requests import LONGEST_ALIKE, HeaderTooLong, RequestEncoder
 
 if MYPY:
-    from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
+    from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
     from .requests import RequestTemplate
 
     Field = Tuple[bytes, bytes, bool]
+    Rejection = Union[TokenError, HeaderTooLong]
 
 __all__ = ["OUR_STREAM_WINDOW", "Batch", "Partial", "Streams"]
 
@@ -178,12 +180,13 @@ class Streams(object):
         return max(room, 0)
 
     def start(self, template, tokens, indices, owner, rejected):
-        # type: (RequestTemplate, Sequence[Any], Sequence[int], Any, List[Tuple[int, TokenError]]) -> Tuple[Optional[Batch], Any]  # noqa: E501
+        # type: (RequestTemplate, Sequence[Any], Sequence[int], Any, List[Tuple[int, Rejection]]) -> Tuple[Optional[Batch], Any]  # noqa: E501
         """Start a request for each token; see :meth:`.ClientConnection.send`."""
         size, count = len(template.payload), len(tokens)
         frames = None
         if count > 1 and not self._unsent and size <= self.stream_window \
-                and size <= self.frame_size and size * count <= self.window:
+                and size <= self.frame_size and size * count <= self.window \
+                and self._takes_header_of(template):
             frames = self.encoder.alike(template, tokens, self.next)
         if frames is None:
             return self._start_singly(repeat(template), tokens, indices, owner, rejected)
@@ -191,17 +194,23 @@ class Streams(object):
         return self._open(owner, indices), frames
 
     def start_each(self, templates, tokens, indices, owner, rejected):
-        # type: (Sequence[RequestTemplate], Sequence[Any], Sequence[int], Any, List[Tuple[int, TokenError]]) -> Tuple[Optional[Batch], Any]  # noqa: E501
+        # type: (Sequence[RequestTemplate], Sequence[Any], Sequence[int], Any, List[Tuple[int, Rejection]]) -> Tuple[Optional[Batch], Any]  # noqa: E501
         """Start a request for each token; see :meth:`.ClientConnection.send_each`."""
         sizes = [len(template.payload) for template in templates]
         total, frames = sum(sizes), None
         if sizes and not self._unsent and total <= self.window \
-                and max(sizes) <= min(self.stream_window, self.frame_size):
+                and max(sizes) <= min(self.stream_window, self.frame_size) \
+                and self._takes_header_of(templates[0]):
             frames = self.encoder.each(templates, tokens, self.next)
         if frames is None:
             return self._start_singly(templates, tokens, indices, owner, rejected)
         self.window -= total
         return self._open(owner, indices), frames
+
+    def _takes_header_of(self, template):
+        # type: (RequestTemplate) -> bool
+        """Tell whether the peer takes such a request to any token that is one of many alike."""
+        return self.encoder.list_size(template) + LONGEST_ALIKE <= self.header_limit
 
     def _open(self, owner, indices):
         # type: (Any, Sequence[int]) -> Batch
@@ -213,7 +222,7 @@ class Streams(object):
         return batch
 
     def _start_singly(self, templates, tokens, indices, owner, rejected):
-        # type: (Iterable[RequestTemplate], Sequence[Any], Sequence[int], Any, List[Tuple[int, TokenError]]) -> Tuple[Optional[Batch], bytes]  # noqa: E501
+        # type: (Iterable[RequestTemplate], Sequence[Any], Sequence[int], Any, List[Tuple[int, Rejection]]) -> Tuple[Optional[Batch], bytes]  # noqa: E501
         """Start a request for each token, whatever the tokens and payloads are like."""
         frames, good = [], []  # type: List[bytes], List[int]
         stream = self.next
@@ -222,9 +231,8 @@ class Streams(object):
         for template, token, index in zip(templates, tokens, indices):
             try:
                 decode_token(token)
-                if len(token) > LONGEST_ALIKE:
-                    self._check_length(template, len(token))
-            except TokenError as error:
+                self.encoder.check(template, len(token), self.header_limit)
+            except (TokenError, HeaderTooLong) as error:
                 rejected.append((index, error))
                 continue
             digits = token if isinstance(token, bytes) else token.encode("ascii")
@@ -241,18 +249,12 @@ class Streams(object):
             return None, b""
         return self._open(owner, good), b"".join(frames)
 
-    def _check_length(self, template, digits):
-        # type: (RequestTemplate, int) -> None
-        """See that the peer takes a request to a token of so many digits.
-
-        To some a longer header is reason enough to end the connection, with all that is on it.
-
-        :raises TokenError: if it does not.
-        """
-        most = self.header_limit - self.encoder.list_size(template)
-        if digits > most:
-            raise TokenError(8, "the token has %d bytes, at most %d find room in a request"
-                             % (digits // 2, max(most // 2, 0)))
+    def check_header(self, fields):
+        # type: (List[Field]) -> None
+        """See that the peer takes a header; see :meth:`.ClientConnection.check_header`."""
+        size = sum(size_of(field) for field in fields)
+        if size > self.header_limit:
+            raise HeaderTooLong(fields, size, self.header_limit)
 
     def ask(self, fields, body, owner, body_limit):
         # type: (List[Field], bytes, Any, int) -> Tuple[Batch, bytes]
