@@ -33,7 +33,8 @@ if PY2:
         # type: (Any) -> Any
         """Return a value for ``json.dumps`` with all its ``str``, which hold UTF-8, as ``unicode``.
 
-        Without escapes, json joins the two kinds of strings as they are, and fails.
+        Without escapes, json joins the two kinds of strings as they are, and fails. Numbers become
+        plain ones.
         """
         if isinstance(value, str):
             return value.decode("utf-8")
@@ -41,6 +42,10 @@ if PY2:
             return OrderedDict((as_unicode(key), as_unicode(each)) for key, each in value.items())
         if isinstance(value, (list, tuple)):
             return [as_unicode(each) for each in value]
+        # Of a subclass, such as an IntEnum, json would write what repr() says.
+        for kind in (bool, int, long, float):  # noqa: F821
+            if isinstance(value, kind):
+                return kind(value)
         return value
 else:
     monotonic = time.monotonic

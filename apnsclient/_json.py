@@ -1,4 +1,7 @@
-"""JSON: what is nested too deeply is an error like others, and payloads are encoded fast.
+"""JSON: what it has no way to say is an error, and payloads are encoded fast.
+
+That is NaN and infinity, which Python would write as words that no other parser knows, half of a
+surrogate pair, and what is nested too deeply.
 
 ``json.dumps`` makes an encoder for each call, and that one another in C. Where messages have a
 payload of their own each, it takes as long as the encoding. The one in C is made once here, for the
@@ -9,6 +12,7 @@ another one, the documented way is taken.
 from __future__ import absolute_import, division, print_function
 
 import json
+import re
 
 import six
 
@@ -17,7 +21,8 @@ from ._compat import MYPY, PY2, as_unicode
 if MYPY:
     from typing import Any, Callable, Dict, Text
 
-__all__ = ["PARAMETERS", "decode_json", "encode_json", "encode_usual", "new_encoder"]
+__all__ = ["PARAMETERS", "decode_json", "encode_json", "encode_usual", "new_encoder",
+           "to_utf8"]
 
 #: Arguments of ``json.dumps``: no needless space, UTF-8 as it is.
 PARAMETERS = {"separators": (",", ":"), "ensure_ascii": False}
@@ -40,10 +45,26 @@ def encode_json(value, parameters):
     # type: (Any, Dict[str, Any]) -> Text
     """Return a value as JSON text; bytes on Python 2.7 if it is nothing but ASCII.
 
-    :param parameters: arguments of ``json.dumps``.
+    :param parameters: arguments of ``json.dumps``. Its ``allow_nan`` is False by default here.
     :raises TypeError, ValueError: if it cannot be expressed in JSON.
     """
-    return json.dumps(_with_unicode(value), **parameters)
+    return json.dumps(_with_unicode(value), **dict({"allow_nan": False}, **parameters))
+
+
+#: Halves of surrogate pairs without the other one: Python 2.7 encodes them.
+_HALVES = re.compile(u"[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]")
+
+
+def to_utf8(text):
+    # type: (Text) -> bytes
+    """Return text as bytes.
+
+    :raises UnicodeEncodeError: if half of a surrogate pair is in it; it is a ValueError.
+    """
+    half = _HALVES.search(text) if PY2 else None
+    if half:
+        raise UnicodeEncodeError("utf-8", text, half.start(), half.end(), "surrogates not allowed")
+    return text.encode("utf-8")
 
 
 def _with_unicode(value):
@@ -62,14 +83,14 @@ def new_encoder(make):
 
     :param make: what makes an encoder in C, as ``json.encoder`` has it; None where it has none.
     """
-    usual = json.JSONEncoder(**PARAMETERS)  # type: ignore[arg-type]
+    usual = json.JSONEncoder(allow_nan=False, **PARAMETERS)  # type: ignore[arg-type]
     encode_slowly = usual.encode
     try:
         # The first argument would be where containers are noted that are being encoded, so that one
         # which contains itself is found; several threads cannot share that.
         pieces_of = make(
             None, usual.default, json.encoder.encode_basestring,
-            None, usual.key_separator, usual.item_separator, False, False, True)
+            None, usual.key_separator, usual.item_separator, False, False, False)
     except (AttributeError, TypeError):
         return encode_slowly
 

@@ -15,7 +15,7 @@ import six
 
 from ._compat import MYPY
 from ._headers import as_header, as_number, request_fields
-from ._json import PARAMETERS, decode_json, encode_json, encode_usual
+from ._json import PARAMETERS, decode_json, encode_json, encode_usual, to_utf8
 from .protocols.binary import MAX_ITEM_SIZE, NotificationEncoder
 from .protocols.http2.requests import RequestTemplate
 from .result import Result
@@ -183,7 +183,8 @@ class Message(object):
         if a header is not printable ASCII, or is empty, or has space at either end.
     """
 
-    #: Arguments of ``json.dumps``: no needless space, UTF-8 as it is.
+    #: Arguments of ``json.dumps``: no needless space, UTF-8 as it is. NaN and infinity, which JSON
+    #: does not have, are an error unless ``allow_nan`` is True here.
     json_parameters = dict(PARAMETERS)
     #: Expiry of a message that is given none; a subclass may have its own.
     DEFAULT_EXPIRY = datetime.timedelta(days=1)  # type: Expiry
@@ -275,7 +276,7 @@ class Message(object):
             parameters = self.json_parameters
             payload = (encode_usual(payload) if parameters == PARAMETERS
                        else encode_json(payload, parameters))
-        return payload if isinstance(payload, bytes) else payload.encode("utf-8")
+        return payload if isinstance(payload, bytes) else to_utf8(payload)
 
     def encoder(self):
         # type: () -> NotificationEncoder

@@ -99,6 +99,21 @@ def test_a_payload_that_cannot_be_sent_raises_before_a_connection_is_opened(appl
     assert apple.connections == apple.refused == 0
 
 
+def test_what_json_cannot_say_raises_before_a_connection_is_opened(apple):
+    """NaN, infinity, half of a surrogate pair; over either protocol."""
+    nan, infinity = float("nan"), float("inf")
+    for given in ({"payload": {"aps": {"badge": nan}}}, {"badge": infinity}, {"k": [nan]},
+                  {"extra": {"k": {"k": -infinity}}}, {"alert": u"half \ud83d"},
+                  {"payload": u'{"aps":{"alert":"\udc00"}}'}):
+        message = Message(TOKENS, apns_topic="com.example.app", **given)
+        for client in (apple.client(), apple.provider_client()):
+            with pytest.raises(ValueError):
+                client.send(message)
+            with pytest.raises(ValueError):
+                list(client.send_many([message]))
+    assert apple.connections == apple.refused == 0
+
+
 def test_the_largest_payload_that_a_frame_carries_is_sent():
     """65 535 bytes are not too many for a frame; whether they are for the gateway, it says."""
     payload = b'{"aps":{}}' + b" " * (65535 - 10)

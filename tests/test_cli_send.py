@@ -268,6 +268,9 @@ MISTAKES = [
     (["--priority", "256"], "error: --priority is 256"),
     (["--extra", "key"], "is not KEY=VALUE"),
     (["--extra", "=value"], "is not KEY=VALUE"),
+    (["--extra", "key=NaN"], "'key=NaN' is not JSON: Out of range float values"),
+    (["--extra", "key=[-Infinity]"], "is not JSON: Out of range float values"),
+    (["--extra", 'key="\\ud800"'], "is not JSON: 'utf-8' codec can't encode"),
     (["--extra", "aps=1"], "aps is Apple's part of the payload; --payload-file takes "),
     (["--slice", "0"], "is not a whole number from 1 up"),
     (["--retries", "x"], "is not a whole number from 0 up"),
@@ -295,7 +298,8 @@ def test_a_payload_that_is_no_json_object_is_status_2(bed):
         for name, content, complaint in (
             ("cut off", b"{", "is not JSON"), ("no text", b"\xff", "is not JSON"),
             ("list", b"[1]", "is JSON, but not an object"),
-            ("deep", b"[" * 200000, "nested too deeply"))])
+            ("deep", b"[" * 200000, "nested too deeply"),
+            ("NaN", b'{"aps":{"badge":NaN}}', "is not JSON: Out of range float values"))])
 
 
 def test_a_binary_file_is_no_list_of_tokens(bed):

@@ -10,7 +10,7 @@ import sys
 import time
 
 from .._compat import MYPY, monotonic
-from .._json import decode_json
+from .._json import decode_json, encode_usual, to_utf8
 from . import _options, _outcome, _session
 from ._console import NO_CONNECTION, USAGE, Failure, one_line, open_progress
 from ._delivery import Delivery
@@ -269,10 +269,11 @@ def _read_payload(name):
     # type: (str) -> bytes
     content = _options.read_file(name, "the payload", USAGE)
     try:
-        is_object = isinstance(decode_json(content), dict)
+        payload = decode_json(content)
+        encode_usual(payload)  # Python reads NaN and infinite numbers, too, which are no JSON.
     except ValueError as error:
         raise Failure("the payload %r is not JSON: %s" % (str(name), one_line(error)), USAGE)
-    if not is_object:
+    if not isinstance(payload, dict):
         raise Failure("the payload %r is JSON, but not an object" % str(name), USAGE)
     return content
 
@@ -335,9 +336,14 @@ def _pair(value):
         raise argparse.ArgumentTypeError("aps is Apple's part of the payload; --payload-file takes "
                                          "a payload that is all yours")
     try:
-        return key, decode_json(content)
+        found = decode_json(content)
     except ValueError:
         return key, content
+    try:
+        to_utf8(encode_usual(found))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError("%r is not JSON: %s" % (value, one_line(error)))
+    return key, found
 
 
 def _expiry(value):

@@ -3,6 +3,7 @@
 from __future__ import absolute_import, division, print_function
 
 import json
+import re
 
 import pytest
 import six
@@ -15,11 +16,12 @@ from apnsclient._json import PARAMETERS, decode_json, encode_usual, new_encoder
 
 TOKEN = "ab" * 32
 
+finite = st.floats(allow_nan=False, allow_infinity=False)
 scalars = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(), st.text(),
+    st.none(), st.booleans(), st.integers(), finite, st.text(),
     st.sampled_from([u"\u0416\U0001f600\u2028\"\\/", u"\x00\x1f\x7f", "plain", b"\xd0\x96".decode(
-        "utf-8"), 1 << 70, float("inf"), -0.0, 1e300]))
-keys = st.one_of(st.text(), st.integers(), st.booleans(), st.none(), st.floats())
+        "utf-8"), 1 << 70, -0.0, 1e300]))
+keys = st.one_of(st.text(), st.integers(), st.booleans(), st.none(), finite)
 values = st.recursive(scalars, lambda inner: st.one_of(
     st.lists(inner, max_size=4), st.dictionaries(keys, inner, max_size=4),
     st.lists(inner, max_size=4).map(tuple)), max_leaves=20)
@@ -62,6 +64,57 @@ def test_what_is_no_json_is_an_error(value):
         with pytest.raises(TypeError):
             Message(TOKEN, extra={"k": value}).get_json_payload()
     assert isinstance(encode_usual({"k": 1}), six.string_types)
+
+
+@pytest.mark.parametrize("value", [
+    float("nan"), float("inf"), float("-inf"), {float("nan"): 1}, [{"k": (1, float("nan"))}]])
+def test_numbers_that_json_does_not_have_are_an_error(value):
+    """Unless a subclass wants them."""
+    class Escaped(Message):
+        json_parameters = {"ensure_ascii": True}
+
+    class Loose(Message):
+        json_parameters = dict(Message.json_parameters, allow_nan=True)
+
+    for kind in (Message, Escaped):
+        for arguments in ({"payload": {"k": value}}, {"extra": {"k": value}}, {"badge": value}):
+            with pytest.raises(ValueError):
+                kind(TOKEN, **arguments).get_json_payload()
+    assert re.search(b"NaN|Infinity", Loose(TOKEN, badge=value).get_json_payload())
+    with pytest.raises(ValueError):
+        new_encoder(None)(value)
+
+
+class Color(int):
+    """A number that shows as a name, as IntEnum does."""
+
+    def __repr__(self):
+        return "<Color.RED: 1>"
+
+    __str__ = __repr__
+
+
+class Weight(float):
+    """The same of the other kind."""
+
+    __repr__ = __str__ = Color.__repr__
+
+
+def test_numbers_of_a_subclass_are_numbers():
+    """Whatever they show as, also as keys."""
+    message = Message(TOKEN, badge=Color(1), extra={"k": [Weight(1.5), {Color(2): True}]})
+    assert json.loads(message.get_json_payload().decode("ascii")) == {
+        "aps": {"badge": 1}, "k": [1.5, {"2": True}]}
+
+
+@pytest.mark.parametrize("text", [u"\ud800", u"a\udc00\ud83d", u"\udfff\ud800"])
+def test_half_of_a_surrogate_pair_is_an_error(text):
+    """There is no UTF-8 for it; not in text that is given as a whole, either."""
+    for arguments in ({"alert": text}, {"extra": {text: 1}}, {"payload": u'{"k":"%s"}' % text}):
+        with pytest.raises(UnicodeEncodeError, match="surrogates not allowed"):
+            Message(TOKEN, **arguments).get_json_payload()
+    assert Message(TOKEN, alert=u"\U0001f600").get_json_payload() == (
+        b'{"aps":{"alert":"\xf0\x9f\x98\x80"}}')
 
 
 @pytest.mark.parametrize("text", [u"[\u0416]", b"\xff", b"{", u"", b"[" * 200000, u"[" * 200000],
