@@ -19,7 +19,7 @@ if MYPY:
 
     Fields = Tuple[Tuple[bytes, bytes, bool], ...]
 
-__all__ = ["as_header", "as_number", "request_fields"]
+__all__ = ["as_header", "as_namespace", "as_number", "request_fields"]
 
 #: What a header can carry: printable ASCII without space at either end (RFC 9110, 5.5).
 _HEADER_VALUE = re.compile(r"[!-~]+(?: +[!-~]+)*\Z")
@@ -29,6 +29,9 @@ _MOST_KNOWN = 256
 
 _BACKGROUND_PRIORITY = ("a background notification of priority 10 is sent with 5; Apple refuses it "
                         "otherwise")
+
+_ONE_IDENTIFIER = ("a message with an apns_id goes to several tokens, and all of its notifications "
+                   "have the same identifier; give apns_id_namespace instead")
 
 _known = {}  # type: Dict[Tuple[Any, ...], Tuple[Fields, Tuple[str, ...]]]
 
@@ -50,6 +53,25 @@ def as_header(name, value):
         raise ValueError("%s is %.200r, expected printable ASCII without space at either end"
                          % (name, value))
     return str(text)
+
+
+def as_namespace(value, apns_id):
+    # type: (Any, Any) -> uuid.UUID
+    """Return the namespace of identifiers as a UUID.
+
+    :param value: ``uuid.UUID``, or the text of one (str).
+    :param apns_id: the identifier that the message has, which has to be None.
+    :raises ValueError: if it is none, or there is an identifier already.
+    """
+    if apns_id is not None:
+        raise ValueError("apns_id is the identifier, and apns_id_namespace makes one for each "
+                         "token; give one of the two")
+    if isinstance(value, uuid.UUID):
+        return value
+    try:
+        return uuid.UUID(value)
+    except (AttributeError, TypeError, ValueError):
+        raise ValueError("apns_id_namespace is %.200r, expected a UUID" % (value,))
 
 
 def as_number(name, value, largest):
@@ -109,6 +131,8 @@ def _make_fields(topic, default_topic, push_type, payload_type, priority, is_pri
         # "Specify 5": Apple, Pushing background updates to your App.
         priority = 5
         warnings = (_BACKGROUND_PRIORITY,) if is_priority_given else ()
+    if apns_id is not None and is_shared:
+        warnings += (_ONE_IDENTIFIER,)
     candidates = (("apns-topic", topic, True), ("apns-push-type", push_type, True),
                   ("apns-priority", priority, True),
                   ("apns-expiration", as_number("expiry", expiry, 0xFFFFFFFF), is_shared),

@@ -14,7 +14,7 @@ import time
 import six
 
 from ._compat import MYPY
-from ._headers import as_header, as_number, request_fields
+from ._headers import as_header, as_namespace, as_number, request_fields
 from ._json import PARAMETERS, decode_json, encode_json, encode_usual, to_utf8
 from .protocols.binary import MAX_ITEM_SIZE, NotificationEncoder
 from .protocols.http2.requests import RequestTemplate
@@ -173,14 +173,19 @@ class Message(object):
         payload: ``liveactivity`` if its ``aps`` has ``event`` and ``content-state``,
         ``background`` if ``content-available`` is true and there is no alert, badge or sound,
         ``mdm`` if it has a key ``mdm`` and no ``aps``, and else ``alert``.
-    :param apns_id: identifier of the notification (str, or ``uuid.UUID``); None lets Apple make
-        one, a different one for each token.
+    :param apns_id: identifier of the notification (str, or ``uuid.UUID``), for a message to one
+        token; None lets Apple make one, a different one for each token.
     :param apns_collapse_id: notifications with the same one replace each other on the device (str;
         Apple takes 64 bytes).
+    :param apns_id_namespace: gives each token an ``apns_id`` of its own: the UUID version 5 (RFC
+        9562, 5.5) of this (``uuid.UUID``, or the text of one) and of the token, which is lower-case
+        hexadecimal for it. The same message to the same token, sent again at any time by any
+        process, has the same identifier. Make a new one for each message: ``uuid.uuid4()``.
     :param extra_kwargs: the same as ``extra``, as keyword arguments.
     :raises ValueError: if a payload is given together with a part of it; if ``extra`` has a key
-        ``aps``; if expiry or priority do not fit into their field (0 to 4 294 967 295, 0 to 255);
-        if a header is not printable ASCII, or is empty, or has space at either end.
+        ``aps``; if there is an ``apns_id`` and a namespace, or if that is no UUID; if expiry or
+        priority do not fit into their field (0 to 4 294 967 295, 0 to 255); if a header is not
+        printable ASCII, or is empty, or has space at either end.
     """
 
     #: Arguments of ``json.dumps``: no needless space, UTF-8 as it is. NaN and infinity, which JSON
@@ -193,8 +198,9 @@ class Message(object):
 
     def __init__(self, tokens, alert=None, badge=None, sound=None, content_available=None,
                  expiry=None, payload=None, priority=None, extra=None, apns_topic=None,
-                 apns_push_type=None, apns_id=None, apns_collapse_id=None, **extra_kwargs):
-        # type: (Any, Any, Any, Any, Any, Expiry, Any, Optional[int], Optional[Dict[str, Any]], Any, Any, Any, Any, Any) -> None  # noqa: E501
+                 apns_push_type=None, apns_id=None, apns_collapse_id=None, apns_id_namespace=None,
+                 **extra_kwargs):
+        # type: (Any, Any, Any, Any, Any, Expiry, Any, Optional[int], Optional[Dict[str, Any]], Any, Any, Any, Any, Any, Any) -> None  # noqa: E501
         self._tokens = _as_list(tokens)
         self._payload = payload
         self._aps = None  # type: Optional[Dict[str, Any]]
@@ -202,6 +208,9 @@ class Message(object):
         self.apns_push_type = as_header("apns_push_type", apns_push_type)
         self.apns_id = as_header("apns_id", apns_id)
         self.apns_collapse_id = as_header("apns_collapse_id", apns_collapse_id)
+        self.apns_id_namespace = None  # type: Optional[str]
+        if apns_id_namespace is not None:
+            self.apns_id_namespace = str(as_namespace(apns_id_namespace, apns_id))
         self._set_defaults(expiry, priority)
         extra = dict(extra or {}, **extra_kwargs)
         if payload is None:
@@ -302,13 +311,16 @@ class Message(object):
         if len(payload) > MAX_ITEM_SIZE:
             raise ValueError("the payload has %d bytes, at most %d can be sent; shorten it"
                              % (len(payload), MAX_ITEM_SIZE))
+        namespace = self.apns_id_namespace  # type: Any
+        if namespace is not None:
+            namespace = as_namespace(namespace, self.apns_id)
         fields, warnings = request_fields(
             self.apns_topic, default_topic, self.apns_push_type, self._payload_type(),
             self.priority, self.priority != self._default_priority, self.expiry, self.apns_id,
             self.apns_collapse_id, len(self._tokens) > 1)
         for text in warnings:
             warn(text)
-        return RequestTemplate(fields, payload)
+        return RequestTemplate(fields, payload, namespace)
 
     def _payload_type(self):
         # type: () -> str
@@ -378,7 +390,8 @@ class Message(object):
         else:
             state.update(alert=self.alert, badge=self.badge, sound=self.sound,
                          content_available=self.content_available, extra=self.extra)
-        for name in ("apns_topic", "apns_push_type", "apns_id", "apns_collapse_id"):
+        for name in ("apns_topic", "apns_push_type", "apns_id", "apns_collapse_id",
+                     "apns_id_namespace"):
             # An older version would put what it does not know into the payload.
             if getattr(self, name) is not None:
                 state[name] = getattr(self, name)

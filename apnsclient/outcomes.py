@@ -88,20 +88,10 @@ class Failure(_Pair):
     def apns_id(self):
         # type: () -> Optional[str]
         """Identifier of the notification as Apple's reply has it (lower-case str), or None."""
-        fields = self._block or ()
-        if isinstance(fields, six.text_type):
-            return fields.encode("latin-1") if PY2 else fields
-        if isinstance(fields, bytes):
-            from .protocols.http2.headers import decode_block
-
-            try:
-                fields = decode_block(fields)
-            except Http2Error:
-                return None
-        for name, value in fields:
-            if name == b"apns-id":
-                return (value if PY2 else value.decode("latin-1")).lower()
-        return None
+        block = self._block
+        if isinstance(block, six.text_type):
+            return block.encode("latin-1") if PY2 else block
+        return _identifiers_in(block)[0]
 
     @property
     def is_gone(self):
@@ -140,6 +130,25 @@ class Failure(_Pair):
         if isinstance(apns_id, bytes):
             apns_id = apns_id.decode("latin-1")
         return type(self), tuple(self) + (self.status, self.reason, self.timestamp, apns_id)
+
+
+def _identifiers_in(block):
+    # type: (Union[bytes, List[Tuple[bytes, bytes]], None]) -> Tuple[Optional[str], Optional[str]]
+    """Return what a reply has as ``apns-id``, in lower case, and as ``apns-unique-id``.
+
+    :param block: its header block, or the fields in it.
+    """
+    fields = block or ()  # type: Any
+    if isinstance(fields, bytes):
+        from .protocols.http2.headers import decode_block
+
+        try:
+            fields = decode_block(fields)
+        except Http2Error:
+            fields = ()
+    found = dict((name, value if PY2 else value.decode("latin-1")) for name, value in fields)
+    identifier = found.get(b"apns-id")
+    return identifier and identifier.lower(), found.get(b"apns-unique-id")
 
 
 class _Indices(object):
@@ -219,6 +228,11 @@ class FrameOutcomes(object):
         """Return the indices of the tokens that are to be sent again, in order."""
         return self._without_rejected(self._retry_from)
 
+    def identifiers(self):
+        # type: () -> Sequence[Tuple[int, Tuple[Optional[str], Optional[str]]]]
+        """Return nothing: the gateway does not answer what it accepts."""
+        return ()
+
     def in_doubt(self):
         # type: () -> Sequence[int]
         """Return those of the tokens to be sent again that may have been delivered, in order."""
@@ -246,6 +260,9 @@ class RequestOutcomes(object):
     A token that is not reported was accepted.
     """
 
+    #: What replies to accepted tokens say, by index: header blocks, or identifiers once decoded.
+    _accepted = None  # type: Optional[Dict[int, Any]]
+
     def __init__(self):
         # type: () -> None
         self._failed = {}  # type: Dict[int, Any]
@@ -257,7 +274,29 @@ class RequestOutcomes(object):
 
     def __getstate__(self):
         # type: () -> Dict[str, Any]
-        return dict(vars(self), _failed=dict(self.failures()))
+        state = dict(vars(self), _failed=dict(self.failures()))
+        if self._accepted is not None:
+            state["_accepted"] = dict(self.identifiers())
+        return state
+
+    def accept(self, index, block):
+        # type: (int, Block) -> None
+        """Keep what the reply to an accepted token says.
+
+        :param block: its header block, see :meth:`Failure.of`.
+        """
+        if self._accepted is None:
+            self._accepted = {}
+        self._accepted[index] = block
+
+    def identifiers(self):
+        # type: () -> Iterator[Tuple[int, Tuple[Optional[str], Optional[str]]]]
+        """Yield ``(index, (apns-id, apns-unique-id))`` of the replies that were kept."""
+        accepted = self._accepted or {}
+        for index in sorted(accepted):
+            if not isinstance(accepted[index], tuple):
+                accepted[index] = _identifiers_in(accepted[index])
+            yield index, accepted[index]
 
     def reject(self, index, error):
         # type: (int, TokenError) -> None

@@ -113,6 +113,33 @@ class Result(object):
         return self._outcomes.errors()
 
     @property
+    def apns_ids(self):
+        # type: () -> Dict[Any, str]
+        """``{token: identifier}`` of the tokens that were accepted, in lower case.
+
+        Apple's ``apns-id``: the one that the message has, or one of Apple's. It is kept over HTTP/2
+        by a :class:`~apnsclient.transport.Session` with ``keep_ids=True``, and decoded when it is
+        asked for; else there are none. Tokens are as the message has them.
+        """
+        return self._identifiers(0)
+
+    @property
+    def apns_unique_ids(self):
+        # type: () -> Dict[Any, str]
+        """``{token: identifier}`` of the tokens that were accepted, for Apple's Delivery Log.
+
+        Apple's ``apns-unique-id``, which the sandbox gives (Apple, *Handling notification responses
+        from APNs*). It is kept as :attr:`apns_ids` are.
+        """
+        return self._identifiers(1)
+
+    def _identifiers(self, which):
+        # type: (int) -> Dict[Any, str]
+        tokens = self.message.tokens
+        return dict((_as_key(tokens[index]), found[which] or "")
+                    for index, found in self._outcomes.identifiers() if found[which])
+
+    @property
     def undelivered(self):
         # type: () -> List[Any]
         """The tokens that got nothing, and would get nothing another time (list).

@@ -126,6 +126,9 @@ class Session(object):
     :param ping_after: after how many seconds of idleness (float, from 0) an HTTP/2 connection from
         the pool has to answer a PING before it is used again; None never asks. A connection that
         does not is replaced.
+    :param keep_ids: whether results over HTTP/2 have the identifiers of what was accepted (bool):
+        :attr:`~apnsclient.apns.Result.apns_ids` and
+        :attr:`~apnsclient.apns.Result.apns_unique_ids`. It takes time and memory for each token.
     :param pool_options: arguments of the back-end's class, as they are.
     :raises ImportError: if the module or its class ``Backend`` does not exist, or a package that
         HTTP/2 needs is missing.
@@ -164,8 +167,8 @@ class Session(object):
                  read_timeout=default("DEFAULT_READ_TIMEOUT"),
                  read_tail_timeout=default("DEFAULT_READ_TAIL_TIMEOUT"),
                  protocol="binary", on_late_result=None, feedback_store=None, ping_after=60.0,
-                 **pool_options):
-        # type: (Any, float, int, float, int, float, float, str, Optional[Callable[[Result], None]], Optional[FeedbackStore], Optional[float], Any) -> None  # noqa: E501
+                 keep_ids=False, **pool_options):
+        # type: (Any, float, int, float, int, float, float, str, Optional[Callable[[Result], None]], Optional[FeedbackStore], Optional[float], bool, Any) -> None  # noqa: E501
         if protocol not in _HANDLES:
             raise ValueError("the protocol is %r, expected \"binary\" or \"http2\"" % (protocol,))
         self._protocol = protocol
@@ -175,7 +178,7 @@ class Session(object):
         _arguments.check_ping_after(ping_after)
         self._shared = Shared(
             self._make_backend(pool, pool_options), timing, ping_after, on_late_result,
-            MemoryStore() if feedback_store is None else feedback_store)
+            MemoryStore() if feedback_store is None else feedback_store, keep_ids)
 
     @property
     def pool(self):

@@ -155,26 +155,24 @@ class Conversation(object):
         if kind & 2:
             tokens = [token[:2 + 2 * (number % 7)] for number, token in enumerate(tokens)]
         payload = (b"%d." % len(self.expected) * size)[:size]
-        first = self.client.next_stream
         batch, frames = self.client.send(
             RequestTemplate(TOPIC, payload), tokens, range(count), "owner", [])
         self.buffer.append(bytes(frames))
         self.batches.append(batch)
         for number, token in enumerate(tokens):
             token = token if isinstance(token, bytes) else token.encode("ascii")
-            self.expected[first + 2 * number] = b"/3/device/" + token, payload
-        assert self.client.next_stream == first + 2 * count
+            self.expected[batch.first + 2 * number] = b"/3/device/" + token, payload
 
     def ask(self, size):
         if not self.client.room(size):
             return
-        stream, body = self.client.next_stream, b"q" * size
+        body = b"q" * size
         batch, frames = self.client.ask(
             [(b":method", b"POST", False), (b":scheme", b"https", False),
              (b":authority", b"host", True), (b":path", b"/1/apps/a/channels", False)], body, None)
         self.buffer.append(bytes(frames))
         self.batches.append(batch)
-        self.expected[stream] = b"/1/apps/a/channels", body
+        self.expected[batch.first] = b"/1/apps/a/channels", body
 
     def cancel(self, number):
         if self.batches:

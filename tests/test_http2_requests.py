@@ -3,6 +3,7 @@
 from __future__ import absolute_import, division, print_function
 
 import binascii
+import uuid
 
 import h2.config
 import h2.connection
@@ -72,8 +73,11 @@ def fields_of(template, token, authorization=None):
     token = token if isinstance(token, bytes) else token.encode("ascii")
     shared = [] if authorization is None else [(b"authorization", authorization)]
     shared += [field[:2] for field in template.fields if field[2]]
+    own = [] if template.namespace is None else [
+        (b"apns-id", str(uuid.uuid5(template.namespace, str(token.lower().decode("ascii"))))
+         .encode("ascii"))]
     return [(b":method", b"POST"), (b":scheme", b"https"), (b":authority", AUTHORITY),
-            (b":path", b"/3/device/" + token)] + shared + [
+            (b":path", b"/3/device/" + token)] + own + shared + [
                 field[:2] for field in template.fields if not field[2]]
 
 
@@ -96,7 +100,8 @@ shared = st.lists(st.tuples(
     st.sampled_from([b"apns-topic", b"apns-push-type", b"x"]),
     st.sampled_from([b"com.example.app", b"com.example.other", b"alert", b"10", b"v" * 150]),
     st.booleans()), max_size=5)
-templates = st.builds(RequestTemplate, shared, payloads)
+NAMESPACE = uuid.UUID("eabeae54-14a8-11e5-b60b-1697f925ec7b")
+templates = st.builds(RequestTemplate, shared, payloads, st.sampled_from([None, NAMESPACE]))
 bearers = st.sampled_from([None, b"bearer " + b"a" * 200, b"bearer b"])
 table_sizes = st.one_of(st.integers(0, 4096), st.sampled_from([0, 60, 120, 300, 400, 65536]))
 
@@ -168,10 +173,11 @@ def test_streams_are_numbered_across_every_carry(first):
     assert peer.read(data) == expected(template, tokens, first)
 
 
+@pytest.mark.parametrize("namespace", [None, NAMESPACE])
 @pytest.mark.parametrize("payload", [b"{}", b"", b"x" * 16384])
-def test_a_request_has_its_exact_size(payload):
+def test_a_request_has_its_exact_size(payload, namespace):
     """Once the fields are in the table, chunks can be cut to size."""
-    template = RequestTemplate(ALERT + OWN, payload)
+    template = RequestTemplate(ALERT + OWN, payload, namespace)
     encoder, _ = warm(template, authorization=b"bearer abc")
     for token in (TOKEN, b"ab", b"00" * 100):
         data = encoder.alike(template, [token] * 3, 3)

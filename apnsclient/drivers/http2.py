@@ -62,6 +62,7 @@ class Http2Driver(object):
     :param timing: timeouts and buffer sizes (``Timing``).
     :param report_gone: called with a list of ``(token, timestamp)`` of tokens that are dead:
         lower-case hexadecimal bytes, seconds since 1970. It must not wait, nor raise anything.
+    :param keeps_ids: whether results have the identifiers of what was accepted (bool).
 
     :ivar is_over: True once the connection is of no more use.
     :ivar problem: why it ended (str).
@@ -76,8 +77,8 @@ class Http2Driver(object):
     :ivar turn: what whoever uses it has to give back afterwards; set by who leased it.
     """
 
-    def __init__(self, connection, timing, report_gone):
-        # type: (BaseConnection, Timing, Callable[[List[Tuple[bytes, int]]], None]) -> None
+    def __init__(self, connection, timing, report_gone, keeps_ids=False):
+        # type: (BaseConnection, Timing, Callable[[List[Tuple[bytes, int]]], None], bool) -> None
         self.connection = connection
         self._clock = connection.clock
         self.is_over = self.may_renew = self.has_unknown = False
@@ -102,6 +103,7 @@ class Http2Driver(object):
             connection.protocol = ConnectionState(connection)
         self._state = connection.protocol  # type: ConnectionState
         self._client = self._state.client
+        self._client.keep_replies(keeps_ids)
         self._batches = self._state.batches
         self._answered_before = self._client.answered
         self._accepted_before = self._client.accepted
@@ -455,7 +457,9 @@ class Http2Driver(object):
         batch = event.batch
         owner, index = batch.owner, batch.index_of(event.stream)
         if isinstance(event, Reply):
-            if event.status != 200 or isinstance(owner, Question):
+            if event.status == 200 and not isinstance(owner, Question):
+                owner.accepted(index, event)
+            else:
                 owner.answered(self, index, event)
         elif not event.is_unprocessed:
             self._lose(owner, index, event.is_whole,

@@ -217,6 +217,12 @@ class Parcel(object):
         outcomes, place = self._place(index)
         outcomes.unprocessed((place,), (None, "Not sent: %s" % text))
 
+    def accepted(self, index, reply):
+        # type: (int, Reply) -> None
+        """Take the reply to a request that was accepted, where such replies are kept."""
+        outcomes, place = self._place(index)
+        outcomes.accept(place, reply.block)
+
     def answered(self, driver, index, reply):
         # type: (Http2Driver, int, Reply) -> None
         """Take the reply to a request that was not accepted."""

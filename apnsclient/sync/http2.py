@@ -151,7 +151,7 @@ class Http2Connection(Connection):
                 raise ConnectError("%s:%d does not speak HTTP/2: it did not agree to the protocol "
                                    "\"h2\" with ALPN" % self.address, "binary")
             driver = Http2Driver(connection, shared.timing, shared.gone_reporter(
-                self.address, self.certificate))
+                self.address, self.certificate), shared.keep_ids)
             try:
                 if driver.prepare(ping_after):
                     return driver

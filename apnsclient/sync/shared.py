@@ -43,12 +43,13 @@ class Shared(object):
     :ivar warn: called with what to warn of in a message (str), which is logged once.
     """
 
-    def __init__(self, backend, timing, ping_after, on_late_result, feedback_store):
-        # type: (BaseBackend, Timing, Optional[float], Optional[Callable[[Result], None]], FeedbackStore) -> None  # noqa: E501
+    def __init__(self, backend, timing, ping_after, on_late_result, feedback_store, keep_ids):
+        # type: (BaseBackend, Timing, Optional[float], Optional[Callable[[Result], None]], FeedbackStore, bool) -> None  # noqa: E501
         self.feedback = FeedbackBuffer(feedback_store, backend.create_lock, backend.clock)
         self.use(backend)
         self.timing = timing
         self.ping_after = ping_after
+        self.keep_ids = keep_ids
         self.warn = WarnOnce(_log)
         self.refusals = Refusals(self.warn)
         self._on_late_result = on_late_result

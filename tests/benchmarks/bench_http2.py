@@ -14,6 +14,8 @@ many      the same number of messages of one token and a payload of its own each
           once with the messages made as they are asked for, once with all of them made before.
 failing   one message of whose tokens one in ten is answered with an error, and what the result says
           of each of them is read.
+ids       one message: as it is; with Session(keep_ids=True), with and without the reading of
+          Result.apns_ids; and with an identifier made for each token (apns_id_namespace).
 single    APNs.send() of a message to one token: round trip, and processor time. The reference
           writes such a request as it is through pyOpenSSL, and reads until the answer has come.
 memory    what a process grows by at most while it sends.
@@ -39,6 +41,7 @@ import shlex
 import struct
 import subprocess
 import sys
+import uuid
 
 from bench_memory import peak, reset_peak
 from bench_support import (
@@ -62,7 +65,7 @@ from apnsclient import APNs, Message, Session
 from apnsclient.testing.certs import Authority
 
 TOPIC = "com.example.app"
-SECTIONS = ("sending", "many", "failing", "single", "memory")
+SECTIONS = ("sending", "many", "failing", "ids", "single", "memory")
 #: What is sent before each measurement: the connection has been used, and its tables are filled.
 WARM = 200
 #: How many single messages are sent for one figure.
@@ -102,16 +105,17 @@ class Ours(object):
     :param address: ``(host, port)``.
     :param certificate: what we present (PEM).
     :param payload: JSON text.
+    :param options: further arguments of the session.
     """
 
-    def __init__(self, address, certificate, payload):
-        self._session = Session(protocol="http2", verify=False, pool_size=1)
+    def __init__(self, address, certificate, payload, **options):
+        self._session = Session(protocol="http2", verify=False, pool_size=1, **options)
         self._apns = APNs(self._session.get_connection(address, cert_string=certificate))
         self._payload = payload
         self._warm = self.message(new_tokens(WARM))
 
-    def message(self, tokens):
-        return Message(tokens, payload=self._payload, expiry=EXPIRY, apns_topic=TOPIC)
+    def message(self, tokens, **options):
+        return Message(tokens, payload=self._payload, expiry=EXPIRY, apns_topic=TOPIC, **options)
 
     def own_messages(self, tokens):
         """Yield a message for each token, with a payload of its own."""
@@ -127,6 +131,16 @@ class Ours(object):
         """Send one message, of which so many tokens are answered with an error."""
         self.warm_up()
         return measured(len(message.tokens), lambda: expect(self._apns.send(message), failing))
+
+    def send_and_read(self, message):
+        """Send one message, and read the identifiers of what was accepted."""
+        self.warm_up()
+
+        def run():
+            result = self._apns.send(message)
+            assert len(result.apns_ids) == len(message.tokens)
+
+        return measured(len(message.tokens), run)
 
     def send_many(self, count, messages):
         """Send messages that are all accepted."""
@@ -371,6 +385,23 @@ class Bench(object):
         bad.close()
         self._table("failing " + name, "%s: %d tokens" % (name, len(tokens)),
                     ["none fails", "one in ten fails"], figures, "none fails", True)
+
+    def ids(self):
+        name, address = "responder", self._own.addresses["responder"]
+        plain = Ours(address, self._own.certificate, self._payload)
+        keeping = Ours(address, self._own.certificate, self._payload, keep_ids=True)
+        tokens = new_tokens(self._options.tokens)
+        message = plain.message(tokens)
+        named = plain.message(tokens, apns_id_namespace=uuid.uuid4())
+        kinds = [("as it is", lambda: plain.send(message)),
+                 ("keep_ids", lambda: keeping.send(message)),
+                 ("keep_ids, and read", lambda: keeping.send_and_read(message)),
+                 ("apns_id_namespace", lambda: plain.send(named))]
+        figures = in_turns(self._options.rounds, kinds)
+        plain.close()
+        keeping.close()
+        self._table("ids " + name, "%s: one message to %d tokens" % (name, len(tokens)),
+                    [kind for kind, _ in kinds], figures, "as it is", True)
 
     def single(self):
         rows = []

@@ -27,6 +27,8 @@ MESSAGES = [
     dict(tokens=TOKENS, alert="x", expiry=1, apns_topic="com.example.app"),
     dict(tokens=TOKENS, payload={"aps": {}}, expiry=1, apns_topic="t", apns_push_type="voip",
          apns_id="eabeae54-14a8-11e5-b60b-1697f925ec7b", apns_collapse_id="a b"),
+    dict(tokens=TOKENS, alert="x", expiry=1,
+         apns_id_namespace="eabeae54-14a8-11e5-b60b-1697f925ec7b"),
 ]
 PARTS = ("alert", "badge", "sound", "content_available", "extra")
 HEADERS = ("apns_topic", "apns_push_type", "apns_id", "apns_collapse_id")
@@ -37,7 +39,7 @@ def assert_same(message, other):
     assert message.tokens == other.tokens
     assert message.get_json_payload() == other.get_json_payload()
     assert (message.expiry, message.priority) == (other.expiry, other.priority)
-    for name in PARTS + HEADERS:
+    for name in PARTS + HEADERS + ("apns_id_namespace",):
         assert getattr(message, name, "none") == getattr(other, name, "none")
 
 

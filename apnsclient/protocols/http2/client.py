@@ -100,7 +100,7 @@ class ClientConnection(object):
         self.goaway = None  # type: Optional[GoAway]
         self.error = None  # type: Optional[Http2Error]
         self.accepted = self.answered = 0
-        self.is_cautious = False
+        self.is_cautious = self._keeps_replies = False
         self.is_ping_answered = False
         self._ping = None  # type: Optional[bytes]
         self._output = []  # type: List[bytes]
@@ -138,12 +138,6 @@ class ClientConnection(object):
         # type: () -> int
         """How many requests have not ended yet."""
         return len(self._streams)
-
-    @property
-    def next_stream(self):
-        # type: () -> int
-        """Number of the stream that the next request opens (int)."""
-        return self._streams.next
 
     @property
     def can_start(self):
@@ -224,6 +218,12 @@ class ClientConnection(object):
         self.is_ping_answered, self._ping = False, data
         self._output.append(frames.ping(data))
 
+    def keep_replies(self, is_wanted):
+        # type: (bool) -> None
+        """Make replies with status 200 events, too, which costs time; or have them counted only."""
+        self._keeps_replies = is_wanted
+        self._mark()
+
     def cancel(self, batch):
         # type: (Batch) -> List[Tuple[int, bool]]
         """Give up what is left of a batch.
@@ -278,7 +278,7 @@ class ClientConnection(object):
 
         :param data: any number of bytes.
         :return: what came of it: :class:`Reply` and :class:`Reset`, in order. Replies with status
-            200 are only counted, in their batch and in :attr:`accepted`.
+            200 are only counted, in their batch and in :attr:`accepted`, unless they are kept.
         """
         if self.error is not None:
             return []
@@ -396,7 +396,7 @@ class ClientConnection(object):
         # type: () -> None
         """Decide whether replies may be told from their first byte now."""
         is_simple = (self._is_settled and self._block is None and not self._partial
-                     and not self._streams.has_unsent)
+                     and not self._streams.has_unsent and not self._keeps_replies)
         self._marker = _STATUS_200 if is_simple else _NO_BYTE
 
     def _fail(self, error):
@@ -491,7 +491,7 @@ class ClientConnection(object):
             self.is_cautious = False
         if status == 200 and not is_asked:
             self.accepted += 1
-        else:
+        if status != 200 or is_asked or self._keeps_replies:
             self._events.append(Reply(batch, stream, status, block, body, is_cut_off))
 
     def _take_data(self, flags, stream, payload):

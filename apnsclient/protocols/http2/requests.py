@@ -10,6 +10,7 @@ requests of a connection, and those after a change of the table, are made one by
 from __future__ import absolute_import, division, print_function
 
 import struct
+import uuid
 
 from six.moves import range
 
@@ -25,7 +26,7 @@ from .frames import (
     data_frames,
     header_frames,
 )
-from .headers import HeaderEncoder, encode_number, literal_field, size_of
+from .headers import HeaderEncoder, encode_number, encode_string, literal_field, size_of
 
 if MYPY:
     from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
@@ -47,6 +48,10 @@ _HEXADECIMAL = b"0123456789abcdefABCDEF"
 #: Most bytes that a literal field takes beside its name and value, and a request beside its fields.
 _LITERAL_OVERHEAD = 10
 _LONGEST_REST = 64
+#: The field apns-id up to its value, which is a UUID, and the size of both.
+_ID_HEAD = b"\0" + encode_string(b"apns-id") + encode_number(36, 7)
+_ID_SIZE = len(_ID_HEAD) + 36
+_ID_LIST_SIZE = size_of((b"apns-id", b"-" * 36))
 #: Where the number of the stream stands in the head of a frame.
 _STREAM_OFFSET = 5
 #: How many sets of shared fields are remembered.
@@ -79,14 +84,30 @@ class RequestTemplate(object):
         itself (sequence of bytes, bytes, bool; it must not change any more). What is indexed goes
         into the dynamic table, and should be the same in many requests. It is sent first.
     :param payload: the body of each request (bytes).
+    :param namespace: what gives each request an ``apns-id`` of its own, the UUID version 5 of this
+        and of the token in lower case (``uuid.UUID``), or None.
     """
 
-    __slots__ = ("fields", "payload")
+    __slots__ = ("fields", "namespace", "payload")
 
-    def __init__(self, fields, payload):
-        # type: (Sequence[Field], bytes) -> None
+    def __init__(self, fields, payload, namespace=None):
+        # type: (Sequence[Field], bytes, Optional[uuid.UUID]) -> None
         self.fields = fields
         self.payload = payload
+        self.namespace = namespace
+
+    @property
+    def own_size(self):
+        # type: () -> int
+        """How many bytes of a header block belong to one token, beside the token (int)."""
+        return 0 if self.namespace is None else _ID_SIZE
+
+    def own_field(self, token):
+        # type: (bytes) -> bytes
+        """Return these bytes, which stand behind the token; there has to be a namespace."""
+        assert self.namespace is not None
+        identifier = uuid.uuid5(self.namespace, str(token.lower().decode("ascii")))
+        return _ID_HEAD + str(identifier).encode("ascii")
 
 
 def _join_alike(tokens):
@@ -159,7 +180,8 @@ _APPLE_HEAD = _new_path_head(_APPLE_DIGITS)
 class _Layout(object):
     """The constant bytes of a request to a token of so many digits.
 
-    A request is ``lead``, token, ``end``; the number of its stream is still to be filled in.
+    A request is ``lead``, token with what belongs to it, ``end``; the number of its stream is still
+    to be filled in.
 
     :param parts: header block without ``:path``, which changes no table.
     """
@@ -170,13 +192,13 @@ class _Layout(object):
         self.digits = digits
         payload = template.payload
         head = parts[0] + _path_head(digits)
-        length = len(head) + digits + len(parts[1])
+        length = len(head) + digits + template.own_size + len(parts[1])
         self.is_short = length <= DEFAULT_FRAME_SIZE and len(payload) <= DEFAULT_FRAME_SIZE
         flags = END_HEADERS if payload else END_HEADERS | END_STREAM
         # The length has 24 bits; without them nothing is made of this layout.
         self.lead = FRAME_HEAD.pack((length & 0xFFFFFF) << 8 | HEADERS, flags, 0) + head
         self.end = parts[1] + (data_frames(0, payload, True) if payload else b"")
-        self.size = len(self.lead) + digits + len(self.end)
+        self.size = len(self.lead) + digits + template.own_size + len(self.end)
         #: What stands between two tokens.
         self.between = bytearray(self.end + self.lead)
         self.places = [_STREAM_OFFSET]
@@ -190,6 +212,9 @@ class _Layout(object):
         :param joined: their tokens, with one byte between each and the next.
         """
         tokens = _split(joined, self.digits, count)
+        if self.template.namespace is not None:
+            own_field = self.template.own_field
+            tokens = tuple([token + own_field(token) for token in tokens])
         # Joining puts `between` before the first token and after the last one as well.
         frames = self.between.join((b"",) + tokens + (b"",))
         start, size = len(self.end), self.size
@@ -262,8 +287,8 @@ class RequestEncoder(object):
             b"\0" if is_indexed else literal_field(name, value)
             for name, value, is_indexed in template.fields))
         payload = template.payload
-        return (FRAME_HEAD.size + len(head) + len(_path_head(digits)) + digits + len(tail)
-                + (FRAME_HEAD.size + len(payload) if payload else 0))
+        return (FRAME_HEAD.size + len(head) + len(_path_head(digits)) + digits + template.own_size
+                + len(tail) + (FRAME_HEAD.size + len(payload) if payload else 0))
 
     def list_size(self, template):
         # type: (RequestTemplate) -> int
@@ -271,7 +296,7 @@ class RequestEncoder(object):
         if self._sized[0] is not template.fields:
             fields = self._shared_fields() + list(template.fields)
             self._sized = template.fields, sum(size_of(field) for field in fields)
-        return self._sized[1]
+        return self._sized[1] + (0 if template.namespace is None else _ID_LIST_SIZE)
 
     def _shared_fields(self):
         # type: () -> List[Field]
@@ -317,6 +342,8 @@ class RequestEncoder(object):
         """
         head, tail = self._parts_of(template.fields) or self._encode(template.fields)
         path, payload = _path_head(len(token)), template.payload
+        if template.namespace is not None:
+            tail = template.own_field(token) + tail
         length = len(head) + len(path) + len(token) + len(tail)
         if length <= frame_size and len(payload) <= frame_size and has_data and payload:
             return b"".join((
@@ -363,14 +390,15 @@ class RequestEncoder(object):
         :return: the frames, like those of :meth:`alike`. It is also None if the header fields are
             not the very same, or not in the table yet, or if there is a request without payload.
         """
-        fields, count = templates[0].fields, len(tokens)
+        fields, count, is_plain = templates[0].fields, len(tokens), templates[0].namespace is None
         parts, joined = self._parts_of(fields), _join_alike(tokens)
-        payloads = [template.payload for template in templates if template.fields is fields]
+        payloads = [template.payload for template in templates
+                    if template.fields is fields and (template.namespace is None) is is_plain]
         if parts is None or joined is None or len(payloads) < count:
             return None
         digits, sizes = len(tokens[0]), set(map(len, payloads))
         head, tail = parts[0] + _path_head(digits), parts[1]
-        length = len(head) + digits + len(tail)
+        length = len(head) + digits + templates[0].own_size + len(tail)
         if length > DEFAULT_FRAME_SIZE or not 0 < min(sizes) <= max(sizes) <= DEFAULT_FRAME_SIZE:
             return None
         streams = struct.unpack("4s" * count, _pack_streams(first_stream, count))
@@ -381,6 +409,9 @@ class RequestEncoder(object):
         pieces[1::7] = pieces[5::7] = streams
         pieces[2::7] = [head] * count
         pieces[3::7] = _split(joined, digits, count)
+        if not is_plain:
+            pieces[3::7] = [token + template.own_field(token)
+                            for template, token in zip(templates, pieces[3::7])]
         pieces[4::7] = [between[len(payload)] for payload in payloads]
         pieces[6::7] = payloads
         return b"".join(pieces)
