@@ -38,7 +38,8 @@ if MYPY:
 __all__ = ["HeaderTooLong", "LONGEST_ALIKE", "RequestEncoder", "RequestTemplate"]
 
 _PATH = b"/3/device/"
-#: How a literal ``:path`` begins that does not enter the dynamic table.
+#: How a literal ``:path`` begins that does not enter the dynamic table: Apple asks for that
+#: (*Sending notification requests to APNs*), and no path comes twice.
 _PATH_NAME = b"\x04"
 #: How many digits Apple's device tokens have.
 _APPLE_DIGITS = 64
@@ -457,6 +458,8 @@ class RequestEncoder(object):
         shared = tuple([field for field in fields if field[2]])
         after = list(shared)  # type: List[Field]
         if self._authorization is not None:
+            # Apple's page wants a literal without indexing, so that the table does not overflow. It
+            # is one entry in an hour here, and would nearly double each request: docs/design.rst.
             after.insert(0, (b"authorization", self._authorization, True))
         version, split = self._headers.version, len(self._before)
         pieces = self._headers.pieces(self._before + after)
