@@ -248,6 +248,30 @@ def test_environments_stand_in_extensions_of_their_own(authority):
         authority.issue("client", environments=["test"])
 
 
+@pytest.mark.parametrize("key", ["ec", "rsa"])
+def test_an_authority_of_earlier_goes_on(tmp_path, key):
+    """Whoever trusts it trusts what it issues now, and it knows its own certificates."""
+    first, other = Authority(key=key), Authority(key=key)
+    again = Authority.load(first.ca_string, first.key_string)
+    assert (again.ca_string, again.key_string) == (first.ca_string, first.key_string)
+    server = again.issue("server", dns=["localhost"], usage="server")
+    assert shake_hands(tmp_path, first, again, server, "localhost") is None
+    assert first.has_issued(server.certificate_string) and again.has_issued(first.ca_string)
+    assert not first.has_issued(other.issue("server").certificate_string)
+    assert not first.has_issued(Authority(key="ec" if key == "rsa" else "rsa").ca_string)
+
+
+def test_what_is_no_authority_is_not_loaded():
+    """Garbage, and a key of another one."""
+    authority, other = Authority(), Authority()
+    locked = authority.issue("x", passphrase="secret")
+    for certificate, key in (("x", authority.key_string), (authority.ca_string, "x"),
+                             (authority.ca_string, other.key_string),
+                             (locked.certificate_string, locked.key_string)):
+        with pytest.raises(ValueError):
+            Authority.load(certificate, key)
+
+
 def test_authority_shows_its_name():
     """The representation names the authority."""
     assert repr(Authority("Some tests")) == "<Authority CN=Some tests>"

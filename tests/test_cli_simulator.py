@@ -3,20 +3,26 @@
 from __future__ import absolute_import, division, print_function
 
 import contextlib
+import datetime
 import json
 import os
+import re
 import shlex
 import signal
 import socket
 import stat
 import sys
 import tempfile
+import time
 from collections import Counter
 
 import pytest
 
+from apnsclient._compat import PY2
 from apnsclient.apns import APNs, Message
-from apnsclient.testing.simulator import ProviderScript
+from apnsclient.cli._arrivals import Arrivals
+from apnsclient.testing.certs import Authority
+from apnsclient.testing.simulator import Accepted, ProviderScript
 from apnsclient.transport import Session
 from cli_support import (
     QUIET,
@@ -34,8 +40,8 @@ GOOD = [token(number) for number in range(1, 6)]
 
 @contextlib.contextmanager
 def started(*arguments):
-    """A simulator that prints JSON, as a :class:`Started`."""
-    with serving("simulator", "--json", *arguments) as command:
+    """A simulator that prints two lines of JSON, as a :class:`Started`."""
+    with serving("simulator", "--json", "--quiet", *arguments) as command:
         yield Started(command)
 
 
@@ -71,6 +77,14 @@ class Started(object):
         return result
 
 
+def _introduction(command):
+    """Return the lines that are printed when clients can connect."""
+    lines = []
+    while "Ctrl-C" not in "".join(lines):
+        lines.append(command.readline())
+    return lines
+
+
 def _address(text):
     host, port = text.rsplit(":", 1)
     return host.strip("[]"), int(port)
@@ -96,10 +110,8 @@ def test_it_runs_until_its_end_and_tells_what_happened():
 def test_the_printed_commands_work_as_they_stand(tmp_path):
     """Paste them, and the notification arrives."""
     directory = str(tmp_path / "with space")
-    with serving("simulator", "--directory", directory) as command:
-        lines = []
-        while "Ctrl-C" not in "".join(lines):
-            lines.append(command.readline())
+    with serving("simulator", "--quiet", "--directory", directory) as command:
+        lines = _introduction(command)
         pasted = [shlex.split(line)[1:] for line in lines if line.startswith("  apns ")]
         for arguments in pasted:
             # The first one would wait 3 seconds for what the gateway says of it.
@@ -110,30 +122,161 @@ def test_the_printed_commands_work_as_they_stand(tmp_path):
     assert ended.out.startswith("3 notifications accepted, 0 error frames and replies, "
                                 "1 connections to the gateway, 2 over HTTP/2 (")
     assert "0 feedback rows read on 1 connections" in ended.out
-    assert sorted(os.listdir(directory)) == ["ca.pem", "client.pem", "key.p8"]
+    assert sorted(os.listdir(directory)) == ["ca-key.pem", "ca.pem", "client.pem", "key.p8"]
 
 
-def test_only_the_owner_can_read_the_files(tmp_path):
-    """Two of them hold a private key. Files of an earlier start are replaced."""
-    seen = []
-    for _ in range(2):
-        with started("--directory", tmp_path / "new") as simulator:
-            for name in (simulator.ready["cert_file"], simulator.ready["key_file"]):
-                assert stat.S_IMODE(os.stat(name).st_mode) == 0o600
-                with open(name) as stream:
-                    seen.append(stream.read())
+def test_a_program_goes_on_when_the_simulator_is_started_again(tmp_path):
+    """With what it read at its own start: authority, certificate, and key for provider tokens."""
+    directory, ports = tmp_path / "new", ["--gateway-port", _free_port(), "--provider-port",
+                                          _free_port()]
+    with started("--directory", directory, *ports) as simulator:
+        ready = simulator.ready
+        session = simulator.session(read_tail_timeout=SILENCE)
+        services = [APNs(session.get_connection(_address(ready["gateway"]),
+                                                cert_file=ready["cert_file"]))]
+        http2 = Session(ca_file=ready["ca_file"], protocol="http2")
+        services += [APNs(http2.get_connection(_address(ready["provider"]), **credential))
+                     for credential in ({"cert_file": ready["cert_file"]}, {
+                         "key_file": ready["key_file"], "key_id": ready["key_id"],
+                         "team_id": ready["team_id"]})]
+        message = Message(GOOD, alert="hi", apns_topic="com.example")
+        assert [service.send(message).failed for service in services] == [{}] * 3
+        assert simulator.stop().document["accepted"] == 15
+    with started("--directory", directory, *ports) as simulator:
+        results = [service.send(message) for service in services]
+        assert [(result.failed, result.errors) for result in results] == [({}, [])] * 3
+        assert simulator.stop().document["accepted"] == 15
+    session.shutdown()
+    http2.shutdown()
+
+
+def test_what_is_in_the_directory_is_used_and_the_rest_is_made(tmp_path):
+    """Nothing is written over; keys are for the owner alone."""
+    def run_once():
+        with started("--directory", tmp_path) as simulator:
+            assert simulator.send(*GOOD, read_tail_timeout=SILENCE).failed == {}
+            assert simulator.send2(*GOOD).failed == {}
             assert simulator.stop().status == 0
-    assert len(set(seen)) == 4
+        return dict((one.name, one.read_bytes()) for one in tmp_path.iterdir())
+
+    first = run_once()
+    modes = dict((one.name, stat.S_IMODE(one.stat().st_mode)) for one in tmp_path.iterdir())
+    assert sorted(modes) == ["ca-key.pem", "ca.pem", "client.pem", "key.p8"]
+    assert [modes.pop(name) for name in ("ca-key.pem", "client.pem", "key.p8")] == [0o600] * 3
+    (tmp_path / "client.pem").unlink()
+    (tmp_path / "key.p8").unlink()
+    second = run_once()
+    assert [name for name in sorted(first) if first[name] != second[name]] == [
+        "client.pem", "key.p8"]
+    assert run_once() == second
 
 
-def test_files_of_somebody_elses_making_are_left_alone(tmp_path):
-    """Status 2; a real certificate may be in that place."""
-    mine = write_file(tmp_path / "client.pem", "precious")
-    ended = apns("simulator", "--directory", tmp_path)
-    assert ended.status == 2
-    assert "is there already" in ended.err
-    with open(mine) as stream:
-        assert stream.read() == "precious"
+def test_what_cannot_be_used_is_told_and_left_alone(tmp_path):
+    """With the way out. No file is made beside it."""
+    authority, other = Authority(), Authority()
+    now = datetime.datetime.utcnow() if PY2 else datetime.datetime.now(datetime.timezone.utc)
+    day = datetime.timedelta(1)
+    good = {"ca.pem": authority.ca_string, "ca-key.pem": authority.key_string}
+    for number, (files, name, complaint) in enumerate((
+            ({"ca.pem": authority.ca_string}, "ca.pem", "is there without"),
+            ({"ca-key.pem": authority.key_string}, "ca-key.pem", "is there without"),
+            (dict(good, **{"ca.pem": other.ca_string}), "ca.pem",
+             "the key of another certificate"),
+            (dict(good, **{"ca-key.pem": "garbage"}), "ca.pem", "holds no private key"),
+            ({"client.pem": authority.issue("x").pem}, "client.pem", "not of the authority in "),
+            (dict(good, **{"client.pem": other.issue("x").pem}), "client.pem",
+             "not of the authority in "),
+            (dict(good, **{"client.pem": "precious"}), "client.pem", "holds garbage"),
+            (dict(good, **{"client.pem": authority.issue("x", not_after=now - day).pem}),
+             "client.pem", "it expired on "),
+            (dict(good, **{"client.pem": authority.issue("x", not_before=now + day).pem}),
+             "client.pem", "it is not valid before "),
+            ({"key.p8": authority.ca_string}, "key.p8", "no private key"),
+            ({"key.p8": Authority(key="rsa").key_string}, "key.p8", "on the curve P-256"))):
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        for one, content in files.items():
+            write_file(directory / one, content)
+        ended = apns("simulator", "--directory", directory)
+        assert (ended.status, ended.out) == (2, ""), (number, ended.err)
+        assert "%r" % str(directory / name) in ended.err.replace("u'", "'"), number
+        assert complaint in ended.err, (number, ended.err)
+        assert "remove it, and an" in ended.err
+        assert dict((one.name, one.read_bytes().decode("ascii"))
+                    for one in directory.iterdir()) == files
+
+
+# What arrives.
+
+def test_a_line_tells_of_each_notification_that_arrives():
+    """When, how, for whom, for what, and what was answered; at once. No token is shown whole."""
+    with serving("simulator", "--bad", GOOD[1] + "=5", "--bad", "ab" * 40, "--uninstalled",
+                 GOOD[3]) as command:
+        lines = _introduction(command)
+        pasted = [shlex.split(line)[1:-1] for line in lines if line.startswith("  apns send")]
+        binary, token = pasted[0] + QUIET, pasted[2]
+        apns(*(binary + [GOOD[0], GOOD[1]]))
+        shown = [command.readline() for _ in range(2)]
+        apns(*(token + [GOOD[3], "ab" * 40, GOOD[2]]))
+        shown += [command.readline() for _ in range(3)]
+        assert apns(*(token + ["--topic", "x.voip", "--push-type", "alert", GOOD[2]])).status == 1
+        shown.append(command.readline())
+        ended = command.end()
+    assert ended.out.startswith("2 notifications accepted, 4 error frames and replies")
+    rows = [line.split("  ") for line in shown]
+    assert all(re.match(r"[0-2][0-9]:[0-5][0-9]:[0-6][0-9]\Z", row[0]) for row in rows)
+    assert [[part.strip() for part in row[1:]] for row in rows[:2]] == [
+        ["binary", "00000000...", "-", "-", "accepted"],
+        ["binary", "00000000...", "-", "-", "5 Invalid token size"]]
+    assert sorted([part.strip() for part in row[1:] if part] for row in rows[2:]) == sorted([
+        ["http2", "00000000...", "com.example.app", "alert", "410 Unregistered"],
+        ["http2", "abababab...", "com.example.app", "alert", "400 BadDeviceToken"],
+        ["http2", "00000000...", "com.example.app", "alert", "accepted"],
+        ["http2", "00000000...", "x.voip", "alert", "400 InvalidPushType"]])
+
+
+def test_lines_of_json_say_the_same():
+    """One object each, of another kind than the first and the last."""
+    with serving("simulator", "--json") as command:
+        simulator = Started(command)
+        assert simulator.send2(GOOD[0]).failed == {}
+        shown = command.read_document()
+        ended = command.end()
+    assert abs(shown.pop("time") - time.time()) < 600
+    assert shown == {"event": "notification", "protocol": "http2", "connection": 1,
+                     "token": "00000000...", "topic": "com.example", "push_type": "alert",
+                     "status": 200, "reason": None}
+    assert ended.document["event"] == "summary"
+
+
+def test_a_reader_that_goes_away_does_not_end_the_service():
+    """As in a script that takes the first line alone. In the end it shows in the status."""
+    with serving("simulator", "--json") as command:
+        simulator = Started(command)
+        command.output.stop_reading()
+        for _ in range(2):
+            assert simulator.send(*GOOD, read_tail_timeout=SILENCE).failed == {}
+        ended = command.end()
+    assert (ended.status, ended.err) == (141, "")
+
+
+def test_a_reader_that_is_slow_is_not_waited_for():
+    """What it cannot keep up with is counted, and what there is to be shown stays small."""
+    shown = []
+
+    class Lines(object):
+        def line(self, text):
+            shown.append(text)
+
+        def flush(self):
+            pass
+
+    arrivals = Arrivals(Lines(), lambda: None, False, True)
+    one = Accepted(1, 1, "ab" * 32, b"{}", 0, 10)
+    arrivals.accept([one] * 10005)
+    arrivals.show()
+    assert len(shown) == 10001
+    assert shown[-1] == "... and 5 more, which came too fast to be shown"
 
 
 def test_devices_and_ports_are_as_the_arguments_say():
@@ -311,12 +454,14 @@ def test_wrong_usage_is_status_2():
                         for arguments, complaint in MISTAKES])
 
 
-def test_a_directory_that_cannot_be_written_is_status_2(tmp_path):
-    """Here the name of a file is taken by a directory."""
-    (tmp_path / "ca.pem").mkdir()
-    ended = apns("simulator", "--directory", tmp_path)
-    assert ended.status == 2
-    assert "cannot write" in ended.err
+def test_a_directory_that_cannot_be_read_or_written_is_status_2(tmp_path):
+    """Here the name of a file is taken by a directory, or leads nowhere."""
+    for name, what in (("ca.pem", "cannot read"), ("key.p8", "cannot read")):
+        (tmp_path / name).mkdir()
+        ended = apns("simulator", "--directory", tmp_path)
+        assert ended.status == 2
+        assert what in ended.err
+        (tmp_path / name).rmdir()
 
 
 @pytest.fixture

@@ -250,6 +250,14 @@ def one_line(value):
     return " ".join(text.split()) or type(value).__name__
 
 
+def printable(text):
+    # type: (str) -> str
+    """Return a text with what would draw on a terminal, or begin another line, as escapes."""
+    return u"".join(one if u" " <= one <= u"~" or one >= u"\xa1" else
+                    one.encode("unicode_escape").decode("ascii")
+                    for one in six.ensure_text(text, "utf-8", "replace"))
+
+
 def occupy_descriptors():
     # type: () -> None
     """Open the standard descriptors that the command was started without.

@@ -4,11 +4,9 @@ from __future__ import absolute_import, division, print_function
 
 import time
 
-import six
-
 from .._compat import MYPY
 from ..reasons import CREDENTIAL, reason_of_reply
-from ._console import ALL_WELL, INTERRUPTED, NO_CONNECTION, NOT_ALL, USAGE
+from ._console import ALL_WELL, INTERRUPTED, NO_CONNECTION, NOT_ALL, USAGE, printable
 
 if MYPY:
     import argparse
@@ -162,7 +160,7 @@ def _list_tokens(delivery, console):
     for name, style, rows in groups:
         shown = rows[:ROWS_ON_TERMINAL] if console.is_terminal() else rows
         for token, code, reason in shown:
-            console.line("%s\t%s\t%s\t%s" % (console.styled(name, style), _printable(token),
+            console.line("%s\t%s\t%s\t%s" % (console.styled(name, style), _shown(token),
                                              "-" if code is None else code, reason))
         if len(shown) < len(rows):
             console.line("%s\t... and %d more: --json, or a pipe, shows all"
@@ -177,10 +175,8 @@ def _since(failure):
     return time.strftime(", since %Y-%m-%dT%H:%M:%SZ", time.gmtime(failure.timestamp))
 
 
-def _printable(token):
+def _shown(token):
     # type: (str) -> str
-    """Return a token as it can be shown in a table: escaped where need be, and not too long."""
-    shown = u"".join(one if u" " <= one <= u"~" or one >= u"\xa1" else
-                     one.encode("unicode_escape").decode("ascii")
-                     for one in six.ensure_text(token[:_LONGEST_TOKEN], "utf-8", "replace"))
+    """Return a token as the table has it, which is not too long."""
+    shown = printable(token[:_LONGEST_TOKEN])
     return shown + u"..." if len(token) > _LONGEST_TOKEN else shown

@@ -8,16 +8,15 @@ import errno
 import io
 import json
 import os
-import shutil
 import socket
-import tempfile
-from binascii import hexlify
 
 from six.moves import shlex_quote
 
 from .._compat import MYPY
 from . import _options
+from ._arrivals import Arrivals
 from ._console import ALL_WELL, NO_CONNECTION, OUTPUT_FAILED, USAGE, Failure, one_line
+from ._simulator_files import Files, directory_of
 from ._stop import Stop
 
 if MYPY:
@@ -36,23 +35,24 @@ _SERVICES = (
 #: Stands for a service of HTTP/2 that cannot run.
 _NOT_INSTALLED = "needs more libraries: pip install 'apns-client[testing]'"
 
-#: First line of the files that this command writes, and the only files that it writes over.
-_MARK = "# Made by apns simulator, which replaces it at each start.\n"
-
 _DESCRIPTION = """\
 Runs a simulator of Apple's servers on this machine until SIGINT (Ctrl-C) or SIGTERM: the gateway of
 the binary protocol and its feedback service, and over HTTP/2 the provider API and the management of
-broadcast channels. Makes an authority, a client certificate and a key for provider tokens, writes
-them to ca.pem, client.pem and key.p8, and prints commands that send to it.
+broadcast channels. Prints commands that send to it, and a line for each notification that arrives.
+
+An authority (ca.pem, and its key in ca-key.pem), a client certificate (client.pem) and a key for
+provider tokens (key.p8) are made, unless --directory has them from an earlier start.
 """
 _EPILOG = """\
 output:
-  the addresses and files, and at the end a summary. With --json two lines, each an object: one with
-  "event": "ready" when clients can connect, one with "event": "summary" at the end.
+  the addresses and files; a line for each notification, with time, protocol, beginning of the
+  token, topic, push type ("-" if there is none) and what was answered; and at the end a summary.
+  With --json each line is an object, with "event": "ready" when clients can connect,
+  "notification" or "summary". If nobody reads it any more, the simulator runs on.
 
 exit status:
   0    it was ended by a signal
-  2    wrong usage, or a file that cannot be written
+  2    wrong usage, or a file that cannot be used or written
   3    it cannot listen at that address
   4    the output or the record could not be written
   141  whoever read the output has gone away
@@ -76,12 +76,13 @@ def add_parser(commands):
         parser.add_argument("--%s-port" % name, metavar="PORT", type=_options.port, default=0,
                             help="port of the %s (default: a free one)" % what)
     parser.add_argument("--directory", metavar="DIR",
-                        help="where to write ca.pem, client.pem and key.p8 (default: a temporary "
-                             "directory that is removed at the end)")
+                        help="where authority, certificate and key are kept from one start to the "
+                             "next (default: a temporary directory that is removed at the end)")
     parser.add_argument("--record", metavar="FILE",
                         help="append what is accepted to this file as it comes, one JSON object a "
                              "line")
     parser.add_argument("--json", action="store_true", help="print JSON, one object a line")
+    parser.add_argument("--quiet", action="store_true", help="no line for what arrives")
     _add_device_arguments(parser)
     _add_script_arguments(parser)
     _add_error_arguments(parser)
@@ -148,19 +149,25 @@ def run(arguments, console):
     # type: (argparse.Namespace, Console) -> int
     """Run until a signal comes, and return the exit status."""
     _check_ports(arguments)
-    with _directory(arguments.directory) as directory, Stop() as stop:
+    with directory_of(arguments.directory) as directory, Stop() as stop:
+        files = Files(directory)
+        arrivals = Arrivals(console, stop.wake, arguments.json, not arguments.quiet)
         with _RecordFile(arguments.record) as record:
-            apns = _new_simulator(arguments, record)
+            apns = _new_simulator(arguments, files, record, arrivals)
             try:
                 apns.start()
             except EnvironmentError as error:
                 raise Failure("cannot listen at %s: %s%s" % (
                     arguments.host, _find_taken_port(arguments), one_line(error)), NO_CONNECTION)
             try:
-                _announce(apns, _write_files(apns, directory), arguments.json, console)
-                stop.wait()
+                files.save(apns)
+                _announce(apns, files, arguments.json, console)
+                while not stop.wait():
+                    arrivals.show()
             finally:
                 apns.stop()
+        arrivals.show()
+        arrivals.raise_failure()
         _summarise(apns, arguments.json, console)
     if record.error is not None:
         raise Failure("cannot write the record: %s" % record.error, OUTPUT_FAILED)
@@ -218,14 +225,14 @@ class _RecordFile(object):
                 raise Failure("cannot write the record %r: %s"
                               % (str(name), os.strerror(error.errno or 0)), USAGE)
 
-    def write(self, connection, notifications):
-        # type: (int, Sequence[Any]) -> None
+    def write(self, notifications):
+        # type: (Sequence[Any]) -> None
         """Append notifications; after a failure nothing more is written."""
         if self._stream is None or self.error is not None:
             return
         rows = [json.dumps(dict({
-            "connection": connection, "identifier": one.identifier, "expiry": one.expiry,
-            "priority": one.priority, "token": hexlify(one.token).decode("ascii"),
+            "connection": one.connection, "identifier": one.identifier, "expiry": one.expiry,
+            "priority": one.priority, "token": one.token,
             "payload": one.payload.decode("utf-8", "replace"), "protocol": "binary",
         }, **_headers_of(one)), sort_keys=True) for one in notifications]
         try:
@@ -250,40 +257,32 @@ class _RecordFile(object):
 def _headers_of(notification):
     # type: (Any) -> Dict[str, Any]
     """Return what the record has of a notification that came over HTTP/2."""
-    headers = getattr(notification, "extra", None)
-    if headers is None:
+    if notification.headers is None:
         return {}
-    return dict(zip(("topic", "push_type", "apns_id", "collapse_id"), headers), protocol="http2")
+    return {"topic": notification.topic, "push_type": notification.push_type,
+            "apns_id": notification.apns_id, "collapse_id": notification.collapse_id,
+            "protocol": "http2"}
 
 
-def _new_simulator(arguments, record):
-    # type: (argparse.Namespace, _RecordFile) -> Any
+def _new_simulator(arguments, files, record, arrivals):
+    # type: (argparse.Namespace, Files, _RecordFile, Arrivals) -> Any
     """Make the simulator that the arguments describe; it is not started yet."""
     from ..testing.simulator import ProviderScript, Script, Simulator
-    from ..testing.simulator.record import Record
 
-    class WritingRecord(Record):
-        """Keeps counts alone, and passes on what is accepted."""
-
-        def accept(self, connection, notifications):
-            # type: (int, Sequence[Any]) -> None
-            super(WritingRecord, self).accept(connection, notifications)
-            record.write(connection, notifications)
-
-    class WritingSimulator(Simulator):
-        """Runs for as long as it is needed, so it keeps nothing in memory."""
-
-        def __init__(self, **options):
-            # type: (**Any) -> None
-            super(WritingSimulator, self).__init__(record=False, **options)
-            self._record = WritingRecord(False)
+    def accept(notifications):
+        # type: (Sequence[Any]) -> None
+        record.write(notifications)
+        arrivals.accept(notifications)
 
     options = dict((name, getattr(arguments, name)) for name in (
         "delay", "close_after", "stall_after", "reset_after", "garbage_after"))
     has_shutdown = arguments.shutdown_after is not None
     errors = dict((name, getattr(arguments, name)) for name in (
         "throttle", "goaway_after_errors", "goaway_after_bad_tokens", "one_app"))
-    apns = WritingSimulator(
+    apns = Simulator(
+        # It runs for as long as it is needed, so nothing is kept in memory.
+        record=False, on_accepted=accept, on_refused=arrivals.refuse,
+        authority=files.authority, key_string=files.key_string,
         strict=arguments.strict, host=arguments.host,
         script=Script(shutdown_after=arguments.shutdown_after, **options),
         provider_script=ProviderScript(
@@ -301,56 +300,6 @@ def _new_simulator(arguments, record):
     return apns
 
 
-@contextlib.contextmanager
-def _directory(name):
-    # type: (Optional[str]) -> Iterator[str]
-    """Make the directory for the files; one without a name is removed at the end."""
-    if name is None:
-        directory = tempfile.mkdtemp(prefix="apns-simulator-")
-        try:
-            yield directory
-        finally:
-            shutil.rmtree(directory, ignore_errors=True)
-        return
-    if not os.path.isdir(name):
-        try:
-            os.makedirs(name)
-        except EnvironmentError as error:
-            raise Failure("cannot make the directory %r: %s"
-                          % (str(name), os.strerror(error.errno or 0)), USAGE)
-    yield name
-
-
-def _write_files(apns, directory):
-    # type: (Any, str) -> Dict[str, str]
-    """Write authority, client's certificate and key; return the names of the files."""
-    names = {}
-    for key, name, content in (("ca", "ca.pem", apns.ca_string),
-                               ("client", "client.pem", apns.cert_string),
-                               ("key", "key.p8", apns.key_string)):
-        names[key] = os.path.join(directory, name)
-        try:
-            _write_private(names[key], (_MARK + content).encode("ascii"))
-        except EnvironmentError as error:
-            raise Failure("cannot write %r: %s" % (names[key], os.strerror(error.errno or 0)),
-                          USAGE)
-    return names
-
-
-def _write_private(name, content):
-    # type: (str, bytes) -> None
-    """Write a file that only its owner can read; leave one of somebody else's making alone."""
-    if os.path.exists(name):
-        with io.open(name, "rb") as stream:
-            if stream.read(len(_MARK)) != _MARK.encode("ascii"):
-                raise Failure("%r is there already, and is not of this command's making; choose "
-                              "another --directory" % name, USAGE)
-        os.remove(name)
-    descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(content)
-
-
 def _addresses(apns):
     # type: (Any) -> Iterator[Tuple[str, Optional[str]]]
     """Yield name and address of each service; None where a library is missing that it needs."""
@@ -364,19 +313,19 @@ def _addresses(apns):
 
 
 def _announce(apns, files, as_json, console):
-    # type: (Any, Dict[str, str], bool, Console) -> None
+    # type: (Any, Files, bool, Console) -> None
     addresses = dict(_addresses(apns))
     if as_json:
         console.document(dict(
-            addresses, event="ready", ca_file=files["ca"], cert_file=files["client"],
-            key_file=files["key"], key_id=apns.key_id, team_id=apns.team_id, pid=os.getpid()))
+            addresses, event="ready", ca_file=files.ca, cert_file=files.client,
+            key_file=files.key, key_id=apns.key_id, team_id=apns.team_id, pid=os.getpid()))
         console.flush()
         return
     for name, what in _SERVICES:
         console.line("%-9s %-21s  %s" % (
             name, addresses[name] or "-", what if addresses[name] else _NOT_INSTALLED))
-    for key, title in (("ca", "authority"), ("client", "client"), ("key", "key")):
-        console.line("%-9s %s" % (title, files[key]))
+    for title, name in (("authority", files.ca), ("client", files.client), ("key", files.key)):
+        console.line("%-9s %s" % (title, name))
     console.line("%-9s %s of team %s" % ("key id", apns.key_id, apns.team_id))
     console.line()
     _show_commands(apns, addresses, files, console)
@@ -386,10 +335,9 @@ def _announce(apns, files, as_json, console):
 
 
 def _show_commands(apns, addresses, files, console):
-    # type: (Any, Dict[str, Optional[str]], Dict[str, str], Console) -> None
-    quoted = dict((key, shlex_quote(name)) for key, name in files.items())
-    trust = "--ca-file %s" % quoted["ca"]
-    credential = "%s --cert %s" % (trust, quoted["client"])
+    # type: (Any, Dict[str, Optional[str]], Files, Console) -> None
+    trust = "--ca-file %s" % shlex_quote(files.ca)
+    credential = "%s --cert %s" % (trust, shlex_quote(files.client))
     message = "--alert Hello %s" % ("5f" * 32)
     console.line("Send to it, and read the feedback service, with:")
     console.line("  apns send --address %s %s %s" % (addresses["gateway"], credential, message))
@@ -401,7 +349,7 @@ def _show_commands(apns, addresses, files, console):
                  % (addresses["provider"], credential, message))
     console.line("  apns send --address %s %s --key-id %s --team-id %s --key %s --topic "
                  "com.example.app %s" % (addresses["provider"], trust, apns.key_id, apns.team_id,
-                                         quoted["key"], message))
+                                         shlex_quote(files.key), message))
 
 
 def _summarise(apns, as_json, console):

@@ -17,9 +17,10 @@ from collections import namedtuple
 
 import six
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.backends import default_backend
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from .._compat import MYPY
@@ -90,6 +91,32 @@ class Authority(object):
         builder = builder.add_extension(_key_usage(authority=True), critical=True)
         self._certificate = self._sign(builder)
 
+    @classmethod
+    def load(cls, certificate_string, key_string):
+        # type: (Text, Text) -> Authority
+        """Return an authority of earlier, from its certificate and its key in PEM format.
+
+        :raises ValueError: if one of them is none, or they do not belong together.
+        """
+        authority = cls.__new__(cls)
+        authority._certificate = x509.load_pem_x509_certificate(
+            six.ensure_binary(certificate_string), default_backend())
+        try:
+            authority._key = serialization.load_pem_private_key(
+                six.ensure_binary(key_string), None, default_backend())
+        except TypeError:
+            six.raise_from(ValueError("the key is encrypted"), None)
+        if _public_bytes(authority._key) != _public_bytes(authority._certificate):
+            raise ValueError("the key is the key of another certificate")
+        authority._name = authority._certificate.subject
+        return authority
+
+    @property
+    def key_string(self):
+        # type: () -> str
+        """Its private key as PEM text, for :meth:`load`."""
+        return _key_pem(self._key, None)
+
     @property
     def ca_string(self):
         # type: () -> str
@@ -141,6 +168,23 @@ class Authority(object):
         for extension in _apple_extensions(topics, environments):
             builder = builder.add_extension(extension, critical=False)
         return Credential(_certificate_pem(self._sign(builder)), _key_pem(private, passphrase))
+
+    def has_issued(self, certificate_string):
+        # type: (Text) -> bool
+        """Return True if the key of this authority has signed a certificate in PEM format.
+
+        :raises ValueError: if it is none.
+        """
+        certificate = x509.load_pem_x509_certificate(
+            six.ensure_binary(certificate_string), default_backend())  # type: Any
+        public, digest = self._key.public_key(), certificate.signature_hash_algorithm
+        scheme = [ec.ECDSA(digest)] if isinstance(public, ec.EllipticCurvePublicKey) else [
+            padding.PKCS1v15(), digest]  # type: List[Any]
+        try:
+            public.verify(certificate.signature, certificate.tbs_certificate_bytes, *scheme)
+        except InvalidSignature:
+            return False
+        return True
 
     def _sign(self, builder):
         # type: (Any) -> Any
@@ -284,6 +328,13 @@ def _new_key(kind):
 def _certificate_pem(certificate):
     # type: (Any) -> str
     return six.ensure_str(certificate.public_bytes(serialization.Encoding.PEM))
+
+
+def _public_bytes(owner):
+    # type: (Any) -> bytes
+    """Return the public key of a certificate or a private key, for comparison."""
+    return bytes(owner.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo))
 
 
 def _key_pem(private, passphrase):

@@ -17,7 +17,7 @@ from __future__ import absolute_import, division, print_function
 from .channels import BroadcastChannels
 from .devices import Devices
 from .provider_script import ProviderScript
-from .record import Accepted, Answer
+from .record import Accepted, Answer, Refused
 from .script import FeedbackScript, Script
 from .server import Simulator
 
@@ -28,6 +28,7 @@ __all__ = [
     "Devices",
     "FeedbackScript",
     "ProviderScript",
+    "Refused",
     "Script",
     "Simulator",
 ]

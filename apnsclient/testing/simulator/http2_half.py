@@ -41,8 +41,9 @@ class Http2Half(object):
     #: Identifier of the team that it belongs to.
     team_id = _TEAM_ID
 
-    def _set_up_http2(self, context, address, channels_address, script, production, clock):
-        # type: (Any, Address, Address, Optional[ProviderScript], bool, Callable[[], float]) -> None
+    def _set_up_http2(self, context, address, channels_address, script, production, clock,
+                      key_string):
+        # type: (Any, Address, Address, Optional[ProviderScript], bool, Callable[[], float], Optional[str]) -> None  # noqa: E501
         self.channels = BroadcastChannels()
         self._channel_policy = ChannelPolicy(self.channels)
         self._http2_context = context
@@ -50,7 +51,7 @@ class Http2Half(object):
         self._channels_address = channels_address
         self._provider_script = ProviderScript() if script is None else script
         self._keys = ProviderKeys()
-        self._key_string = self._keys.add(_KEY_ID, _TEAM_ID)
+        self._key_string = self._keys.add(_KEY_ID, _TEAM_ID, key_string=key_string)
         self._traits = ProviderTraits(
             ProviderPolicy(self.devices, self._channel_policy.judge_broadcast),
             self._keys, Ids(), "production" if production else "sandbox", clock)

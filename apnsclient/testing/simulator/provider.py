@@ -8,7 +8,7 @@ from __future__ import absolute_import, division, print_function
 from ..._compat import MYPY
 from .channel import Handler
 from .provider_conversation import ProviderConversation
-from .provider_policy import CertificateCaller
+from .provider_policy import CertificateCaller, device_of
 from .provider_script import GOAWAY
 from .script import RESET, STALL
 from .services import ScriptedService
@@ -189,9 +189,10 @@ class _ProviderHandler(Handler):
         conversation, channel = self._conversation, self._channel
         if conversation is None or channel is None:
             return
-        for status, stream, reason, path in conversation.refused:
-            self._service.record.answer(self._number, status, stream, reason,
-                                        path.decode("latin-1"))
+        for status, stream, reason, path, head in conversation.refused:
+            self._service.record.answer(
+                self._number, status, stream, reason, path.decode("latin-1"), device_of(path),
+                head.topic, head.push_type)
         del conversation.refused[:]
         output = conversation.take_output()
         if output:

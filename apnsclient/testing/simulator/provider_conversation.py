@@ -110,8 +110,8 @@ class ProviderConversation(object):
         self._is_plain = script == type(script)(settings=dict(script.settings))
         self._is_silent = False
         self._last_words = b""
-        #: Errors since the last look: status, stream, reason, path.
-        self.refused = []  # type: List[Tuple[int, int, Optional[str], bytes]]
+        #: Errors since the last look: status, stream, reason, path, and header of the request.
+        self.refused = []  # type: List[Tuple[int, int, Optional[str], bytes, Head]]
 
     def begin(self):
         # type: () -> None
@@ -215,7 +215,7 @@ class ProviderConversation(object):
         # type: (int, Verdict, bytes, Head) -> None
         fields, body = self._contents(verdict, head)
         if verdict.reason is not None or verdict.status >= 300:
-            self.refused.append((verdict.status, stream, verdict.reason, path))
+            self.refused.append((verdict.status, stream, verdict.reason, path, head))
             body = _error_body(verdict)
         if self._is_plain:
             self.connection.reply(stream, reply_block(verdict.status, fields), body)

@@ -20,7 +20,8 @@ if MYPY:
     from .devices import Devices
     from .provider_head import Field
 
-__all__ = ["CertificateCaller", "ProviderPolicy", "Push", "Reply", "Verdict", "refusal"]
+__all__ = ["CertificateCaller", "ProviderPolicy", "Push", "Reply", "Verdict", "device_of",
+           "refusal"]
 
 _DEVICE_PATH = b"/3/device/"
 #: Combinations of header fields that are kept, at most so many.
@@ -163,6 +164,12 @@ class ProviderPolicy(object):
             return refusal(*fault)
         return Verdict(200, None, None, Push(request.stream, token, request.body, head, path),
                        None)
+
+
+def device_of(path):
+    # type: (bytes) -> Optional[str]
+    """Return the token in the path of a push as it came, None in any other path."""
+    return as_text(path[len(_DEVICE_PATH):]) if path.startswith(_DEVICE_PATH) else None
 
 
 def refusal(reason, timestamp=None):

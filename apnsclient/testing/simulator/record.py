@@ -14,7 +14,7 @@ from ..._compat import MYPY, monotonic
 if MYPY:
     from typing import Any, Callable, Deque, List, Optional, Sequence, Tuple, Union
 
-__all__ = ["Accepted", "Answer", "Record"]
+__all__ = ["Accepted", "Answer", "Record", "Refused"]
 
 #: A notification that was accepted: number of the connection, identifier (int, None for command 0),
 #: token (lower-case hexadecimal str), payload (bytes), expiry and priority (int, None if not sent).
@@ -31,6 +31,12 @@ Answer = namedtuple("Answer", "connection status identifier reason path")
 Answer.__new__.__defaults__ = (None, None)
 
 
+#: What was refused, for whoever looks on: number of the connection, status, and reason (str, None
+#: over the binary protocol); and as far as the request tells, token (str, over HTTP/2 as it came),
+#: topic and push type (str), each None without it.
+Refused = namedtuple("Refused", "connection status reason token topic push_type")
+
+
 class Record(object):
     """Everything that happened, in order. Counts are exact whatever is kept of the rest.
 
@@ -38,6 +44,7 @@ class Record(object):
 
     :param keep: True keeps all, False nothing, an int the last so many.
     :param on_accepted: called by the event loop's thread with a list of :class:`Accepted`.
+    :param on_refused: called by the same thread with a :class:`Refused`.
 
     :ivar connections: gateway connections that completed their handshake.
     :ivar feedback_connections: the same for the feedback service.
@@ -54,13 +61,14 @@ class Record(object):
     :ivar feedback_count: feedback rows that have been read.
     """
 
-    def __init__(self, keep=True, on_accepted=None):
-        # type: (Union[bool, int], Optional[Callable[[List[Accepted]], Any]]) -> None
+    def __init__(self, keep=True, on_accepted=None, on_refused=None):
+        # type: (Union[bool, int], Optional[Callable[[List[Accepted]], Any]], Optional[Callable[[Refused], Any]]) -> None  # noqa: E501
         size = None if keep is True else int(keep)
         self._accepted = deque(maxlen=size)  # type: Deque[Tuple[int, Any]]
         self._answers = deque(maxlen=size)  # type: Deque[Answer]
         self._keeps = size is None or size > 0
         self._on_accepted = on_accepted
+        self._on_refused = on_refused
         self._changes = 0
         self._published = 0
         self._changed = threading.Condition()
@@ -98,13 +106,16 @@ class Record(object):
         if self._on_accepted is not None:
             self._on_accepted([_accepted(connection, each) for each in notifications])
 
-    def answer(self, connection, status, identifier, reason=None, path=None):
-        # type: (int, int, int, Optional[str], Optional[str]) -> None
+    def answer(self, connection, status, identifier, reason=None, path=None, token=None,
+               topic=None, push_type=None):
+        # type: (int, int, int, Optional[str], Optional[str], Optional[str], Optional[str], Optional[str]) -> None  # noqa: E501
         """Write down an error frame, or a reply with an error."""
         with self._changed:
             self._answers.append(Answer(connection, status, identifier, reason, path))
         self.answer_count += 1
         self._changes += 1
+        if self._on_refused is not None:
+            self._on_refused(Refused(connection, status, reason, token, topic, push_type))
 
     def publish(self):
         # type: () -> None

@@ -23,7 +23,7 @@ if MYPY:
     from typing import Any, Callable, List, Optional, Sequence, Set, Tuple, Union
 
     from .provider_script import ProviderScript
-    from .record import Accepted, Answer
+    from .record import Accepted, Answer, Refused
     from .script import FeedbackScript
 
     Address = Tuple[str, int]
@@ -62,6 +62,7 @@ class Simulator(Http2Half):
     :param on_accepted: called with each batch of notifications that was accepted, a list of
         :class:`.Accepted`, by the simulator's thread; it must neither take long nor stop the
         simulator.
+    :param on_refused: called likewise with each :class:`.Refused`, when it is answered.
     :param provider_port: port of the provider API; 0 takes a free one.
     :param provider_script: :class:`.ProviderScript` of the connections that
         :meth:`script_provider` says nothing about.
@@ -69,6 +70,8 @@ class Simulator(Http2Half):
     :param production: True makes it Apple's production environment, False the sandbox. They differ
         in the certificates and keys that they accept.
     :param clock: returns the time by which provider tokens are judged, in seconds since 1970.
+    :param key_string: PEM text of the key for provider tokens, EC on the curve P-256 (str); None
+        makes a new one.
 
     :ivar authority: the authority.
     :ivar devices: registry of devices (:class:`.Devices`).
@@ -80,13 +83,14 @@ class Simulator(Http2Half):
     def __init__(self, strict=False, record=True, host="127.0.0.1", gateway_port=0,
                  feedback_port=0, token_size=32, payload_size=2048, script=None, authority=None,
                  tls_1_3=True, linger=5.0, receive_buffer=None, on_accepted=None, provider_port=0,
-                 provider_script=None, channels_port=0, production=False, clock=time.time):
-        # type: (bool, Union[bool, int], str, int, int, Optional[int], int, Optional[Script], Optional[Authority], bool, float, Optional[int], Optional[Callable[[List[Accepted]], Any]], int, Optional[ProviderScript], int, bool, Callable[[], float]) -> None
+                 provider_script=None, channels_port=0, production=False, clock=time.time,
+                 key_string=None, on_refused=None):
+        # type: (bool, Union[bool, int], str, int, int, Optional[int], int, Optional[Script], Optional[Authority], bool, float, Optional[int], Optional[Callable[[List[Accepted]], Any]], int, Optional[ProviderScript], int, bool, Callable[[], float], Optional[str], Optional[Callable[[Refused], Any]]) -> None
         self.authority = Authority() if authority is None else authority
         self.devices = Devices(strict)
         self.gateway_address = (host, gateway_port)  # type: Address
         self.feedback_address = (host, feedback_port)  # type: Address
-        self._record = Record(record, on_accepted)
+        self._record = Record(record, on_accepted, on_refused)
         self._limits = Limits(token_size, payload_size)
         self._script = Script() if script is None else script
         self._linger = linger
@@ -96,7 +100,8 @@ class Simulator(Http2Half):
         self._context = server_context(server, self.authority.ca_string, tls_1_3)
         self._set_up_http2(
             server_context(server, self.authority.ca_string, tls_1_3, is_http2=True),
-            (host, provider_port), (host, channels_port), provider_script, production, clock)
+            (host, provider_port), (host, channels_port), provider_script, production, clock,
+            key_string)
         self._credential = self.authority.issue("apnsclient simulator client")
         self._engine = None  # type: Optional[Engine]
         self._waiting = set()  # type: Any

@@ -5,13 +5,16 @@ Everything here runs in the event loop's thread.
 
 from __future__ import absolute_import, division, print_function
 
+from binascii import hexlify
 from collections import deque
+
+import six
 
 from ..._compat import MYPY
 from ...protocols.binary import NotificationParser, encode_error
 from ...protocols.feedback import encode_feedback
 from .channel import Channel, Handler, close_quietly, refuse
-from .policy import Conversation
+from .policy import SHUT_DOWN, Conversation
 from .script import CLOSE, ERROR, GARBAGE, RESET, STALL, FeedbackScript, Script
 
 if MYPY:
@@ -187,6 +190,7 @@ class _GatewayHandler(Handler):
         self._number = 0
         self._timer = None  # type: Optional[Timer]
         self._ending = None  # type: Optional[Ending]
+        self._refused_token = None  # type: Optional[str]
 
     def opened(self, channel):
         # type: (Channel) -> None
@@ -203,6 +207,10 @@ class _GatewayHandler(Handler):
         accepted, ending = self._conversation.receive(notifications, self._parser.error)
         if accepted:
             self._service.record.accept(self._number, accepted)
+        if ending is not None and ending.status not in (None, SHUT_DOWN):
+            refused = notifications[len(accepted):len(accepted) + 1]
+            self._refused_token = "".join(
+                six.ensure_str(hexlify(one.token or b"")) for one in refused) or None
         self._end(ending)
 
     def ended(self, channel):
@@ -225,7 +233,8 @@ class _GatewayHandler(Handler):
         """Send the error frame, and close."""
         ending, channel = self._ending, self._channel
         if ending is not None and channel is not None:
-            self._service.record.answer(self._number, ending.status, ending.identifier)
+            self._service.record.answer(self._number, ending.status, ending.identifier,
+                                        token=self._refused_token)
             channel.send(encode_error(ending.status, ending.identifier))
             channel.finish()
 

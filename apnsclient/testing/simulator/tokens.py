@@ -11,6 +11,7 @@ import threading
 from collections import namedtuple
 
 import six
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.backends import default_backend
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -22,7 +23,7 @@ if MYPY:
 
     from .provider_head import Head
 
-__all__ = ["ProviderKeys", "TokenCaller", "load_jwt"]
+__all__ = ["ProviderKeys", "TokenCaller", "load_jwt", "load_key"]
 
 #: Seconds for which a token is good after its issue.
 LIFETIME = 3600
@@ -75,17 +76,17 @@ class ProviderKeys(object):
         self._keys = {}  # type: Dict[str, ProviderKey]
         self._checked = {}  # type: Dict[bytes, Union[str, _Token]]
 
-    def add(self, key_id, team_id, environment=None, topics=None):
-        # type: (str, str, Optional[str], Optional[Iterable[str]]) -> str
-        """Make a key; one of the same name is replaced.
+    def add(self, key_id, team_id, environment=None, topics=None, key_string=None):
+        # type: (str, str, Optional[str], Optional[Iterable[str]], Optional[str]) -> str
+        """Add a key, and make it unless it is given; one of the same name is replaced.
 
         :return: the private key as PEM text, as Apple's .p8 files hold it.
-        :raises ValueError: if ``environment`` is none.
+        :raises ValueError: if ``environment`` is none, or the key is of no use.
         """
         if environment not in (None, "sandbox", "production"):
             raise ValueError("environment is %r, expected sandbox, production or None"
                              % (environment,))
-        private = ec.generate_private_key(ec.SECP256R1(), default_backend())
+        private = _new_key() if key_string is None else load_key(key_string)
         with self._lock:
             self._keys[key_id] = ProviderKey(
                 key_id, team_id, private.public_key(), environment,
@@ -142,6 +143,27 @@ class ProviderKeys(object):
                 issued, six.integer_types + (float,)):
             return INVALID
         return _Token(key, issued)
+
+
+def _new_key():
+    # type: () -> Any
+    return ec.generate_private_key(ec.SECP256R1(), default_backend())
+
+
+def load_key(key_string):
+    # type: (str) -> Any
+    """Return the private key that a PEM text holds.
+
+    :raises ValueError: if it holds none on the curve P-256.
+    """
+    try:
+        private = serialization.load_pem_private_key(
+            six.ensure_binary(key_string), None, default_backend())  # type: Any
+    except (TypeError, ValueError, UnsupportedAlgorithm):
+        private = None
+    if not isinstance(private, ec.EllipticCurvePrivateKey) or private.curve.name != "secp256r1":
+        raise ValueError("it holds no private key in PEM format that is EC on the curve P-256")
+    return private
 
 
 class TokenCaller(object):

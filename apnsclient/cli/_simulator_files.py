@@ -1,0 +1,158 @@
+"""The files of ``apns simulator``: authority, client's certificate, and key for provider tokens.
+
+What lies in the directory is used, and what is missing is made, so that a program goes on working
+when the simulator is started again. Nothing that is there is ever written over.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import contextlib
+import io
+import os
+import shutil
+import tempfile
+
+import six
+
+from .._compat import MYPY
+from ._console import USAGE, Failure, one_line
+
+if MYPY:
+    from typing import Any, Iterator, Optional
+
+__all__ = ["Files", "directory_of"]
+
+
+@contextlib.contextmanager
+def directory_of(name):
+    # type: (Optional[str]) -> Iterator[str]
+    """Make the directory for the files; one without a name is removed at the end."""
+    if name is None:
+        directory = tempfile.mkdtemp(prefix="apns-simulator-")
+        try:
+            yield directory
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
+        return
+    if not os.path.isdir(name):
+        try:
+            os.makedirs(name)
+        except EnvironmentError as error:
+            raise Failure("cannot make the directory %r: %s"
+                          % (str(name), os.strerror(error.errno or 0)), USAGE)
+    yield name
+
+
+class Files(object):
+    """What a directory holds of a simulator, and what it is to hold.
+
+    :param directory: its name (str).
+    :raises Failure: if something in it cannot be used.
+
+    :ivar ca: name of the file with the authority's certificate; ``ca_key``, ``client`` and ``key``
+        are those with its key, with the client's certificate and key, and with the key for provider
+        tokens.
+    :ivar authority: the authority that was found (:class:`~apnsclient.testing.certs.Authority`),
+        or None.
+    :ivar key_string: the key for provider tokens that was found (str), or None.
+    """
+
+    def __init__(self, directory):
+        # type: (str) -> None
+        self.ca, self.ca_key, self.client, self.key = [
+            os.path.join(directory, name)
+            for name in ("ca.pem", "ca-key.pem", "client.pem", "key.p8")]
+        self.authority = self._load_authority()
+        self._client = _read(self.client)
+        if self._client is not None:
+            self._check_client(self._client)
+        self.key_string = _read(self.key)
+        if self.key_string is not None:
+            self._check_key(self.key_string)
+
+    def save(self, apns):
+        # type: (Any) -> None
+        """Write what was not there, from a simulator that was made of the rest.
+
+        :raises Failure: if that cannot be done.
+        """
+        for name, is_there, content, mode in (
+                (self.ca_key, self.authority, apns.authority.key_string, 0o600),
+                (self.ca, self.authority, apns.ca_string, 0o644),
+                (self.client, self._client, apns.cert_string, 0o600),
+                (self.key, self.key_string, apns.key_string, 0o600)):
+            if not is_there:
+                _write(name, content, mode)
+
+    def _load_authority(self):
+        # type: () -> Any
+        from ..testing.certs import Authority
+
+        certificate, key = _read(self.ca), _read(self.ca_key)
+        if certificate is None and key is None:
+            return None
+        for text, name, other in ((certificate, self.ca, self.ca_key),
+                                  (key, self.ca_key, self.ca)):
+            if text is None:
+                raise Failure("%r is there without %r; remove it, and an authority is made, or "
+                              "choose another --directory" % (other, name), USAGE)
+        _load_identity("%s\n%s" % (certificate, key), self.ca)
+        return Authority.load(certificate or "", key or "")
+
+    def _check_client(self, pem):
+        # type: (str) -> None
+        _load_identity(pem, self.client)
+        if self.authority is None or not self.authority.has_issued(pem):
+            raise _unusable(self.client, "it is not of the authority in %r" % self.ca)
+
+    def _check_key(self, pem):
+        # type: (str) -> None
+        from ..testing.simulator.tokens import load_key
+
+        try:
+            load_key(pem)
+        except ValueError as error:
+            raise _unusable(self.key, one_line(error))
+
+
+def _load_identity(pem, name):
+    # type: (str, str) -> None
+    """Raise Failure unless a text holds a certificate that is valid now, and its key."""
+    from ..backends._identity import Identity, Material
+    from ..errors import CertificateError
+
+    try:
+        problem = Identity(Material.of_text(pem, "it")).validity_problem()
+    except CertificateError as error:
+        raise _unusable(name, error.problem)
+    if problem is not None:
+        raise _unusable(name, "it " + problem)
+
+
+def _unusable(name, problem):
+    # type: (str, str) -> Failure
+    return Failure("cannot use %r: %s; remove it, and another one is made, or choose another "
+                   "--directory" % (name, problem), USAGE)
+
+
+def _read(name):
+    # type: (str) -> Optional[str]
+    """Return the text of a file, None if there is no such file."""
+    if not os.path.lexists(name):
+        return None
+    try:
+        with io.open(name, "rb") as stream:
+            return six.ensure_str(stream.read(), "latin-1")
+    except EnvironmentError as error:
+        raise Failure("cannot read %r: %s" % (name, os.strerror(error.errno or 0)), USAGE)
+
+
+def _write(name, content, mode):
+    # type: (str, str, int) -> None
+    """Write a file that is not there yet; ``mode`` says who may read it."""
+    try:
+        descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content.encode("ascii"))
+    except EnvironmentError as error:
+        raise Failure("cannot write %r: %s" % (name, os.strerror(error.errno or 0)), USAGE)
