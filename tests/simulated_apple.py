@@ -37,9 +37,9 @@ class Apple(Simulator):
         """Return a session that leads here; see ``Host.session``. It is shut down at the end."""
         return self._host.session(**options)
 
-    def forget(self, session):
+    def drop(self, session):
         """Leave a session to the garbage collector."""
-        self._host.forget(session)
+        self._host.drop(session)
 
     def client(self, **options):
         """Return an ``APNs`` to the gateway over a session of its own, with its options."""

@@ -364,7 +364,7 @@ class Host(object):
         self._sessions.append(made)
         return made
 
-    def forget(self, session):
+    def drop(self, session):
         """Leave a session to the garbage collector."""
         self._sessions.remove(session)
 

@@ -155,7 +155,7 @@ def test_a_session_that_ends_tries_once_more(apple, store, caplog, way):
     if way == "shutdown":
         session.shutdown()
     else:
-        apple.forget(session)
+        apple.drop(session)
         del session, client
         gc.collect()
     assert store.tokens == TOKENS[:4]
