@@ -116,5 +116,5 @@ def import_hpack():
         importlib.import_module("hpack")
     except ImportError as error:
         six.raise_from(ImportError(
-            "protocol \"http2\" needs the package hpack: pip install 'apns-client[http2]' (%s)"
+            "protocol \"http2\" needs the package hpack: pip install hpack (%s)"
             % error), error)

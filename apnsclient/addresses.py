@@ -12,37 +12,56 @@ import six
 from ._compat import MYPY
 
 if MYPY:
-    from typing import Any, Dict, Tuple
+    from typing import Any, Dict, Optional, Tuple
 
     Address = Tuple[str, int]
 
-__all__ = ["ADDRESSES", "PROVIDER_ADDRESSES", "RETIRED", "environment_of", "is_apples",
-           "resolve_address"]
+__all__ = ["ADDRESSES", "CHANNELS", "PROVIDER_ADDRESSES", "RETIRED", "environment_of", "is_apples",
+           "resolve_address", "retired_name"]
 
-#: Hosts for the binary protocol. Apple switched them off on 31 March 2021.
-ADDRESSES = {
-    "push_sandbox": ("gateway.sandbox.push.apple.com", 2195),
-    "push_production": ("gateway.push.apple.com", 2195),
-    "feedback_sandbox": ("feedback.sandbox.push.apple.com", 2196),
-    "feedback_production": ("feedback.push.apple.com", 2196),
+#: Hosts that manage channels; they speak HTTP/2 alone.
+CHANNELS = {
+    "channels_sandbox": ("api-manage-broadcast.sandbox.push.apple.com", 2195),
+    "channels_production": ("api-manage-broadcast.push.apple.com", 2196),
 }
 
-#: Hosts of the HTTP/2 provider API. There is no feedback service any more: the names are there for
-#: programs that read it, which get what the answers to their notifications told.
+#: What each name stands for. But for the channels these are hosts of the binary protocol, which
+#: Apple switched off on 31 March 2021.
+ADDRESSES = dict(
+    CHANNELS,
+    push_sandbox=("gateway.sandbox.push.apple.com", 2195),
+    push_production=("gateway.push.apple.com", 2195),
+    feedback_sandbox=("feedback.sandbox.push.apple.com", 2196),
+    feedback_production=("feedback.push.apple.com", 2196),
+)
+
+#: Hosts of the HTTP/2 provider API, by the names of those that they have replaced. There is no
+#: feedback service any more: the names are there for programs that read it, which get what the
+#: answers to their notifications told.
 PROVIDER_ADDRESSES = {
     "push_sandbox": ("api.sandbox.push.apple.com", 443),
     "push_production": ("api.push.apple.com", 443),
     "feedback_sandbox": ("api.sandbox.push.apple.com", 443),
     "feedback_production": ("api.push.apple.com", 443),
-    "channels_sandbox": ("api-manage-broadcast.sandbox.push.apple.com", 2195),
-    "channels_production": ("api-manage-broadcast.push.apple.com", 2196),
 }
+
+#: The names of the hosts that were switched off.
+_RETIRED_NAMES = dict((ADDRESSES[name][0], name) for name in PROVIDER_ADDRESSES)
 
 #: What the documents of apns-client 0.2 call push_sandbox in one place.
 _MISSPELT = {"push_sanbox": "push_sandbox"}
 
 #: What to say when one of the hosts for the binary protocol does not answer.
 RETIRED = "Apple switched the binary protocol off on 31 March 2021, and %s with it"
+
+
+def retired_name(address):
+    # type: (Address) -> Optional[str]
+    """Return the name of a host of the binary protocol that Apple switched off, or else None.
+
+    :param address: ``(host, port)``.
+    """
+    return _RETIRED_NAMES.get(address[0].lower())
 
 
 def environment_of(address):
@@ -55,7 +74,9 @@ def environment_of(address):
     host = address[0].lower()
     if not host.endswith(".push.apple.com"):
         return "other"
-    return "sandbox" if ".sandbox." in host else "production"
+    # api.development.push.apple.com is another name of the sandbox's.
+    is_sandbox = ".sandbox." in host or ".development." in host
+    return "sandbox" if is_sandbox else "production"
 
 
 def is_apples(address):

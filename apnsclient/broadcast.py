@@ -67,14 +67,15 @@ Channel = namedtuple("Channel", "channel_id is_stored push_type")
 class _Api(object):
     """Requests about one application.
 
-    :param connection: handle of a session with ``protocol="http2"``.
+    :param connection: handle that speaks HTTP/2.
     :param bundle_id: bundle identifier of the application (str).
     """
 
     def __init__(self, connection, bundle_id):
         # type: (Connection, str) -> None
         if not hasattr(connection, "ask"):
-            raise TypeError("channels need a connection of a session with protocol=\"http2\"")
+            raise TypeError("channels need a connection over HTTP/2: give the address of one of "
+                            "Apple's hosts, or set the session's protocol to \"http2\"")
         self._connection = connection  # type: Any
         self._bundle_id = bundle_id
         self._app = quote(bundle_id.encode("utf-8"), safe="")
@@ -111,8 +112,8 @@ class _Api(object):
 class Broadcast(_Api):
     """Sends notifications to the channels of an application.
 
-    :param connection: handle of a session with ``protocol="http2"``, to the address that messages
-        go to: ``session.get_connection("push_production", ...)``.
+    :param connection: handle that speaks HTTP/2, to the address that messages go to:
+        ``session.get_connection("push_production", ...)``.
     :param bundle_id: bundle identifier of the application (str).
     :raises TypeError: if the connection speaks another protocol.
     """
@@ -165,8 +166,8 @@ class Channels(_Api):
     :class:`~apnsclient.errors.ConnectionLost` if there is none, what the back-end raises if it
     cannot connect, and ``ValueError`` for an identifier that cannot stand in a header.
 
-    :param connection: handle of a session with ``protocol="http2"``, to the host that manages
-        channels: ``session.get_connection("channels_production", ...)``.
+    :param connection: handle that speaks HTTP/2, to the host that manages channels:
+        ``session.get_connection("channels_production", ...)``.
     :param bundle_id: bundle identifier of the application (str).
     :raises TypeError: if the connection speaks another protocol.
     """

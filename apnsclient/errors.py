@@ -33,6 +33,8 @@ __all__ = [
 
 #: What to do about an error, by name, in terms of the library.
 REMEDIES = {
+    "another back-end": "set the session's pool to a back-end with ALPN, such as the default one: "
+                        "over that a session speaks HTTP/2 to Apple",
     "another gateway": "set the session's protocol to \"http2\", or address to the (host, port) of "
                        "a gateway that still speaks the binary protocol",
     "binary": "if it is a gateway of the binary protocol, set the session's protocol to \"binary\"",

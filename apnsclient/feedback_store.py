@@ -2,8 +2,9 @@
 
 Over HTTP/2 Apple has no feedback service: a token that is dead answers so when something is sent to
 it. What answered so is kept in a store until :meth:`~apnsclient.apns.APNs.feedback` is called,
-which takes it out. A store is a value of ``Session(feedback_store=...)``: in memory by default, or
-in a file, for a program other than the one that sends.
+which takes it out. A store is a value of ``Session(feedback_store=...)``. Where a session is given
+none, the environment variable ``APNSCLIENT_FEEDBACK_STORE`` names a file for it, so that a program
+other than the one that sends may ask; without that, the memory of this process is the store.
 
 What always holds: a token comes out once for each time that it was put in, or less often, and with
 the newest of its timestamps; all methods may be called from several threads, also from a finalizer.
@@ -28,14 +29,17 @@ from ._process import PerProcess
 
 if MYPY:
     import sqlite3
-    from typing import Any, Callable, Dict, Iterable, Iterator, List, Set, Tuple
+    from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Set, Tuple
 
     #: Token as lower-case hexadecimal digits, and seconds since 1970 from which on it is dead.
     Row = Tuple[bytes, int]
 
-__all__ = ["FeedbackStore", "MemoryStore", "SQLiteStore"]
+__all__ = ["FeedbackStore", "MemoryStore", "SQLiteStore", "usual_store"]
 
 _log = logging.getLogger(__name__)
+
+#: Environment variable with the name of the file that keeps the tokens of sessions without a store.
+VARIABLE = "APNSCLIENT_FEEDBACK_STORE"
 
 
 class FeedbackStore(object):
@@ -338,6 +342,71 @@ class SQLiteStore(FeedbackStore):
     def __repr__(self):
         # type: () -> str
         return "<%s %r>" % (type(self).__name__, self._path)
+
+
+class _ProcessStore(MemoryStore):
+    """The memory that the sessions of a process share which are given no other store.
+
+    One session sends and another reads in the programs that the documents of apns-client 0.2 show.
+    """
+
+    def __init__(self):
+        # type: () -> None
+        super(_ProcessStore, self).__init__()
+        self._has_warned = False
+
+    def drain(self, source):
+        # type: (str) -> List[Row]
+        """Take out all tokens of a source; warn the first time of what cannot be in it."""
+        if not self._has_warned:
+            self._has_warned = True
+            _log.warning("feedback() knows only of tokens that this process was told of when it "
+                         "sent to them; for those of others, have %s name a file in all of them, "
+                         "or give their sessions a feedback_store", VARIABLE)
+        return super(_ProcessStore, self).drain(source)
+
+
+class _NamedStore(FeedbackStore):
+    """The file that the environment names; it is opened when there is something to keep or read.
+
+    Sessions that have nothing to do with it, and sending, go on if it cannot be opened.
+    """
+
+    def __init__(self, path):
+        # type: (str) -> None
+        self._path = path
+        self._store = None  # type: Optional[SQLiteStore]
+
+    def add(self, source, rows):
+        # type: (str, Iterable[Row]) -> None
+        """Keep tokens that are dead; see the base class."""
+        self._opened().add(source, rows)
+
+    def drain(self, source):
+        # type: (str) -> List[Row]
+        """Take out all tokens of a source; see the base class."""
+        return self._opened().drain(source)
+
+    def _opened(self):
+        # type: () -> SQLiteStore
+        store = self._store
+        if store is None:
+            self._store = store = SQLiteStore(self._path)
+        return store
+
+    def __repr__(self):
+        # type: () -> str
+        return "<SQLiteStore %r, named by %s>" % (self._path, VARIABLE)
+
+
+_process_store = _ProcessStore()
+
+
+def usual_store():
+    # type: () -> FeedbackStore
+    """Return the store of a session that is given none, as the text of the module says."""
+    path = os.environ.get(VARIABLE)
+    return _NamedStore(_as_path(path)) if path else _process_store
 
 
 def _as_path(path):

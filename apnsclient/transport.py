@@ -16,9 +16,16 @@ from ._arguments import Timing
 from ._compat import MYPY
 from ._defaults import default, settle
 from ._files import is_given
-from .addresses import ADDRESSES, PROVIDER_ADDRESSES, resolve_address
+from .addresses import (
+    ADDRESSES,
+    CHANNELS,
+    PROVIDER_ADDRESSES,
+    is_apples,
+    resolve_address,
+    retired_name,
+)
 from .certificate import BaseCertificate
-from .feedback_store import MemoryStore
+from .feedback_store import usual_store
 from .provider_token import ProviderToken
 from .sync.binary import BinaryConnection
 from .sync.handle import Connection
@@ -91,7 +98,8 @@ class Session(object):
     and when the interpreter exits, the pooled connections are closed. A session may be used by many
     threads. A forked child may go on using it: it starts with an empty pool.
 
-    With ``protocol="http2"`` it speaks to Apple as Apple is today. Then at most ``pool_size``
+    Unless it is told which protocol to speak, it speaks HTTP/2 to Apple, where nothing else is
+    answered any more, and the binary protocol to everybody else. Over HTTP/2 at most ``pool_size``
     connections (an option of the back-end, 5 if it is not given) are open at a time for each
     address and certificate, because Apple takes many for an attack. Callers wait for their turn, in
     the order in which they came, for at most ``connect_timeout``. Whoever sends in the middle of
@@ -113,7 +121,9 @@ class Session(object):
         longest wait for the answer to a request, from when it was written.
     :param read_tail_timeout: how long the gateway has to be silent after a message for it to count
         as delivered, in seconds (float). HTTP/2 has no use for it: each request is answered.
-    :param protocol: ``"binary"`` or ``"http2"``.
+    :param protocol: ``"binary"`` or ``"http2"``, for all connections. None speaks HTTP/2 where the
+        address is Apple's and the back-end has ALPN: by name, or by a host in push.apple.com.
+        Everywhere else, and over a back-end without ALPN, it speaks the binary protocol.
     :param on_late_result: called with a :class:`~apnsclient.apns.Result` for each message whose
         result says success, and of which the gateway said too late that it had not been delivered:
         that is found out when the connection is used again, or closed. The result has the message
@@ -122,7 +132,9 @@ class Session(object):
         it was. Over HTTP/2 nothing is late.
     :param feedback_store: what keeps the tokens that Apple answered as dead over HTTP/2 until
         :meth:`~apnsclient.apns.APNs.feedback` reads them
-        (:class:`~apnsclient.feedback_store.FeedbackStore`); by default this session's memory.
+        (:class:`~apnsclient.feedback_store.FeedbackStore`). None is the file that the environment
+        variable ``APNSCLIENT_FEEDBACK_STORE`` names, or else memory that the sessions of this
+        process share.
     :param ping_after: after how many seconds of idleness (float, from 0) an HTTP/2 connection from
         the pool has to answer a PING before it is used again; None never asks. A connection that
         does not is replaced.
@@ -130,8 +142,9 @@ class Session(object):
         :attr:`~apnsclient.apns.Result.apns_ids` and
         :attr:`~apnsclient.apns.Result.apns_unique_ids`. It takes time and memory for each token.
     :param pool_options: arguments of the back-end's class, as they are.
-    :raises ImportError: if the module or its class ``Backend`` does not exist, or a package that
-        HTTP/2 needs is missing.
+    :raises ImportError: if the module or its class ``Backend`` does not exist, or the protocol is
+        ``"http2"`` and a package that it needs is missing. Where nobody has set the protocol, that
+        is found out when something is sent.
     :raises TypeError: if ``pool`` is none of these, or if there are ``pool_options`` for an
         instance.
     :raises ValueError: if the protocol is not known, or needs what the back-end does not have; if a
@@ -139,8 +152,11 @@ class Session(object):
         0, or ``ping_after`` is below 0.
     """
 
-    #: Names of addresses; a subclass may extend it.
+    #: ``(host, port)`` by name; a subclass may extend it.
     ADDRESSES = ADDRESSES
+    #: Where those names lead over HTTP/2 whose hosts Apple has switched off, and those hosts
+    #: themselves; a subclass may override it.
+    PROVIDER_ADDRESSES = PROVIDER_ADDRESSES
 
     #: What the argument is where it is not given, here and below; a subclass may override it.
     DEFAULT_CONNECT_TIMEOUT = 10
@@ -166,11 +182,12 @@ class Session(object):
                  read_buffer_size=default("DEFAULT_READ_BUFFER_SIZE"),
                  read_timeout=default("DEFAULT_READ_TIMEOUT"),
                  read_tail_timeout=default("DEFAULT_READ_TAIL_TIMEOUT"),
-                 protocol="binary", on_late_result=None, feedback_store=None, ping_after=60.0,
+                 protocol=None, on_late_result=None, feedback_store=None, ping_after=60.0,
                  keep_ids=False, **pool_options):
-        # type: (Any, float, int, float, int, float, float, str, Optional[Callable[[Result], None]], Optional[FeedbackStore], Optional[float], bool, Any) -> None  # noqa: E501
-        if protocol not in _HANDLES:
-            raise ValueError("the protocol is %r, expected \"binary\" or \"http2\"" % (protocol,))
+        # type: (Any, float, int, float, int, float, float, Optional[str], Optional[Callable[[Result], None]], Optional[FeedbackStore], Optional[float], bool, Any) -> None  # noqa: E501
+        if protocol is not None and protocol not in _HANDLES:
+            raise ValueError("the protocol is %r, expected \"binary\", \"http2\" or None"
+                             % (protocol,))
         self._protocol = protocol
         timing = _arguments.check_timing(Timing(*[settle(self, value) for value in (
             connect_timeout, write_buffer_size, write_timeout, read_buffer_size, read_timeout,
@@ -178,7 +195,7 @@ class Session(object):
         _arguments.check_ping_after(ping_after)
         self._shared = Shared(
             self._make_backend(pool, pool_options), timing, ping_after, on_late_result,
-            MemoryStore() if feedback_store is None else feedback_store, keep_ids)
+            usual_store() if feedback_store is None else feedback_store, keep_ids)
 
     @property
     def pool(self):
@@ -222,7 +239,8 @@ class Session(object):
 
         :param address: ``(host, port)``, or one of the names push_sandbox, push_production,
             feedback_sandbox and feedback_production for Apple's hosts; over HTTP/2 also
-            channels_sandbox and channels_production.
+            channels_sandbox and channels_production. Over HTTP/2 a host that Apple has switched off
+            stands for the one that has replaced it.
         :param certificate: the provider's certificate, a
             :class:`~apnsclient.certificate.BaseCertificate` of the back-end in use; over HTTP/2 it
             may be a :class:`~apnsclient.provider_token.ProviderToken`.
@@ -250,9 +268,7 @@ class Session(object):
 
     def _connection(self, address, certificate, cert_params, is_cached):
         # type: (Any, Optional[Credential], Any, bool) -> Connection
-        handle, known = _HANDLES[self._protocol]
-        where = (self.get_address(address) if self._protocol == "binary"
-                 else resolve_address(address, known))
+        protocol, where = self._locate(address)
         cert_params = dict(each for each in cert_params.items() if is_given(each[1]))
         is_theirs = certificate is not None
         if certificate is None:
@@ -260,15 +276,28 @@ class Session(object):
         elif cert_params:
             raise TypeError("there is a certificate and there are also arguments for one: %s"
                             % ", ".join(sorted(cert_params)))
-        if ((is_theirs or self._protocol == "http2")
-                and not isinstance(certificate, BaseCertificate)):
+        if (is_theirs or protocol == "http2") and not isinstance(certificate, BaseCertificate):
             raise TypeError("the certificate is a %s, expected a certificate of the back-end or a "
                             "ProviderToken; for its text or its file use the arguments cert_string "
                             "or cert_file" % type(certificate).__name__)
-        if isinstance(certificate, ProviderToken) and self._protocol == "binary":
+        if isinstance(certificate, ProviderToken) and protocol == "binary":
             raise ValueError("a provider token is for HTTP/2: set the session's protocol to "
                              "\"http2\", or give a certificate")
-        return handle(self, self._shared, where, certificate, is_cached)
+        return _HANDLES[protocol](self, self._shared, where, certificate, is_cached)
+
+    def _locate(self, address):
+        # type: (Any) -> Tuple[str, Address]
+        """Return the protocol to speak, and the address to speak it to."""
+        where = self.get_address(address)
+        protocol = self._protocol or (
+            "http2" if self.pool.has_alpn and is_apples(where) else "binary")
+        if protocol == "http2":
+            name = retired_name(where)
+            return protocol, where if name is None else self.PROVIDER_ADDRESSES[name]
+        if where in CHANNELS.values():
+            raise ValueError("the address is %s:%d, which speaks HTTP/2 alone: leave out the "
+                             "session's protocol, or set it to \"http2\"" % where)
+        return protocol, where
 
     def _credential(self, cert_params):
         # type: (Dict[str, Any]) -> Credential
@@ -303,15 +332,13 @@ class Session(object):
     def __repr__(self):
         # type: () -> str
         state = "%d idle" % self.pool.idle_count()
-        if self._protocol == "http2":
+        if self._protocol != "binary":
             turns = self._shared.turns
             state += ", %d in use, %d callers waiting" % (turns.in_use(), turns.waiting())
-        return "<%s with %s over %s: %s>" % (
-            type(self).__name__, self._protocol, type(self.pool).__module__, state)
+        protocol = "with %s " % self._protocol if self._protocol else ""
+        return "<%s %sover %s: %s>" % (
+            type(self).__name__, protocol, type(self.pool).__module__, state)
 
 
-#: The kind of handle, and the addresses by name, for each protocol.
-_HANDLES = {
-    "binary": (BinaryConnection, ADDRESSES),
-    "http2": (Http2Connection, PROVIDER_ADDRESSES),
-}  # type: Dict[str, Tuple[Any, Dict[str, Address]]]
+#: The kind of handle for each protocol.
+_HANDLES = {"binary": BinaryConnection, "http2": Http2Connection}

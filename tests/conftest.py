@@ -44,6 +44,7 @@ def new_session(simulator):
     any machine needs to bring one about: a test whose gateway reports something gets it at once,
     whatever the load. A test whose gateway stays silent gives a short ``read_tail_timeout``.
     """
+    from apnsclient.feedback_store import MemoryStore
     from apnsclient.transport import Session
 
     sessions = []
@@ -51,6 +52,8 @@ def new_session(simulator):
     def make(**options):
         options.setdefault("ca_string", simulator.ca_string)
         options.setdefault("read_tail_timeout", 20)
+        # What a process shares would come out in another test.
+        options.setdefault("feedback_store", MemoryStore())
         sessions.append(Session(**options))
         return sessions[-1]
 

@@ -7,6 +7,7 @@ simulator: sessions, clients, messages.
 from __future__ import absolute_import, division, print_function
 
 from apnsclient import APNs, Message, ProviderToken, Session
+from apnsclient.feedback_store import MemoryStore
 from apnsclient.protocols.http2 import frames
 from apnsclient.protocols.http2.frames import FrameReader
 from http2_support import OK, headers
@@ -107,6 +108,8 @@ def accept(peer):
 def new_session(**options):
     """Return a session for HTTP/2 that trusts the peers."""
     options.setdefault("ca_string", AUTHORITY.ca_string)
+    # What a process shares would come out in another test.
+    options.setdefault("feedback_store", MemoryStore())
     return Session(protocol="http2", **options)
 
 

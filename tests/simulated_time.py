@@ -21,6 +21,7 @@ from functools import partial
 from apnsclient import APNs, Session
 from apnsclient.backends import BaseBackend, BaseConnection, dummy
 from apnsclient.errors import CertificateRefused, ConnectionLost, Timeout
+from apnsclient.feedback_store import MemoryStore
 from apnsclient.protocols.http2 import frames
 from apnsclient.protocols.http2.frames import FrameReader
 from apnsclient.testing.simulator.channel import RECORD_SIZE, Handler
@@ -360,6 +361,7 @@ class Host(object):
         """Return a ``Session`` whose connections lead here; it takes its options, and a pool's."""
         pool = {name: options.pop(name) for name in ("pool_size", "use_cache_for_reconnects")
                 if name in options}
+        options.setdefault("feedback_store", MemoryStore())
         made = Session(Backend(self, **pool), **options)
         self._sessions.append(made)
         return made

@@ -4,6 +4,7 @@ from __future__ import absolute_import, division, print_function
 
 import json
 import os
+import socket
 import stat
 import sys
 import time
@@ -64,11 +65,11 @@ def test_towards_apple_it_is_http2_unless_told_otherwise(bed, monkeypatch):
     """By name or by host: nothing else answers there."""
     where = {"push_production": bed.simulator.provider_address}
     monkeypatch.setitem(addresses.PROVIDER_ADDRESSES, *where.popitem())
-    monkeypatch.setitem(addresses.ADDRESSES, "push_production", bed.simulator.gateway_address)
     arguments = ["send", "--address", "push_production", "--ca-file", bed.ca, "--cert", bed.file(
         "topic.pem", bed.simulator.client_certificate(topic=TOPIC)), "--alert", "hi"] + QUIET
     ended = apns(*(arguments + ["--collapse-id", "news", GOOD[0]]))
     assert (ended.status, ended.err) == (0, "")
+    monkeypatch.setitem(addresses.ADDRESSES, "push_production", bed.simulator.gateway_address)
     ended = apns(*(arguments + ["--binary", GOOD[1]]))
     assert (ended.status, ended.err) == (0, "")
     bed.accepted_tokens(2)
@@ -363,7 +364,7 @@ def test_a_library_that_is_missing_is_status_3(bed, monkeypatch):
     ended = bed.send2("--alert", "x", GOOD[0])
     assert ended.status == 3
     assert ended.err.startswith("apns: error: ")
-    assert "apns-client[http2]" in ended.err
+    assert "pip install hpack" in ended.err
 
 
 def test_a_server_without_http2_is_status_3(bed):
@@ -386,13 +387,15 @@ def test_a_server_that_speaks_http2_only_is_warned_of(bed):
 
 def test_the_hosts_that_apple_retired_are_told(bed, monkeypatch):
     """With the way out."""
-    where = "127.0.0.1", 1
-    monkeypatch.setitem(addresses.ADDRESSES, "push_production", where)
+    def getaddrinfo(*arguments):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     ended = apns("send", "--binary", "--address", "push_production", "--cert", bed.cert,
                  "--alert", "x", *GOOD)
     assert ended.status == 3
-    assert ("Apple switched the binary protocol off on 31 March 2021, and 127.0.0.1 with it; "
-            "leave --binary out, or give --address of a gateway that ") in ended.err
+    assert ("Apple switched the binary protocol off on 31 March 2021, and gateway.push.apple.com "
+            "with it; leave --binary out, or give --address of a gateway ") in ended.err
 
 
 # The proxy.
@@ -465,6 +468,16 @@ def test_what_send_was_told_is_feedback_for_another_command(bed):
     again = _feedback(bed, name)
     assert (again.status, again.out, again.err) == (0, "", "")
     assert bed.simulator.provider_connections == connections
+
+
+def test_the_environment_names_the_file_for_both_commands(bed, monkeypatch):
+    """As for programs; the binary protocol has no use for it, and does not mind."""
+    monkeypatch.setenv("APNSCLIENT_FEEDBACK_STORE", str(bed.directory / "gone.db"))
+    bed.simulator.devices.uninstall(GOOD[1], WHEN)
+    assert bed.send2("--alert", "hi", *GOOD).status == 1
+    told = apns("feedback", *(bed.provider + bed.token))
+    assert (told.status, told.rows) == (0, [[GOOD[1], "2014-01-02T03:04:05Z"]])
+    assert bed.send("--alert", "hi", GOOD[0]).status == 0
 
 
 def test_feedback_is_kept_apart_by_application(bed):

@@ -128,8 +128,13 @@ def test_03_the_default_addresses_are_known(simulator, new_session):
     """Without an address, connections lead to Apple's sandbox."""
     session = new_session()
     cert = simulator.cert_string
-    assert "gateway.sandbox.push.apple.com:2195" in repr(session.get_connection(cert_string=cert))
-    assert "feedback.sandbox.push.apple.com:2196" in repr(session.new_connection(cert_string=cert))
+    for method in (session.get_connection, session.new_connection):
+        assert method(cert_string=cert).address == ("api.sandbox.push.apple.com", 443)
+    session = new_session(protocol="binary")
+    assert session.get_connection(cert_string=cert).address == (
+        "gateway.sandbox.push.apple.com", 2195)
+    assert session.new_connection(cert_string=cert).address == (
+        "feedback.sandbox.push.apple.com", 2196)
 
 
 class Test04ConnectTimeout(object):

@@ -13,9 +13,10 @@ import pytest
 pytest.importorskip("hpack")
 pytest.importorskip("jwt")
 
-from apnsclient import APNs, Message, ProviderToken, Session
+from apnsclient import APNs, Message, ProviderToken, Session, feedback_store
 from apnsclient.backends.stdio import Backend
 from apnsclient.drivers.http2 import Http2Driver
+from apnsclient.feedback_store import MemoryStore, SQLiteStore
 from frame_peers import ACCEPTED, TOKENS, client_for, message, new_session, outcome
 from net_support import SOON
 
@@ -299,6 +300,80 @@ def test_a_store_that_fails_does_not_disturb_the_sending(simulator, sessions, ca
     assert "feedback store failed" in caplog.text
     with pytest.raises(RuntimeError):
         list(client.feedback())
+
+
+@pytest.fixture
+def usual(simulator, monkeypatch):
+    """A function that makes sessions which are given no store, in a process that knows nothing."""
+    monkeypatch.delenv("APNSCLIENT_FEEDBACK_STORE", raising=False)
+    monkeypatch.setattr(feedback_store, "_process_store", type(feedback_store._process_store)())
+    kill(simulator, 3)
+    made = []
+
+    def make(**options):
+        made.append(Session(protocol="http2", ca_string=simulator.ca_string, **options))
+        return made[-1]
+
+    yield make
+    for session in made:
+        session.shutdown()
+
+
+def read_anew(simulator, session):
+    """Read the feedback as the documents of 0.2 do: with a connection of its own."""
+    return tokens_in(APNs(session.new_connection(
+        simulator.provider_address, cert_string=simulator.cert_string)).feedback())
+
+
+def test_sessions_without_a_store_share_what_the_process_was_told(simulator, usual, caplog):
+    """And say once that it is all they know; those with a store have nothing to do with it."""
+    client_for(usual(), simulator).send(message(0, 5))
+    assert read_anew(simulator, usual(feedback_store=MemoryStore())) == []
+    assert "feedback()" not in caplog.text
+    assert read_anew(simulator, usual()) == TOKENS[:3]
+    assert read_anew(simulator, usual()) == []
+    assert caplog.text.count("knows only of tokens that this process was told of") == 1
+    assert "APNSCLIENT_FEEDBACK_STORE" in caplog.text
+
+
+def test_other_addresses_are_other_environments(simulator, usual):
+    """What one server says of a token is nothing about another."""
+    session = usual()
+    client_for(session, simulator).send(message(0, 5))
+    host, port = simulator.provider_address
+    other = APNs(session.get_connection((host, port % 65535 + 1),
+                                        cert_string=simulator.cert_string))
+    assert list(other.feedback()) == []
+    assert read_anew(simulator, session) == TOKENS[:3]
+
+
+def test_the_environment_names_the_store(simulator, usual, monkeypatch, tmpdir, caplog):
+    """For who sends and for who reads; a store that was given goes before it."""
+    path = str(tmpdir.join("feedback.db"))
+    monkeypatch.setenv("APNSCLIENT_FEEDBACK_STORE", path)
+    session = usual()
+    assert not os.path.exists(path)
+    client_for(session, simulator).send(message(0, 5))
+    assert read_anew(simulator, usual(feedback_store=MemoryStore())) == []
+    monkeypatch.delenv("APNSCLIENT_FEEDBACK_STORE")
+    assert read_anew(simulator, usual()) == []
+    assert read_anew(simulator, usual(feedback_store=SQLiteStore(path))) == TOKENS[:3]
+    client_for(session, simulator).send(message(0, 2))
+    monkeypatch.setenv("APNSCLIENT_FEEDBACK_STORE", path)
+    assert caplog.text.count("knows only") == 1
+    assert read_anew(simulator, usual()) == TOKENS[:2]
+    assert caplog.text.count("knows only") == 1
+
+
+def test_a_file_that_cannot_be_opened_is_no_reason_not_to_send(
+        simulator, usual, monkeypatch, tmpdir, caplog):
+    """The log tells of it; who reads gets the error."""
+    monkeypatch.setenv("APNSCLIENT_FEEDBACK_STORE", str(tmpdir.join("none", "feedback.db")))
+    session = usual()
+    assert sorted(client_for(session, simulator).send(message(0, 5)).failed) == TOKENS[:3]
+    assert "the feedback store failed" in caplog.text
+    with pytest.raises(EnvironmentError):
+        read_anew(simulator, session)
 
 
 # What they look like, and how they end.

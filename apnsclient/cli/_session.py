@@ -28,6 +28,8 @@ if MYPY:
 
 #: Environment variables that the passphrase, and the address of the proxy, are taken from.
 PASSPHRASE_VARIABLE, PROXY_VARIABLE = "APNS_PASSPHRASE", "APNS_PROXY"
+#: The library's own.
+FEEDBACK_STORE_VARIABLE = "APNSCLIENT_FEEDBACK_STORE"
 
 #: What connecting may raise. Names and sockets fail with their own exceptions on Python 2.7.
 CONNECT_ERRORS = (APNsError, EnvironmentError)
@@ -109,7 +111,9 @@ def add_feedback_store_argument(group, what):
     :param what: what this command does with it, for the help (str).
     """
     group.add_argument("--feedback-store", metavar="FILE",
-                       help="SQLite database, shared by all processes that name it: %s" % what)
+                       help="SQLite database, shared by all processes that name it: %s (default: "
+                            "the file that the environment variable %s names)"
+                            % (what, FEEDBACK_STORE_VARIABLE))
 
 
 def settle_protocol(arguments, only_http2=()):
@@ -129,6 +133,8 @@ def settle_protocol(arguments, only_http2=()):
         is_http2 = True
     arguments.protocol = arguments.protocol or ("http2" if is_http2 else "binary")
     if arguments.protocol == "http2":
+        if arguments.feedback_store is None:
+            arguments.feedback_store = os.environ.get(FEEDBACK_STORE_VARIABLE) or None
         return
     for option in only_http2:
         if getattr(arguments, option[2:].replace("-", "_")) is not None:

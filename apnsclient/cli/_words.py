@@ -30,6 +30,7 @@ _AT_BEGINNING = {"badge": "--badge", "expiry": "--expiry", "priority": "--priori
 
 #: What to do about an error; the names are those of :data:`apnsclient.errors.REMEDIES`.
 REMEDIES = {
+    "another back-end": "leave --binary out",
     "another gateway": "leave --binary out, or give --address of a gateway that still speaks the "
                        "binary protocol",
     "binary": "if it is a gateway of the binary protocol, give --binary",

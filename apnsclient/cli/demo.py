@@ -192,10 +192,11 @@ class _Http2(_Demonstration):
     def run(self, tail_timeout):
         # type: (float) -> None
         """Send half of it with a certificate and half of it with a provider token."""
+        from ..feedback_store import MemoryStore
         from ..transport import Session
         apns, tokens = self._apns, self._devices.tokens
         self._introduce()
-        session = Session(ca_string=apns.ca_string, protocol="http2")
+        session = Session(ca_string=apns.ca_string, protocol="http2", feedback_store=MemoryStore())
         half = len(tokens) // 2
         services = []
         # The topic is in the certificate; with a provider token each message has to name it.

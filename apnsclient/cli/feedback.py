@@ -77,8 +77,9 @@ def run(arguments, console):
     """Print the rows as they come, and return the exit status."""
     _session.settle_protocol(arguments, ["--feedback-store"])
     if arguments.protocol == "http2" and arguments.feedback_store is None:
-        raise Failure("over HTTP/2 there is no feedback service to ask; give --feedback-store with "
-                      "the file that apns send was given", USAGE)
+        raise Failure("over HTTP/2 there is no feedback service to ask; give --feedback-store, or "
+                      "set %s, with the file that apns send was given"
+                      % _session.FEEDBACK_STORE_VARIABLE, USAGE)
     if arguments.feedback_store is not None and not os.path.exists(arguments.feedback_store):
         # A store that is opened is made; one with its name mistyped would stay empty for ever.
         raise Failure("cannot use the feedback store %r: there is no such file; apns send, or a "

@@ -3,7 +3,7 @@
 from __future__ import absolute_import, division, print_function
 
 from .._compat import MYPY
-from ..addresses import ADDRESSES, RETIRED
+from ..addresses import RETIRED, retired_name
 from ..drivers.binary import BinaryDriver, read_feedback
 from ..drivers.binary_dispatch import BinaryDispatch
 from ..errors import ConnectError
@@ -47,8 +47,9 @@ class BinaryConnection(Connection):
         try:
             return super(BinaryConnection, self)._connect(is_cached, **options)
         except ConnectError as error:
-            if self.address in ADDRESSES.values():
-                error.advise("another gateway", RETIRED % self.address[0])
+            if retired_name(self.address) is not None:
+                remedy = "another gateway" if self._shared.backend.has_alpn else "another back-end"
+                error.advise(remedy, RETIRED % self.address[0])
             raise
 
     def _driver(self, is_cached):

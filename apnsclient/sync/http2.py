@@ -4,6 +4,7 @@ from __future__ import absolute_import, division, print_function
 
 from functools import partial
 
+from .._arguments import import_hpack
 from .._compat import MYPY
 from ..drivers.http2 import Http2Driver
 from ..drivers.http2_dispatch import Http2Dispatch
@@ -144,6 +145,7 @@ class Http2Connection(Connection):
         backend = shared.backend
         # Where a dead connection looks like a living one, only an answer tells.
         ping_after = shared.ping_after if backend.can_detect_close else 0.0
+        import_hpack()
         while True:
             connection = self._connect(is_cached, alpn=_ALPN)
             if connection.alpn_protocol not in _ALPN:

@@ -113,4 +113,8 @@ def _count_undelivered(result):
 def source_of(address, certificate):
     # type: (Address, Credential) -> str
     """Return what the store of feedback knows the environment and the application by."""
-    return "%s %s" % (environment_of(address), certificate.source_name)
+    environment = environment_of(address)
+    if environment == "other":
+        # Each address that is not Apple's is an environment of its own.
+        environment = "%s:%d" % address
+    return "%s %s" % (environment, certificate.source_name)

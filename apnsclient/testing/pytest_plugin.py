@@ -111,15 +111,19 @@ def apns_session(apns_simulator):
     # type: (Simulator) -> Iterator[Callable[..., Session]]
     """A function that makes sessions which trust the simulator; they are shut down after the test.
 
-    It takes ``protocol`` and the other options of :class:`~apnsclient.transport.Session`.
+    It takes ``protocol`` and the other options of :class:`~apnsclient.transport.Session`. The
+    sessions of a test share the memory where dead tokens wait for feedback() to be called.
     """
+    from ..feedback_store import MemoryStore
     from ..transport import Session
 
     sessions = []  # type: List[Session]
+    feedback_store = MemoryStore()
 
-    def make(protocol="binary", **options):
-        # type: (str, **Any) -> Session
+    def make(protocol=None, **options):
+        # type: (Optional[str], **Any) -> Session
         options.setdefault("ca_string", apns_simulator.ca_string)
+        options.setdefault("feedback_store", feedback_store)
         sessions.append(Session(protocol=protocol, **options))
         return sessions[-1]
 

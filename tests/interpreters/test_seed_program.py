@@ -1,10 +1,11 @@
 """A program in the manner of the documents of apns-client 0.2 runs unchanged.
 
 It makes every call that the getting-started page and the API reference of 0.2 show, with the
-imports, arguments and names that they show; ``print`` is a function here. With one argument more,
-``Session(protocol="http2")``, it speaks to Apple as Apple is today. What it needs from
-outside is given the way a user would give it: the certificate lies in a file, ``SSL_CERT_FILE``
-names the authority, and the names of Apple's retired hosts lead to the simulator.
+imports, arguments and names that they show; ``print`` is a function here. It delivers to Apple as
+Apple is today, in whose place there is a simulator: the resolver of the child process leads the
+names of Apple's hosts there, and the simulator has a certificate for these names. The rest is given
+the way a user would give it: the provider's certificate lies in a file, and ``SSL_CERT_FILE`` names
+the authority.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -17,6 +18,7 @@ import sys
 
 import pytest
 
+from apnsclient.testing.certs import Authority
 from apnsclient.testing.simulator import Simulator
 
 PROGRAM = u'''\
@@ -127,34 +129,63 @@ def read_certificate():
         return stream.read()
 '''
 
-#: Runs the program where the names of Apple's hosts lead to the simulator. The session's default
-#: wait for an error frame is longer there than any machine needs to bring one about.
+#: Runs the program where the names of Apple's hosts lead to the simulator. The wait for an error
+#: frame is longer there than any machine needs to bring one about.
 RUNNER = u'''\
 import json
 import runpy
+import socket
 import sys
 
-import apnsclient.addresses
-import apnsclient.transport
+from apnsclient import Session
 
-for name, address in json.loads(sys.argv[1]).items():
-    for known in apnsclient.addresses.ADDRESSES, apnsclient.addresses.PROVIDER_ADDRESSES:
-        known[name] = (str(address[0]), address[1])
-constructor = vars(apnsclient.transport.Session)["__init__"]
-arguments = constructor.__code__.co_varnames[1:]
-defaults = list(constructor.__defaults__)
-defaults[arguments.index("read_tail_timeout")] = 30
-constructor.__defaults__ = tuple(defaults)
+places = dict((tuple(apples), ours) for apples, ours in json.loads(sys.argv[1]))
+getaddrinfo = socket.getaddrinfo
+
+def lead_astray(host, port, *arguments):
+    ours = places[host if isinstance(host, str) else host.decode("ascii"), port]
+    return getaddrinfo(str(ours[0]), ours[1], *arguments)
+
+socket.getaddrinfo = lead_astray
+Session.DEFAULT_READ_TAIL_TIMEOUT = 30
 runpy.run_path("program.py", run_name="__main__")
 '''
 
 TOKENS = ["%02x" % number * 32 for number in range(3)]
 
+#: The hosts that the program connects to, by the protocol of its sessions, and the simulator's
+#: attributes with what stands in their place.
+HOSTS = {
+    None: {("api.sandbox.push.apple.com", 443): "provider_address",
+           ("api.push.apple.com", 443): "provider_address"},
+    "binary": {("gateway.sandbox.push.apple.com", 2195): "gateway_address",
+               ("gateway.push.apple.com", 2195): "gateway_address",
+               ("feedback.sandbox.push.apple.com", 2196): "feedback_address",
+               ("feedback.push.apple.com", 2196): "feedback_address"},
+}
+WARNING = ("feedback() knows only of tokens that this process was told of when it sent to them; "
+           "for those of others, have APNSCLIENT_FEEDBACK_STORE name a file in all of them, or "
+           "give their sessions a feedback_store")
+
+
+class Apples(Authority):
+    """Makes certificates for servers that stand in the place of Apple's."""
+
+    def issue(self, common_name, dns=(), **options):
+        """Add Apple's names to those of a server."""
+        if options.get("usage") == "server":
+            dns = [host for hosts in HOSTS.values() for host, _ in hosts]
+        return super(Apples, self).issue(common_name, dns=dns, **options)
+
+
+def in_apples_place():
+    return Simulator(authority=Apples())
+
 
 @pytest.fixture
 def run(tmpdir):
     """A function that runs the program with a list of tokens against a simulator."""
-    def run_with(simulator, tokens, protocol=None):
+    def run_with(simulator, tokens, protocol=None, store=""):
         program = PROGRAM.replace(u"@TOKENS@", u"%s" % json.dumps(tokens))
         if protocol is not None:
             program = program.replace(u"Session()", u"Session(protocol=%s)" % json.dumps(protocol))
@@ -163,29 +194,30 @@ def run(tmpdir):
                            ("sandbox.pem", simulator.cert_string)):
             with io.open(str(tmpdir.join(name)), "w", encoding="ascii") as stream:
                 stream.write(u"%s" % text)
-        is_http2 = protocol == "http2"
-        push = simulator.provider_address if is_http2 else simulator.gateway_address
-        feedback = simulator.provider_address if is_http2 else simulator.feedback_address
-        addresses = {"push_sandbox": push, "push_production": push,
-                     "feedback_sandbox": feedback, "feedback_production": feedback}
+        places = [(apples, getattr(simulator, ours)) for apples, ours in HOSTS[protocol].items()]
         child = subprocess.Popen(
             [sys.executable, "-W", "error", "-W", "ignore:Python", "runner.py",
-             json.dumps(addresses)],
-            cwd=str(tmpdir), env=dict(os.environ, SSL_CERT_FILE="ca.pem"),
+             json.dumps(places)],
+            cwd=str(tmpdir),
+            env=dict(os.environ, SSL_CERT_FILE="ca.pem", APNSCLIENT_FEEDBACK_STORE=store),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         output, noise = (text.decode("utf-8", "replace") for text in child.communicate())
-        assert (child.returncode, noise) == (0, u""), noise
+        # Python 2.7 says that once, where nobody has configured logging, in place of a warning.
+        noise = noise.replace("No handlers could be found for logger \"apnsclient.feedback_store\"",
+                              WARNING).strip()
+        assert (child.returncode, noise) == (0, "" if protocol or store else WARNING), noise
         return output.splitlines()
     return run_with
 
 
-def test_the_program_reports_what_the_gateway_refused(run):
-    """A bad token is reported and given up, the rest is to be retried, the feedback is read."""
-    with Simulator() as simulator:
+def test_the_program_reports_what_a_gateway_refused(run):
+    """Where it is told to speak the binary protocol: one bad token is reported and given up, the
+    rest is to be retried, the feedback is read."""
+    with in_apples_place() as simulator:
         simulator.devices.bad(TOKENS[1])
         simulator.devices.uninstall(TOKENS[0])
 
-        lines = run(simulator, TOKENS)
+        lines = run(simulator, TOKENS, "binary")
 
         assert lines == [
             "Device failed: %s, reason: Invalid token" % TOKENS[1],
@@ -201,7 +233,7 @@ def test_the_program_reports_what_the_gateway_refused(run):
 def test_the_placeholders_of_the_documents_are_reported_one_by_one(run):
     """What is no token is in the result, and nothing is sent."""
     placeholders = ["my", "device", "tokens"]
-    with Simulator() as simulator:
+    with in_apples_place() as simulator:
         lines = run(simulator, placeholders)
 
         assert sorted(lines[:3]) == [
@@ -214,25 +246,27 @@ def test_the_placeholders_of_the_documents_are_reported_one_by_one(run):
         assert simulator.accepted_count == 0
 
 
-def test_the_program_delivers_over_http2_with_one_argument_more(run):
-    """Each token gets an answer, and a dead one says since when: nothing is to be retried."""
-    with Simulator() as simulator:
+@pytest.mark.parametrize("store", ["", "feedback.db"], ids=["memory", "file"])
+def test_the_program_delivers_to_apple(run, store):
+    """Unchanged: each token gets an answer, and a dead one comes out of the feedback as well."""
+    with in_apples_place() as simulator:
         simulator.devices.bad(TOKENS[1])
         simulator.devices.uninstall(TOKENS[0], 1700000000)
 
-        lines = run(simulator, TOKENS, "http2")
+        lines = run(simulator, TOKENS, store=store)
 
         assert sorted(lines[:2]) == [
             "Device failed: %s, reason: Invalid token: Unregistered" % TOKENS[0],
             "Device failed: %s, reason: Invalid token: BadDeviceToken" % TOKENS[1],
         ]
-        assert sorted(lines[2:4]) == ["Removed: %s" % TOKENS[0], "Removed: %s" % TOKENS[1]]
-        assert lines[4:] == ["Result: %r" % TOKENS]
+        assert lines[2] == "Removed: %s" % TOKENS[0]
+        assert sorted(lines[3:5]) == ["Removed: %s" % TOKENS[0], "Removed: %s" % TOKENS[1]]
+        assert lines[5:] == ["Result: %r" % TOKENS]
         assert simulator.accepted_tokens() == [TOKENS[2]] * 2
         assert simulator.provider_connections == 2
 
 
-@pytest.mark.parametrize("protocol", [None, "http2"])
+@pytest.mark.parametrize("protocol", [None, "binary"])
 def test_the_program_without_a_gateway_says_so(run, protocol):
     """Where nothing can be connected to, every call raises, and the program goes on."""
     simulator = Simulator().start()
@@ -240,7 +274,7 @@ def test_the_program_without_a_gateway_says_so(run, protocol):
 
     lines = run(simulator, TOKENS, protocol)
 
-    feedback_fails = protocol is None  # Over HTTP/2 nothing is connected for it.
+    feedback_fails = protocol is not None  # Over HTTP/2 nothing is connected for it.
     assert lines == [
         "Can't connect to APNs, looks like network is down",
     ] + ["Can't connect to APNs, looks like network is down"] * feedback_fails + [

@@ -15,12 +15,12 @@ from net_support import SOON
 pytestmark = pytest.mark.timeout(240)
 
 _READ = """
-import sys
+import os, sys
 from apnsclient import APNs, Session
-from apnsclient.feedback_store import SQLiteStore
+os.environ["APNSCLIENT_FEEDBACK_STORE"] = sys.argv[1]
 with open(sys.argv[2]) as stream:
     pem = stream.read()
-session = Session(protocol="http2", feedback_store=SQLiteStore(sys.argv[1]))
+session = Session(protocol="http2")
 con = session.get_connection(("127.0.0.1", int(sys.argv[3])), cert_string=pem)
 for token, when in APNs(con).feedback():
     print(token.decode("ascii"))
