@@ -38,13 +38,20 @@ REMEDIES = {
     "another gateway": "set the session's protocol to \"http2\", or address to the (host, port) of "
                        "a gateway that still speaks the binary protocol",
     "binary": "if it is a gateway of the binary protocol, set the session's protocol to \"binary\"",
+    "dates": "check this machine's clock; if that is right, the server needs a new certificate",
+    "host": "address the server by a name that its certificate is for, or have it present one for "
+            "this name; verify=False switches the check off (tests only)",
     "http2": "if it speaks HTTP/2, set the session's protocol to \"http2\"",
     "key": "give it as key_string or key_file, or together with the certificate",
     "key in the same text": "it has to be there together with the certificate",
+    "other server certificate": "the server needs another certificate; verify=False switches the "
+                                "check off (tests only)",
     "proxy": "check the option proxy",
     "proxy's password": "set proxy to \"http://user:password@host:port\"",
     "proxy's special characters": "in the option proxy, special characters of user and password "
                                   "have to be percent-encoded",
+    "stronger certificate": "get a new one that is signed with SHA-256 and for a key of today: RSA "
+                            "with 2048 bits, or elliptic curve P-256",
     "trust": "if this server is meant, set ca_file or ca_string to the certificate of its "
              "authority; verify=False switches the check off (tests only)",
 }

@@ -7,6 +7,7 @@ import logging
 import pickle
 
 from apnsclient import errors
+from apnsclient.backends import _tls
 from apnsclient.cli import _log, _words
 from cli_support import LIBRARY_TERM
 from tables import each
@@ -39,6 +40,12 @@ def test_a_remedy_can_be_found_later():
     error.advise("http2", "It is old")
     assert str(error) == "it broke. It is old; " + errors.REMEDIES["http2"]
     assert error.problem == "it broke. It is old"
+
+
+def test_what_helps_against_a_server_that_does_not_verify_has_words():
+    """Each of the verification's errors that says what to do, says something that there is."""
+    assert set(_tls._REMEDIES.values()) < set(errors.REMEDIES)
+    assert set(_tls._REMEDIES) < set(_tls._VERIFICATION_ERRORS)
 
 
 def test_the_command_has_words_for_every_remedy():

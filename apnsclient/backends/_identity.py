@@ -153,8 +153,10 @@ class Identity(object):
             return
         except SSL.Error as error:
             problem = "; ".join(reasons(error)) or "no reason given"
+        is_weak = "too small" in problem or "too weak" in problem
         raise CertificateError("the TLS library does not take the certificate in %s: %s"
-                               % (self._source, problem))
+                               % (self._source, problem),
+                               "stronger certificate" if is_weak else None)
 
     def _install(self, context):
         # type: (SSL.Context) -> None

@@ -63,6 +63,18 @@ _VERIFICATION_ERRORS = {
     68: "a digest in its chain is too weak",
 }
 
+#: What to do about those that no authority of ours would cure (:data:`apnsclient.errors.REMEDIES`).
+_REMEDIES = {
+    7: "other server certificate",
+    9: "dates",
+    10: "dates",
+    23: "other server certificate",
+    26: "other server certificate",
+    66: "other server certificate",
+    67: "other server certificate",
+    68: "other server certificate",
+}
+
 #: A certificate followed by what it is trusted for: a format of OpenSSL alone.
 _TRUSTED_LABEL = b"TRUSTED CERTIFICATE"
 #: X509_V_FLAG_PARTIAL_CHAIN; the oldest pyOpenSSL that we support has no name for it.
@@ -197,6 +209,8 @@ class _Verdict(object):
         self._host = host
         #: What is wrong with the peer's certificate (str), or None.
         self.problem = None  # type: Optional[str]
+        #: Name of what to do about it.
+        self.remedy = "trust"
         #: Whether the certificate of the peer itself has passed.
         self.has_passed = False
         #: What has come in the middle of OpenSSL's callback (as ``sys.exc_info()``), or None.
@@ -212,6 +226,7 @@ class _Verdict(object):
             self.problem = "%s certificate does not verify: %s" % (
                 "its" if depth == 0 else "the issuing",
                 _VERIFICATION_ERRORS.get(code, "OpenSSL's verification error %d" % code))
+            self.remedy = _REMEDIES.get(code, "trust")
             return False
         if depth > 0:
             return True
@@ -223,6 +238,7 @@ class _Verdict(object):
             found = "it cannot be understood (%s)" % type(error).__name__
         if found is not None:
             self.problem = "its certificate is not for this host: " + found
+            self.remedy = "host"
         self.has_passed = found is None
         return self.has_passed
 
@@ -372,7 +388,8 @@ class Handshake(object):
         # type: (SSL.Error) -> Exception
         if self._verdict.problem is not None:
             return PeerVerificationError(
-                "%s is not trusted: %s" % (self._where, self._verdict.problem), "trust")
+                "%s is not trusted: %s" % (self._where, self._verdict.problem),
+                self._verdict.remedy)
         # No server has seen our certificate before it has shown its own.
         if self._verdict.has_passed or self._can_resume:
             refusal = _refusal(error, self._where, self.identity)

@@ -34,13 +34,20 @@ REMEDIES = {
     "another gateway": "leave --binary out, or give --address of a gateway that still speaks the "
                        "binary protocol",
     "binary": "if it is a gateway of the binary protocol, give --binary",
+    "dates": "check this machine's clock; if that is right, the server needs a new certificate",
+    "host": "give in --address a name that the server's certificate is for, or have it present one "
+            "for this name; --no-verify switches the check off (tests only)",
     "http2": "if it speaks HTTP/2, give --http2",
     "key": "give it with --key, or together with the certificate",
     "key in the same text": "it has to be there together with the certificate",
+    "other server certificate": "the server needs another certificate; --no-verify switches the "
+                                "check off (tests only)",
     "proxy": "check --proxy",
     "proxy's password": "give --proxy \"http://user:password@host:port\"",
     "proxy's special characters": "in --proxy, special characters of user and password have to be "
                                   "percent-encoded",
+    "stronger certificate": "get a new one that is signed with SHA-256 and for a key of today: RSA "
+                            "with 2048 bits, or elliptic curve P-256",
     "trust": "if this server is meant, give --ca-file with the certificate of its authority; "
              "--no-verify switches the check off (tests only)",
 }

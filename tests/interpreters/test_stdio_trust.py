@@ -3,14 +3,20 @@
 from __future__ import absolute_import, division, print_function
 
 import pytest
+from cryptography.hazmat.backends import default_backend
+from cryptography.hazmat.primitives.asymmetric import rsa
 from OpenSSL import SSL
 
+from apnsclient.backends._identity import Identity, Material
 from apnsclient.backends.stdio import Certificate
 from apnsclient.errors import (
+    REMEDIES,
+    CertificateError,
     CertificateRefused,
     ConnectError,
     PeerVerificationError,
 )
+from apnsclient.testing import certs
 from apnsclient.testing.certs import Authority
 from stdio_support import (
     AUTHORITY,
@@ -79,7 +85,9 @@ def test_wrong_host_is_not_trusted(options, text, descriptors):
     """A certificate for another host does not do, however good its chain."""
     credential = AUTHORITY.issue("127.0.0.1", usage="server", **options)
     with Server(over_tls(discard, credential=credential), ignore=GONE) as server:
-        assert text in fails(PeerVerificationError, server.address)
+        message = fails(PeerVerificationError, server.address)
+        assert text in message and message.endswith("; " + REMEDIES["host"])
+        assert "ca_file" not in message
 
 
 @pytest.mark.parametrize("options, text", [
@@ -90,7 +98,27 @@ def test_server_out_of_its_time_is_not_trusted(options, text, descriptors):
     """An expired server is told apart from an unknown one."""
     credential = AUTHORITY.issue("s", addresses=["127.0.0.1"], usage="server", **options)
     with Server(over_tls(discard, credential=credential), ignore=GONE) as server:
-        assert text in fails(PeerVerificationError, server.address)
+        message = fails(PeerVerificationError, server.address)
+        assert text in message and message.endswith("; " + REMEDIES["dates"])
+
+
+def test_key_that_is_too_weak_is_called_so(monkeypatch):
+    """The server's and our own, where the TLS library takes it for weak; what helps is said."""
+    monkeypatch.setattr(certs, "_new_key", lambda kind: rsa.generate_private_key(
+        65537, 1024, default_backend()))
+    weak = AUTHORITY.issue("weak", addresses=["127.0.0.1"], usage="server")
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    context.set_cipher_list(b"DEFAULT@SECLEVEL=0")
+    Identity(Material(weak.pem)).install(context)
+    with Server(over_tls(discard, context=context), ignore=GONE) as server:
+        try:
+            Certificate(cert_string=weak.pem)
+        except CertificateError as error:
+            assert "key too small" in str(error)
+            assert error.remedy == "stronger certificate"
+            message = fails(PeerVerificationError, server.address)
+            assert "its key is too weak; " + REMEDIES["other server certificate"] in message
+        open_connection(server.address, verify=False).close()
 
 
 def test_client_certificate_is_no_server():
