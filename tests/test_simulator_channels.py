@@ -241,6 +241,13 @@ def test_a_channel_that_stores_nothing_takes_no_expiration_but_0(apns):
     assert [each.expiry for each in apns.accepted] == [0, 0, 1, 2000000000]
 
 
+def test_a_broadcast_has_a_unique_id_in_production_as_well():
+    """Unlike a push to a device."""
+    with Simulator(production=True) as apns, with_certificate(apns) as client:
+        assert "apns-unique-id" in broadcast(client, apns.channels.create(APP)).fields
+        assert "apns-unique-id" not in client.push().fields
+
+
 def test_the_push_type_of_a_broadcast_may_have_capitals(apns):
     """Apple's page has it in both ways; its identifier comes back all the same."""
     channel_id = apns.channels.create(APP)

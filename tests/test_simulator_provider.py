@@ -175,6 +175,7 @@ def test_a_bad_request_gets_its_reason(apns, reason):
         assert client.push().status == 200
 
     assert (reply.status, reply.said) == (status, {"reason": reason})
+    assert reply.fields["content-type"] == "application/json"
     assert [(each.status, each.identifier, each.reason) for each in apns.answers] == [
         (status, 1, reason)]
 

@@ -179,6 +179,28 @@ def test_the_one_topic_of_a_certificate_is_that_of_a_push_without_one(topics, pu
     assert verdict.push is None or verdict.push.head.topic is None
 
 
+@each("topic, caller, reason", [
+    (APP + ".voip", AnyToken(), None),
+    (APP, AnyToken(), "DeviceTokenNotForTopic"),
+    (None, CertificateCaller([APP + ".voip"], [], "sandbox"), None),
+    (None, CertificateCaller([APP], [], "sandbox"), "DeviceTokenNotForTopic"),
+    (None, CertificateCaller([], [], "sandbox"), None),
+])
+def test_a_token_of_one_topic_is_none_of_another(topic, caller, reason):
+    """Whether the request names its topic, or the certificate does; until it is said otherwise."""
+    world = World()
+    world.devices.strict = True
+    world.devices.add_for_topic(APP + ".voip", TOKEN)
+    field = [(b"apns-topic", topic.encode("ascii"))] if topic else []
+    fields = fields_of(b"/3/device/" + TOKEN, b"POST", *field)
+    assert world.judge(fields, caller=caller).reason == reason
+    world.devices.add(TOKEN)
+    assert world.judge(fields, caller=caller).reason is None
+    world.devices.add_for_topic(APP, TOKEN)
+    world.devices.uninstall(TOKEN)
+    assert world.judge(fields, caller=caller).reason == "Unregistered"
+
+
 @each("rule", [rule for _, rule in provider_rules.RULES] + [provider_rules.needs_token])
 def test_each_rule_names_its_source(rule):
     """Apple's page, or what others saw of a real server; and which of them it is."""

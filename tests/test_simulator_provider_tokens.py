@@ -146,6 +146,29 @@ def test_another_key_on_the_same_connection_is_refused(apns):
     assert push(apns, client.bearer) is None
 
 
+def test_related_keys_take_turns_on_a_connection(apns):
+    """In either order, each with tokens and topics of its own; of another team it is not related.
+    """
+    first = apns.add_key("FIRST", topics=["com.one"])
+    second = apns.add_key("SECOND", topics=["com.two"], related="FIRST")
+    stolen = apns.add_key("STOLEN", "OTHERTEAM1", related="FIRST")
+    tokens = [new_token(apns, key_id=name, key_string=key, team_id=team)
+              for name, key, team in (("FIRST", first, apns.team_id),
+                                      ("SECOND", second, apns.team_id),
+                                      ("STOLEN", stolen, "OTHERTEAM1"))]
+    for order in ([0, 1, 0, 2], [1, 0, 1, 2]):
+        reasons = []
+        with with_token(apns) as client:
+            for number in order:
+                client.bearer = tokens[number]
+                topic = ["com.one", "com.two", "com.one"][number]
+                reasons.append((client.push(apns_topic=topic).said or {}).get("reason"))
+                assert client.push(apns_topic="com.none").status >= 400
+        assert reasons == [None, None, None, "UnrelatedKeyIdInToken"]
+    with pytest.raises(ValueError, match="no key 'NONE'"):
+        apns.add_key("THIRD", related="NONE")
+
+
 def test_a_token_must_not_change_more_than_once_in_20_minutes():
     """The old one goes on being good; after 20 minutes another one is, and the old one is not."""
     clock = Clock()

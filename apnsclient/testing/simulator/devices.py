@@ -27,6 +27,8 @@ __all__ = ["Devices", "UNKNOWN_TOKEN"]
 UNKNOWN_TOKEN = 8
 #: The same of the provider API.
 UNKNOWN_REASON = "BadDeviceToken"
+#: Reason for a token that belongs to another topic.
+WRONG_TOPIC = "DeviceTokenNotForTopic"
 
 
 class Devices(object):
@@ -50,6 +52,7 @@ class Devices(object):
         self._bad = {}  # type: Dict[bytes, int]
         #: Reasons of the HTTP/2 half for tokens that are bad or uninstalled.
         self._reasons = {}  # type: Dict[bytes, str]
+        self._topics = {}  # type: Dict[bytes, str]
         self._uninstalled = {}  # type: Dict[bytes, int]
         self._feedback = OrderedDict()  # type: OrderedDict[bytes, int]
 
@@ -61,6 +64,20 @@ class Devices(object):
         it is older than the installation.
         """
         self._set_state(tokens, None, None)
+
+    def add_for_topic(self, topic, *tokens):
+        # type: (str, *Text) -> None
+        """Make tokens known as those of one topic, as every token of Apple's is.
+
+        The provider API answers pushes to them for another topic with DeviceTokenNotForTopic: an
+        application gets different tokens for alerts, for calls and for each Live Activity.
+
+        :param topic: bundle identifier, with the suffix of the kind of push if there is one (str).
+        :param tokens: device tokens in hexadecimal (str or bytes).
+        """
+        raw = self._set_state(tokens, None, None)
+        with self._lock:
+            self._topics.update(dict.fromkeys(raw, topic))
 
     def bad(self, token, status=UNKNOWN_TOKEN, reason=UNKNOWN_REASON):
         # type: (Text, int, str) -> None
@@ -123,16 +140,19 @@ class Devices(object):
             return UNKNOWN_TOKEN
         return None
 
-    def find_fault(self, token):
-        # type: (bytes) -> Optional[Tuple[str, Optional[int]]]
-        """Tell what the provider API has against a token, given as raw bytes.
+    def find_fault(self, token, topic):
+        # type: (bytes, Optional[str]) -> Optional[Tuple[str, Optional[int]]]
+        """Return what the provider API has against a token, given as raw bytes.
 
+        :param topic: what the push is for, None if that is not known.
         :return: ``(reason, timestamp)``, the latter in seconds since 1970, and None for a token
             that was never good; None if the token is accepted.
         """
         reason = self._reasons.get(token)
         if reason is not None:
             return reason, self._uninstalled.get(token)
+        if self._topics and topic is not None and self._topics.get(token, topic) != topic:
+            return WRONG_TOPIC, None
         if self.strict and token not in self._known:
             return UNKNOWN_REASON, None
         return None
@@ -163,6 +183,7 @@ class Devices(object):
                 self._bad.pop(token, None)
                 self._uninstalled.pop(token, None)
                 self._reasons.pop(token, None)
+                self._topics.pop(token, None)
                 if reason is not None:
                     self._reasons[token] = reason
                 if state is None:

@@ -123,8 +123,8 @@ class Http2Half(object):
         """Arguments of a ``ProviderToken`` whose requests are accepted (dict)."""
         return {"key_id": self.key_id, "team_id": self.team_id, "key_string": self.key_string}
 
-    def add_key(self, key_id, team_id=_TEAM_ID, environment=None, topics=None):
-        # type: (str, str, Optional[str], Optional[Iterable[str]]) -> str
+    def add_key(self, key_id, team_id=_TEAM_ID, environment=None, topics=None, related=None):
+        # type: (str, str, Optional[str], Optional[Iterable[str]], Optional[str]) -> str
         """Make another key for provider tokens.
 
         :param key_id: its identifier (str); a key of the same one is replaced.
@@ -132,10 +132,12 @@ class Http2Half(object):
         :param environment: ``"sandbox"`` or ``"production"`` for a key of that environment only;
             None for both.
         :param topics: topics that it may push to (iterable of str); None for all.
+        :param related: identifier of another key of the team (str), whose provider tokens may be
+            used over the same connection, as when one replaces the other; None for none.
         :return: PEM text of the private key.
-        :raises ValueError: if there is no such environment.
+        :raises ValueError: if there is no such environment, or no such other key.
         """
-        return self._keys.add(key_id, team_id, environment, topics)
+        return self._keys.add(key_id, team_id, environment, topics, related=related)
 
     def revoke_key(self, key_id):
         # type: (str) -> None

@@ -43,6 +43,8 @@ _UNPROVEN_STREAMS = 1
 #: Frames that a client has to ignore: of an unknown type, an unknown setting, a priority.
 _NOISE_KIND, _NOISE_SETTING = 0xFA, 0xFAFA
 _TRAILERS = ((b"apns-trailer", b"end"),)
+#: In the header of each response with a reason.
+_JSON = (b"content-type", b"application/json")
 
 
 class Ids(object):
@@ -217,6 +219,8 @@ class ProviderConversation(object):
         if verdict.reason is not None or verdict.status >= 300:
             self.refused.append((verdict.status, stream, verdict.reason, path, head))
             body = _error_body(verdict)
+            if body:
+                fields.append(_JSON)
         if self._is_plain:
             self.connection.reply(stream, reply_block(verdict.status, fields), body)
             return
@@ -239,7 +243,8 @@ class ProviderConversation(object):
         if verdict.reply is not None:
             name, echo = b"apns-request-id", head.request_echo
         fields = [(name, echo or self._ids.new())]
-        if self._is_sandbox and verdict.push is not None:
+        # Of broadcasts, Apple's page has it in either environment.
+        if verdict.push is not None and (self._is_sandbox or verdict.reply is not None):
             fields.append((b"apns-unique-id", self._ids.new()))
         if verdict.reply is None:
             return fields, b""

@@ -159,7 +159,7 @@ class ProviderPolicy(object):
             return refusal("BadDeviceToken")
         if not token:
             return refusal("MissingDeviceToken")
-        fault = self._find(token)
+        fault = self._find(token, judged.topic)
         if fault is not None:
             return refusal(*fault)
         return Verdict(200, None, None, Push(request.stream, token, request.body, head, path),

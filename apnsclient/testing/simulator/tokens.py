@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from ..._compat import MYPY
 
 if MYPY:
-    from typing import Any, Callable, Dict, Iterable, Optional, Union
+    from typing import Any, Callable, Dict, Iterable, Optional, Tuple, Union
 
     from .provider_head import Head
 
@@ -45,9 +45,9 @@ UNRELATED_KEY = "UnrelatedKeyIdInToken"
 WRONG_ENVIRONMENT = "BadEnvironmentKeyInToken"
 
 #: A key of a team: what it is called, whose it is, its public half, the one environment that it is
-#: for (``"sandbox"`` or ``"production"``, None for both), and the topics that it may push to (None
-#: for all).
-ProviderKey = namedtuple("ProviderKey", "key_id team_id public environment topics")
+#: for (``"sandbox"`` or ``"production"``, None for both), the topics that it may push to (None for
+#: all), and the name of the key that it takes turns with (None if there is none).
+ProviderKey = namedtuple("ProviderKey", "key_id team_id public environment topics related")
 
 #: A token whose signature is good: its key, and the time of issue in seconds since 1970.
 _Token = namedtuple("_Token", "key issued")
@@ -76,13 +76,16 @@ class ProviderKeys(object):
         self._keys = {}  # type: Dict[str, ProviderKey]
         self._checked = {}  # type: Dict[bytes, Union[str, _Token]]
 
-    def add(self, key_id, team_id, environment=None, topics=None, key_string=None):
-        # type: (str, str, Optional[str], Optional[Iterable[str]], Optional[str]) -> str
+    def add(self, key_id, team_id, environment=None, topics=None, key_string=None, related=None):
+        # type: (str, str, Optional[str], Optional[Iterable[str]], Optional[str], Optional[str]) -> str
         """Add a key, and make it unless it is given; one of the same name is replaced.
 
         :return: the private key as PEM text, as Apple's .p8 files hold it.
-        :raises ValueError: if ``environment`` is none, or the key is of no use.
+        :raises ValueError: if ``environment`` is none, the key is of no use, or there is no related
+            one of that name.
         """
+        if related is not None and related not in self._keys:
+            raise ValueError("there is no key %r that this one could be related to" % (related,))
         if environment not in (None, "sandbox", "production"):
             raise ValueError("environment is %r, expected sandbox, production or None"
                              % (environment,))
@@ -90,7 +93,7 @@ class ProviderKeys(object):
         with self._lock:
             self._keys[key_id] = ProviderKey(
                 key_id, team_id, private.public_key(), environment,
-                None if topics is None else frozenset(topics))
+                None if topics is None else frozenset(topics), related)
             self._checked.clear()
         return six.ensure_str(private.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
@@ -102,12 +105,6 @@ class ProviderKeys(object):
         with self._lock:
             self._keys.pop(key_id, None)
             self._checked.clear()
-
-    @property
-    def version(self):
-        # type: () -> Any
-        """Something that differs once a key has been added or removed."""
-        return self._keys, len(self._keys)
 
     def check(self, authorization):
         # type: (bytes) -> Union[str, _Token]
@@ -185,9 +182,10 @@ class TokenCaller(object):
         self._keys = keys
         self._environment = environment
         self._clock = clock
-        self._authorization = None  # type: Optional[bytes]
-        self._since = 0.0
-        self._key = None  # type: Optional[ProviderKey]
+        #: The token of each key that is used, and since when.
+        self._used = {}  # type: Dict[str, Tuple[bytes, float]]
+        #: The keys of the first token and of the last one.
+        self._first = self._key = None  # type: Optional[ProviderKey]
 
     def judge(self, head):
         # type: (Head) -> Optional[str]
@@ -216,10 +214,16 @@ class TokenCaller(object):
             return str(token)
         now = self._clock()
         reason = self._judge_token(token, now)
-        if reason is None and authorization != self._authorization:
-            reason = self._change(authorization, token, now)
+        used = self._used.get(token.key.key_id)
+        if reason is None and (used is None or used[0] != authorization):
+            # A key that is related has tokens of its own, so that the two can take turns.
+            if used is not None and now - used[1] < SHORTEST_USE:
+                return OFTEN
+            self._used[token.key.key_id] = authorization, now
         if reason is None:
             self.is_proven = True
+            self._key = token.key
+            self._first = self._first or token.key
         return reason
 
     def allows(self, topic):
@@ -236,14 +240,17 @@ class TokenCaller(object):
             return INVALID
         if token.key.environment not in (None, self._environment):
             return WRONG_ENVIRONMENT
-        if self._key is not None and token.key.key_id != self._key.key_id:
+        if self._first is not None and not _are_related(token.key, self._first):
             return UNRELATED_KEY
         return None
 
-    def _change(self, authorization, token, now):
-        # type: (bytes, _Token, float) -> Optional[str]
-        """Take another token than the last one."""
-        if self._authorization is not None and now - self._since < SHORTEST_USE:
-            return OFTEN
-        self._authorization, self._since, self._key = authorization, now, token.key
-        return None
+
+def _are_related(key, other):
+    # type: (ProviderKey, ProviderKey) -> bool
+    """Return True if two keys may be used over one connection.
+
+    Apple, *Establishing a token-based connection to APNs*: a key for certain topics can have one
+    that it is related to, and tokens of both are taken (read).
+    """
+    return key.key_id == other.key_id or (key.team_id == other.team_id and (
+        key.related == other.key_id or other.related == key.key_id))
