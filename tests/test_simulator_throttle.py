@@ -237,7 +237,7 @@ def test_a_connection_belongs_to_the_application_of_its_first_push():
         ("b", "com.other"), ("a", "com.example.voip"), ("a", "com.example"), ("a", "com.other"),
         ("a", "com.example.app"), ("a", "com.example")]])
     assert [status for _, status in said] == [400, 200, 200, 400, 400, 200]
-    assert [reason for _, _, reason, _ in talk.conversation.refused] == [
+    assert [refusal[2] for refusal in talk.conversation.refused] == [
         "BadDeviceToken", "TopicDisallowed", "TopicDisallowed"]
 
 
