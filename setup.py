@@ -14,9 +14,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 # are proven there. pyOpenSSL has set_min_proto_version() from 21.0 on.
 # gevent 22.10 is the last for Python 2.7 and 3.6, where the tests run with it. Each interpreter has
 # wheels of it or of a later one.
-# The lower bounds of hpack and PyJWT are the last releases for Python 2.7.
+# The lower bounds of argcomplete, hpack and PyJWT are the last releases for Python 2.7.
 EXTRAS = {
-    "cli": ["tqdm>=4.64"],
+    "cli": ["argcomplete>=1.12", "tqdm>=4.64"],
     "gevent": ["gevent>=22.10"],
     "http2": ["cryptography>=3.3", "hpack>=3.0"],
     "testing": ["PyJWT>=1.7", "cryptography>=3.3", "hpack>=3.0"],

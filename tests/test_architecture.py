@@ -43,6 +43,7 @@ FORBIDDEN_IN_PROTOCOLS = {
 
 #: Modules that are imported nowhere but below these names.
 HEAVY = {
+    "argcomplete": ("cli.",),
     "OpenSSL": ("backends.", "testing."),
     "cryptography": ("backends.", "testing.", "provider_token"),
     "gevent": ("backends.gevent",),

@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK: what argcomplete looks for where it is on for all commands.
 """The command ``apns``: client, feedback service, simulator and chaos proxy from a shell.
 
 Each sub-command has a file of its own, with ``add_parser`` and ``run``. What ``run`` needs beyond
@@ -17,6 +18,7 @@ import warnings
 from .. import __version__
 from .._compat import MYPY
 from . import _console, chaos, demo, feedback, send, simulator
+from ._completion import answer_shell
 from ._log import log_to
 from ._parser import Parser
 
@@ -88,6 +90,7 @@ def main(argv=None):
 def _run(argv, console):
     # type: (Optional[List[str]], _console.Console) -> int
     parser = _build_parser()
+    answer_shell(parser)
     arguments = parser.parse_args(argv)
     if getattr(arguments, "run", None) is None:
         parser.error("a command is needed: demo, send, feedback, simulator or chaos")

@@ -42,9 +42,10 @@ def add_connection_arguments(parser, names):
     :param names: names of Apple's hosts that make sense here.
     """
     where = parser.add_argument_group("connection")
-    where.add_argument(
+    place = where.add_argument(
         "--address", metavar="HOST:PORT", type=_address_or(names), required=True,
         help="host:port, [IPv6 address]:port, or one of Apple's hosts: %s" % " or ".join(names[:2]))
+    place.completer = lambda **_: names  # type: ignore[attr-defined]
     _add_protocol_arguments(where)
     where.add_argument(
         "--cert", metavar="FILE",

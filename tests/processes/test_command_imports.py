@@ -14,7 +14,7 @@ try:
     main(["--help"])
 except SystemExit:
     pass
-heavy = ["OpenSSL", "cryptography", "tqdm"]
+heavy = ["OpenSSL", "argcomplete", "cryptography", "tqdm"]
 seen = [[name for name in heavy if name in sys.modules]]
 seen.append(main(sys.argv[1:]))
 seen.append([name for name in heavy if name in sys.modules])
