@@ -128,6 +128,9 @@ class BaseConnection(object):
         while it writes: a ``peek`` that only ever returns None loses late error frames and finds
         out about dead connections too late.
 
+        Where a thread of the back-end reads from the socket, this is what it has taken by now,
+        then the end of the stream or its failure; there is no need to wait for it.
+
         :param size: most bytes to return (int, at least 1).
         :return: 1 to ``size`` bytes, which are then no longer in the buffer; ``b""`` at the end of
             the stream, with or without a close-notify, as often as it is called; None when nothing
@@ -171,7 +174,8 @@ class BaseConnection(object):
 
         Send a close-notify, end our side of the stream, and read to the end of the other one: a
         socket that is closed with unread data in it, such as the session tickets of TLS 1.3, resets
-        the connection, and what was written last is lost. Take no more than about a second for it.
+        the connection, and what was written last is lost. Take about a second for it, and give the
+        peer half a second at the least.
         Where nothing was written, as to the feedback service, leave out the reading: the service
         takes for known what was read.
 
@@ -274,7 +278,9 @@ class BaseBackend(object):
     DEFAULT_POOL_SIZE = 5  # type: Optional[int]
 
     #: Whether ``closed()`` of an idle connection tells that the peer has hung up. Where it cannot,
-    #: the first failure of a reused connection makes the session start over with another one.
+    #: the first failure of a reused connection makes the session start over with another one. A
+    #: back-end with a thread that reads promises with it that the thread does so while the
+    #: connection is idle; see :meth:`BaseConnection.peek`.
     can_detect_close = False
 
     #: Whether protocols can be offered to the server with ALPN, which HTTP/2 needs. Where it is

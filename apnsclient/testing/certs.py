@@ -76,20 +76,26 @@ class Authority(object):
 
     :param common_name: name of the authority (str), shown in error messages of TLS libraries.
     :param key: ``"ec"`` for a P-256 key, ``"rsa"`` for 2048 bits.
+    :param issuer: Authority that signs this one's certificate, which is an intermediate then:
+        whoever trusts the issuer has to be shown it. None makes one that signs itself. An
+        intermediate issues no further one.
     :raises ValueError: if ``key`` is neither.
     """
 
-    def __init__(self, common_name="apnsclient test authority", key="ec"):
-        # type: (Text, str) -> None
+    def __init__(self, common_name="apnsclient test authority", key="ec", issuer=None):
+        # type: (Text, str, Optional[Authority]) -> None
         self._name = _subject(common_name, None)
         self._key = _new_key(key)
+        signer = self if issuer is None else issuer
         now = _utc_now()
-        builder = _builder(self._name, self._name, self._key.public_key(),
+        builder = _builder(self._name, signer._name, self._key.public_key(),
                            now - _DAY, now + 3650 * _DAY)
-        builder = builder.add_extension(
-            x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        builder = builder.add_extension(x509.BasicConstraints(
+            ca=True, path_length=1 if issuer is None else 0), critical=True)
         builder = builder.add_extension(_key_usage(authority=True), critical=True)
-        self._certificate = self._sign(builder)
+        if issuer is not None:
+            builder = builder.add_extension(signer._key_identifier(), critical=False)
+        self._certificate = signer._sign(builder)
 
     @classmethod
     def load(cls, certificate_string, key_string):
@@ -120,7 +126,7 @@ class Authority(object):
     @property
     def ca_string(self):
         # type: () -> str
-        """The authority's certificate as PEM text: what a verifier must trust."""
+        """The authority's certificate as PEM text: what a verifier must trust, or be shown."""
         return _certificate_pem(self._certificate)
 
     def issue(self, common_name, dns=(), addresses=(), not_before=None, not_after=None,
@@ -157,9 +163,7 @@ class Authority(object):
             x509.BasicConstraints(ca=False, path_length=None), critical=True)
         builder = builder.add_extension(_key_usage(authority=False), critical=True)
         builder = builder.add_extension(x509.ExtendedKeyUsage([_USAGES[usage]]), critical=False)
-        builder = builder.add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),
-            critical=False)
+        builder = builder.add_extension(self._key_identifier(), critical=False)
         names = [x509.DNSName(six.ensure_text(name)) for name in dns]  # type: List[Any]
         names += [x509.IPAddress(ipaddress.ip_address(six.ensure_text(address)))
                   for address in addresses]
@@ -185,6 +189,10 @@ class Authority(object):
         except InvalidSignature:
             return False
         return True
+
+    def _key_identifier(self):
+        # type: () -> Any
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
 
     def _sign(self, builder):
         # type: (Any) -> Any

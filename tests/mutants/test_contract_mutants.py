@@ -54,14 +54,18 @@ def mutant(name, *rest):
 CERTIFICATE = [
     mutant("ignores key_file",
            "read_pem(key_string, key_file)", "read_pem(key_string, None)",
-           "the_key_may_stand_apart"),
+           "the_key_may_stand_apart a_file_counts_where_a_string_is_given_as_well"),
     mutant("takes text of one type only",
            "def read_pem(text, name):\n",
            "def read_pem(text, name):\n    assert isinstance(text, (str, type(None)))\n",
            "the_text_may_be_bytes"),
-    mutant("prefers the file",
-           "if text is None and name is not None:", "if name is not None:",
-           "a_string_counts_where_a_file_is_given_as_well"),
+    mutant("prefers the string",
+           "if name is not None:  # goes before the text", "if text is None and name is not None:",
+           "a_file_counts_where_a_string_is_given_as_well"),
+    mutant("keeps intermediates to itself",
+           "contexts = Contexts(pem, passphrase)",
+           "contexts = Contexts(PEM.sub(b'', pem) + found.group(), passphrase)",
+           "intermediates_are_sent_along"),
     mutant("takes passphrases of one type only",
            "        try:\n            pem = ",
            "        assert isinstance(passphrase, (str, type(None)))\n"
@@ -166,6 +170,14 @@ OPENING = [
            "deadline, failure = None if timeout is None else now() + timeout, None",
            "deadline, failure = now() + timeout, None",
            "each_connection_is_a_new_one"),
+    mutant("looks a name up once",
+           "candidates = socket.getaddrinfo(address[0], address[1], 0, socket.SOCK_STREAM)",
+           "if address not in FOUND:\n"
+           "            FOUND[address] = socket.getaddrinfo(\n"
+           "                address[0], address[1], 0, socket.SOCK_STREAM)\n"
+           "        candidates = FOUND[address]",
+           "def connect_to(", "FOUND = {}\ndef connect_to(",
+           "the_name_is_looked_up_for_each_connection"),
     mutant("waits no longer than it might have connected",
            "        deadline = None if timeout is None else now() + timeout\n        try:\n"
            "            return complete",
@@ -178,7 +190,12 @@ TRUST = [
     mutant("compares no host names",
            "    if hasattr(ssl, \"TLSVersion\"):",
            "    context.check_hostname = False\n    if hasattr(ssl, \"TLSVersion\"):",
-           "a_server_of_another_name_is_refused"),
+           "a_server_of_another_name_is_refused a_server_of_another_address_is_refused"),
+    mutant("compares no addresses",
+           "        sock = context.wrap_socket(\n",
+           "        context.check_hostname = not host.startswith('127')\n"
+           "        sock = context.wrap_socket(\n",
+           "a_server_of_another_address_is_refused"),
     mutant("verifies nothing unless it is told whom to trust",
            "    if hasattr(ssl, \"TLSVersion\"):",
            "    if ca_string is None:\n        context.check_hostname = False\n"
@@ -190,6 +207,7 @@ TRUST = [
            "    context.check_hostname = False\n    context.verify_mode = ssl.CERT_NONE\n"
            "    if hasattr(ssl, \"TLSVersion\"):",
            "a_server_of_an_unknown_authority_is_refused a_server_of_another_name_is_refused "
+           "a_server_of_another_address_is_refused "
            "a_server_whose_certificate_has_expired_is_refused "
            "servers_are_verified_unless_told_otherwise "
            "whom_to_trust_is_up_to_the_back_end a_provider_token_presents_no_certificate"),
@@ -202,6 +220,9 @@ TRUST = [
     mutant("takes a refusal while it reads for a loss",
            "explain(error, self.address, ConnectionLost)", "ConnectionLost(str(error))",
            "a_refusal_of_our_certificate_is_told"),
+    mutant("takes each alert for a refusal",
+           "elif REFUSED.search(reason):", "elif 'ALERT' in reason:",
+           "an_alert_about_something_else_is_no_refusal"),
     mutant("knows no refusal",
            "elif REFUSED.search(reason):", "elif False:",
            "a_refusal_of_our_certificate_is_told "
@@ -297,7 +318,11 @@ CLOSING = [
            "a_broken_connection_is_closed_without_noise"),
     mutant("closes without further ado",
            "self._finish(now() + 1.0)", "pass",
-           "what_was_written_before_close_arrives close_says_so_to_the_peer"),
+           "what_was_written_before_close_arrives close_says_so_to_the_peer "
+           "close_gives_the_peer_time"),
+    mutant("gives up soon when it closes",
+           "self._finish(now() + 1.0)", "self._finish(now() + 0.1)",
+           "close_gives_the_peer_time"),
     mutant("says no good-bye",
            "self._tls.unwrap()", "pass",
            "close_says_so_to_the_peer"),

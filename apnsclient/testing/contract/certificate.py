@@ -68,13 +68,22 @@ class CertificateRules(Rules):
                 "key_string": convert(client.key_string)})
 
     @rule("network")
-    def test_a_string_counts_where_a_file_is_given_as_well(self, stage):
+    def test_a_file_counts_where_a_string_is_given_as_well(self, stage):
         # type: (Stage) -> None
-        """With both for the same thing the string is used, and the file need not exist."""
-        client = credentials().client
+        """With both for the same thing the file is used, as it has always been."""
+        client, other = credentials().client, credentials().other_client
         _expect_presented(stage, client, {
-            "cert_string": client.certificate_string, "cert_file": "no-such-certificate.pem",
-            "key_string": client.key_string, "key_file": "no-such-key.pem"})
+            "cert_string": other.certificate_string,
+            "cert_file": _write(stage, client.certificate_string),
+            "key_string": other.key_string, "key_file": _write(stage, client.key_string)})
+
+    @rule("network")
+    def test_intermediates_are_sent_along(self, stage):
+        # type: (Stage) -> None
+        """Those that stand behind the certificate: the server may know their issuer only."""
+        client = credentials().intermediate.issue("client of an intermediate")
+        chain = client.certificate_string + credentials().intermediate.ca_string
+        _expect_presented(stage, client, {"cert_string": chain + client.key_string})
 
     @rule("network")
     def test_an_encrypted_key_is_loaded_with_its_passphrase(self, stage):

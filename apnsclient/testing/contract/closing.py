@@ -5,7 +5,7 @@ from __future__ import absolute_import, division, print_function
 import socket
 import time
 
-from ..._compat import MYPY
+from ..._compat import MYPY, monotonic
 from ._rule import Rules, rule
 from ._stage import SHORT, expect
 
@@ -15,6 +15,9 @@ if MYPY:
     from ._stage import Stage
 
 __all__ = ["ClosingRules"]
+
+#: Seconds that the peer is given at least.
+_LEAST = 0.5
 
 
 class ClosingRules(Rules):
@@ -107,6 +110,34 @@ class ClosingRules(Rules):
         expect(b"late".startswith(connection.received_on_close), "during close() the peer said "
                "b'late', and received_on_close is %r; expected that, or b'' if it is not kept",
                connection.received_on_close)
+
+    @rule("network")
+    def test_close_gives_the_peer_time(self, stage):
+        # type: (Stage) -> None
+        """Half a second at the least, for a peer that is far away or has a lot to do.
+
+        What it sends after that is answered with a reset, and then it loses what it has not read.
+        """
+        connection, peer = stage.open()
+        connection.write(b"last", stage.patience)
+        begin = monotonic()
+
+        def talk():
+            # type: () -> float
+            # It reads nothing, and learns in this way that the client has gone.
+            try:
+                while monotonic() < begin + stage.patience:
+                    peer.send(b"x")
+                    time.sleep(0.05)
+            except socket.error:
+                pass
+            return monotonic() - begin
+
+        talking = stage.aside(talk)
+        connection.close()
+        lasted = talking.result()
+        expect(lasted > _LEAST, "the connection was gone %.2f s after close() was called; a peer "
+               "that has not read everything by then should have at least %g s", lasted, _LEAST)
 
     @rule("network")
     def test_close_does_not_wait_for_ever(self, stage):

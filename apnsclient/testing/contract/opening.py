@@ -11,7 +11,7 @@ from ...backends import BaseConnection
 from ...errors import ConnectError, ConnectTimeout, Timeout
 from ._peer import HOST
 from ._rule import Rules, rule, skip
-from ._stage import SHORT, expect
+from ._stage import SHORT, Resolver, credentials, expect
 
 if MYPY:
     from typing import Any, List
@@ -19,6 +19,9 @@ if MYPY:
     from ._stage import Stage
 
 __all__ = ["OpeningRules"]
+
+#: A name that nobody has.
+_MOVING = "moving.apnsclient.invalid"
 
 
 class OpeningRules(Rules):
@@ -71,6 +74,27 @@ class OpeningRules(Rules):
         # Too long a label for a name server: it is refused without one.
         stage.raises(ConnectError, "connecting to a host whose name cannot be looked up",
                      stage.connect, ("x" * 70, 443))
+
+    @rule("network")
+    def test_the_name_is_looked_up_for_each_connection(self, stage):
+        # type: (Stage) -> None
+        """Apple's addresses change: a program that runs for weeks must not go by old ones.
+
+        Does not apply where the name is looked up by anything but ``getaddrinfo()``.
+        """
+        credential = credentials().authority.issue(_MOVING, dns=[_MOVING], usage="server")
+        server, backend = stage.server(credential), stage.backend()
+        counts = []
+        with Resolver(_MOVING) as resolver:
+            for _ in range(2):
+                answer = stage.attempt(stage.connect, (_MOVING, server.address[1]), backend)
+                if isinstance(answer, ConnectError) and not resolver.asked:
+                    skip("the back-end does not look names up with getaddrinfo()")
+                expect(not isinstance(answer, Exception), "connecting to a host with one address "
+                       "raised %s: %s", type(answer).__name__, answer)
+                counts.append(resolver.asked)
+        expect(counts[1] > counts[0], "two connections were opened to one host, and its name was "
+               "looked up for the first of them only")
 
     @rule("network")
     def test_a_host_that_answers_nothing_is_given_up_in_time(self, stage):

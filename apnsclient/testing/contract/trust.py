@@ -4,8 +4,10 @@ from __future__ import absolute_import, division, print_function
 
 import datetime
 
+import six
+
 from ..._compat import MYPY
-from ...errors import CertificateRefused, PeerVerificationError
+from ...errors import CertificateRefused, ConnectError, PeerVerificationError
 from ._peer import HOST
 from ._rule import Rules, rule
 from ._stage import credentials, expect
@@ -17,6 +19,10 @@ if MYPY:
     from ._stage import Stage
 
 __all__ = ["TrustRules"]
+
+#: Alerts that are not about a certificate (RFC 8446, 6): record_overflow, protocol_version,
+#: internal_error, unrecognized_name.
+_OTHER_ALERTS = (22, 70, 80, 112)
 
 
 class TrustRules(Rules):
@@ -38,6 +44,21 @@ class TrustRules(Rules):
         """
         _expect_unverified(stage, "a server with the certificate of another host", credentials()
                            .authority.issue("other", dns=["other.example"], usage="server"))
+
+    @rule("network")
+    def test_a_server_of_another_address_is_refused(self, stage):
+        # type: (Stage) -> None
+        """Where an IP address is connected to, the certificate has to name that address.
+
+        One for another address will not do, nor one for the name that leads to this address.
+        """
+        authority = credentials().authority
+        for what, credential in [
+                ("another address", authority.issue("other", addresses=["127.0.0.2"],
+                                                    usage="server")),
+                ("a name", authority.issue(HOST, dns=[HOST], usage="server"))]:
+            _expect_unverified(stage, "127.0.0.1, where a server has a certificate for %s" % what,
+                               credential, "127.0.0.1")
 
     @rule("network")
     def test_a_server_whose_certificate_has_expired_is_refused(self, stage):
@@ -103,11 +124,45 @@ class TrustRules(Rules):
                "over TLS 1.2, and the back-end raised %s: %s; expected CertificateRefused",
                type(error).__name__, error)
 
+    @rule("network")
+    def test_an_alert_about_something_else_is_no_refusal(self, stage):
+        # type: (Stage) -> None
+        """``ConnectError``, and not the ``CertificateRefused`` that is below it.
 
-def _expect_unverified(stage, what, credential):
-    # type: (Stage, str, Credential) -> None
+        A server that fails, or wants another version of TLS, says nothing about the certificate:
+        whoever is told so renews what is good, and does not try again.
+        """
+        for alert in _OTHER_ALERTS:
+            error = _failure_after_alert(stage, alert)
+            expect(not isinstance(error, CertificateRefused), "the server sent the alert %d, which "
+                   "is not about the client's certificate, and the back-end raised "
+                   "CertificateRefused: %s", alert, error)
+
+
+def _failure_after_alert(stage, alert):
+    # type: (Stage, int) -> Exception
+    """Return what connecting raises where the server answers with an alert, by its number."""
+    server = stage.plain_server()
+
+    def answer():
+        # type: () -> None
+        peer = server.peer()
+        peer.receive_raw(65536)
+        peer.send_raw(b"\x15\x03\x03\x00\x02\x02" + six.int2byte(alert))
+        peer.hang_up()
+
+    answering = stage.aside(answer)
+    error = stage.raises(ConnectError, "connecting to a server that answers with the alert %d"
+                         % alert, stage.connect, server.address)
+    answering.result()
+    return error
+
+
+def _expect_unverified(stage, what, credential, host=HOST):
+    # type: (Stage, str, Credential, str) -> None
     server = stage.server(credential)
-    stage.raises(PeerVerificationError, "connecting to %s" % what, stage.connect, server.address)
+    stage.raises(PeerVerificationError, "connecting to %s" % what, stage.connect,
+                 (host, server.address[1]))
     peer, problem = server.outcome()
     if problem is None:
         # TLS 1.3 has no word for it here; what matters is that nothing was written.
