@@ -149,7 +149,8 @@ class Message(object):
     all is refused.
 
     :param tokens: device tokens in hexadecimal, as bytes or str: one, a list, or any other
-        iterable, of which a list is made. A list is kept as it is, not copied.
+        iterable, of which a list is made. A list is kept as it is, not copied. A bytearray or a
+        memoryview is one token.
     :param alert: text of the notification (str), or a dict of Apple's alert keys.
     :param badge: number on the application's icon (int), or a value of the application's own.
     :param sound: name of the sound to play (str).
@@ -414,6 +415,8 @@ def _as_list(tokens):
     # type: (Any) -> List[Any]
     if isinstance(tokens, (six.text_type, bytes)):
         return [tokens]
+    if isinstance(tokens, (bytearray, memoryview)):
+        return [bytes(bytearray(tokens))]
     return tokens if isinstance(tokens, list) else list(tokens)
 
 

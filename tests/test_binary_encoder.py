@@ -6,11 +6,13 @@ import binascii
 import struct
 
 import pytest
+import six
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apnsclient.apns import Message
 from apnsclient.protocols.binary import NotificationEncoder, decode_token
+from tables import each
 
 MODULUS = 1 << 32
 DIGITS = frozenset(u"0123456789abcdefABCDEF")
@@ -224,6 +226,37 @@ def test_a_token_that_cannot_be_sent_says_why():
             decode_token(token)
         assert (token, caught.value.code) == (token, code)
         assert len(str(caught.value)) < 100
+
+
+AS_NSDATA = "so NSData prints it: leave out the angle brackets and blanks"
+AS_NSDATA_OF_TODAY = "so NSData prints a part of it: have the app send each byte as two digits"
+
+
+@each("convert", [six.ensure_text, six.ensure_binary])
+@each("token, problem", [
+    ("<3f9a 01c7 5f1c>", '"<" is number 1 of its 16 characters; ' + AS_NSDATA),
+    ("{length = 32, bytes = 0x3f9a01c7 5f1c0e7d ... }",
+     '"{" is number 1 of its 47 characters; ' + AS_NSDATA_OF_TODAY),
+    ("3f9a 01c7", "a blank is number 5 of its 9 characters"),
+    ("3f9a01c7\n", "a line feed is number 9 of its 9 characters"),
+    ("3f9a01c7\r\n", "a carriage return is number 9 of its 10 characters"),
+    ("\t3f9a01c7", "a tab is number 1 of its 9 characters"),
+    (u"3f9a01c7\ufeff", "a byte order mark is number 9 of its 9 characters"),
+    (u"3f9a01\uff17c", "U+FF17 is number 7 of its 8 characters"),
+    ("\0003f9a01c7", "U+0000 is number 1 of its 9 characters"),
+    ("3f9a01c7x", '"x" is number 9 of its 9 characters')])
+def test_what_is_not_hexadecimal_is_named(convert, token, problem):
+    """The character and its place, not the token; where the length is odd, too."""
+    with pytest.raises(ValueError) as caught:
+        decode_token(convert(token))
+    assert str(caught.value) == "Invalid token: the token is not hexadecimal: " + problem
+    assert type(caught.value.args[0]) is str
+
+
+def test_digits_that_are_not_even_are_counted():
+    """There is nothing else to say about them."""
+    with pytest.raises(ValueError, match="the token has an odd number of digits, 9"):
+        decode_token("3f9a01c75")
 
 
 def test_a_token_is_text_or_bytes_in_either_case():

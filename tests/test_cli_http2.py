@@ -130,6 +130,9 @@ def test_silence_is_not_waited_for(bed):
 
 # What comes back.
 
+NO_DIGIT = 'is not hexadecimal: "z" is number 1 of its 2 characters'
+
+
 def test_failures_are_told_with_apples_reason(bed):
     """Several in one go, and since when a token has been dead."""
     bed.simulator.devices.bad(GOOD[1])
@@ -139,7 +142,7 @@ def test_failures_are_told_with_apples_reason(bed):
     assert (ended.status, ended.err) == (1, "")
     assert all(row[0] == "failed" for row in ended.rows[:-1])
     assert dict((row[1], row[2:]) for row in ended.rows[:-1]) == {
-        "zz": ["8", "Invalid token: the token is not hexadecimal"],
+        "zz": ["8", "Invalid token: the token %s" % NO_DIGIT],
         GOOD[1]: ["8", "Invalid token: BadDeviceToken"],
         GOOD[2]: ["8", "Invalid token: DeviceTokenNotForTopic: %s"
                   % advise("com.example.app", "alert")],

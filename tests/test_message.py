@@ -9,6 +9,7 @@ import time
 from collections import OrderedDict
 
 import pytest
+import six
 
 from apnsclient import Message
 from tables import each
@@ -20,6 +21,8 @@ TOKEN = "ab" * 32
     (TOKEN, [TOKEN]),
     (TOKEN.encode("ascii"), [TOKEN.encode("ascii")]),
     (u"abcd", [u"abcd"]),
+    (bytearray(b"abcd"), [b"abcd"]),
+    (memoryview(b"abcd"), [b"abcd"]),
     ((TOKEN, "cd"), [TOKEN, "cd"]),
     (iter([TOKEN, "cd"]), [TOKEN, "cd"]),
     (frozenset([TOKEN]), [TOKEN]),
@@ -31,6 +34,7 @@ def test_tokens_are_one_or_many(tokens, expected):
     message = Message(tokens)
     assert message.tokens == expected
     assert type(message.tokens) is list
+    assert not message.tokens or type(message.tokens[0]) in (bytes, six.text_type)
 
 
 def test_a_list_of_tokens_is_not_copied():

@@ -15,6 +15,7 @@ could not be understood, and from there on it accepts nothing more.
 
 from __future__ import absolute_import, division, print_function
 
+import re
 import struct
 from binascii import Error as HexError
 from binascii import unhexlify
@@ -88,15 +89,46 @@ def decode_token(token):
         raise TokenError(8, "the token is a %s, expected str or bytes" % type(token).__name__)
     if not token:
         raise TokenError(2, "the token is empty")
-    if len(token) % 2:
-        raise TokenError(8, "the token has an odd number of digits, %d" % len(token))
     if len(token) > 2 * MAX_ITEM_SIZE:
         raise TokenError(8, "the token has %d bytes, a frame carries at most %d"
                          % (len(token) // 2, MAX_ITEM_SIZE))
     try:
         return unhexlify(token)
     except (HexError, TypeError, ValueError):
-        raise TokenError(8, "the token is not hexadecimal")
+        raise TokenError(8, "the token " + _hexadecimal_problem(token))
+
+
+_NO_DIGIT = re.compile(u"[^0-9A-Fa-f]")
+_NAMES = {u" ": "a blank", u"\n": "a line feed", u"\r": "a carriage return", u"\t": "a tab",
+          u"\ufeff": "a byte order mark"}
+#: How a program that prints an ``NSData`` shows a token; since iOS 13 that is not all of it.
+_PRINTED = [
+    (re.compile(u"\\s*<[0-9A-Fa-f\\s]+>\\s*\\Z"),
+     "; so NSData prints it: leave out the angle brackets and blanks"),
+    (re.compile(u"\\s*\\{\\s*length ?="),
+     "; so NSData prints a part of it: have the app send each byte as two digits"),
+]
+
+
+def _hexadecimal_problem(token):
+    # type: (Any) -> str
+    """Say why a token is not hexadecimal, with one character of it at most."""
+    if isinstance(token, bytes):
+        try:
+            text = token.decode("utf-8")
+        except UnicodeDecodeError:
+            text = token.decode("latin-1")
+    else:
+        text = token
+    found = _NO_DIGIT.search(text)
+    if found is None:
+        return "has an odd number of digits, %d" % len(text)
+    character = found.group()
+    name = _NAMES.get(character) or (
+        '"%s"' % str(character) if u"!" <= character <= u"~" else "U+%04X" % ord(character))
+    hint = "".join(hint for pattern, hint in _PRINTED if pattern.match(text))
+    return "is not hexadecimal: %s is number %d of its %d characters%s" % (
+        name, found.start() + 1, len(text), hint)
 
 
 def encode_error(status, identifier):

@@ -233,13 +233,14 @@ def test_the_program_reports_what_a_gateway_refused(run):
 def test_the_placeholders_of_the_documents_are_reported_one_by_one(run):
     """What is no token is in the result, and nothing is sent."""
     placeholders = ["my", "device", "tokens"]
+    no_token = ("Device failed: %s, reason: Invalid token: the token is not hexadecimal: \"%s\" is "
+                "number %d of its %d characters")
     with in_apples_place() as simulator:
         lines = run(simulator, placeholders)
 
         assert sorted(lines[:3]) == [
-            "Device failed: device, reason: Invalid token: the token is not hexadecimal",
-            "Device failed: my, reason: Invalid token: the token is not hexadecimal",
-            "Device failed: tokens, reason: Invalid token: the token is not hexadecimal",
+            no_token % ("device", "v", 3, 6), no_token % ("my", "m", 1, 2),
+            no_token % ("tokens", "t", 1, 6),
         ]
         assert sorted(lines[3:6]) == ["Removed: device", "Removed: my", "Removed: tokens"]
         assert lines[6:] == ["Result: %r" % sorted(placeholders)]
