@@ -96,13 +96,15 @@ def test_all_headers_arrive(bed):
             accepted.expiry) == ("voip", "news", uuid, 1, 2000000000)
 
 
-def test_a_background_message_is_warned_of_and_sent(bed):
-    """Its type is derived; its priority is what Apple takes."""
-    ended = bed.send2("--content-available", GOOD[0])
-    assert ended.status == 0
-    assert ended.err.startswith("apns: warning: a background notification of priority 10")
-    accepted, = bed.simulator.accepted
-    assert (accepted.push_type, accepted.priority) == ("background", 5)
+def test_a_background_message_has_the_priority_that_apple_takes(bed):
+    """Its type is derived. Whoever asked for another priority is told."""
+    for options, warning in (([], ""), (["--priority", "10"],
+                                        "apns: warning: a background notification of priority 10")):
+        ended = bed.send2("--content-available", *(options + GOOD[:1]))
+        assert ended.status == 0
+        assert ended.err.startswith(warning) and bool(ended.err) is bool(warning)
+    assert [(one.push_type, one.priority) for one in bed.simulator.accepted] == [
+        ("background", 5)] * 2
 
 
 def test_many_slices_share_one_connection(bed):

@@ -25,6 +25,8 @@ __all__ = ["HelpFormatter", "Parser"]
 
 #: Most columns that help takes; longer lines are hard to read.
 _WIDEST = 100
+#: Columns that the names of the commands take, with their indentation.
+_LONGEST_COMMAND = 14
 #: Lines that are indented by so many columns are commands and data, and stay as they are.
 _VERBATIM = 4
 #: How a block of text begins: indentation, then the term of a list, if there is one.
@@ -40,6 +42,8 @@ class HelpFormatter(argparse.HelpFormatter):
         # type: (str) -> None
         super(HelpFormatter, self).__init__(
             prog, max_help_position=28, width=min(_columns() - 2, _WIDEST))
+        # argparse forgets that the names of commands are indented.
+        self._action_max_length = _LONGEST_COMMAND
 
     def _fill_text(self, text, width, indent):
         # type: (str, int, str) -> str

@@ -121,9 +121,9 @@ def _add_message_arguments(parser):
         "--expiry", metavar="WHEN", type=_expiry, default="86400",
         help="when the gateway may stop trying: seconds from now, or a Unix time (numbers from "
              "1000000000 up); 0: try once and do not store (default: 86400, one day)")
-    message.add_argument("--priority", metavar="NUMBER", type=_options.number_from(0), default=10,
+    message.add_argument("--priority", metavar="NUMBER", type=_options.number_from(0),
                          help="10: at once; 5: when it suits the device; 1, over HTTP/2: if it is "
-                              "awake anyway (default: 10)")
+                              "awake anyway (default: 10, and 5 for background over HTTP/2)")
 
 
 def _add_header_arguments(parser):
@@ -135,8 +135,9 @@ def _add_header_arguments(parser):
              "that the certificate is for; a provider token is for none, so that it is needed)")
     header.add_argument(
         "--push-type", metavar="NAME",
-        help="alert, background, voip, ... (default: background if there is nothing but "
-             "--content-available, else alert)")
+        help="alert, background, voip, ... (default: what the suffix of the topic stands for; "
+             "without one, background if there is nothing to be shown but --content-available, "
+             "else alert)")
     header.add_argument(
         "--collapse-id", metavar="ID",
         help="messages with the same one replace each other on the device")
@@ -236,7 +237,7 @@ def _deliver(arguments, console):
 def _message_parts(arguments):
     # type: (argparse.Namespace) -> Dict[str, Any]
     """Return the arguments of the message, apart from its tokens."""
-    parts = {"expiry": arguments.expiry, "priority": arguments.priority}
+    parts = {"expiry": arguments.expiry}
     given = {"alert": arguments.alert, "badge": arguments.badge, "sound": arguments.sound,
              "content_available": arguments.content_available}
     if arguments.extra:
@@ -250,6 +251,7 @@ def _message_parts(arguments):
     if all(value is None for value in given.values()):
         raise Failure("nothing to send: give --alert, --badge, --sound, --content-available, "
                       "--extra or --payload-file", USAGE)
+    given["priority"] = arguments.priority
     given.update((name, getattr(arguments, option[2:].replace("-", "_")))
                  for option, name in _HEADERS)
     parts.update((name, value) for name, value in given.items() if value is not None)
