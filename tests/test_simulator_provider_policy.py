@@ -4,6 +4,8 @@ from __future__ import absolute_import, division, print_function
 
 import base64
 import json
+import os
+import re
 
 import pytest
 from hypothesis import given
@@ -207,6 +209,16 @@ def test_each_rule_names_its_source(rule):
     text = rule.__doc__
     assert "(read)" in text or "(seen)" in text
     assert "Apple, *" in text or "(seen)" in text
+
+
+def test_each_reason_is_on_the_page():
+    """The page about testing tells when each comes by itself, or that it comes from a script."""
+    with open(os.path.join(os.path.dirname(__file__), os.pardir, "docs", "testing.rst")) as stream:
+        words = set(re.findall(r"[A-Za-z]+", stream.read().partition("What it refuses\n---")[2]))
+    scripted = {"BadCertificate", "Forbidden", "IdleTimeout", "InternalServerError",
+                "ServiceUnavailable", "Shutdown", "TooManyRequests"}
+    assert set(STATUSES) - words <= scripted
+    assert {reason for reason, _ in provider_rules.RULES} <= words
 
 
 def test_header_fields_are_kept_up_to_a_limit(monkeypatch):

@@ -113,9 +113,8 @@ class ProviderScript(namedtuple("ProviderScript", [
     :param compressed: True compresses header blocks with all that HPACK has: Huffman's code, and
         the dynamic table as far as the client allows.
 
-    *What Apple does to who causes errors, and to who changes the application.* Sources stand in
-    :mod:`apnsclient.testing.simulator.provider_throttle`. Errors are answers with status 4XX, apart
-    from 410.
+    *What Apple does to who causes errors, and to who changes the application.* The page about
+    testing has the sources. Errors are answers with status 4XX, apart from 410.
 
     :param limit_after_errors: ``{n: limit}``: after so many errors the limit of streams is lowered
         to that.
