@@ -291,6 +291,11 @@ class Connection(BaseConnection):
             self.received_on_close = bytes(channel.output)
         channel.close()
 
+    def abort(self):
+        self._is_closed = True
+        self._channel.end()
+        self._channel.close()
+
     def closed(self):
         return self._is_closed or (self._channel.is_ended and not self._channel.output)
 

@@ -61,8 +61,8 @@ LIMITS = {"connect_timeout": 64, "read_timeout": 32, "write_timeout": 16}
     (ProviderScript(silent_after=0), 32, 1, 1),
     (ProviderScript(silent_after=10), 32, 0, 3),
     # Closing takes its time, too, where nobody reads.
-    (ProviderScript(stall_after=0), 32 + CLOSE_TIMEOUT, 1, 1),
-    (ProviderScript(stall_after=10), 32 + CLOSE_TIMEOUT, 0, 3),
+    (ProviderScript(stall_after=0), 32, 1, 1),
+    (ProviderScript(stall_after=10), 32, 0, 3),
     (ProviderScript(hold=True), 32, 1, 1),
     (ProviderScript(settings={"max_concurrent_streams": 0}), 32, 3, 3),
     (ProviderScript(settings={"initial_window_size": 3}, window_step=0), 32, 3, 3),

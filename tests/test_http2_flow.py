@@ -301,7 +301,7 @@ def given_back(words, stream):
 def test_what_was_received_is_given_back_always():
     """After a million error replies, padding and late DATA included, the window is what it was."""
     client = new_client()
-    window = client._our_window
+    window = client._window.left
     body = frame(frames.DATA, frames.PADDED, 1, b"\xff" + b"x" * 1 + b"\0" * 255)
     used = back = 0
     for first in range(1, 20000, 1000):
@@ -316,7 +316,7 @@ def test_what_was_received_is_given_back_always():
         late = body[:5] + struct.pack(">I", first + 998) + body[9:]
         tell(client, late * 40)
         back += given_back(said(client), 0)
-        assert client._our_window == window - used + back > window // 3
+        assert client._window.left == window - used + back > window // 3
     assert client.error is None
     assert used > 2 * window
 
@@ -344,11 +344,11 @@ def test_more_than_the_window_is_an_error():
     client = new_client()
     batch, _ = client.ask([(b":method", b"GET", False)], b"", None)
     tell(client, headers(1, OK, False))
-    client._partial[1].window = 10
+    client._partial[1].window.left = 10
     assert tell(client, frame(frames.DATA, 0, 1, b"x" * 11)) == [
         ("reset", 1, frames.FLOW_CONTROL_ERROR, False)]
     assert said(client) == [(frames.RST_STREAM, 0, 1, b"\0\0\0\3")]
-    client._our_window = 10
+    client._window.left = 10
     tell(client, frame(frames.DATA, 0, 1, b"x" * 11))
     assert client.error.code == frames.FLOW_CONTROL_ERROR
     assert batch.left == 0

@@ -185,6 +185,14 @@ class BaseConnection(object):
         """
         raise NotImplementedError("%s must implement close()" % type(self).__name__)
 
+    def abort(self):
+        # type: () -> None
+        """Close the connection at once, without waiting for a peer that has stopped answering.
+
+        What was written may be lost. By default it is closed like any other.
+        """
+        self.close()
+
     def closed(self):
         # type: () -> bool
         """Tell whether the connection is of no more use.

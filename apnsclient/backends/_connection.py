@@ -400,6 +400,12 @@ class Connection(BaseConnection):
         """
         self.close_together([self], self._waiting)
 
+    def abort(self):
+        # type: () -> None
+        """Close the connection at once; see the base class."""
+        self._stop_writes("the connection to %s was given up" % self._where)
+        self.close()
+
     @staticmethod
     def close_together(connections, waiting):
         # type: (Iterable[Connection], Waiting) -> None

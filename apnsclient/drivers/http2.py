@@ -53,6 +53,10 @@ _CHUNK = 12288
 _MANY_BATCHES = 4096
 #: Seconds for what a server says while it does not take what we write, and for our own goodbye.
 _LAST_WORDS = 1.0
+#: Seconds for what has come while nobody looked: it is no more than a system's buffers hold.
+_LONGEST_LOOK = 0.25
+#: Shortest time in seconds that a write is given.
+_SHORTEST_WRITE = 0.1
 
 
 class Http2Driver(object):
@@ -83,7 +87,7 @@ class Http2Driver(object):
         self._clock = connection.clock
         self.is_over = self.may_renew = self.has_unknown = False
         self.leave_reason = None  # type: Optional[Reason]
-        self.is_silent = self.is_stalled = False
+        self.is_silent = self.is_stalled = self._has_expired = False
         self.turn = None  # type: Any
         self.stop_reason = None  # type: Optional[Reason]
         self.problem = ""
@@ -143,7 +147,7 @@ class Http2Driver(object):
         self.flush()
         while not self.is_over and not self._client.has_settings:
             if not self._read(deadline):
-                self._end("it sent no settings")
+                self._expired("it sent no settings")
                 raise ConnectTimeout("%s accepted the connection, but sent no HTTP/2 settings "
                                      "within %s s" % (self._where, timeout))
         if self.is_over:
@@ -159,7 +163,7 @@ class Http2Driver(object):
             self.flush()
             if not self.is_over and not self._read(deadline):
                 self.is_silent = True
-                self._end("the server did not answer a PING within %s s" % timeout)
+                self._expired("the server did not answer a PING within %s s" % timeout)
 
     # Requests.
 
@@ -254,16 +258,12 @@ class Http2Driver(object):
         """
         question = Question()
         self.refresh_token()
-        head = [(b":method", method), (b":scheme", b"https"),
-                (b":authority", self._state.authority), (b":path", path)]
-        if self.token is not None:
-            head.append((b"authorization", self.token))
         while self.can_start and not self._client.room(len(body)):
             self.wait()
         if not self.can_start:
             question.problem = self.problem or "the server is ending the connection"
             return question
-        whole = [(name, value, name == b"authorization") for name, value in head + fields]
+        whole = self._state.header(method, path, fields)
         self._client.check_header(whole)
         self._is_amid = True
         batch, frames = self._client.ask(whole, body, question)
@@ -279,10 +279,12 @@ class Http2Driver(object):
         self._buffered += len(frames)
         self._unwritten.append(batch)
 
-    def flush(self):
-        # type: () -> None
+    def flush(self, deadline=None):
+        # type: (Optional[float]) -> None
         """Write what was started, and what the protocol itself has to say.
 
+        :param deadline: when there is no time left for the latter (float), or None: a server that
+            makes us answer, and does not take the answers, holds up nobody.
         :raises ~apnsclient.errors.ConnectError: if the server refused us only now, as TLS 1.3 has
             it. Nothing was processed.
         """
@@ -293,11 +295,15 @@ class Http2Driver(object):
             # was received since the requests in the buffer were started.
             self._buffer.insert(0, control)
         if self._buffer and not self.is_over:
-            self._write()
+            timeout = self._timing.write_timeout
+            if deadline is not None and not self._unwritten:
+                left = max(deadline - self._clock(), _SHORTEST_WRITE)
+                timeout = left if timeout is None else min(timeout, left)
+            self._write(timeout)
         self._is_amid = False
 
-    def _write(self):
-        # type: () -> None
+    def _write(self, timeout):
+        # type: (Optional[float]) -> None
         """Write what is in the buffer."""
         data = self._buffer[0] if len(self._buffer) == 1 else b"".join(self._buffer)
         started = self._unwritten
@@ -307,7 +313,7 @@ class Http2Driver(object):
             self._state.batches = self._batches = deque(one for one in self._batches if one.left)
         self._batches.extend(started)
         try:
-            self.connection.write(data, self._timing.write_timeout)
+            self.connection.write(data, timeout)
         except BaseException as error:
             if is_interrupt():
                 # Nobody knows how much of the last frame was written.
@@ -327,14 +333,14 @@ class Http2Driver(object):
         while not self.is_over and not is_timeout(error) and self._read(deadline):
             pass
         is_refusal = isinstance(error, ConnectError) and not self._client.has_proof
-        self._end(text_of(error))
+        self._expired(text_of(error))
         if is_refusal:
             raise error
 
     def look(self):
         # type: () -> None
         """Take in what has arrived, without waiting, and not for ever if more and more comes."""
-        end = self._clock() + _LAST_WORDS
+        end = self._clock() + _LONGEST_LOOK
         while not self.is_over and self._clock() < end:
             self._is_amid = True
             try:
@@ -353,19 +359,21 @@ class Http2Driver(object):
     def wait(self):
         # type: () -> None
         """Write what is to be written; then wait for the server, as long as it has time."""
-        self.flush()
+        self.flush(self._deadline())
         if self.is_over:
             return
-        timeout = self._timing.read_timeout
         oldest = self._oldest()
-        deadline = None
-        if timeout is not None:
-            deadline = timeout + (self._answered_at if oldest is None else oldest.written_at)
-        if not self._read(deadline):
-            # It may have come long ago, while nobody looked.
-            self.look()
-            if not self.is_over and self._oldest() is oldest:
-                self._expire(oldest)
+        if not self._read(self._deadline()) and not self.is_over and self._oldest() is oldest:
+            self._expire(oldest)
+
+    def _deadline(self):
+        # type: () -> Optional[float]
+        """Return when the time of the oldest request is over, or that for having room for one."""
+        timeout = self._timing.read_timeout
+        if timeout is None:
+            return None
+        oldest = self._oldest()
+        return timeout + (self._answered_at if oldest is None else oldest.written_at)
 
     def _oldest(self):
         # type: () -> Optional[Batch]
@@ -377,7 +385,10 @@ class Http2Driver(object):
 
     def _read(self, deadline):
         # type: (Optional[float]) -> bool
-        """Read once; return False if nothing came in time."""
+        """Read once; return False if nothing came in time.
+
+        What came in time may have done so long ago, while nobody looked.
+        """
         timeout = None if deadline is None else max(deadline - self._clock(), 0.0)
         if timeout == 0.0:
             self.look()
@@ -488,10 +499,10 @@ class Http2Driver(object):
         if oldest is None:
             if not self._client.room(1):
                 self.is_stalled = True
-                self._end("the server allowed no request for %s s" % timeout)
+                self._expired("the server allowed no request for %s s" % timeout)
         elif self._client.answered == oldest.answers_before:
             self.is_stalled = True
-            self._end("the server answered nothing within %s s" % timeout)
+            self._expired("the server answered nothing within %s s" % timeout)
         else:
             for index, is_whole in self._client.cancel(oldest):
                 self._lose(oldest.owner, index, is_whole, "no answer within %s s" % timeout)
@@ -515,6 +526,12 @@ class Http2Driver(object):
             self._hand_on_gone()
 
     # After use.
+
+    def _expired(self, problem):
+        # type: (str) -> None
+        """The connection is over, and nobody is there to take leave of."""
+        self._has_expired = not self.is_over
+        self._end(problem)
 
     def _end(self, problem):
         # type: (str) -> None
@@ -562,11 +579,14 @@ class Http2Driver(object):
 
     def close(self):
         # type: () -> None
-        """Take leave of the server and close the connection."""
+        """Take leave of the server and close the connection; do not wait for one that is dead."""
         try:
             self.take_leave()
         finally:
-            self.connection.close()
+            if self._has_expired:
+                self.connection.abort()
+            else:
+                self.connection.close()
 
     def _say_last(self, data):
         # type: (bytes) -> None

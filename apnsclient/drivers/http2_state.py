@@ -8,7 +8,7 @@ from .._compat import MYPY
 from ..protocols.http2.client import ClientConnection
 
 if MYPY:
-    from typing import Any, Deque, Optional
+    from typing import Any, Deque, List, Optional, Tuple
 
     from ..backends import BaseConnection
     from ..protocols.http2.streams import Batch
@@ -21,7 +21,6 @@ class ConnectionState(object):
 
     :param connection: the :class:`~apnsclient.backends.BaseConnection`.
 
-    :ivar authority: what names the server in a request (bytes).
     :ivar client: the protocol (:class:`~apnsclient.protocols.http2.client.ClientConnection`).
     :ivar batches: batches that were written and are not answered yet, oldest first (deque).
     :ivar used_at: when it was used last, by the connection's clock.
@@ -30,13 +29,25 @@ class ConnectionState(object):
     def __init__(self, connection):
         # type: (BaseConnection) -> None
         credential = connection.certificate  # type: Any
-        self.authority = _authority(*connection.address)
-        self.client = ClientConnection(self.authority)
+        self._authority = _authority(*connection.address)
+        self.client = ClientConnection(self._authority)
         # What gives the connection its provider token, None with a certificate.
         self._bearer = credential.new_bearer() if hasattr(credential, "new_bearer") else None
         self.client.is_cautious = self._bearer is not None
         self.batches = deque()  # type: Deque[Batch]
         self.used_at = connection.clock()
+
+    def header(self, method, path, fields):
+        # type: (bytes, bytes, List[Tuple[bytes, bytes]]) -> List[Tuple[bytes, bytes, bool]]
+        """Return the header of any request: ``(name, value, is_indexed)`` of its fields.
+
+        :param fields: ``(name, value)`` of those that not every request has (bytes).
+        """
+        head = [(b":method", method), (b":scheme", b"https"), (b":authority", self._authority),
+                (b":path", path)]
+        if self.token is not None:
+            head.append((b"authorization", self.token))
+        return [(name, value, name == b"authorization") for name, value in head + fields]
 
     @property
     def token(self):

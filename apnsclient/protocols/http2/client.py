@@ -39,11 +39,13 @@ from .frames import (
     window_update,
 )
 from .headers import ReplyDecoder, status_in
+from .receiving import LONGEST_BLOCK, BlockReader, FloodGuard, ReceiveWindow
 from .streams import OUR_STREAM_WINDOW, Partial, Streams
 
 if MYPY:
     from typing import Any, Dict, List, Optional, Sequence, Tuple
 
+    from .receiving import Block
     from .requests import RequestTemplate
     from .streams import Batch, Rejection
 
@@ -66,16 +68,13 @@ _WHOLE_RESET = 4 << 8 | frames.RST_STREAM
 
 #: The window that we give the peer for the connection, in bytes.
 _OUR_WINDOW = 1 << 24
-#: Longest header block, in bytes, with a charge for each frame that it comes in.
-_LONGEST_BLOCK = 1 << 16
-_FRAME_CHARGE = 64
 #: Most bytes of a GOAWAY's debug data that are kept.
 _LONGEST_DEBUG = 1024
 
 #: What we begin with.
 _GREETING = frames.PREFACE + frames.settings_frame([
     (frames.HEADER_TABLE_SIZE, 0), (frames.ENABLE_PUSH, 0),
-    (frames.INITIAL_WINDOW_SIZE, OUR_STREAM_WINDOW), (frames.MAX_HEADER_LIST_SIZE, _LONGEST_BLOCK),
+    (frames.INITIAL_WINDOW_SIZE, OUR_STREAM_WINDOW), (frames.MAX_HEADER_LIST_SIZE, LONGEST_BLOCK),
 ]) + window_update(0, _OUR_WINDOW - frames.DEFAULT_WINDOW)
 
 
@@ -111,9 +110,9 @@ class ClientConnection(object):
         self._rest = b""
         self._events = []  # type: List[Any]
         self._partial = {}  # type: Dict[int, Partial]
-        # A header block of which more is to come: stream, flags, pieces, size with charges.
-        self._block = None  # type: Optional[Tuple[int, int, List[bytes], int]]
-        self._our_window = _OUR_WINDOW
+        self._blocks = BlockReader()
+        self._window = ReceiveWindow(_OUR_WINDOW)
+        self._flood = FloodGuard()
         self._output.append(_GREETING)
 
     # What goes out.
@@ -285,7 +284,7 @@ class ClientConnection(object):
         if self._rest:
             data = self._rest + data
         buffer = bytearray(data) if PY2 else data  # type: Any
-        position, size, accepted = 0, len(buffer), 0
+        position, size, accepted, others, opened = 0, len(buffer), 0, 0, len(self._streams)
         unpack, take, marker = FRAME_HEAD.unpack_from, self._streams.open.pop, self._marker
         while size - position >= 9:
             length, flags, stream = unpack(buffer, position)
@@ -304,6 +303,7 @@ class ClientConnection(object):
                     continue
             done = self._take_usual(buffer, length, flags, stream, end)
             if not done:
+                others += 1
                 self._take(length & 0xFF, flags, stream & LARGEST_STREAM,
                            bytes(buffer[start:end]))
                 if self.error is not None:
@@ -311,11 +311,21 @@ class ClientConnection(object):
                 done, marker = end, self._marker
             position = done
         self._rest = bytes(buffer[position:])
+        self._note(accepted, others, opened == len(self._streams))
+        return self.events()
+
+    def _note(self, accepted, others, is_idle):
+        # type: (int, int, bool) -> None
+        """Count what has come: plain replies, and other frames; is_idle if no request has ended."""
         if accepted:
             self.accepted += accepted
             self.answered += accepted
             self.is_cautious = False
-        return self.events()
+        try:
+            self._flood.note(others, is_idle)
+        except Http2Error as error:
+            if self.error is None:
+                self._fail(error)
 
     def events(self):
         # type: () -> List[Any]
@@ -351,7 +361,7 @@ class ClientConnection(object):
         length, flags, other = FRAME_HEAD.unpack_from(buffer, end)
         kind, length, body = length & 0xFF, length >> 8, end + 9
         if (kind != DATA or other != stream or flags & (END_STREAM | PADDED) != END_STREAM
-                or not length <= min(batch.body_limit, self._our_window - _OUR_WINDOW // 2)
+                or not length <= min(batch.body_limit, self._window.spare)
                 or len(buffer) < body + length):
             return 0
         block = bytes(buffer[start:end])
@@ -361,7 +371,7 @@ class ClientConnection(object):
             return 0
         if status <= 200:
             return 0
-        self._our_window -= length
+        self._window.take(length)
         self._conclude(stream, status, block, bytes(buffer[body:body + length]))
         return body + length
 
@@ -383,8 +393,7 @@ class ClientConnection(object):
         if self.error is not None:
             return
         try:
-            if self._block is not None and (kind != CONTINUATION or stream != self._block[0]):
-                raise Http2Error("a frame of type %d within a header block" % kind, PROTOCOL_ERROR)
+            self._blocks.check(kind, stream)
             take = self._TAKE.get(kind)
             if take is not None:
                 take(self, flags, stream, payload)
@@ -395,7 +404,7 @@ class ClientConnection(object):
     def _mark(self):
         # type: () -> None
         """Decide whether replies may be told from their first byte now."""
-        is_simple = (self._is_settled and self._block is None and not self._partial
+        is_simple = (self._is_settled and not self._blocks.is_amid and not self._partial
                      and not self._streams.has_unsent and not self._keeps_replies)
         self._marker = _STATUS_200 if is_simple else _NO_BYTE
 
@@ -420,30 +429,19 @@ class ClientConnection(object):
 
     def _take_headers(self, flags, stream, payload):
         # type: (int, int, bytes) -> None
-        block = frames.strip(HEADERS, flags, payload)
-        if flags & END_HEADERS:
-            self._take_block(stream, block, bool(flags & END_STREAM))
-        else:
-            self._block = stream, flags, [block], len(block)
+        self._take_block(self._blocks.begin(stream, flags, frames.strip(HEADERS, flags, payload)))
 
     def _take_continuation(self, flags, stream, payload):
         # type: (int, int, bytes) -> None
-        if self._block is None:
-            raise Http2Error("CONTINUATION without HEADERS", PROTOCOL_ERROR)
-        _, first_flags, pieces, size = self._block
-        size += len(payload) + _FRAME_CHARGE
-        if size > _LONGEST_BLOCK:
-            raise Http2Error("a header block of more than %d bytes" % _LONGEST_BLOCK,
-                             frames.ENHANCE_YOUR_CALM)
-        pieces.append(payload)
-        self._block = stream, first_flags, pieces, size
-        if flags & END_HEADERS:
-            self._block = None
-            self._take_block(stream, b"".join(pieces), bool(first_flags & END_STREAM))
+        self._take_block(self._blocks.go_on(flags, payload))
 
-    def _take_block(self, stream, block, is_end):
-        # type: (int, bytes, bool) -> None
-        """Take a header block: the head of a reply, its trailers, or word that it will come."""
+    def _take_block(self, whole):
+        # type: (Optional[Block]) -> None
+        """Take a header block, if it is whole: a reply's head, its trailers, or an interim one."""
+        if whole is None:
+            return
+        stream, flags, block = whole
+        is_end = bool(flags & END_STREAM)
         kept = block  # type: Any
         if not self._is_settled:
             # The decoder has to see each of them, because it may refer to earlier ones.
@@ -464,7 +462,7 @@ class ClientConnection(object):
         if is_end:
             self._finish(stream, status, kept, b"")
         elif status >= 200:
-            self._partial[stream] = Partial(status, kept)
+            self._partial[stream] = Partial(stream, status, kept)
 
     def _status(self, stream, block):
         # type: (int, Any) -> int
@@ -496,12 +494,8 @@ class ClientConnection(object):
 
     def _take_data(self, flags, stream, payload):
         # type: (int, int, bytes) -> None
-        self._our_window -= len(payload)
-        if self._our_window < 0:
-            raise Http2Error("more DATA than the connection's window", frames.FLOW_CONTROL_ERROR)
-        if self._our_window < _OUR_WINDOW // 2:
-            self._output.append(window_update(0, _OUR_WINDOW - self._our_window))
-            self._our_window = _OUR_WINDOW
+        self._window.take(len(payload))
+        self._give_back(self._window)
         data = frames.strip(DATA, flags, payload)
         batch = self._streams.find(stream)
         if batch is None:
@@ -509,10 +503,7 @@ class ClientConnection(object):
         partial = self._partial.get(stream)
         if partial is None:
             raise Http2Error("DATA before HEADERS on stream %d" % stream, PROTOCOL_ERROR, stream)
-        partial.window -= len(payload)
-        if partial.window < 0:
-            raise Http2Error("more DATA on stream %d than its window" % stream,
-                             frames.FLOW_CONTROL_ERROR, stream)
+        partial.window.take(len(payload))
         partial.body += data
         if flags & END_STREAM:
             self._finish(stream, partial.status, partial.block, bytes(partial.body))
@@ -520,9 +511,15 @@ class ClientConnection(object):
             # Nothing of Apple's is that long. The status tells what became of the request.
             self._streams.reset(stream, frames.CANCEL)
             self._conclude(stream, partial.status, partial.block, b"")
-        elif partial.window < OUR_STREAM_WINDOW // 2:
-            self._output.append(window_update(stream, OUR_STREAM_WINDOW - partial.window))
-            partial.window = OUR_STREAM_WINDOW
+        else:
+            self._give_back(partial.window)
+
+    def _give_back(self, window):
+        # type: (ReceiveWindow) -> None
+        """Allow the peer as much again as it has used, once that is worth a frame."""
+        given = window.give_back()
+        if given:
+            self._output.append(given)
 
     def _take_reset(self, flags, stream, payload):
         # type: (int, int, bytes) -> None

@@ -33,6 +33,7 @@ from .frames import (
     rst_stream,
 )
 from .headers import size_of
+from .receiving import ReceiveWindow
 from .requests import LONGEST_ALIKE, HeaderTooLong, RequestEncoder
 
 if MYPY:
@@ -86,17 +87,17 @@ class Partial(object):
     """A reply of which the head has come.
 
     :ivar body: what has come of the body (bytearray).
-    :ivar window: how much more DATA the peer may send on this stream, in bytes.
+    :ivar window: how much more DATA the peer may send on this stream (:class:`.ReceiveWindow`).
     """
 
     __slots__ = ("status", "block", "body", "window")
 
-    def __init__(self, status, block):
-        # type: (int, Any) -> None
+    def __init__(self, stream, status, block):
+        # type: (int, int, Any) -> None
         self.status = status
         self.block = block
         self.body = bytearray()
-        self.window = OUR_STREAM_WINDOW
+        self.window = ReceiveWindow(OUR_STREAM_WINDOW, stream)
 
 
 class Streams(object):
