@@ -101,7 +101,7 @@ def test_retrying_until_nothing_is_left_reaches_every_good_token(apple):
     outcome = Outcome()
     session = apple.session(read_tail_timeout=1, on_late_result=outcome.late)
     client = client_of(session, apple)
-    outcome.send_all(client, [Message(tokens, alert="hello")])
+    outcome.late(client.send(Message(tokens, alert="hello")))
     outcome.finish(client, session, apple, len(bad) + 2)
     assert sorted(outcome.failed) == bad
     assert outcome.errors == [(1, "Processing error")]
