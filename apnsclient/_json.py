@@ -39,6 +39,8 @@ def decode_json(text):
         return json.loads(text.decode("utf-8") if isinstance(text, bytes) else text)
     except RuntimeError:
         six.raise_from(ValueError("it is nested too deeply"), None)
+    except UnicodeDecodeError:
+        six.raise_from(ValueError("it is not text in UTF-8"), None)
 
 
 def encode_json(value, parameters):

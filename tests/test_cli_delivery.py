@@ -22,6 +22,7 @@ from apnsclient.errors import ConnectError
 from apnsclient.outcomes import RequestOutcomes
 from apnsclient.reasons import REPLIES, reason_of_reply
 from cli_support import token, write_file
+from tables import each
 
 
 def _source(tokens):
@@ -72,6 +73,23 @@ def test_the_end_of_a_line_that_is_too_long_is_no_token(start):
 def test_a_token_behind_much_space_is_one():
     """Space is no part of a line that is too long."""
     assert TokenSource([], io.BytesIO(b" " * (1 << 18) + b"5f\n1")).take(9) == ["5f", "1"]
+
+
+@each("end", [b"\n", b"\r\n", b"\r"])
+def test_lines_may_end_in_any_way(end):
+    """Those of old Macs as well, of which nobody reads one at a time; also where they are many."""
+    tokens = [token(number) for number in range(9000)]
+    content = b"\xef\xbb\xbf# ours" + end + end.join(one.encode("ascii") for one in tokens)
+    assert len(content) > 1 << 19
+    for last in (b"", end, end + b"#", end + end):
+        assert TokenSource([], io.BytesIO(content + last)).take(9999) == tokens
+
+
+def test_a_line_of_an_old_mac_that_is_too_long_is_cut_like_any_other():
+    """What comes after it is a line again."""
+    long = b"a" * (1 << 18) + b"5f" * (1 << 17)
+    source = TokenSource([], io.BytesIO(b"1\r" + long + b"\r2\r" + long + b"\r3"))
+    assert [one for one in source.take(9) + source.take(9) if len(one) < 1000] == ["1", "2", "3"]
 
 
 def test_the_number_of_tokens_in_a_file_is_estimated(tmp_path):

@@ -69,6 +69,16 @@ def test_a_payload_file_is_sent_byte_for_byte(bed):
     assert bed.simulator.accepted[0].payload == content
 
 
+def test_the_mark_of_an_editor_in_front_of_a_payload_is_no_part_of_it(bed):
+    """What is sent is in UTF-8, and without it."""
+    content = u'{"aps":{"alert":"\xe9"}}\n'
+    for number, encoding in enumerate(("utf-8-sig", "utf-16"), 1):
+        name = bed.file("payload.json", content.encode(encoding))
+        assert bed.send("--payload-file", name, GOOD[0], *QUIET).status == 0
+        await_accepted(bed.simulator, number)
+        assert bed.simulator.accepted[-1].payload == content.encode("utf-8")
+
+
 def test_tokens_from_a_file_skip_blank_lines_and_comments(bed):
     """Also with the line ends, and the mark in front, of other systems' editors."""
     name = bed.file("tokens", b"\xef\xbb\xbf# ours\r\n%s\r\n\r\n  %s  \n#\n%s" % tuple(
@@ -296,7 +306,8 @@ def test_a_payload_that_is_no_json_object_is_status_2(bed):
     assert_wrong_usage([
         (bed.arguments("--payload-file", bed.file(name, content), GOOD[0]), complaint)
         for name, content, complaint in (
-            ("cut off", b"{", "is not JSON"), ("no text", b"\xff", "is not JSON"),
+            ("cut off", b"{", "is not JSON"),
+            ("no text", b"\xff", "is not JSON: it is not text in UTF-8"),
             ("list", b"[1]", "is JSON, but not an object"),
             ("deep", b"[" * 200000, "nested too deeply"),
             ("NaN", b'{"aps":{"badge":NaN}}', "is not JSON: Out of range float values"))])
@@ -484,6 +495,18 @@ def test_the_passphrase_comes_from_a_file_or_the_environment(locked):
     from_file = arguments + ["--passphrase-file", str(locked.directory / "right")]
     assert apns(*from_file, env=environment(APNS_PASSPHRASE="wrong")).status == 0
     assert "--passphrase " not in apns("send", "--help").out
+
+
+def test_the_passphrase_may_come_out_of_any_editor(locked):
+    """With a mark in front, in UTF-16 of either byte order, and any line ends."""
+    arguments = locked.arguments("--key", locked.key, "--alert", "hi", GOOD[0], *QUIET)
+    mark = u"\ufeff" + SECRET
+    for content in (mark + u"\n", mark, (mark + u"\r\nnext").encode("utf-16-le"),
+                    mark.encode("utf-16-be"), (mark + u"\r").encode("utf-16-be"),
+                    SECRET + "\rnext\r"):
+        name = locked.file("right", content if isinstance(content, bytes)
+                           else content.encode("utf-8"))
+        assert apns(*(arguments + ["--passphrase-file", name])).status == 0
 
 
 def test_a_wrong_or_missing_passphrase_is_status_3_and_stays_secret(locked):

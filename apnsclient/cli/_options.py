@@ -3,6 +3,7 @@
 from __future__ import absolute_import, division, print_function
 
 import argparse
+import codecs
 import io
 import os
 import sys
@@ -114,3 +115,20 @@ def read_file(name, what, status):
     except EnvironmentError as error:
         raise Failure("cannot read %s %r: %s" % (what, str(name), os.strerror(error.errno or 0)),
                       status)
+
+
+def as_utf8(content):
+    # type: (bytes) -> bytes
+    """Return text in UTF-8 and without the byte order mark that an editor has put in front.
+
+    :param content: what a file holds (bytes): text with such a mark, in UTF-8 or UTF-16, or
+        anything, which is returned as it is.
+    """
+    if content.startswith(codecs.BOM_UTF8):
+        return content[len(codecs.BOM_UTF8):]
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        try:
+            return content.decode("utf-16").encode("utf-8")
+        except UnicodeError:
+            pass
+    return content

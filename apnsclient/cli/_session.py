@@ -7,6 +7,7 @@ found then, before any file is read.
 from __future__ import absolute_import, division, print_function
 
 import argparse
+import codecs
 import getpass
 import io
 import os
@@ -18,7 +19,7 @@ from .._pem import is_encrypted, keys_in
 from ..addresses import is_apples
 from ..errors import APNsError, CertificateError
 from ._console import NO_CONNECTION, USAGE, Failure, one_line
-from ._options import address, read_file, seconds
+from ._options import address, as_utf8, read_file, seconds
 from ._words import explain
 
 if MYPY:
@@ -277,15 +278,18 @@ def _passphrase(arguments, is_encrypted, console):
     if arguments.passphrase_file is not None:
         try:
             with io.open(arguments.passphrase_file, "rb") as stream:
-                first = stream.readline().rstrip(b"\r\n")
+                content = stream.readline()
+                if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                    content += stream.read()
         except EnvironmentError as error:
             # Its name is left out: it may be the passphrase itself, given by mistake.
             raise Failure("cannot read the file of --passphrase-file: %s"
                           % os.strerror(error.errno or 0), NO_CONNECTION)
-        if not first:
+        lines = as_utf8(content).splitlines()
+        if not lines or not lines[0]:
             raise Failure("the first line of the file of --passphrase-file is empty",
                           NO_CONNECTION)
-        return first
+        return lines[0]
     if PASSPHRASE_VARIABLE in os.environ:
         return six.ensure_binary(os.environ[PASSPHRASE_VARIABLE], "utf-8", "surrogateescape")
     if not is_encrypted:

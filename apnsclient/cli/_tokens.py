@@ -6,6 +6,7 @@ is asked of a token here; one that is malformed gets its verdict from the client
 
 from __future__ import absolute_import, division, print_function
 
+import codecs
 import itertools
 import os
 import stat
@@ -106,28 +107,52 @@ class TokenSource(object):
 
     def _from_stream(self):
         # type: () -> Iterator[str]
-        is_rest = False  # What is left of a line that was too long for one piece is no token.
-        while self._stream is not None:
-            try:
-                # One line at a time: iterating over a pipe of Python 2.7 waits for a full buffer.
-                self.is_waiting = self._size is None
-                if self.is_waiting and self._is_stopped:
-                    raise KeyboardInterrupt
-                line = self._stream.readline(_LONGEST_LINE)
-                self.is_waiting = False
-            except EnvironmentError as error:
-                self.error = one_line(error)
-                return
-            if not line:
-                return
-            if not self._bytes_read and line.startswith(b"\xef\xbb\xbf"):
-                line = line[3:]  # The mark that editors of Windows put in front.
+        for line in self._lines():
             self._bytes_read += len(line)
-            self._lines_read += not is_rest
+            self._lines_read += 1
             token = line.strip()
-            if token and not is_rest and not token.startswith(b"#"):
+            if token and not token.startswith(b"#"):
                 yield token.decode("utf-8", "replace")
-            is_rest = not line.endswith(b"\n") and bool(token or is_rest)
+
+    def _lines(self):
+        # type: () -> Iterator[bytes]
+        """Yield the lines, with any kind of line end; of one that is too long the beginning."""
+        piece = self._read()
+        if piece.startswith(codecs.BOM_UTF8):
+            piece = piece[len(codecs.BOM_UTF8):]  # Editors of Windows put it in front.
+        begun, is_cut = b"", False
+        while piece:
+            lines = (begun + piece).splitlines(True)
+            begun = b"" if lines[-1].endswith((b"\n", b"\r")) else lines.pop()
+            for line in lines:
+                if not is_cut:
+                    yield line
+                is_cut = False
+            begun = begun.lstrip()
+            if len(begun) >= _LONGEST_LINE:
+                if not is_cut:
+                    yield begun
+                begun, is_cut = b"", True
+            piece = self._read()
+        if begun and not is_cut and self.error is None:
+            yield begun
+
+    def _read(self):
+        # type: () -> bytes
+        """Return what comes next, up to the end of a line as Unix has it; b"" at the end."""
+        if self._stream is None:
+            return b""
+        try:
+            # One line at a time: iterating over a pipe of Python 2.7 waits for a full buffer.
+            self.is_waiting = self._size is None
+            if self.is_waiting and self._is_stopped:
+                raise KeyboardInterrupt
+            piece = self._stream.readline(_LONGEST_LINE)  # type: bytes
+            self.is_waiting = False
+        except EnvironmentError as error:
+            self.error = one_line(error)
+            return b""
+        return piece
 
 
 def _size_of(stream):

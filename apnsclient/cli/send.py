@@ -269,7 +269,7 @@ def _new_message(tokens, parts):
 
 def _read_payload(name):
     # type: (str) -> bytes
-    content = _options.read_file(name, "the payload", USAGE)
+    content = _options.as_utf8(_options.read_file(name, "the payload", USAGE))
     try:
         payload = decode_json(content)
         encode_usual(payload)  # Python reads NaN and infinite numbers, too, which are no JSON.
