@@ -181,6 +181,21 @@ def test_the_one_topic_of_a_certificate_is_that_of_a_push_without_one(topics, pu
     assert verdict.push is None or verdict.push.head.topic is None
 
 
+@each("topic, push_type, topics, largest", [
+    (APP + ".voip", "voip", [], 5120), (APP + ".voip", None, [], 5120), (None, "voip", [], 5120),
+    (None, None, [APP + ".voip"], 5120), (APP, "alert", [], 4096), (APP, None, [], 4096),
+    (APP + ".push-type.widgets", "widgets", [], 4096), (None, None, [], 4096),
+])
+def test_only_a_call_may_have_a_larger_payload(topic, push_type, topics, largest):
+    """Whether its push type says that it is one, its topic, or that of the certificate."""
+    named = [(b"apns-topic", topic), (b"apns-push-type", push_type)]
+    fields = [(name, value.encode("ascii")) for name, value in named if value is not None]
+    caller, world = CertificateCaller(topics, [], "sandbox"), World()
+    for size, reason in ((largest, None), (largest + 1, "PayloadTooLarge")):
+        assert world.judge(fields_of(b"/3/device/" + TOKEN, b"POST", *fields), b"x" * size,
+                           caller).reason == reason
+
+
 @each("topic, caller, reason", [
     (APP + ".voip", AnyToken(), None),
     (APP, AnyToken(), "DeviceTokenNotForTopic"),

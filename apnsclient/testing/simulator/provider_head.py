@@ -74,7 +74,8 @@ class Head(object):
         self.app = self.kind = None  # type: Optional[str]
         if topic is not None:
             self.app, self.kind = split_topic(topic)
-        self.payload_size = _VOIP_SIZE if self.push_type == "voip" else _PAYLOAD_SIZE
+        self.payload_size = (
+            _VOIP_SIZE if "voip" in (self.push_type, self.kind) else _PAYLOAD_SIZE)
         self.echo = _echo_of(self.apns_id) if self.apns_id else None
         self.request_echo = _echo_of(self.request_id) if self.request_id else None
         self.needs_token = needs_token(self)

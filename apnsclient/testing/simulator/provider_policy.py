@@ -150,7 +150,7 @@ class ProviderPolicy(object):
         if reason is not None:
             return refusal(reason)
         size = len(request.body)
-        if not 0 < size <= head.payload_size:
+        if not 0 < size <= judged.payload_size:
             return refusal("PayloadTooLarge" if size else "PayloadEmpty")
         try:
             # Of any length: "Don't make assumptions about device token size."
