@@ -15,8 +15,7 @@ if MYPY:
 
     from .backends import BaseBackend
 
-__all__ = ["Timing", "check_alpn", "check_ping_after", "check_timing", "import_hpack",
-           "make_backend"]
+__all__ = ["Timing", "check_alpn", "check_ping_after", "check_timing", "make_backend"]
 
 #: Timeouts in seconds and sizes in bytes, as the session was told.
 Timing = namedtuple("Timing", "connect_timeout write_buffer_size write_timeout read_buffer_size "
@@ -104,17 +103,3 @@ def check_alpn(backend):
         raise ValueError("the back-end %s does not negotiate protocols with ALPN, which HTTP/2 "
                          "needs: use another one, or have it set has_alpn and take the argument "
                          "alpn" % type(backend).__module__)
-
-
-def import_hpack():
-    # type: () -> None
-    """See that header blocks can be decoded, before anything is sent.
-
-    :raises ImportError: if they cannot.
-    """
-    try:
-        importlib.import_module("hpack")
-    except ImportError as error:
-        six.raise_from(ImportError(
-            "protocol \"http2\" needs the package hpack: pip install hpack (%s)"
-            % error), error)

@@ -26,6 +26,7 @@ from .addresses import (
 )
 from .certificate import BaseCertificate
 from .feedback_store import usual_store
+from .protocols.http2.headers import load_hpack
 from .provider_token import ProviderToken
 from .sync.binary import BinaryConnection
 from .sync.handle import Connection
@@ -217,7 +218,7 @@ class Session(object):
         backend = _arguments.make_backend(pool, options)
         if self._protocol == "http2":
             _arguments.check_alpn(backend)
-            _arguments.import_hpack()
+            load_hpack()
         return backend
 
     @classmethod

@@ -369,7 +369,7 @@ def test_a_library_that_is_missing_is_status_3(bed, monkeypatch):
     ended = bed.send2("--alert", "x", GOOD[0])
     assert ended.status == 3
     assert ended.err.startswith("apns: error: ")
-    assert "pip install hpack" in ended.err
+    assert "pip install cryptography hpack" in ended.err
 
 
 def test_a_server_without_http2_is_status_3(bed):

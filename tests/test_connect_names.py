@@ -136,9 +136,9 @@ def test_what_is_missing_for_http2_is_said_on_connecting(asked, monkeypatch):
     """Not before: a session that speaks the binary protocol alone has no need of it."""
     monkeypatch.setitem(sys.modules, "hpack", None)
     handle = handle_of("push_production")
-    with pytest.raises(ImportError, match="pip install hpack"):
+    with pytest.raises(ImportError, match="pip install cryptography hpack"):
         APNs(handle).send(Message(make_tokens(1), alert="hello"))
-    with pytest.raises(ImportError, match="pip install hpack"):
+    with pytest.raises(ImportError, match="pip install cryptography hpack"):
         Session(protocol="http2")
     assert asked == []
 

@@ -16,6 +16,7 @@ from collections import deque
 import six
 
 from .._compat import MYPY
+from .._extras import not_installed
 from .._interrupts import raises_nothing
 from .._process import PerProcess
 from ..errors import ConnectionLost
@@ -32,9 +33,7 @@ try:
     import gevent.monkey
     import gevent.socket
 except ImportError as problem:
-    six.raise_from(ImportError(
-        "the back-end %s needs the package gevent: pip install 'apns-client[gevent]' (%s)"
-        % (__name__, problem)), problem)
+    six.raise_from(not_installed("the back-end " + __name__, "gevent", problem), problem)
 
 if MYPY:
     from typing import Any, Deque, Dict, Iterable, List, Optional, Set, Tuple

@@ -18,6 +18,7 @@ import threading
 import six
 
 from .._compat import MYPY, PY2
+from .._extras import installation
 
 if MYPY:
     from typing import Any, Iterator, List
@@ -231,8 +232,7 @@ def open_progress(console, is_wanted=True):
     try:
         from tqdm import tqdm
     except ImportError:
-        console.note("apns: no progress bar, because tqdm is not installed: "
-                     "pip install 'apns-client[cli]'")
+        console.note("apns: no progress bar, because tqdm is not installed: " + installation("cli"))
         return Progress()
     return _Bar(tqdm, console)
 

@@ -13,6 +13,7 @@ import socket
 from six.moves import shlex_quote
 
 from .._compat import MYPY
+from .._extras import installation
 from . import _options
 from ._arrivals import Arrivals
 from ._console import ALL_WELL, NO_CONNECTION, OUTPUT_FAILED, USAGE, Failure, one_line
@@ -33,7 +34,7 @@ _SERVICES = (
 )
 
 #: Stands for a service of HTTP/2 that cannot run.
-_NOT_INSTALLED = "needs more libraries: pip install 'apns-client[testing]'"
+_NOT_INSTALLED = "needs more packages: " + installation("testing")
 
 _DESCRIPTION = """\
 Runs a simulator of Apple's servers on this machine until SIGINT (Ctrl-C) or SIGTERM: the gateway of

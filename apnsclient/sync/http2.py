@@ -4,11 +4,11 @@ from __future__ import absolute_import, division, print_function
 
 from functools import partial
 
-from .._arguments import import_hpack
 from .._compat import MYPY
 from ..drivers.http2 import Http2Driver
 from ..drivers.http2_dispatch import Http2Dispatch
 from ..errors import ConnectError, ConnectionLost, ConnectTimeout
+from ..protocols.http2.headers import load_hpack
 from ..provider_token import ProviderToken
 from .handle import Connection
 from .shared import source_of
@@ -145,7 +145,7 @@ class Http2Connection(Connection):
         backend = shared.backend
         # Where a dead connection looks like a living one, only an answer tells.
         ping_after = shared.ping_after if backend.can_detect_close else 0.0
-        import_hpack()
+        load_hpack()
         while True:
             connection = self._connect(is_cached, alpn=_ALPN)
             if connection.alpn_protocol not in _ALPN:

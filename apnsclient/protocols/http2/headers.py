@@ -11,6 +11,7 @@ from __future__ import absolute_import, division, print_function
 from collections import deque
 
 from ..._compat import MYPY
+from ..._extras import not_installed
 from .frames import COMPRESSION_ERROR, DEFAULT_TABLE_SIZE, PROTOCOL_ERROR, Http2Error
 
 if MYPY:
@@ -212,9 +213,8 @@ def load_hpack():
     """
     try:
         import hpack
-    except ImportError:
-        raise ImportError("HTTP/2 needs the library hpack: pip install 'apns-client[http2]', or "
-                          "'apns-client[testing]' for the simulator as well")
+    except ImportError as error:
+        raise not_installed("HTTP/2", "http2", error)
     return hpack
 
 

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from ..._compat import MYPY
+from ..._extras import not_installed
 
 if MYPY:
     from typing import Any, Callable, Dict, Iterable, Optional, Tuple, Union
@@ -61,9 +62,8 @@ def load_jwt():
     """
     try:
         import jwt
-    except ImportError:
-        raise ImportError("the simulator needs the library PyJWT: pip install "
-                          "'apns-client[testing]'")
+    except ImportError as error:
+        raise not_installed("the simulator", "testing", error)
     return jwt
 
 

@@ -1,0 +1,35 @@
+"""What parts of this package need beyond what it requires: the extras of setup.py.
+
+Texts name the packages to install. ``pip install 'apns-client[http2]'`` works for whoever has this
+version from an index, and fetches another one for everybody else.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+__all__ = ["PACKAGES", "installation", "not_installed"]
+
+#: The packages of each extra.
+PACKAGES = {
+    "cli": ("argcomplete", "tqdm"),
+    "gevent": ("gevent",),
+    "http2": ("cryptography", "hpack"),
+    "testing": ("PyJWT", "cryptography", "hpack"),
+}
+
+
+def installation(extra):
+    # type: (str) -> str
+    """Return the command that installs what an extra has."""
+    return "pip install " + " ".join(PACKAGES[extra])
+
+
+def not_installed(what, extra, error):
+    # type: (str, str, ImportError) -> ImportError
+    """Return the exception for a part of this package that needs an extra.
+
+    :param what: the part (str).
+    :param extra: name of the extra (str).
+    :param error: exception that says what is missing.
+    """
+    return ImportError("%s needs a package that is not installed (%s): %s"
+                       % (what, error, installation(extra)))
