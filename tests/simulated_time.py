@@ -317,6 +317,8 @@ class Backend(BaseBackend):
     :ivar made: the connections, in order.
     """
 
+    #: What the connections are: a subclass of ``Connection``.
+    connection_class = Connection
     can_detect_close = True
     has_alpn = True
 
@@ -340,7 +342,8 @@ class Backend(BaseBackend):
     def get_new_connection(self, address, certificate, timeout=None, alpn=()):
         channel = self._host.open_channel(
             address, certificate, timeout, alpn[0].encode("ascii") if alpn else b"")
-        self.made.append(Connection(address, certificate, self._host.clock, channel))
+        self.made.append(
+            self.connection_class(address, certificate, self._host.clock, channel))
         return self.made[-1]
 
 
@@ -376,9 +379,9 @@ class Host(object):
         self._sessions.remove(session)
 
     def shutdown(self):
-        """Shut the sessions down."""
-        for session in self._sessions:
-            session.shutdown()
+        """Shut the sessions down and forget them: Python 2.7 collects no cycle that has one."""
+        while self._sessions:
+            self._sessions.pop().shutdown()
 
 
 class Peer(Handler):

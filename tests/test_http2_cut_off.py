@@ -109,6 +109,41 @@ def test_a_part_of_a_request_whose_time_is_over_is_not_in_doubt():
         assert (result.gone, list(client.feedback())) == ({}, [])
 
 
+def test_what_was_said_before_a_write_failed_counts():
+    """The server may have answered, and said more than fits into one read, before it hung up.
+
+    How much of the rest has left is anybody's guess.
+    """
+    def play(peer):
+        peer.greet([(frames.INITIAL_WINDOW_SIZE, 1 << 20)])
+        peer.say(frames.window_update(0, 1 << 20))
+        yield peer.requests(1)
+        peer.say(*[frames.ping(b"whatever")] * 10000)
+        peer.say(headers(1))
+        peer.reset()
+
+    with serve(play) as server:
+        messages = [Message(token, alert="x" * 60000, apns_topic=TOPIC) for token in TOKENS[:2]]
+        first, second = server.client(write_buffer_size=1 << 20).send_many(messages)
+        assert outcome(first) == ACCEPTED
+        assert (second.unknown, second.retry().tokens) == (TOKENS[1:2], TOKENS[1:2])
+        assert len(server.accepted) == 1
+
+
+def test_a_server_that_breaks_the_rules_and_hangs_up_is_told_by_the_rule():
+    """That it does not take our complaint is no news."""
+    def play(peer):
+        peer.greet()
+        yield peer.requests(1)
+        peer.say(headers(2))
+        peer.reset()
+
+    with serve(play) as server:
+        result = server.client().send(message())
+        assert result.unknown == TOKENS[:1]
+        assert "stream 2" in result.errors[0][1]
+
+
 @pytest.mark.parametrize("status, body, expected", [
     (200, b"", ({}, [], [], [])),
     (410, b"", ({TOKENS[0]: (410, "HTTP status 410")}, [], [], [])),

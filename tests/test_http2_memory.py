@@ -12,8 +12,11 @@ import weakref
 from apnsclient import APNs, Message, Session
 from apnsclient.backends import BaseBackend, BaseConnection
 from apnsclient.backends.dummy import Certificate
+from apnsclient.drivers import http2, http2_parcels
 from apnsclient.protocols.http2 import frames
 from apnsclient.protocols.http2.streams import Batch
+from http2_support import headers
+from simulated_time import serve
 
 
 class Prompt(BaseConnection):
@@ -88,6 +91,29 @@ def test_what_was_answered_is_forgotten_while_more_is_sent():
             most.append(count_batches())
     # As many as are written at once; it takes three hundred to send them all.
     assert max(most) <= 50
+
+
+def test_what_was_answered_is_forgotten_behind_what_is_not(monkeypatch):
+    """A server that leaves one request for later does not make the connection keep all others."""
+    for module in http2, http2_parcels:
+        monkeypatch.setattr(module, "_MANY_BATCHES", 20)
+    most = []
+
+    def play(peer):
+        peer.greet([(frames.MAX_CONCURRENT_STREAMS, 2)])
+        for count in range(2, 201):
+            streams = yield peer.requests(count)
+            peer.say(headers(streams[-1]))
+            if count % 50 == 0:
+                most.append(count_batches() - before)
+        peer.say(headers(streams[0]))
+        yield peer.end()
+
+    before = count_batches()
+    with serve(play) as server:
+        messages = [Message("%064x" % number, alert="hi") for number in range(200)]
+        assert not any(result.errors for result in server.client().send_many(messages))
+    assert len(most) == 4 and max(most) <= 30
 
 
 def test_what_was_answered_is_forgotten_when_all_is_sent():

@@ -7,9 +7,9 @@ import pytest
 pytest.importorskip("hpack")
 pytest.importorskip("jwt")
 
-from apnsclient import APNs, Message
+from apnsclient import APNs, Message, ProviderToken
 from apnsclient._compat import PY2, monotonic
-from apnsclient.errors import ConnectError, ConnectTimeout
+from apnsclient.errors import ConnectError, ConnectionLost, ConnectTimeout
 from apnsclient.protocols.http2 import frames
 from apnsclient.testing.simulator import ProviderScript
 from frame_peers import ACCEPTED, TOKENS, TOPIC, client_of, message, new_session, outcome
@@ -132,6 +132,59 @@ def test_a_question_that_is_too_long_is_not_sent(apple):
     assert apple.provider_connections == 1
 
 
+# Questions: requests that stand for themselves.
+
+
+def ask(server, **options):
+    """Ask for the channels of an application; return the reply."""
+    connection = server.session(protocol="http2", **options).get_connection(
+        server.address, cert_string="any")
+    return connection.ask(b"GET", b"/1/apps/com.example.app/all-channels")
+
+
+def test_a_question_waits_for_its_turn():
+    """A server that allows no stream yet is not asked before it does."""
+    def play(peer):
+        peer.greet([(frames.MAX_CONCURRENT_STREAMS, 0)])
+        yield peer.pause(20)
+        assert peer.requests(0)() == []
+        peer.say(frames.settings_frame([(frames.MAX_CONCURRENT_STREAMS, 1)]))
+        yield accept(peer)
+
+    with serve(play) as server:
+        begin = server.clock.now
+        assert ask(server, read_timeout=32).status == 200
+        assert server.clock.now - begin == 20
+
+
+@pytest.mark.parametrize("last_words, seconds, text", [
+    (frames.goaway(0, frames.NO_ERROR), 0, "is ending the connection"),
+    (b"", 32, "allowed no request for 32 s")])
+def test_a_question_that_cannot_be_asked_is_lost(last_words, seconds, text):
+    """The error says why, and it does not wait for ever."""
+    def play(peer):
+        peer.greet([(frames.MAX_CONCURRENT_STREAMS, 0)])
+        peer.say(last_words)
+        yield peer.end()
+
+    with serve(play) as server:
+        begin = server.clock.now
+        with pytest.raises(ConnectionLost, match=text):
+            ask(server, read_timeout=32)
+        assert server.clock.now - begin == seconds
+
+
+def test_a_question_whose_provider_token_is_refused_spoils_no_connection(apple):
+    """The next one is asked over another."""
+    apple.script_provider(ProviderScript(answer_at={1: "InvalidProviderToken"}))
+    connection = apple.session(protocol="http2").get_connection(
+        apple.provider_address, ProviderToken(**apple.token_parameters))
+    path = b"/3/device/" + TOKENS[0].encode("ascii")
+    fields = [(b"apns-topic", TOPIC.encode("ascii"))]
+    statuses = [connection.ask(b"POST", path, fields, b"{}").status for _ in range(2)]
+    assert (statuses, apple.provider_connections) == ([403, 200], 2)
+
+
 # Deadlines, with a server that sends PINGs for ever.
 
 
@@ -165,6 +218,21 @@ def test_a_server_that_only_sends_pings_does_not_hold_a_send_up(first):
         assert failed == {}
         assert retry == (tokens[1:] if first == 200 else tokens)
         assert any(text.startswith("Unknown: ") and "32 s" in text for _, text in errors)
+
+
+def test_without_a_read_timeout_an_answer_is_waited_for():
+    """However long it takes."""
+    def answer(peer):
+        peer.greet()
+        streams = yield peer.requests(1)
+        yield peer.pause(10 * 3600)
+        peer.say(headers(streams[0]))
+        yield peer.end()
+
+    with serve(answer) as server:
+        begin = server.clock.now
+        assert outcome(server.client(read_timeout=None).send(message())) == ACCEPTED
+        assert server.clock.now - begin == 10 * 3600
 
 
 def test_an_answer_is_waited_for_on_the_real_clock():
@@ -204,8 +272,9 @@ def test_a_server_that_allows_nothing_does_not_hold_a_send_up(settings):
         assert (failed, retry, len(errors)) == ({}, TOKENS[:1], 1)
 
 
-def test_a_server_that_does_not_read_does_not_hold_a_send_up():
-    """Writing has its time; nothing is known of what was written."""
+@pytest.mark.parametrize("count", [10, 20])
+def test_a_server_that_does_not_read_does_not_hold_a_send_up(count):
+    """Writing has its time, be it as much as a write takes or less; nothing is known of it."""
     def stop_reading(peer):
         peer.greet([(frames.INITIAL_WINDOW_SIZE, 0x7FFFFFFF), (frames.MAX_FRAME_SIZE, 16384)])
         peer.say(frames.window_update(0, 0x7FFF0000 - 65535))
@@ -215,9 +284,9 @@ def test_a_server_that_does_not_read_does_not_hold_a_send_up():
     with serve(stop_reading) as server:
         client = server.client(read_timeout=32, write_timeout=16, write_buffer_size=1 << 20)
         begin = server.clock.now
-        failed, errors, retry, _ = outcome(client.send(message(count=20, alert="x" * 60000)))
+        failed, errors, retry, _ = outcome(client.send(message(count=count, alert="x" * 60000)))
         assert server.clock.now - begin == 16
-        assert (failed, retry) == ({}, TOKENS[:20])
+        assert (failed, retry) == ({}, TOKENS[:count])
         assert errors[0][0] is None
 
 

@@ -4,10 +4,11 @@ from __future__ import absolute_import, division, print_function
 
 import pytest
 
+import simulated_time
 from apnsclient import APNs
 from apnsclient.errors import CertificateRefused, ConnectionLost
 from apnsclient.protocols.http2 import frames
-from frame_peers import ACCEPTED, TOKENS, message, outcome
+from frame_peers import ACCEPTED, TOKENS, client_of, message, outcome
 from http2_support import headers, reply
 from simulated_time import accept_all, serve, serve_bytes
 from stdio_support import SSL, Server, discard, open_connection, over_tls
@@ -83,6 +84,50 @@ def test_an_alert_while_the_connection_was_idle_is_nobodys():
         assert outcome(client.send(message())) == ACCEPTED
         assert outcome(client.send(message())) == ACCEPTED
         assert len(server.accepted) == 2
+
+
+@pytest.mark.parametrize("is_used", [True, False], ids=["used", "closed"])
+def test_a_refusal_while_the_connection_was_idle_is_nobodys(is_used):
+    """Nothing was sent over it: whoever comes next gets another, or it is closed in silence."""
+    def play(peer):
+        if len(server.accepted) > 1:
+            yield accept_all(peer)
+            return
+        peer.say(frames.settings_frame([(frames.MAX_HEADER_LIST_SIZE, 1000)]))
+        yield peer.end()
+
+    with serve(play) as server:
+        session = server.session(protocol="http2")
+        client = client_of(session, server)
+        assert client.send(message(apns_collapse_id="x" * 2000)).undelivered == TOKENS[:1]
+        # As long as something can be read, the connection passes for a living one.
+        server.accepted[0].say(frames.ping(b"whatever"))
+        server.accepted[0].alert()
+        if is_used:
+            assert outcome(client.send(message())) == ACCEPTED
+            assert len(server.accepted) == 2
+        session.shutdown()
+        assert all(one.closed() for one in session.pool.made)
+
+
+def test_an_alert_that_a_write_finds_is_a_refusal():
+    """A back-end may have to read first, and what it raises then is the caller's."""
+    def play(peer):
+        peer.say(frames.settings_frame([]))
+        yield peer.end()
+
+    class Refused(simulated_time.Connection):
+        def write(self, data, timeout):
+            if data.startswith(frames.PREFACE):
+                super(Refused, self).write(data, timeout)
+            else:
+                raise CertificateRefused("the TLS alert \"access denied\"")
+
+    with serve(play) as server:
+        session = server.session(protocol="http2")
+        session.pool.connection_class = Refused
+        with pytest.raises(CertificateRefused):
+            client_of(session, server).send(message())
 
 
 def test_a_certificate_that_expires_meanwhile_is_told_by_the_next_connection():
