@@ -381,12 +381,13 @@ def each_of(encoder, made, tokens, stream):
 
 
 @given(alike_tokens(), st.lists(st.binary(min_size=1, max_size=300), min_size=40, max_size=40),
-       st.sampled_from([1, 3, 0x7FFF0001]), bearers)
-def test_payloads_of_their_own_make_the_same_requests(tokens, bodies, stream, authorization):
+       st.sampled_from([1, 3, 0x7FFF0001]), bearers, st.sampled_from([None, NAMESPACE]))
+def test_payloads_of_their_own_make_the_same_requests(
+        tokens, bodies, stream, authorization, namespace):
     """As if they were made one by one, whatever their sizes and the first stream."""
     fields = ALERT + OWN
     encoder, peer = warm(RequestTemplate(fields, b"{}"), authorization=authorization)
-    made = [RequestTemplate(fields, body) for body in bodies[:len(tokens)]]
+    made = [RequestTemplate(fields, body, namespace) for body in bodies[:len(tokens)]]
     encoder.one(made[0], TOKEN, 1, has_data=True)
     together, singly = each_of(encoder, made, tokens, stream)
     assert together == singly
@@ -399,11 +400,13 @@ def test_payloads_of_their_own_make_the_same_requests(tokens, bodies, stream, au
 
 @each("change", [
     "cold", "fields", "empty", "long payload", "long header", "odd", "not hexadecimal", "shorter",
-    "mixed types", "resized"])
+    "mixed types", "resized", "namespace", "nothing"])
 def test_what_is_not_alike_is_left_to_be_made_one_by_one(change):
     """And the table of the header fields is what it was."""
-    fields = ALERT + ([(b"apns-id", b"x" * 16000, False)] if change == "long header" else [])
+    fields = ALERT + ([(b"apns-id", b"x" * 16384, False)] if change == "long header" else [])
     encoder, peer = warm(RequestTemplate(fields, b"{}"))
+    # The second request is the first that refers to the table alone, and is remembered.
+    peer.read(encoder.one(RequestTemplate(fields, b"{}"), TOKEN, 1, has_data=True))
     if change == "cold":
         encoder, peer = RequestEncoder(AUTHORITY), Peer()
     bodies = [b"1", b"" if change == "empty" else b"22" * (
@@ -412,13 +415,15 @@ def test_what_is_not_alike_is_left_to_be_made_one_by_one(change):
     tokens = [TOKEN, TOKEN, TOKEN]
     if change == "fields":
         made[1] = RequestTemplate([TOPIC], b"22")
+    elif change == "namespace":
+        made[1] = RequestTemplate(fields, b"22", NAMESPACE)
     elif change == "resized":
         peer.resize(encoder, 100)
     elif change in ("odd", "not hexadecimal", "shorter", "mixed types"):
         tokens[1] = {"odd": TOKEN[1:], "not hexadecimal": b"xy" + TOKEN[2:], "shorter": TOKEN[2:],
                      "mixed types": TOKEN.decode("ascii") if str is not bytes
                      else TOKEN + b"ab"}[change]
-    assert encoder.each(made, tokens, 1) is None
+    assert (encoder.each(made, tokens, 1) is None) == (change != "nothing")
     alike = [RequestTemplate(fields, b"{}")]
     assert peer.read(encoder.one(alike[0], TOKEN, 1, has_data=True)) == expected(
         alike[0], [TOKEN], 1)
