@@ -19,7 +19,7 @@ if MYPY:
 
     Text = Union[str, bytes]
 
-__all__ = ["is_given", "plain_path", "read_source", "to_bytes"]
+__all__ = ["is_given", "plain_path", "read_source", "shown_path", "to_bytes"]
 
 #: How Python 3 gives back what was not text in the environment, or an argument.
 _ESCAPED = "strict" if PY2 else "surrogateescape"
@@ -62,18 +62,26 @@ def _file_source(name, path):
 
     :raises ~apnsclient.errors.CertificateError: if it is PEM text.
     """
-    argument, path = name + "_file", plain_path(path)
-    shown = repr(path)
-    if "-----BEGIN" in shown:
+    argument = name + "_file"
+    if "-----BEGIN" in repr(plain_path(path)):
         raise CertificateError("%s holds PEM text, expected the name of a file; give it as "
                                "%s_string" % (argument, name))
+    return ("%s %s" % (argument, shown_path(path))).rstrip()
+
+
+def shown_path(path):
+    # type: (Any) -> str
+    """Return the name of a file, in quotes and not too long, for messages.
+
+    Nothing is returned where it may be a key, or a token, that somebody gave in place of a file.
+    """
+    path = plain_path(path)
+    shown = repr(path)
     text = path.decode("latin-1") if isinstance(path, bytes) else path
     if (not isinstance(text, six.text_type) or len(text.splitlines()) > 1
-            or _MAY_BE_KEY.match(text)):
-        return argument
-    if len(shown) > _LONGEST_NAME:
-        shown = shown[:_LONGEST_NAME] + "..."
-    return "%s %s" % (argument, shown)
+            or "-----BEGIN" in shown or _MAY_BE_KEY.match(text)):
+        return ""
+    return shown if len(shown) <= _LONGEST_NAME else shown[:_LONGEST_NAME] + "..."
 
 
 def plain_path(path):

@@ -464,6 +464,20 @@ def test_a_file_that_cannot_be_read_is_status_3(bed):
                         "cannot read", complaint, "No such file")
 
 
+def test_a_secret_in_place_of_the_name_of_a_file_is_not_shown(bed):
+    """``--cert "$(cat push.pem)"``, or a token where a list of them was expected."""
+    pem = bed.simulator.cert_string
+    for option, given, secret in (
+            ("--cert", pem, pem.splitlines()[-2]), ("--key", pem, pem.splitlines()[-2]),
+            ("--key", "".join(pem.splitlines()[1:-1]), pem.splitlines()[-2]),
+            ("--tokens-file", GOOD[0], GOOD[0])):
+        for form in ([], ["--json"]):
+            ended = bed.send("--alert", "hi", option, given, *form)
+            assert ended.status in (2, 3)
+            assert "cannot read the " in ended.err and "its name is not shown" in ended.err
+            assert secret not in ended.err + ended.out
+
+
 def test_garbage_in_place_of_certificates_is_status_3(bed):
     """Ours and the authority's."""
     name = bed.file("garbage.pem", "nothing\n")

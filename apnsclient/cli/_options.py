@@ -11,6 +11,7 @@ import sys
 import six
 
 from .._compat import MYPY
+from .._files import shown_path
 from ._console import Failure
 
 if MYPY:
@@ -113,8 +114,15 @@ def read_file(name, what, status):
         with io.open(name, "rb") as stream:
             return stream.read()
     except EnvironmentError as error:
-        raise Failure("cannot read %s %r: %s" % (what, str(name), os.strerror(error.errno or 0)),
-                      status)
+        raise unreadable(name, what, error, status)
+
+
+def unreadable(name, what, error, status):
+    # type: (str, str, EnvironmentError, int) -> Failure
+    """Return the failure to read a file; see :func:`read_file`."""
+    shown = shown_path(str(name)) or ("(its name is not shown, since it may be the text of one; "
+                                      "expected the name of a file)")
+    return Failure("cannot read %s %s: %s" % (what, shown, os.strerror(error.errno or 0)), status)
 
 
 def as_utf8(content):

@@ -308,8 +308,7 @@ def _token_source(arguments):
         try:
             stream = io.open(name, "rb")
         except EnvironmentError as error:
-            raise Failure("cannot read the tokens in %r: %s"
-                          % (str(name), os.strerror(error.errno or 0)), USAGE)
+            raise _options.unreadable(name, "the tokens in", error, USAGE)
         with stream:
             _check_is_text(stream, name)
             yield TokenSource(tokens, stream)
