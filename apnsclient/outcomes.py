@@ -39,8 +39,12 @@ __all__ = ["Failure", "FrameOutcomes", "RequestOutcomes", "parse_reply"]
 
 #: Longest body of a reply that is looked at, in bytes; Apple's have less than 100.
 _LONGEST_BODY = 4096
-#: Longest name of a reason that is passed on, in characters.
+#: Longest name of a reason, and longest identifier, that is passed on, in characters.
 _LONGEST_NAME = 100
+#: Longest header block that is kept as it came, in bytes; Apple's have about 100.
+_LONGEST_KEPT = 256
+#: The fields of a reply that results tell of.
+_IDENTIFIERS = (b"apns-id", b"apns-unique-id")
 #: How many bodies without a timestamp are remembered with what they say.
 _MOST_BODIES = 256
 
@@ -140,15 +144,35 @@ def _identifiers_in(block):
     """
     fields = block or ()  # type: Any
     if isinstance(fields, bytes):
-        from .protocols.http2.headers import decode_block
-
-        try:
-            fields = decode_block(fields)
-        except Http2Error:
-            fields = ()
-    found = dict((name, value if PY2 else value.decode("latin-1")) for name, value in fields)
+        fields = _fields_of(fields)
+    found = dict((name, _as_name(value.decode("latin-1"))) for name, value in fields
+                 if name in _IDENTIFIERS)
     identifier = found.get(b"apns-id")
     return identifier and identifier.lower(), found.get(b"apns-unique-id")
+
+
+def _worth_keeping(block):
+    # type: (Block) -> Block
+    """Return what a result keeps of a header block: of a long one, the identifiers alone."""
+    fields = block  # type: Any
+    if isinstance(fields, bytes):
+        if len(fields) <= _LONGEST_KEPT:
+            return fields
+        fields = _fields_of(fields)
+    elif not isinstance(fields, list):
+        return block
+    return [(name, value[:_LONGEST_NAME]) for name, value in fields if name in _IDENTIFIERS]
+
+
+def _fields_of(block):
+    # type: (bytes) -> List[Tuple[bytes, bytes]]
+    """Return the fields in a header block, none if it cannot be decoded."""
+    from .protocols.http2.headers import decode_block
+
+    try:
+        return decode_block(block)
+    except Http2Error:
+        return []
 
 
 class _Indices(object):
@@ -287,7 +311,7 @@ class RequestOutcomes(object):
         """
         if self._accepted is None:
             self._accepted = {}
-        self._accepted[index] = block
+        self._accepted[index] = _worth_keeping(block)
 
     def identifiers(self):
         # type: () -> Iterator[Tuple[int, Tuple[Optional[str], Optional[str]]]]
@@ -318,10 +342,10 @@ class RequestOutcomes(object):
         """
         if reason.blames_token:
             # It becomes a Failure when somebody asks.
-            self._failed[index] = (reason, timestamp, block)
+            self._failed[index] = (reason, timestamp, _worth_keeping(block))
             return
         if reason[:2] not in self._known:
-            self._add_error(Failure.of(reason, timestamp, block))
+            self._add_error(Failure.of(reason, timestamp, _worth_keeping(block)))
         (self._retried if reason.retries_reported else self._undelivered).add(index)
 
     def unknown(self, index, text):

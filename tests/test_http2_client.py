@@ -3,20 +3,23 @@
 Two tables, one of what is allowed and one of what is not. Before each entry four requests were
 sent, on the streams 1, 3, 5 and 7. Each entry is fed whole and byte by byte, before and after the
 server has acknowledged our settings, and cut in two at each place after that; how the bytes come
-in, and whether replies are decoded or told from their first byte, makes no difference.
+in, and whether replies are decoded or told from their shape, makes no difference.
 """
 
 from __future__ import absolute_import, division, print_function
 
 import struct
 
+import hpack
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apnsclient.protocols.http2 import frames
 from apnsclient.protocols.http2.client import ClientConnection, GoAway
-from apnsclient.protocols.http2.frames import frame
+from apnsclient.protocols.http2.frames import Http2Error, frame
+from apnsclient.protocols.http2.headers import decode_block, encode_string, literal_field
+from apnsclient.protocols.http2.replies import ReplyDecoder, status_in
 from http2_support import (
     OK,
     accept,
@@ -121,8 +124,6 @@ ALLOWED = {
         headers(1, OK, False) + headers(1, TRAILERS)
         + headers(3, status_block(400), False) + frame(frames.DATA, 0, 3, WHY)
         + headers(3, TRAILERS), [replied(3, 400, WHY)], 1, []),
-    "trailers that look like a success": (
-        headers(3, status_block(400), False) + headers(3) + accept(1), [replied(3, 400)], 1, []),
     "interim replies": (
         headers(1, status_block(100), False) + headers(1, status_block(103), False) + accept(1)
         + headers(3, status_block(199), False) + reply(3, 400, WHY),
@@ -197,6 +198,8 @@ FORBIDDEN = {
     "trailers that do not end": (
         headers(3, status_block(400), False) + headers(3, TRAILERS, False),
         frames.PROTOCOL_ERROR, 3),
+    "trailers that look like a success": (
+        headers(3, status_block(400), False) + headers(3), frames.PROTOCOL_ERROR, 3),
     "ends with an interim reply": (headers(3, status_block(100)), frames.PROTOCOL_ERROR, 3),
     "no status": (headers(3, b"\x00\x04name\x03200"), frames.PROTOCOL_ERROR, 3),
     "an empty header": (headers(3, b""), frames.PROTOCOL_ERROR, 3),
@@ -304,11 +307,13 @@ def test_what_a_server_may_say(name, is_settled):
 
 
 @each("name", sorted(name for name in ALLOWED if "GOAWAY" not in name))
-def test_a_success_is_told_from_its_first_byte(name):
-    """Nothing is decoded for it, whatever came before; until then each block has to be."""
+def test_a_success_is_told_from_its_shape(name):
+    """Nothing is decoded for it, whatever came before, once one like it was."""
     client = new_client()
     start(client, 4)
     tell(client, ALLOWED[name][0])
+    batch, _ = start(client, 1)
+    tell(client, accept(batch.first))
     batch, _ = start(client, 3)
     before = client.accepted
     client._decoder = client._partial = None
@@ -344,6 +349,93 @@ def test_a_stream_that_ends_with_an_error_is_the_only_one(name, is_settled):
     events, accepted, error, words = play([data, late, accept(*others)], is_settled)
     assert (events, accepted, error) == ([was_reset(stream, code)], 3, None)
     assert words == [(frames.RST_STREAM, 0, stream, struct.pack(">I", code))]
+
+
+def literal(*fields):
+    """Return a header block that spells its fields out."""
+    return b"".join(literal_field(name, value) for name, value in fields)
+
+
+ID = (b"apns-id", b"0" * 36)
+STATUS_200, STATUS_500 = (b":status", b"200"), (b":status", b"500")
+
+#: Blocks that are no head of a reply.
+MALFORMED = {
+    "three statuses": OK + OK + literal(STATUS_500),
+    "two statuses": OK + OK,
+    "another one behind a field": OK + literal(ID, STATUS_500),
+    "another one, spelt out": OK + literal(ID) + b"\0" + encode_string(b":status") + b"\x03500",
+    "another one with Huffman's code": OK + literal(ID) + hpack.Encoder().encode([STATUS_500]),
+    "none": literal(ID), "nothing": b"",
+    "behind a field": literal(ID, STATUS_200),
+    "of a request": OK + literal((b":path", b"/")),
+    "unknown": OK + literal((b":what", b"200")),
+    "no name": OK + literal((b"", b"200")),
+    "four digits": literal((b":status", b"2000")), "two digits": literal((b":status", b"20")),
+    "letters": literal((b":status", b"OK!")), "a sign": literal((b":status", b"+20")),
+    "below 100": literal((b":status", b"099")), "superscript": literal((b":status", b"2\xb20")),
+}
+
+
+@each("is_settled", [True, False])
+@each("is_end", [True, False])
+@each("name", sorted(MALFORMED))
+def test_a_malformed_reply_is_none(name, is_end, is_settled):
+    """Its stream ends with an error, and nothing is known of the request; others are as before.
+
+    Also after many good ones, which differ in the value of a field alone.
+    """
+    client = new_client(is_settled=is_settled)
+    batch, _ = start(client, 40)
+    good = b"".join(headers(stream, OK + literal((b"apns-id", b"%036d" % stream)))
+                    for stream in range(1, 41, 2))
+    data = b"" if is_end else frame(frames.DATA, 1, 41, b"{}")
+    told = tell(client, good + headers(41, MALFORMED[name], is_end) + data
+                + headers(43, OK + literal(ID)))
+    assert told == [("reset", 41, frames.PROTOCOL_ERROR, False)]
+    assert (client.accepted, batch.left, client.error) == (21, 18, None)
+    assert said(client) == [(frames.RST_STREAM, 0, 41, b"\0\0\0\1")]
+
+
+@each("is_settled", [True, False])
+def test_trailers_have_no_status(is_settled):
+    """Those with one make the reply malformed, whatever its head said."""
+    client = new_client(is_settled=is_settled)
+    batch, _ = start(client, 4)
+    for stream, head in (1, OK), (3, status_block(410)):
+        assert tell(client, headers(stream, head, False),
+                    headers(stream, literal(ID, STATUS_200))) == [
+                        ("reset", stream, frames.PROTOCOL_ERROR, False)]
+    assert tell(client, headers(5, OK, False), headers(5, literal(ID))) == []
+    assert (client.accepted, batch.left) == (1, 1)
+
+
+@given(st.lists(st.tuples(
+    st.sampled_from([b"200", b"400", b"410", b"500", b"103"]),
+    st.lists(st.tuples(st.sampled_from([b"apns-id", b"date", b":status", b":path", b"x"]),
+                       st.binary(min_size=1, max_size=3)), max_size=3),
+    st.booleans()), min_size=1, max_size=30))
+def test_shapes_tell_what_decoding_tells(replies):
+    """Whatever came before, coded in whatever way."""
+    decoder, encoder = ReplyDecoder(), hpack.Encoder()
+    encoder.header_table_size = 0
+    decoder.settle()
+    first = encoder.encode([])
+    for status, fields, is_huffman in replies:
+        whole = [(b":status", status)] + fields
+        block, first = first + encoder.encode(whole, huffman=is_huffman), b""
+        outcomes = []
+        for decide in decoder.status_of, lambda block: status_in(decode_block(block)):
+            try:
+                outcomes.append(decide(block))
+            except Http2Error as error:
+                outcomes.append(error.code)
+        assert outcomes[0] == outcomes[1]
+        shape = decoder.accepted.get(len(block) << 8 | frames.HEADERS)
+        for buffer in block, bytearray(b"xx" + block):
+            begin = len(buffer) - len(block)
+            if shape is not None and shape(buffer, begin, len(buffer)):
+                assert outcomes[1] == 200
 
 
 def test_nothing_is_accepted_after_an_error():
@@ -429,8 +521,9 @@ def test_a_frame_that_is_too_long_is_not_taken_when_it_is_complete(kind):
     assert (client.accepted, client.error.code) == (0, frames.FRAME_SIZE_ERROR)
     client = new_client()
     start(client, 2)
-    tell(client, frame(frames.HEADERS, 5, 1, OK * 16384) + accept(3))
-    assert (client.accepted, client.error) == (2, None)
+    block = OK + literal((b"x", b"y" * 16377))
+    tell(client, frame(frames.HEADERS, 5, 1, block) + accept(3))
+    assert (len(block), client.accepted, client.error) == (16384, 2, None)
 
 
 def test_a_header_block_is_bounded():

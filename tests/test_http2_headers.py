@@ -15,13 +15,12 @@ from apnsclient.protocols.http2.frames import COMPRESSION_ERROR, PROTOCOL_ERROR,
 from apnsclient.protocols.http2.headers import (
     HeaderDecoder,
     HeaderEncoder,
-    ReplyDecoder,
     decode_block,
     encode_number,
     encode_string,
     literal_field,
-    status_in,
 )
+from apnsclient.protocols.http2.replies import ReplyDecoder, status_in
 from tables import each
 
 #: A table that holds all that the tests of one encoder put into it.
@@ -298,18 +297,23 @@ def test_each_way_to_write_a_status_is_known(first):
         coded = hpack.Encoder().huffman_coder.encode(text)
         for value in (encode_string(text), bytes(bytearray([0x80 | len(coded)])) + coded):
             assert decoder.status_of(first + value + rest) == status
+            assert decoder.status_of(first + value + rest[:-4] + b"EFGH") == status
             assert decoder.status_of(first + value) == status
-    assert len(decoder._statuses) <= 64
-    # Nobody has looked at the rest.
-    assert ReplyDecoder().status_of(first + b"\x03200\x80") == 200
+    assert len(decoder._known) <= 64
+    # Also of one whose shape is known the rest is looked at.
+    for other in decoder, ReplyDecoder():
+        with pytest.raises(Http2Error):
+            other.status_of(first + b"\x03999\x80")
 
 
 def test_a_status_of_the_static_table_is_one_byte():
-    """What stands behind it is not looked at."""
+    """What stands behind it is looked at, too."""
     decoder = ReplyDecoder()
     for place, status in enumerate((200, 204, 206, 304, 400, 404, 500)):
         block = bytes(bytearray([0x88 + place]))
-        assert decoder.status_of(block) == decoder.status_of(block + b"\xff") == status
+        assert decoder.status_of(block) == status
+        with pytest.raises(Http2Error):
+            decoder.status_of(block + b"\xff")
 
 
 @each("fields", [

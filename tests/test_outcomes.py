@@ -83,6 +83,32 @@ def test_a_block_may_have_been_decoded_already():
     assert Failure.of(REPLIES["Unregistered"], None, fields).apns_id == APNS_ID.lower()
 
 
+def test_what_a_result_keeps_of_a_reply_is_bounded():
+    """Of a header of 14 KB the identifiers alone, whether it was decoded or not."""
+    long = ("x", "y" * 14000)
+    outcomes = RequestOutcomes()
+    for index, block in enumerate((
+            make_block(("apns-id", APNS_ID), long, ("apns-unique-id", "z")),
+            make_block(("apns-id", "a" * 14000)), make_block(long),
+            [(b"apns-id", APNS_ID.encode("ascii")), (b"x", b"y" * 14000)])):
+        outcomes.answer(2 * index, REPLIES["Unregistered"], block)
+        outcomes.accept(2 * index + 1, block)
+        outcomes.answer(100, REPLIES["Shutdown"]._replace(name=str(index)), block)
+    assert len(outcomes.errors()) >= 1
+    kept = [entry[2] for entry in outcomes._failed.values()] + list(outcomes._accepted.values()) + [
+        failure._block for failure in outcomes.errors()]
+    assert max(len(repr(one)) for one in kept) < 300
+    assert [failure.apns_id for _, failure in outcomes.failures()] == [
+        APNS_ID.lower(), "a" * 100, None, APNS_ID.lower()]
+    assert [unique for _, (_, unique) in outcomes.identifiers()] == ["z", None, None, None]
+
+
+def test_an_identifier_is_printable():
+    """It goes into logs; what stands in its place there says nothing."""
+    fields = [(b"apns-id", b"a\r\nFAKE\x1b[31m\0\xe9")]
+    assert Failure.of(REPLIES["Unregistered"], None, fields).apns_id == "a??fake?[31m??"
+
+
 @each("again", [copy.copy, copy.deepcopy] + [
     lambda failure, protocol=protocol: pickle.loads(pickle.dumps(failure, protocol))
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1)])

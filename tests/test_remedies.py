@@ -48,6 +48,25 @@ def test_what_helps_against_a_server_that_does_not_verify_has_words():
     assert set(_tls._REMEDIES) < set(_tls._VERIFICATION_ERRORS)
 
 
+@each("code", range(1, 120))
+def test_each_error_of_the_verification_has_words(code):
+    """Ours, or OpenSSL's with its number; also of versions that come."""
+    verdict = _tls._Verdict(_tls.Trust(), "host")
+    assert not verdict.judge(None, code, 0, False)
+    text = verdict.problem.partition("certificate does not verify: ")[2]
+    assert len(text) > 10
+    assert code in _tls._VERIFICATION_ERRORS or "error %d, X509_V_ERR_" % code in text
+
+
+def test_an_error_that_openssl_has_no_words_for_is_named(monkeypatch):
+    """Where pyOpenSSL does not pass its texts on, too."""
+    assert "unknown" in _tls._verification_error(9999)
+    assert "invalid CA certificate" in [
+        _tls._verification_error(code).partition(" (")[0] for code in (24, 79)]
+    monkeypatch.setattr(_tls, "crypto", None)
+    assert _tls._verification_error(79).startswith("no text (OpenSSL's verification error 79, X509")
+
+
 def test_the_command_has_words_for_every_remedy():
     """Its own, in which nothing of the library is left."""
     assert sorted(_words.REMEDIES) == sorted(errors.REMEDIES)

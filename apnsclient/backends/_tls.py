@@ -44,7 +44,8 @@ _REFUSALS = frozenset([
     "no certificate", "unknown ca", "unsupported certificate",
 ])
 
-#: Texts for the verification errors of OpenSSL (x509_vfy.h) that are met in practice.
+#: Texts for the verification errors of OpenSSL (x509_vfy.h) that are met in practice, and have the
+#: same number in all versions of it; for the others it has texts of its own.
 _VERIFICATION_ERRORS = {
     2: "the issuer's certificate is missing",
     7: "a signature is wrong",
@@ -55,7 +56,6 @@ _VERIFICATION_ERRORS = {
     20: "its issuer is not among the trusted ones",
     21: "its issuer is missing from the chain",
     23: "it has been revoked",
-    24: "its issuer is no certificate authority",
     25: "its chain is too long",
     26: "it is not meant for servers",
     66: "its key is too weak",
@@ -225,7 +225,7 @@ class _Verdict(object):
         if not is_ok:
             self.problem = "%s certificate does not verify: %s" % (
                 "its" if depth == 0 else "the issuing",
-                _VERIFICATION_ERRORS.get(code, "OpenSSL's verification error %d" % code))
+                _VERIFICATION_ERRORS.get(code) or _verification_error(code))
             self.remedy = _REMEDIES.get(code, "trust")
             return False
         if depth > 0:
@@ -251,6 +251,19 @@ class _Verdict(object):
                 six.reraise(*interrupt)
         finally:
             del interrupt
+
+
+def _verification_error(code):
+    # type: (int) -> str
+    """Return what OpenSSL says of a verification error, and where more is to be found."""
+    try:
+        # pyOpenSSL does not document these names; they have not changed since 2014.
+        openssl = crypto  # type: Any
+        text = openssl._ffi.string(openssl._lib.X509_verify_cert_error_string(code))
+        said = six.ensure_str(text, "latin-1")
+    except AttributeError:
+        said = "no text"
+    return "%s (OpenSSL's verification error %d, X509_V_ERR_... in x509_vfy.h)" % (said, code)
 
 
 def _judge(tls, certificate, code, depth, is_ok):

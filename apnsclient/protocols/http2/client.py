@@ -1,8 +1,8 @@
 """The client's side of an HTTP/2 connection to Apple's provider API (RFC 9113).
 
 Bytes in, events out, bytes back. Requests go out in batches: streams with consecutive numbers that
-differ in the token alone. What comes back is nearly always the same, too: one HEADERS frame that
-begins with the byte 0x88, which is ``:status: 200`` and needs no decoding. That much is done in one
+differ in the token alone. What comes back is nearly always the same, too: one HEADERS frame with
+``:status: 200``, which differs in identifiers alone and needs no decoding. That much is done in one
 loop, :meth:`ClientConnection.receive`; everything else a peer may do, at any time and in any order,
 goes through one method for each type of frame.
 
@@ -38,8 +38,9 @@ from .frames import (
     check_head,
     window_update,
 )
-from .headers import ReplyDecoder, status_in
+from .headers import decode_block
 from .receiving import LONGEST_BLOCK, BlockReader, FloodGuard, ReceiveWindow
+from .replies import ReplyDecoder, check_trailers, status_in
 from .streams import OUR_STREAM_WINDOW, Partial, Streams
 
 if MYPY:
@@ -56,10 +57,8 @@ __all__ = ["ClientConnection", "GoAway", "Reply", "Reset"]
 #: Flags of HEADERS that matter, and their value when the frame is all of a reply.
 _REPLY_FLAGS = END_STREAM | END_HEADERS | PADDED | frames.PRIORITIZED
 _WHOLE_REPLY = END_STREAM | END_HEADERS
-#: How a header block begins whose status is 200 (RFC 7541, appendix A).
-_STATUS_200 = 0x88
-#: Equal to no byte.
-_NO_BYTE = -1
+#: No replies can be told from their shape.
+_NO_SHAPES = {}  # type: Dict[int, Any]
 #: Length and type of the longest frame that we accept, as one number.
 _LONGEST = DEFAULT_FRAME_SIZE << 8 | 0xFF
 
@@ -106,7 +105,7 @@ class ClientConnection(object):
         self._streams = Streams(authority, self._output.append)
         self._decoder = ReplyDecoder()
         self._is_settled = False
-        self._marker = _NO_BYTE
+        self._accepted_shapes = None  # type: Optional[Dict[int, Any]]
         self._rest = b""
         self._events = []  # type: List[Any]
         self._partial = {}  # type: Dict[int, Partial]
@@ -285,7 +284,8 @@ class ClientConnection(object):
             data = self._rest + data
         buffer = bytearray(data) if PY2 else data  # type: Any
         position, size, accepted, others, opened = 0, len(buffer), 0, 0, len(self._streams)
-        unpack, take, marker = FRAME_HEAD.unpack_from, self._streams.open.pop, self._marker
+        unpack, take = FRAME_HEAD.unpack_from, self._streams.open.pop
+        shapes = self._accepted_shapes or _NO_SHAPES
         while size - position >= 9:
             length, flags, stream = unpack(buffer, position)
             start = position + 9
@@ -293,8 +293,8 @@ class ClientConnection(object):
             if end > size or length > _LONGEST:
                 self._judge_head(length & 0xFF, flags, stream & LARGEST_STREAM, length >> 8)
                 break
-            if (length & 0xFF == HEADERS and flags & _REPLY_FLAGS == _WHOLE_REPLY
-                    and end > start and buffer[start] == marker):
+            if (length in shapes and flags & _REPLY_FLAGS == _WHOLE_REPLY
+                    and shapes[length](buffer, start, end)):
                 batch = take(stream, None)
                 if batch is not None:
                     batch.left -= 1
@@ -308,7 +308,7 @@ class ClientConnection(object):
                            bytes(buffer[start:end]))
                 if self.error is not None:
                     break
-                done, marker = end, self._marker
+                done, shapes = end, self._accepted_shapes or _NO_SHAPES
             position = done
         self._rest = bytes(buffer[position:])
         self._note(accepted, others, opened == len(self._streams))
@@ -340,7 +340,7 @@ class ClientConnection(object):
         :param length: length and type of a frame, as one number (int).
         :param end: where the frame ends in the buffer (int).
         """
-        if self._marker == _NO_BYTE:
+        if self._accepted_shapes is None:
             return 0
         if length == _WHOLE_RESET:
             # Some servers answer early, and then reset the stream for the rest of the request.
@@ -403,10 +403,10 @@ class ClientConnection(object):
 
     def _mark(self):
         # type: () -> None
-        """Decide whether replies may be told from their first byte now."""
+        """Decide whether replies may be told from their shape now."""
         is_simple = (self._is_settled and not self._blocks.is_amid and not self._partial
                      and not self._streams.has_unsent and not self._keeps_replies)
-        self._marker = _STATUS_200 if is_simple else _NO_BYTE
+        self._accepted_shapes = self._decoder.accepted if is_simple else None
 
     def _fail(self, error):
         # type: (Http2Error) -> None
@@ -453,6 +453,7 @@ class ClientConnection(object):
             if not is_end:
                 raise Http2Error("trailers that do not end stream %d" % stream, PROTOCOL_ERROR,
                                  stream)
+            check_trailers(decode_block(kept) if isinstance(kept, bytes) else kept, stream)
             self._finish(stream, partial.status, partial.block, bytes(partial.body))
             return
         status = self._status(stream, kept)

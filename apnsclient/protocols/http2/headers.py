@@ -1,9 +1,9 @@
-"""Header blocks (RFC 7541): what a connection sends, and what of a reply has to be understood.
+"""Header blocks (RFC 7541): what a connection sends, and how to read what it gets.
 
 The encoder is ours, because a request differs from the one before in its token alone: what stays
 the same is referred to by its place in the dynamic table, one byte each. It writes no Huffman code,
-which costs more time than it saves. Whatever comes is decoded by ``hpack``, but for the status of a
-reply, which is the first byte of its block more often than not.
+which costs more time than it saves. Whatever comes is decoded by ``hpack``; that most replies need
+not be is in :mod:`.replies`.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -12,7 +12,7 @@ from collections import deque
 
 from ..._compat import MYPY
 from ..._extras import not_installed
-from .frames import COMPRESSION_ERROR, DEFAULT_TABLE_SIZE, PROTOCOL_ERROR, Http2Error
+from .frames import COMPRESSION_ERROR, DEFAULT_TABLE_SIZE, Http2Error
 
 if MYPY:
     from typing import Any, Deque, Dict, Iterable, List, Optional, Sequence, Tuple
@@ -20,8 +20,8 @@ if MYPY:
     Pair = Tuple[bytes, bytes]
     Field = Tuple[bytes, bytes, bool]
 
-__all__ = ["HeaderDecoder", "HeaderEncoder", "ReplyDecoder", "decode_block", "encode_number",
-           "encode_string", "literal_field", "load_hpack", "size_of", "status_in"]
+__all__ = ["HeaderDecoder", "HeaderEncoder", "decode_block", "encode_number", "encode_string",
+           "literal_field", "load_hpack", "size_of"]
 
 #: Of the static table (RFC 7541, appendix A), the fields and the names that are sent here.
 _STATIC_FIELDS = {
@@ -40,8 +40,6 @@ _FIRST_DYNAMIC = 62
 _ENTRY_OVERHEAD = 32
 #: Most bytes of a decoded header, each field with the overhead of an entry.
 _LONGEST_LIST = 65536
-#: How many encoded values of a status are remembered.
-_MOST_STATUSES = 64
 
 
 def encode_number(number, bits, first=0):
@@ -265,74 +263,3 @@ def decode_block(block):
     :raises Http2Error: if it cannot be decoded.
     """
     return HeaderDecoder(0).decode(block)
-
-
-class ReplyDecoder(object):
-    """Decodes the replies to one client, which offers its peer a dynamic table of size 0.
-
-    Until the peer has acknowledged that, it may use the table that a connection begins with, and
-    each block has to be decoded with :meth:`full`.
-
-    :raises ImportError: if ``hpack`` is not installed.
-    """
-
-    def __init__(self):
-        # type: () -> None
-        self._decoder = HeaderDecoder()
-        self._statuses = {}  # type: Dict[bytes, int]
-
-    def full(self, block):
-        # type: (bytes) -> List[Pair]
-        """Decode a block whole; return its ``(name, value)`` pairs.
-
-        :raises Http2Error: if it cannot be decoded.
-        """
-        return self._decoder.decode(block)
-
-    def settle(self):
-        # type: () -> None
-        """Note that the peer has acknowledged: from here on, each block stands alone."""
-        self._decoder = HeaderDecoder(0)
-
-    def status_of(self, block, stream=0):
-        # type: (bytes, int) -> int
-        """Return the status that a block which stands alone begins with.
-
-        Only as much of the block is read as that takes.
-
-        :param stream: number of the stream, for the error (int).
-        :return: 100 to 999.
-        :raises Http2Error: of the stream, if the block does not begin with a status; of the
-            connection, if it cannot be decoded.
-        """
-        head = self._status_bytes(block)
-        status = self._statuses.get(head)
-        if status is None:
-            status = status_in(decode_block(head or block), stream)
-            if head and len(self._statuses) < _MOST_STATUSES:
-                self._statuses[head] = status
-        return status
-
-    @staticmethod
-    def _status_bytes(block):
-        # type: (bytes) -> bytes
-        """Return the bytes that encode the status, as far as they can be told, or b""."""
-        octets = bytearray(block[:2])
-        if octets and 0x88 <= octets[0] <= 0x8E:
-            return block[:1]
-        # A literal whose name is the eighth of the static table, and a value of few bytes.
-        if len(octets) == 2 and octets[0] in (0x08, 0x18, 0x48) and octets[1] & 0x7F <= 6:
-            return block[:2 + (octets[1] & 0x7F)]
-        return b""
-
-
-def status_in(fields, stream=0):
-    # type: (Sequence[Pair], int) -> int
-    """Return the status of a reply (int, 100 to 999), of which the fields are given.
-
-    :raises Http2Error: of the stream, if they do not begin with one (RFC 9113, 8.3.2).
-    """
-    name, text = fields[0] if fields else (b"", b"")
-    if name != b":status" or len(text) != 3 or not text.isdigit() or text < b"100":
-        raise Http2Error("a reply that does not begin with a status", PROTOCOL_ERROR, stream)
-    return int(text)
