@@ -7,12 +7,14 @@ in production.
 from __future__ import absolute_import, division, print_function
 
 import datetime
+import logging
 import time
 
 import pytest
 
 from apnsclient import APNs, Message, Session
 from apnsclient.backends import BaseBackend, dummy, stdio
+from apnsclient.testing.simulator import ProviderScript, Script
 from tables import each
 
 TOKENS = ["%064x" % index for index in range(3)]
@@ -326,3 +328,27 @@ def test_the_default_expiry_is_of_any_kind(expiry, expected):
     assert 0 <= message.expiry - now - expected < 100
     assert client.send(message).retry().expiry == message.expiry
     assert Later(TOKENS).expiry == At(TOKENS).expiry == 2000000000
+
+
+@pytest.mark.parametrize("protocol", ["binary", "http2"])
+def test_lost_connections_are_logged_for_the_back_end(simulator, new_session, protocol, caplog):
+    """Under its name, where programs of 0.2.1 have set handlers and levels."""
+    session = new_session(protocol=protocol)
+    address = simulator.gateway_address
+    if protocol == "http2":
+        address = simulator.provider_address
+        simulator.script_provider(ProviderScript(close_after=0))
+    else:
+        simulator.script(Script(close_after=0))
+    caplog.set_level(logging.DEBUG, "apnsclient.backends.stdio")
+    result = APNs(session.get_connection(address, cert_string=simulator.cert_string)).send(
+        Message(TOKENS, alert="hello"))
+    assert result.needs_retry()
+    said = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert said and all(record.name == "apnsclient.backends.stdio.connection" for record in said)
+
+
+def test_the_logger_of_a_connection_is_that_of_its_module():
+    """Of a back-end of one's own, which may set another one."""
+    connection = dummy.Backend(push=[]).get_new_connection(("localhost", 1), None)
+    assert connection.logger.name == "apnsclient.backends.dummy"

@@ -11,6 +11,7 @@ the child inherited is closed without a byte being written to it.
 
 from __future__ import absolute_import, division, print_function
 
+import logging
 import numbers
 import os
 
@@ -69,6 +70,9 @@ class BaseConnection(object):
         # type: (Address, BaseCertificate) -> None
         self.address = address
         self.certificate = certificate
+        #: Where the session reports what becomes of the connection (``logging.Logger``). A back-end
+        #: may set another one than that which is named like the module of the class.
+        self.logger = logging.getLogger(type(self).__module__)
         self.__process = os.getpid()
         self.touch()
 

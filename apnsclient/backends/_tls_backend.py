@@ -204,8 +204,10 @@ class TlsBackend(BaseBackend):
         except ConnectError:
             self._sessions.discard(key)  # It may have been the reason.
             raise
-        return Connection(address, certificate, connected, attempt.handshake, keep_session,
-                          self.waiting)
+        connection = Connection(address, certificate, connected, attempt.handshake, keep_session,
+                                self.waiting)
+        connection.logger = self.certificate_class.logger.getChild("connection")
+        return connection
 
     def clock(self):
         # type: () -> float

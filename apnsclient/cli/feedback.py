@@ -21,7 +21,7 @@ if MYPY:
 _EPOCH = datetime.datetime(1970, 1, 1)
 
 #: Warns when the list ends before its end.
-_READER = "apnsclient.drivers.binary"
+_READER = "apnsclient.backends.stdio.connection"
 
 _DESCRIPTION = """\
 Read the feedback service: the tokens of devices that your app has been removed from, and when that

@@ -37,8 +37,6 @@ if MYPY:
 
 __all__ = ["BinaryDriver", "Delivery", "read_feedback"]
 
-_log = logging.getLogger(__name__)
-
 #: How many bytes an error frame is read with; there is never more than one, of six bytes.
 _REPLY_SIZE = 64
 
@@ -145,6 +143,7 @@ class BinaryDriver(object):
     def __init__(self, connection, timing, report_late):
         # type: (BaseConnection, Timing, Callable[[List[Result]], None]) -> None
         self.connection = connection
+        self._log = connection.logger
         self.is_over = False
         self.is_stale = False
         self.is_shut_down = False
@@ -166,8 +165,8 @@ class BinaryDriver(object):
             try:
                 self.look()
             except ConnectError as error:
-                _log.warning("what was sent over an idle connection to %s may not have been "
-                             "processed: %s", self._where, error)
+                self._log.warning("what was sent over an idle connection to %s may not have been "
+                                  "processed: %s", self._where, error)
             if not self.is_over:
                 self.connection.reset()
         return not self.is_over
@@ -226,7 +225,7 @@ class BinaryDriver(object):
     def _write_failed(self, error):
         # type: (Exception) -> None
         """Find out why: the gateway may have hung up after an error frame that is still unread."""
-        _log.debug("writing to %s failed", self._where, exc_info=True)
+        self._log.debug("writing to %s failed", self._where, exc_info=True)
         self.is_stale = self._is_untried and not is_timeout(error)
         if self._is_refusal(error):
             self._end(error)
@@ -282,7 +281,7 @@ class BinaryDriver(object):
     def _failed(self, error):
         # type: (Exception) -> None
         """The connection failed while reading; a refused certificate is the caller's to know."""
-        _log.debug("reading from %s failed", self._where, exc_info=True)
+        self._log.debug("reading from %s failed", self._where, exc_info=True)
         self._end(error)
         if self._is_refusal(error):
             raise error
@@ -323,9 +322,9 @@ class BinaryDriver(object):
                      if not (one.is_settled or one.is_decided or one.is_discarded)]
         # A refused certificate is raised, and needs no warning as well.
         is_news = bool(undecided) and not self._is_refusal(error)
-        _log.log(logging.WARNING if is_news else logging.DEBUG,
-                 "the connection to %s ended without an answer: %s",
-                 self._where, error or ConnectionLost("end of stream", "http2"))
+        self._log.log(logging.WARNING if is_news else logging.DEBUG,
+                      "the connection to %s ended without an answer: %s",
+                      self._where, error or ConnectionLost("end of stream", "http2"))
         for delivery in undecided:
             delivery.failure = (None, 0)
 
@@ -334,7 +333,7 @@ class BinaryDriver(object):
         """Attribute an error frame to the message it belongs to, and to those it does away with."""
         ledger = self._state.ledger
         found = ledger.find(identifier)
-        _log.debug("%s answered status %d for identifier %d", self._where, status, identifier)
+        self._log.debug("%s answered status %d for identifier %d", self._where, status, identifier)
         culprit, index = found or (None, 0)
         if culprit is not None and index < culprit.reached:
             discarded = ledger.owners_after(culprit)
@@ -401,7 +400,7 @@ def read_feedback(connection, timing):
         connection fails or the stream makes no sense.
     :raises ~apnsclient.errors.ConnectError: if the service refuses our certificate.
     """
-    parser, where = FeedbackParser(), "%s:%s" % tuple(connection.address)
+    parser, where, log = FeedbackParser(), "%s:%s" % tuple(connection.address), connection.logger
     while parser.error is None:
         try:
             data = connection.read(timing.read_buffer_size, timing.read_timeout)
@@ -410,8 +409,8 @@ def read_feedback(connection, timing):
         except Exception as error:
             if is_interrupt():
                 raise
-            _log.warning("reading feedback from %s failed, the rest comes the next time: %s",
-                         where, error)
+            log.warning("reading feedback from %s failed, the rest comes the next time: %s",
+                        where, error)
             return
         if not data:
             parser.finish()
@@ -419,4 +418,4 @@ def read_feedback(connection, timing):
         for row in parser.feed(data):
             yield row
     if parser.error is not None:
-        _log.warning("feedback from %s: %s", where, parser.error)
+        log.warning("feedback from %s: %s", where, parser.error)

@@ -41,8 +41,6 @@ if MYPY:
 
 __all__ = ["Http2Driver"]
 
-_log = logging.getLogger(__name__)
-
 #: Most bytes that are read at once.
 _READ_SIZE = 65536
 #: Fewest bytes of requests that are written at once, as long as there are more to come. A window of
@@ -84,6 +82,7 @@ class Http2Driver(object):
     def __init__(self, connection, timing, report_gone, keeps_ids=False):
         # type: (BaseConnection, Timing, Callable[[List[Tuple[bytes, int]]], None], bool) -> None
         self.connection = connection
+        self._log = connection.logger
         self._clock = connection.clock
         self.is_over = self.may_renew = self.has_unknown = False
         self.leave_reason = None  # type: Optional[Reason]
@@ -134,7 +133,7 @@ class Http2Driver(object):
             if self.can_start and ping_after is not None and idle >= ping_after:
                 self._ping()
         except ConnectError as error:
-            _log.debug("the idle connection to %s is dead: %s", self._where, error)
+            self._log.debug("the idle connection to %s is dead: %s", self._where, error)
         # What others left unanswered, and was answered since, is no answer to whoever comes now.
         self.stop_reason, self.has_unknown = None, False
         return self.can_start and not self._state.is_refused
@@ -328,7 +327,7 @@ class Http2Driver(object):
     def _write_failed(self, error):
         # type: (BaseException) -> None
         """Find out why: the server may have said so before it hung up."""
-        _log.debug("writing to %s failed", self._where, exc_info=True)
+        self._log.debug("writing to %s failed", self._where, exc_info=True)
         deadline = self._clock() + _LAST_WORDS
         while not self.is_over and not is_timeout(error) and self._read(deadline):
             pass
@@ -414,7 +413,7 @@ class Http2Driver(object):
 
         A server that has taken note of what we sent has let us in, whatever alert it ends with.
         """
-        _log.debug("reading from %s failed", self._where, exc_info=True)
+        self._log.debug("reading from %s failed", self._where, exc_info=True)
         is_refusal = isinstance(error, ConnectError) and not self._client.has_proof
         self._end(text_of(error))
         if is_refusal:
@@ -441,7 +440,7 @@ class Http2Driver(object):
             self._note_goaway()
         if client.error is not None:
             error = client.error
-            _log.warning("%s broke the rules of HTTP/2: %s", self._where, error)
+            self._log.warning("%s broke the rules of HTTP/2: %s", self._where, error)
             self._say_last(client.output())
             self._end(str(error))
 
@@ -456,7 +455,7 @@ class Http2Driver(object):
         name = parse_reply(debug)[0]
         reason = REPLIES.get(name) if name is not None else None
         self.problem = "the server is ending the connection (%s)" % (name or name_of_error(code))
-        _log.debug("%s: %s", self._where, self.problem)
+        self._log.debug("%s: %s", self._where, self.problem)
         if reason is not None and reason.is_cured_by_connection and self.may_renew:
             self.leave_reason = reason
         elif reason is not None and reason.stops_everything:
@@ -543,9 +542,9 @@ class Http2Driver(object):
         unwritten = set(map(id, self._unwritten))
         left = self._client.abandon()
         self._settle()
-        _log.log(logging.WARNING if left else logging.DEBUG,
-                 "the connection to %s ended with %d requests unanswered: %s",
-                 self._where, len(left), problem)
+        self._log.log(logging.WARNING if left else logging.DEBUG,
+                      "the connection to %s ended with %d requests unanswered: %s",
+                      self._where, len(left), problem)
         for batch, stream, is_whole in left:
             index = batch.index_of(stream)
             if id(batch) in unwritten or not is_whole:
@@ -571,7 +570,7 @@ class Http2Driver(object):
         try:
             self.look()
         except ConnectError as error:
-            _log.debug("%s had refused us: %s", self._where, error)
+            self._log.debug("%s had refused us: %s", self._where, error)
         if not self.is_over:
             self._client.say_goodbye()
             self._say_last(self._client.output())
@@ -597,4 +596,4 @@ class Http2Driver(object):
         except Exception:
             if is_interrupt():
                 raise
-            _log.debug("%s did not take our last words", self._where, exc_info=True)
+            self._log.debug("%s did not take our last words", self._where, exc_info=True)
