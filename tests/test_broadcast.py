@@ -186,6 +186,10 @@ def test_what_another_connection_cures_is_asked_once_more(simulator, session):
     with pytest.raises(RequestRefused) as caught:
         broadcast.send(channel_id, Message([], expiry=0))
     assert caught.value.status == 421
+    # Neither connection is used again.
+    before = simulator.provider_connections
+    broadcast.send(channel_id, Message([], expiry=0))
+    assert simulator.provider_connections == before + 1
     simulator.channels.delete(APP, channel_id)
 
 

@@ -86,10 +86,10 @@ class Http2Connection(Connection):
                 if reply is None:
                     raise ConnectionLost("no answer from %s:%d: %s"
                                          % (self.address + (question.problem,)))
-                reason = question.leave_reason
+                driver.leave_reason = reason = question.leave_reason
                 if reason is None or is_new:
                     return reply
-                driver.leave_reason, is_new = reason, True
+                is_new = True
                 if reason.is_expired_token and driver.token is not None:
                     # Other connections keep the token that they have.
                     self.certificate.renew(driver.token)
