@@ -282,7 +282,8 @@ def _new_simulator(arguments, files, record, arrivals):
         "throttle", "goaway_after_errors", "goaway_after_bad_tokens", "one_app"))
     apns = Simulator(
         # It runs for as long as it is needed, so nothing is kept in memory.
-        record=False, on_accepted=accept, on_refused=arrivals.refuse,
+        record=False, on_refused=arrivals.refuse,
+        on_accepted=None if arguments.quiet and arguments.record is None else accept,
         authority=files.authority, key_string=files.key_string,
         strict=arguments.strict, host=arguments.host,
         script=Script(shutdown_after=arguments.shutdown_after, **options),
