@@ -365,6 +365,8 @@ MALFORMED = {
     "two statuses": OK + OK,
     "another one behind a field": OK + literal(ID, STATUS_500),
     "another one, spelt out": OK + literal(ID) + b"\0" + encode_string(b":status") + b"\x03500",
+    "another one in the place of an identifier": (
+        OK + b"\0" + encode_string(b":status") + encode_string(b"0" * 36)),
     "another one with Huffman's code": OK + literal(ID) + hpack.Encoder().encode([STATUS_500]),
     "none": literal(ID), "nothing": b"",
     "behind a field": literal(ID, STATUS_200),
