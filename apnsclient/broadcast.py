@@ -101,7 +101,7 @@ class _Api(object):
             raise RequestRefused(text, reply.status, reason)
         block = reply.block
         header = decode_block(block) if isinstance(block, bytes) else block
-        return dict((six.ensure_str(name), six.ensure_str(value, "latin-1"))
+        return dict((six.ensure_str(name, "latin-1"), six.ensure_str(value, "latin-1"))
                     for name, value in header), reply.body
 
     def __repr__(self):
@@ -205,7 +205,8 @@ class Channels(_Api):
         found = _parse(body).get("channels")
         if not isinstance(found, list):
             raise ProtocolError("the answer to a request for all channels has no list of them")
-        return [str(one) for one in found]
+        return [six.ensure_str(one) if isinstance(one, six.text_type) else str(one)
+                for one in found]
 
     def delete(self, channel_id):
         # type: (str) -> None

@@ -22,6 +22,7 @@ from itertools import chain
 import six
 
 from ._compat import MYPY, PY2
+from ._printable import LONGEST, printable
 from .protocols.http2.frames import Http2Error
 from .reasons import UNKNOWN, Reason, reason_of, reason_of_reply
 
@@ -39,8 +40,6 @@ __all__ = ["Failure", "FrameOutcomes", "RequestOutcomes", "parse_reply"]
 
 #: Longest body of a reply that is looked at, in bytes; Apple's have less than 100.
 _LONGEST_BODY = 4096
-#: Longest name of a reason, and longest identifier, that is passed on, in characters.
-_LONGEST_NAME = 100
 #: Longest header block that is kept as it came, in bytes; Apple's have about 100.
 _LONGEST_KEPT = 256
 #: The fields of a reply that results tell of.
@@ -161,7 +160,7 @@ def _worth_keeping(block):
         fields = _fields_of(fields)
     elif not isinstance(fields, list):
         return block
-    return [(name, value[:_LONGEST_NAME]) for name, value in fields if name in _IDENTIFIERS]
+    return [(name, value[:LONGEST]) for name, value in fields if name in _IDENTIFIERS]
 
 
 def _fields_of(block):
@@ -481,10 +480,7 @@ def parse_reply(body):
 
 def _as_name(value):
     # type: (Any) -> Optional[str]
-    if not isinstance(value, six.text_type) or not value:
-        return None
-    return str("".join(character if u" " <= character <= u"~" else "?"
-                       for character in value[:_LONGEST_NAME]))
+    return printable(value) if isinstance(value, six.text_type) and value else None
 
 
 def _as_seconds(value):

@@ -22,8 +22,8 @@ LONGEST_FILE, LONGEST_FUNCTION = 600, 50
 PACKAGE = os.path.dirname(os.path.abspath(apnsclient.__file__))
 
 LEVELS = [
-    ["_compat", "_defaults", "_extras", "_formats", "_interrupts", "_json", "_pem", "_process",
-     "errors", "reasons", "topics"],
+    ["_compat", "_defaults", "_extras", "_formats", "_interrupts", "_json", "_pem", "_printable",
+     "_process", "errors", "reasons", "topics"],
     ["protocols"],
     ["_files", "_headers", "certificate", "provider_token", "feedback_store", "outcomes",
      "addresses", "result", "backends"],

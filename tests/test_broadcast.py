@@ -266,6 +266,20 @@ def test_an_answer_that_makes_no_sense(body):
         Channels(Nonsense(), APP).list()
 
 
+def test_a_server_may_use_any_characters():
+    """In names and values of the header, and in the names of channels."""
+    class Strange(object):
+        def ask(self, method, path, fields, content):
+            reply = _reply(200 if method == b"GET" else 201,
+                           u'{"channels": ["\xe9", 7]}'.encode("utf-8"))
+            return reply._replace(block=reply.block + [
+                (b"\xff\xfe", b"\xff"), (b"apns-channel-id", b"\xe9")])
+
+    channels = Channels(Strange(), APP)
+    assert len(channels.create()) in (1, 2)
+    assert len(channels.list()) == 2
+
+
 def test_a_new_channel_without_a_name():
     """An answer that does not say which channel was created is none."""
     class Nameless(object):

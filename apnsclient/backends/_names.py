@@ -13,6 +13,7 @@ import six
 from cryptography import x509
 
 from .._compat import MYPY
+from .._printable import printable
 
 if MYPY:
     from typing import Any, List, Optional, Tuple
@@ -63,7 +64,7 @@ def mismatch(certificate, host):
         matches = any(_covers(name, wanted) for name in names)
     if matches:
         return None
-    found = [str(name) for name in names] + [str(one) for one in addresses]
+    found = [printable(six.ensure_text(str(one))) for one in names + addresses]
     if not found:
         return "it has no subject alternative names (a common name does not count)"
     more = ", ..." if len(found) > 10 else ""

@@ -481,6 +481,13 @@ def test_alternative_names_that_cannot_be_read_do_not_match():
     assert "cannot be understood" in _names.mismatch(Malformed(), "gateway.test")
 
 
+def test_names_of_a_certificate_are_told_in_printable_text(monkeypatch):
+    """A server's certificate says what it likes, and the message may be logged."""
+    monkeypatch.setattr(_names, "_alternative_names", lambda certificate: (
+        [u"a\r\nFAKE\x1b[31m", u"b" * 5000], []))
+    assert _names.mismatch(None, "x.example") == "it is for a??FAKE?[31m, " + "b" * 100
+
+
 def test_mismatch_names_what_the_certificate_is_for():
     """The text lists the names, shortened where there are many."""
     text = _names.mismatch(issue_for(["a%d.example" % n for n in range(12)]), "x.example")
