@@ -10,13 +10,19 @@ import sys
 
 from apnsclient import APNs, Message
 from apnsclient.backends import _sockets
-from net_support import make_tokens
+from apnsclient.drivers.http2_parcels import Delivery
+from net_support import SOON, make_tokens
 
 TOKENS = make_tokens(6)
 TOPIC = "com.example.app"
 
 _PACKAGE = os.path.dirname(_sockets.__file__.replace("backends", ""))
 _TESTING = os.sep + "testing" + os.sep
+
+#: Functions in which something belongs to nobody for the moment of a line: then only the end of
+#: the exception gives it back.
+_HANDS_OVER = {
+    "_close", "_connect", "_dispose_of", "_driver", "_lease", "_release", "give_back"}
 
 #: Where an :class:`Interrupt` comes: before any line of these.
 _FILES = ("http2.py", "http2_dispatch.py", "http2_parcels.py", "client.py", "streams.py",
@@ -60,12 +66,13 @@ def message(first=0, count=1):
     return Message(TOKENS[first:first + count], alert="hello", apns_topic=TOPIC)
 
 
-def interrupt_at(number, strike, is_wanted, function):
+def interrupt_at(number, strike, is_wanted, function, held=None):
     """Call a function, and ``strike(frame)`` before a line of the code that is wanted.
 
     :param number: which of the lines (int, from 1).
     :param strike: raises :class:`Limit` or :class:`Interrupt`.
     :param is_wanted: tells of a code object whether its lines count.
+    :param held: list that gets the exception, with all that its frames refer to.
     :return: whether it came to that line.
     """
     lines = []
@@ -86,6 +93,8 @@ def interrupt_at(number, strike, is_wanted, function):
     try:
         function()
     except (Limit, Interrupt):
+        if held is not None:
+            held.append(sys.exc_info())
         return True
     finally:
         sys.settrace(before)
@@ -126,30 +135,55 @@ def _expect_accepted(result, number):
     assert (result.failed, result.errors, result.retry()) == ({}, [], None), number
 
 
-def _interrupt(frame):
-    raise Interrupt
+def check_interrupts(connection, simulator, first, step=1):
+    """See that an interrupt at any line, each so manieth from the first, does no harm to others.
 
-
-def check_interrupts(connection, first):
-    """See that an interrupt at any line, each third from the first, does no harm to the next send.
+    The exception is looked at for as long as its catcher likes, and refers to everything that the
+    call had: what is to be given back must not wait for that. What is in the pool afterwards is as
+    good as new, and serves the next send by itself.
 
     :param connection: handle over HTTP/2, of a session with one connection in the pool.
     """
-    session = connection.session
-    for number in range(first, 5000, 3):
+    session, backend = connection.session, connection.session.pool
+    turns = session._shared.turns
+    for number in range(first, 5000, step):
         session.shutdown()
-        driver = connection._lease(False)
-        connection._release(driver)
-        is_interrupted = interrupt_at(
-            number, _interrupt, lambda code: code.co_filename.endswith(_FILES),
-            lambda: connection.send(message(1, 3)))
-        assert session._shared.turns.in_use() == 0, number
+        _leave_unanswered(connection)
+        opened = simulator.open_provider_connections
+        struck, held = [], []
+
+        def strike(frame):
+            while frame is not None:
+                struck.append(frame.f_code.co_name)
+                frame = frame.f_back
+            raise Interrupt
+
+        interrupt_at(number, strike, lambda code: code.co_filename.endswith(_FILES),
+                     lambda: connection.send(message(1, 2)), held)
+        where = number, struck[:3]
+        if not set(struck[:1]) & _HANDS_OVER:
+            assert turns.in_use() == 0, where
+            assert "_driver" not in struck or simulator.wait_for(
+                lambda: simulator.open_provider_connections < opened, SOON), where
+        del held[:]
+        assert turns.in_use() == 0, where
+        has_idle, before = backend.idle_count(), simulator.provider_connections
         # A message like no other, which needs the table of the header fields to be what it was.
         sent = Message(TOKENS[:2], alert="hello", apns_topic=TOPIC, apns_collapse_id=str(number))
-        _expect_accepted(connection.send(sent), number)
+        _expect_accepted(connection.send(sent), where)
+        assert simulator.provider_connections - before == int(not has_idle), where
         driver = connection._lease(False)
-        assert driver.in_flight == 0, number
+        assert driver.in_flight == 0, where
         connection._release(driver)
-        if not is_interrupted:
+        if not struck:
             break
     assert number > 300
+
+
+def _leave_unanswered(connection):
+    """Put a connection into the pool for which an answer is on its way: it is there to be read."""
+    driver = connection._lease(False)
+    sent = message(5)
+    driver.start(Delivery(sent, sent.request_template(None, None)))
+    driver.flush()
+    connection._release(driver)

@@ -13,6 +13,7 @@ pytest.importorskip("hpack")
 pytest.importorskip("jwt")
 
 from interrupt_support import (
+    Interrupt,
     Limit,
     check_interrupts,
     check_limits,
@@ -38,9 +39,39 @@ def test_a_limit_at_any_line_ends_the_call(simulator, new_session, protocol, fir
         check_limits(client, handler, first)
 
 
-@pytest.mark.parametrize("first", [2, 3])
-def test_an_interrupt_leaves_nothing_behind_that_harms_others(http2_sessions, simulator, first):
+def test_an_interrupt_leaves_nothing_behind_that_harms_others(apple):
     """Whatever line it comes at: the next send does not meet half a frame, nor wait for a turn."""
-    session = http2_sessions(pool_size=1, ca_string=simulator.ca_string)
-    check_interrupts(session.get_connection(simulator.provider_address,
-                                            cert_string=simulator.cert_string), first)
+    session = apple.session(protocol="http2", pool_size=1)
+    check_interrupts(session.get_connection(apple.provider_address, cert_string=apple.cert_string),
+                     apple, 1)
+
+
+@pytest.mark.parametrize("step", ["write", "read", "peek"])
+def test_a_step_that_was_interrupted_is_the_last_on_its_connection(apple, step):
+    """Half a frame may be written, or read and lost: what follows would be taken for its end."""
+    def noting(name, method):
+        def call(*arguments):
+            result = method(*arguments)
+            calls.append(name)  # Only now: one may be made of another.
+            if name == step:
+                raise Interrupt
+            return result
+
+        return call
+
+    calls = []
+    connection = apple.session(protocol="http2", pool_size=1).get_connection(
+        apple.provider_address, cert_string=apple.cert_string)
+    driver = connection._lease(False)
+    used = driver.connection
+    for name in ("write", "read", "peek"):
+        setattr(used, name, noting(name, getattr(used, name)))
+    with pytest.raises(Interrupt):
+        if step == "peek":
+            driver.look()
+        else:
+            driver.ask(b"POST", b"/3/device/00", [], b"{}")
+    connection._release(driver)
+    assert calls[-1] == step
+    assert calls.count(step) == 1
+    assert used.closed()

@@ -315,8 +315,6 @@ class Http2Driver(object):
             self.connection.write(data, timeout)
         except BaseException as error:
             if is_interrupt():
-                # Nobody knows how much of the last frame was written.
-                self._end("the write was interrupted")
                 raise
             self._write_failed(error)
             return
@@ -426,12 +424,8 @@ class Http2Driver(object):
             self._end("the server ended the connection")
             return
         client = self._client
-        try:
-            for event in client.receive(data):
-                self._happened(event)
-        except BaseException:
-            self._end("reading was interrupted")
-            raise
+        for event in client.receive(data):
+            self._happened(event)
         if self._gone:
             self._hand_on_gone()
         if client.answered != self._answered:
@@ -567,6 +561,10 @@ class Http2Driver(object):
     def take_leave(self):
         # type: () -> None
         """Take in what has come, and tell the server that the connection is going to be closed."""
+        if self._is_amid:
+            # Nobody knows how much of a frame was written, or was read and is lost.
+            self._end("it was interrupted")
+            return
         try:
             self.look()
         except ConnectError as error:

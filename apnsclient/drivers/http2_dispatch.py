@@ -294,11 +294,9 @@ class Http2Dispatch(object):
     def _dispose_of(self, driver):
         # type: (Http2Driver) -> None
         """Let go of a connection, and see what it has left to do."""
-        try:
-            self._take_stock(driver)
-        finally:
-            self._driver = None
-            self._release(driver)
+        self._take_stock(driver)
+        self._driver = None
+        self._release(driver)
         if self._waiting and (self._in_vain >= self.IN_VAIN
                               or driver.has_unknown and not driver.has_answered):
             reason = driver.leave_reason

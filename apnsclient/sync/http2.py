@@ -148,17 +148,17 @@ class Http2Connection(Connection):
         load_hpack()
         while True:
             connection = self._connect(is_cached, alpn=_ALPN)
-            if connection.alpn_protocol not in _ALPN:
-                connection.close()
-                raise ConnectError("%s:%d does not speak HTTP/2: it did not agree to the protocol "
-                                   "\"h2\" with ALPN" % self.address, "binary")
-            driver = Http2Driver(connection, shared.timing, shared.gone_reporter(
-                self.address, self.certificate), shared.keep_ids)
             try:
+                if connection.alpn_protocol not in _ALPN:
+                    raise ConnectError(
+                        "%s:%d does not speak HTTP/2: it did not agree to the protocol \"h2\" with "
+                        "ALPN" % self.address, "binary")
+                driver = Http2Driver(connection, shared.timing, shared.gone_reporter(
+                    self.address, self.certificate), shared.keep_ids)
                 if driver.prepare(ping_after):
                     return driver
             except BaseException:
-                driver.close()
+                connection.close()
                 raise
             driver.close()
             # Where one is dead without a word the others will be, too, and each takes its time.

@@ -78,8 +78,8 @@ def test_an_interrupt_while_waiting_spoils_nothing(simulator, client):
 def test_an_interrupt_leaves_nothing_behind_that_harms_others(http2_sessions, simulator):
     """Whatever line it comes at: the next send does not meet half a frame, nor wait for a turn.
 
-    More of the lines are in ``test_interrupts_at_lines.py``.
+    All of the lines are in ``test_interrupts_at_lines.py``.
     """
     session = http2_sessions(pool_size=1, ca_string=simulator.ca_string)
     check_interrupts(session.get_connection(simulator.provider_address,
-                                            cert_string=simulator.cert_string), 1)
+                                            cert_string=simulator.cert_string), simulator, 1, 9)
