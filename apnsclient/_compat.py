@@ -43,9 +43,10 @@ if PY2:
         if isinstance(value, (list, tuple)):
             return [as_unicode(each) for each in value]
         # Of a subclass, such as an IntEnum, json would write what repr() says.
-        for kind in (bool, int, long, float):  # noqa: F821
-            if isinstance(value, kind):
-                return kind(value)
+        if isinstance(value, (int, long, float)):  # noqa: F821
+            for kind in (bool, int, long, float):  # noqa: F821
+                if isinstance(value, kind):
+                    return kind(value)
         return value
 else:
     monotonic = time.monotonic

@@ -21,9 +21,10 @@ __all__ = ["certificates_in", "der_of", "is_encrypted", "keys_in", "split_pem"]
 #: Of UTF-16 of either byte order.
 _WIDE = b"B\0E\0G\0I\0N"
 _BLOCK = re.compile(br"(#[ \t]*)?(-----BEGIN ([A-Z0-9 ]+)-----(.*?)-----END \3-----)", re.DOTALL)
-#: What stands for a line break or a blank: also as an escape, however often it was escaped; quotes,
-#: where each line has its own; and the blanks of web pages, none of which are ASCII.
-_BLANKS = re.compile(br"\\+[nrt]?|[\s\"'\x80-\xff]+")
+#: A line break or a tab as an escape, however often it was escaped.
+_ESCAPES = re.compile(br"\\+[nrt]?")
+#: Blanks; quotes, where each line has its own; and what is not ASCII, as the blanks of web pages.
+_BLANKS = b" \t\n\r\v\f\"'" + bytes(bytearray(range(0x80, 0x100)))
 #: The headers of keys that are encrypted in the traditional way (RFC 1421), without blanks. Nothing
 #: but its length, which the cipher tells, says where the last number ends.
 _HEADERS = re.compile(br"Proc-Type:4,ENCRYPTEDDEK-Info:"
@@ -81,7 +82,9 @@ def der_of(block):
 def _rewrite(label, body):
     # type: (bytes, bytes) -> bytes
     """Return a block as it should be, b"" if its body is nothing that is known."""
-    body = _BLANKS.sub(b"", body)
+    if b"\\" in body:
+        body = _ESCAPES.sub(b"", body)
+    body = body.translate(None, _BLANKS)
     headers = _HEADERS.match(body)
     lines = [b"-----BEGIN " + label + b"-----"]
     if headers:

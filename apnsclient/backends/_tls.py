@@ -19,7 +19,7 @@ from .._compat import MYPY
 from .._files import plain_path, read_source, to_bytes
 from .._formats import describe_instead
 from .._interrupts import is_interrupt
-from .._pem import certificates_in, der_of, split_pem
+from .._pem import certificates_in, der_of
 from ..errors import (
     CertificateError,
     CertificateRefused,
@@ -76,7 +76,7 @@ _REMEDIES = {
 }
 
 #: A certificate followed by what it is trusted for: a format of OpenSSL alone.
-_TRUSTED_LABEL = b"TRUSTED CERTIFICATE"
+_TRUSTED = b"-----BEGIN TRUSTED CERTIFICATE-----"
 #: X509_V_FLAG_PARTIAL_CHAIN; the oldest pyOpenSSL that we support has no name for it.
 _PARTIAL_CHAIN = 0x80000
 #: SSL_MODE_ENABLE_PARTIAL_WRITE and SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER, nameless there as well.
@@ -147,7 +147,7 @@ class Trust(_Trust):
         store = context.get_cert_store()  # type: Any
         if self.ca_file is not None:
             pem, source = read_source("ca", None, self.ca_file)
-            if any(label == _TRUSTED_LABEL for label, _ in split_pem(pem)):
+            if _TRUSTED in pem:
                 self._load_trusted(context, source)
             else:
                 _add_authorities(store, pem, source)
@@ -180,13 +180,14 @@ def load_authorities(pem, source):
     :param source: what messages call it (str).
     :raises ~apnsclient.errors.CertificateError: if one cannot be used, or if there is none.
     """
+    authorities, problem = [], None  # type: Tuple[List[crypto.X509], Optional[str]]
     try:
         authorities = [crypto.load_certificate(crypto.FILETYPE_ASN1, der_of(block))
                        for block in certificates_in(pem)]
-        problem = "it holds no certificate in PEM format" + describe_instead(pem, source)
     except (TypeError, ValueError, crypto.Error):
-        authorities, problem = [], "one of its certificates is garbage"
+        problem = "one of its certificates is garbage"
     if not authorities:
+        problem = problem or "it holds no certificate in PEM format" + describe_instead(pem, source)
         raise CertificateError("%s cannot be used: %s" % (source, problem))
     return authorities
 
