@@ -292,7 +292,7 @@ class BaseBackend(object):
     #: Whether ``closed()`` of an idle connection tells that the peer has hung up. Where it cannot,
     #: the first failure of a reused connection makes the session start over with another one. A
     #: back-end with a thread that reads promises with it that the thread does so while the
-    #: connection is idle; see :meth:`BaseConnection.peek`.
+    #: connection is idle; see :meth:`peek() <apnsclient.backends.BaseConnection.peek>`.
     can_detect_close = False
 
     #: Whether protocols can be offered to the server with ALPN, which HTTP/2 needs. Where it is
