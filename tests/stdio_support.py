@@ -29,10 +29,18 @@ SOON = 40
 #: Limit for what is expected to time out; long enough to be distinguishable from SOON.
 SHORT = 0.3
 
+#: For a test of each version of TLS.
+VERSIONS = pytest.mark.parametrize("version", ["1.2", "1.3"])
+
+#: What the gateway says of a notification that it refuses.
+FRAME = b"\x08\x08\x00\x00\x00\x07"
+
 AUTHORITY = Authority()
 SERVER = AUTHORITY.issue(
     "server", dns=["localhost"], addresses=["127.0.0.1", "::1"], usage="server")
 CLIENT = AUTHORITY.issue("client")
+#: Of an authority that nobody trusts.
+STRANGER = Authority("stranger").issue("stranger")
 
 TLS_VERSIONS = {"1.2": SSL.TLS1_2_VERSION, "1.3": getattr(SSL, "TLS1_3_VERSION", 0x304)}
 
@@ -98,6 +106,16 @@ def wait_for_end(peer):
     raw = getattr(peer, "_socket", None) or peer
     while raw.recv(65536):
         pass
+
+
+def resetting(gate):
+    """Return a function of a TLS connection that resets it once something has come."""
+    def serve(tls):
+        tls.recv(1)
+        reset(tls._socket)
+        gate.open()
+
+    return serve
 
 
 def reset(accepted):

@@ -2,7 +2,6 @@
 
 from __future__ import absolute_import, division, print_function
 
-import os
 import threading
 from functools import partial
 
@@ -106,7 +105,6 @@ def test_a_pause_between_messages_leaves_the_turn_to_others(apple):
     assert apple.provider_connections == 1
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_forked_child_has_all_turns(simulator, sessions, in_forked_child):
     """Whatever its parent was doing; and the parent's connection is not touched."""
     session = sessions(pool_size=1)

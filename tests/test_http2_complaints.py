@@ -40,7 +40,7 @@ from http2_support import accept as replies
 from http2_support import headers, start, status_block
 from net_support import SOON, make_tokens
 from simulated_apple import Apple
-from simulated_time import CLOSE_TIMEOUT, accept_all, serve
+from simulated_time import accept_all, serve
 from stdio_support import SHORT
 
 pytestmark = pytest.mark.timeout(240)

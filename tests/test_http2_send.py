@@ -19,7 +19,7 @@ from http2_support import OK, headers, status_block
 from http2_support import accept as replies
 from net_support import SOON
 from simulated_apple import Apple
-from simulated_time import CLOSE_TIMEOUT, accept, accept_all, serve
+from simulated_time import accept, accept_all, serve
 from stdio_support import SHORT
 
 pytestmark = pytest.mark.timeout(240)

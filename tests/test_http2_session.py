@@ -5,7 +5,6 @@ from __future__ import absolute_import, division, print_function
 import datetime
 import gc
 import os
-import threading
 from functools import partial
 
 import pytest
@@ -19,6 +18,7 @@ from apnsclient.drivers.http2 import Http2Driver
 from apnsclient.feedback_store import MemoryStore, SQLiteStore
 from frame_peers import ACCEPTED, TOKENS, client_for, message, new_session, outcome
 from net_support import SOON
+from threads_support import run_threads
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -41,29 +41,6 @@ def handle(session, apns, is_token=False):
 def sends(client, number, count=1):
     """Send to tokens, which must be accepted."""
     assert outcome(client.send(message(number, count))) == ACCEPTED
-
-
-def in_threads(functions, limit=60):
-    """Run functions at the same time; raise what one of them raised."""
-    raised, go = [], threading.Event()
-
-    def run(function):
-        go.wait()
-        try:
-            function()
-        except BaseException as error:
-            raised.append(error)
-
-    threads = [threading.Thread(target=run, args=(function,)) for function in functions]
-    for thread in threads:
-        thread.daemon = True
-        thread.start()
-    go.set()
-    for thread in threads:
-        thread.join(limit)
-        assert not thread.is_alive()
-    if raised:
-        raise raised[0]
 
 
 # The pool.
@@ -157,10 +134,6 @@ def test_two_protocols_may_share_a_back_end(simulator, sessions):
 # Processes.
 
 
-needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-
-
-@needs_fork
 @pytest.mark.parametrize("is_token", [False, True], ids=["certificate", "token"])
 def test_a_forked_child_connects_anew(simulator, sessions, in_forked_child, is_token):
     """Child and parent go on with connections of their own, before and after the child's end."""
@@ -180,7 +153,6 @@ def test_a_forked_child_connects_anew(simulator, sessions, in_forked_child, is_t
     assert simulator.provider_connections == 2
 
 
-@needs_fork
 @pytest.mark.parametrize("action", ["shutdown", "close", "collect", "go on", "nothing"])
 def test_a_child_writes_nothing_to_what_it_inherited(
         simulator, sessions, in_forked_child, action):
@@ -276,7 +248,7 @@ def test_threads_share_the_feedback(simulator, sessions):
         for _ in range(20):
             rows.extend(client.feedback())
 
-    in_threads([sender(number) for number in range(4)] + [read] * 4)
+    run_threads([sender(number) for number in range(4)] + [read] * 4)
     rows.extend(client.feedback())
     assert tokens_in(rows) == TOKENS[:400]
 

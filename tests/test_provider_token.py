@@ -3,7 +3,6 @@
 from __future__ import absolute_import, division, print_function
 
 import itertools
-import os
 import pickle
 import threading
 import traceback
@@ -21,6 +20,7 @@ from apnsclient import provider_token
 from apnsclient.backends.dummy import Certificate as DummyCertificate
 from apnsclient.errors import CertificateError
 from apnsclient.provider_token import Bearer, ProviderToken
+from threads_support import held_elsewhere
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -406,31 +406,17 @@ def test_tokens_in_use_are_valid_and_change_seldom(start, steps, error):
 
 # Processes.
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_forked_child_has_the_token_of_its_parent(in_forked_child):
     """Although another thread of the parent's was renewing, and held the lock."""
     token = new_token(Clock(EPOCH + 1000))
     current = token.bearer()
-    held, done = threading.Event(), threading.Event()
 
-    def hold():
-        with token._lock():
-            held.set()
-            done.wait(60)
+    def child():
+        assert token.bearer() == current
+        token.renew(current)
+        assert token.bearer() != current
+        assert token.new_bearer().current() == token.bearer()
 
-    thread = threading.Thread(target=hold)
-    thread.start()
-    try:
-        held.wait(60)
-
-        def child():
-            assert token.bearer() == current
-            token.renew(current)
-            assert token.bearer() != current
-            assert token.new_bearer().current() == token.bearer()
-
+    with held_elsewhere(token._lock()):
         in_forked_child(child)
-    finally:
-        done.set()
-        thread.join()
     assert token.bearer() == current

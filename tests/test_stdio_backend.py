@@ -19,6 +19,7 @@ from stdio_support import (
     CLIENT,
     GONE,
     SOON,
+    VERSIONS,
     Server,
     discard,
     fails,
@@ -30,8 +31,6 @@ from stdio_support import (
 )
 
 pytestmark = pytest.mark.timeout(240)
-
-VERSIONS = pytest.mark.parametrize("version", ["1.2", "1.3"])
 
 
 @VERSIONS

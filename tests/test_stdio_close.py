@@ -20,6 +20,7 @@ from stdio_support import (
     GONE,
     SHORT,
     SOON,
+    VERSIONS,
     Gate,
     Server,
     discard,
@@ -29,14 +30,11 @@ from stdio_support import (
     over_tls,
     read_all,
     read_exactly,
-    reset,
-    server_context,
+    resetting,
     until,
 )
 
 pytestmark = pytest.mark.timeout(240)
-
-VERSIONS = pytest.mark.parametrize("version", ["1.2", "1.3"])
 
 
 @VERSIONS
@@ -160,16 +158,7 @@ def test_close_reads_to_the_end_where_the_peer_sends_no_tls():
 def test_close_of_a_failed_connection_does_not_wait():
     """Where the connection has failed there is nothing left to be graceful about."""
     gate = Gate()
-
-    def serve(accepted):
-        tls = SSL.Connection(server_context(), accepted)
-        tls.set_accept_state()
-        tls.do_handshake()
-        tls.recv(1)
-        reset(accepted)
-        gate.open()
-
-    with Server(serve) as server:
+    with Server(over_tls(resetting(gate))) as server:
         connection = open_connection(server.address)
         connection.write(b"x", SOON)
         gate.wait()
@@ -184,16 +173,7 @@ def test_close_of_a_failed_connection_does_not_wait():
 def test_close_of_a_connection_that_fails_meanwhile_is_silent():
     """A reset that nobody has noticed before close() is no error of close()."""
     gate = Gate()
-
-    def serve(accepted):
-        tls = SSL.Connection(server_context(), accepted)
-        tls.set_accept_state()
-        tls.do_handshake()
-        tls.recv(1)
-        reset(accepted)
-        gate.open()
-
-    with Server(serve) as server:
+    with Server(over_tls(resetting(gate))) as server:
         connection = open_connection(server.address)
         connection.write(b"x", SOON)
         gate.wait()

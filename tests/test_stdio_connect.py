@@ -37,7 +37,6 @@ from stdio_support import (
 
 pytestmark = pytest.mark.timeout(240)
 
-VERSIONS = pytest.mark.parametrize("version", ["1.2", "1.3"])
 HOST = ("gateway.test", 2195)
 
 

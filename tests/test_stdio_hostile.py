@@ -13,11 +13,12 @@ from apnsclient._compat import monotonic
 from apnsclient.backends import BaseConnection, _connection, _sockets
 from apnsclient.backends._cache import Cache
 from apnsclient.errors import CertificateRefused, ConnectTimeout, Timeout
-from apnsclient.testing.certs import Authority
 from stdio_support import (
     GONE,
     SHORT,
     SOON,
+    STRANGER,
+    VERSIONS,
     Gate,
     Server,
     discard,
@@ -31,9 +32,6 @@ from stdio_support import (
 )
 
 pytestmark = pytest.mark.timeout(240)
-
-VERSIONS = pytest.mark.parametrize("version", ["1.2", "1.3"])
-STRANGER = Authority("stranger").issue("stranger")
 
 
 def flood(send, data):

@@ -11,6 +11,7 @@ import pytest
 from apnsclient.backends import _sockets
 from apnsclient.errors import ConnectionLost, Timeout
 from stdio_support import (
+    FRAME,
     GONE,
     SHORT,
     SOON,
@@ -24,8 +25,6 @@ from stdio_support import (
 )
 
 pytestmark = pytest.mark.timeout(240)
-
-FRAME = b"\x08\x08\x00\x00\x00\x07"
 
 
 @pytest.fixture

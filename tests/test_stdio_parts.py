@@ -19,6 +19,7 @@ from stdio_support import (
     CLIENT,
     SHORT,
     SOON,
+    VERSIONS,
     Server,
     open_connection,
     over_tls,
@@ -27,8 +28,6 @@ from stdio_support import (
 )
 
 pytestmark = pytest.mark.timeout(240)
-
-VERSIONS = pytest.mark.parametrize("version", ["1.2", "1.3"])
 
 
 def test_wait_survives_a_signal(monkeypatch):

@@ -16,33 +16,11 @@ from net_support import (
     client_of,
     make_tokens,
 )
+from threads_support import run_threads
 
 pytestmark = pytest.mark.timeout(240)
 
 THREADS = 50
-
-
-def run_threads(functions, limit=150):
-    """Run functions at the same time; raise what one of them raised."""
-    errors, go = [], threading.Event()
-
-    def run(function):
-        go.wait()
-        try:
-            function()
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=(function,)) for function in functions]
-    for thread in threads:
-        thread.daemon = True
-        thread.start()
-    go.set()
-    for thread in threads:
-        thread.join(limit)
-        assert not thread.is_alive()
-    if errors:
-        raise errors[0]
 
 
 def test_fifty_threads_account_for_every_token(simulator):

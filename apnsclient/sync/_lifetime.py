@@ -20,7 +20,8 @@ class Closer(object):
     """Closes the pool of a session that is gone, and stores the feedback that is left.
 
     It is apart from the session, because Python 2.7 does not collect a cycle with a finalizer in
-    it, and a session is easily part of one: through ``on_late_result``, for example.
+    it, and a session is easily part of one: through ``on_late_result``, for example. There a
+    back-end or a store that refers to the session makes it immortal all the same.
     """
 
     def __init__(self, backend, feedback):

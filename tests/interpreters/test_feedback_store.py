@@ -15,10 +15,9 @@ import pytest
 from hypothesis import strategies as st
 
 from apnsclient.feedback_store import FeedbackStore, MemoryStore, SQLiteStore
+from threads_support import held_elsewhere, run_threads
 
 pytestmark = pytest.mark.timeout(240)
-
-needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
 ROWS = [(b"aa", 1), (b"bb", 2), (b"cc", 3)]
 
@@ -35,26 +34,6 @@ def store(request, path):
 
 def make_rows(count, first=0):
     return [(("%08x" % number).encode("ascii"), number) for number in range(first, first + count)]
-
-
-def in_threads(*functions):
-    """Run functions at once, each in a thread; what one raises fails the test."""
-    errors, gate = [], threading.Event()
-
-    def run(function):
-        gate.wait()
-        try:
-            function()
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=(function,)) for function in functions]
-    for thread in threads:
-        thread.start()
-    gate.set()
-    for thread in threads:
-        thread.join()
-    assert errors == []
 
 
 # What every store does.
@@ -126,11 +105,11 @@ def test_threads_share_what_there_is(store):
 
     def add_all():
         try:
-            in_threads(*[lambda number=number: adder(number) for number in range(3)])
+            run_threads([lambda number=number: adder(number) for number in range(3)])
         finally:
             over.set()
 
-    in_threads(drainer, drainer, add_all)
+    run_threads([drainer, drainer, add_all])
     taken.extend(store.drain("app"))
     assert sorted(taken) == sorted(row for number in range(3)
                                    for row in make_rows(200, 1000 * number))
@@ -200,32 +179,18 @@ def test_memory_of_no_size_is_refused():
         MemoryStore(0)
 
 
-@needs_fork
 def test_forked_child_begins_with_an_empty_memory(in_forked_child):
     """Its parent reports what it had found; a thread of the parent's may hold the lock."""
     store = MemoryStore()
     store.add("app", ROWS)
-    held, done = threading.Event(), threading.Event()
 
-    def hold():
-        with store._shelf().lock:
-            held.set()
-            done.wait(60)
+    def child():
+        assert store.drain("app") == []
+        store.add("app", ROWS[:1])
+        assert store.drain("app") == ROWS[:1]
 
-    thread = threading.Thread(target=hold)
-    thread.start()
-    try:
-        held.wait(60)
-
-        def child():
-            assert store.drain("app") == []
-            store.add("app", ROWS[:1])
-            assert store.drain("app") == ROWS[:1]
-
+    with held_elsewhere(store._shelf().lock):
         in_forked_child(child)
-    finally:
-        done.set()
-        thread.join()
     assert store.drain("app") == ROWS
 
 
@@ -373,11 +338,10 @@ def test_a_locked_file_holds_up_no_other_file(path, tmpdir):
 def test_a_call_in_the_middle_of_one_holds_up_no_other_file(path, tmpdir):
     """A disk may be slow."""
     other = SQLiteStore(str(tmpdir.join("other.db")))
-    SQLiteStore(path)._work(lambda database: in_threads(lambda: other.add("app", ROWS)))
+    SQLiteStore(path)._work(lambda database: run_threads([lambda: other.add("app", ROWS)]))
     assert other.drain("app") == ROWS
 
 
-@needs_fork
 def test_a_locked_file_holds_up_no_fork(path, in_forked_child):
     """Nobody is inside SQLite while it is waited for."""
     with waiting_for_another_process(path):
@@ -451,7 +415,6 @@ def test_store_may_be_pickled(path):
     assert store.drain("app") == ROWS
 
 
-@needs_fork
 def test_forked_child_may_use_the_store_of_its_parent(path, in_forked_child):
     """They share the file, not a connection to it."""
     store = SQLiteStore(path)
@@ -464,7 +427,6 @@ def test_forked_child_may_use_the_store_of_its_parent(path, in_forked_child):
     assert store.drain("app") == ROWS
 
 
-@needs_fork
 @pytest.mark.skipif(not hasattr(os, "register_at_fork"), reason="no fork can be put off")
 def test_fork_waits_for_a_thread_in_a_transaction(path, in_forked_child):
     """A child that was forked in the middle of one would take the file for locked, for ever."""

@@ -3,7 +3,6 @@
 from __future__ import absolute_import, division, print_function
 
 import datetime
-import os
 import threading
 
 import pytest
@@ -13,6 +12,7 @@ from apnsclient.backends import BaseBackend, BaseConnection
 from apnsclient.backends.dummy import Certificate
 from simulated_time import Clock
 from tables import each
+from threads_support import held_elsewhere
 
 HERE = ("here", 1)
 #: Generous limit in seconds for what is expected to happen at once.
@@ -338,10 +338,6 @@ def test_many_threads_never_share_a_connection():
 
 # A forked child.
 
-needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-
-
-@needs_fork
 def test_a_forked_child_starts_with_an_empty_pool(in_forked_child):
     """What it inherited is closed, once, and nothing is written to it."""
     backend = FakeBackend()
@@ -364,7 +360,6 @@ def test_a_forked_child_starts_with_an_empty_pool(in_forked_child):
     assert backend.get() is inherited[1]
 
 
-@needs_fork
 @pytest.mark.parametrize("act", [
     lambda backend: backend.get(),
     lambda backend: backend.outdate(datetime.timedelta(0)),
@@ -375,25 +370,11 @@ def test_a_forked_child_does_not_wait_for_a_lock_of_the_parent(in_forked_child, 
     """Another thread may have held it during the fork, and does not exist in the child."""
     backend = FakeBackend()
     inherited = backend.fill(1)
-    held, done = threading.Event(), threading.Event()
-
-    def hold():
-        with backend.locks[0]:
-            held.set()
-            done.wait(SOON)
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    assert held.wait(SOON)
-    try:
+    with held_elsewhere(backend.locks[0]):
         in_forked_child(lambda: act(backend))
-    finally:
-        done.set()
-        thread.join(SOON)
     assert not inherited[0].is_closed
 
 
-@needs_fork
 def test_a_connection_that_was_in_use_during_the_fork_is_not_pooled_in_the_child(in_forked_child):
     """It is closed, and nothing else: the parent goes on with it."""
     backend = FakeBackend()
@@ -410,7 +391,6 @@ def test_a_connection_that_was_in_use_during_the_fork_is_not_pooled_in_the_child
     assert backend.get() is connection
 
 
-@needs_fork
 def test_a_grandchild_inherits_nothing_either(in_forked_child):
     """Each process has a pool of its own, also if the one between never used it."""
     backend = FakeBackend()
@@ -424,7 +404,6 @@ def test_a_grandchild_inherits_nothing_either(in_forked_child):
     assert backend.get() is inherited
 
 
-@needs_fork
 def test_many_threads_of_a_child_share_one_pool(in_forked_child):
     """Also if they ask for it at the same moment."""
     backend = FakeBackend()

@@ -11,6 +11,7 @@ from stdio_support import (
     CLIENT,
     GONE,
     SOON,
+    VERSIONS,
     Server,
     discard,
     new_backend,
@@ -20,8 +21,6 @@ from stdio_support import (
 )
 
 pytestmark = pytest.mark.timeout(240)
-
-VERSIONS = pytest.mark.parametrize("version", ["1.2", "1.3"])
 
 
 class Token(object):

@@ -12,12 +12,14 @@ from OpenSSL import SSL
 from apnsclient._compat import monotonic
 from apnsclient.backends import _sockets
 from apnsclient.errors import CertificateRefused, ConnectionLost, Timeout
-from apnsclient.testing.certs import Authority
 from stdio_support import (
     AUTHORITY,
+    FRAME,
     GONE,
     SHORT,
     SOON,
+    STRANGER,
+    VERSIONS,
     Gate,
     Server,
     discard,
@@ -26,6 +28,7 @@ from stdio_support import (
     read_all,
     read_exactly,
     reset,
+    resetting,
     server_context,
     until,
     utc,
@@ -33,9 +36,6 @@ from stdio_support import (
 )
 
 pytestmark = pytest.mark.timeout(240)
-
-VERSIONS = pytest.mark.parametrize("version", ["1.2", "1.3"])
-FRAME = b"\x08\x08\x00\x00\x00\x07"
 
 
 @VERSIONS
@@ -248,21 +248,18 @@ def test_frame_before_the_end_is_read_after_a_failed_write(version, how):
     """The gateway's reason for hanging up survives the failure of the write that ran into it."""
     gate = Gate()
 
-    def serve(accepted):
-        tls = SSL.Connection(server_context(version=version), accepted)
-        tls.set_accept_state()
-        tls.do_handshake()
+    def serve(tls):
         tls.recv(1)
         tls.send(FRAME)
         if how == "notify":
             tls.shutdown()
         if how == "reset":
-            reset(accepted)
+            reset(tls._socket)
         else:
-            accepted.close()
+            tls._socket.close()
         gate.open()
 
-    with Server(serve, ignore=GONE) as server:
+    with Server(over_tls(serve, version=version), ignore=GONE) as server:
         connection = open_connection(server.address)
         connection.write(b"x" * 5000, SOON)
         gate.wait()
@@ -304,16 +301,7 @@ def test_frame_is_read_after_a_write_that_timed_out():
 def test_reset_raises_connection_lost_each_time(version):
     """After a reset read() and peek() raise, again and again, and the connection is closed."""
     gate = Gate()
-
-    def serve(accepted):
-        tls = SSL.Connection(server_context(version=version), accepted)
-        tls.set_accept_state()
-        tls.do_handshake()
-        tls.recv(1)
-        reset(accepted)
-        gate.open()
-
-    with Server(serve) as server:
+    with Server(over_tls(resetting(gate), version=version)) as server:
         connection = open_connection(server.address)
         connection.write(b"x", SOON)
         gate.wait()
@@ -331,14 +319,11 @@ def test_reset_raises_connection_lost_each_time(version):
 
 def test_garbage_instead_of_tls_raises_connection_lost():
     """Bytes that are no TLS record fail the connection with OpenSSL's reason."""
-    def serve(accepted):
-        tls = SSL.Connection(server_context(), accepted)
-        tls.set_accept_state()
-        tls.do_handshake()
-        accepted.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 10)
-        wait_for_end(accepted)
+    def serve(tls):
+        tls._socket.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 10)
+        wait_for_end(tls)
 
-    with Server(serve, ignore=GONE) as server:
+    with Server(over_tls(serve), ignore=GONE) as server:
         connection = open_connection(server.address)
         with pytest.raises(ConnectionLost) as caught:
             connection.read(10, SOON)
@@ -463,9 +448,6 @@ def test_interrupted_read_is_not_continued(version, monkeypatch):
 
 def interrupt(*args):
     raise KeyboardInterrupt()
-
-
-STRANGER = Authority("stranger").issue("stranger")
 
 
 @pytest.mark.parametrize("credential, text", [

@@ -24,6 +24,7 @@ from stdio_support import (
     GONE,
     SERVER,
     SOON,
+    VERSIONS,
     Server,
     discard,
     fails,
@@ -37,8 +38,6 @@ from stdio_support import (
 )
 
 pytestmark = pytest.mark.timeout(240)
-
-VERSIONS = pytest.mark.parametrize("version", ["1.2", "1.3"])
 
 
 def test_server_is_verified_against_the_system_by_default(descriptors):

@@ -12,6 +12,7 @@ from apnsclient._compat import monotonic
 from apnsclient.backends import _turns
 from apnsclient.backends._turns import Event, Turn
 from simulated_time import Clock
+from threads_support import held_elsewhere
 from turns_support import (
     SOON,
     Backend,
@@ -24,9 +25,6 @@ from turns_support import (
 )
 
 pytestmark = pytest.mark.timeout(240)
-
-needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-
 
 def test_there_are_so_many_turns_at_once():
     """Not one more, with many threads that come and go; and all of them are used."""
@@ -305,7 +303,6 @@ def test_an_interrupt_from_the_keyboard_ends_the_wait(timeout):
 # A forked child.
 
 
-@needs_fork
 def test_a_forked_child_starts_with_no_turn_taken(in_forked_child):
     """Those of the parent are the parent's; to give one of them back there changes nothing."""
     turns = new_turns()
@@ -324,26 +321,12 @@ def test_a_forked_child_starts_with_no_turn_taken(in_forked_child):
     assert caller.join() is True
 
 
-@needs_fork
 def test_a_forked_child_does_not_wait_for_a_lock_of_the_parent(in_forked_child):
     """Another thread may have held it during the fork, and does not exist in the child."""
     turns = new_turns()
     take(turns)
-    held, done = threading.Event(), threading.Event()
-
-    def hold():
-        with turns._backend.lock:
-            held.set()
-            done.wait(SOON)
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    assert held.wait(SOON)
-    try:
+    with held_elsewhere(turns._backend.lock):
         in_forked_child(lambda: take(turns))
-    finally:
-        done.set()
-        thread.join(SOON)
 
 
 def test_a_caller_looks_again_only_where_threads_have_to():

@@ -1,4 +1,4 @@
-"""The simulator serves HTTP/2 clients that other people wrote: curl, nghttp, h2load, aioapns.
+"""The simulator serves HTTP/2 clients of other people: curl, nghttp, h2load, Node.js, aioapns.
 
 What they report is compared with what the simulator has written down.
 """
@@ -64,6 +64,27 @@ async def main():
 loop = Loop()
 asyncio.set_event_loop(loop)
 loop.run_until_complete(main())
+"""
+
+#: Arguments: a URL of the simulator, file of the authority, file with a client certificate.
+_NODE = """
+const http2 = require("http2"), fs = require("fs");
+const client = http2.connect(process.argv[1], {ca: fs.readFileSync(process.argv[2]),
+  cert: fs.readFileSync(process.argv[3]), key: fs.readFileSync(process.argv[3])});
+const statuses = {};
+let left = 200;
+for (let n = 0; n < 200; n++) {
+  const token = n % 10 ? n.toString(16).padStart(64, "0") : "bad";
+  const stream = client.request({":method": "POST", ":path": "/3/device/" + token});
+  stream.on("response", headers => {
+    statuses[headers[":status"]] = (statuses[headers[":status"]] || 0) + 1;
+  });
+  stream.on("data", () => {});
+  stream.on("end", () => {
+    if (!--left) { console.log(JSON.stringify(statuses)); client.close(); }
+  });
+  stream.end("{}");
+}
 """
 
 
@@ -135,6 +156,7 @@ def test_curl_pushes_side_by_side(caller, simulator, has_token):
                          *credential + [caller.url("%061d[000-399]" % 0)])
     assert re.findall("([0-9]+) 2 [01]\n", output) == ["200"] * 400
     assert sorted(simulator.accepted_tokens()) == ["%064d" % number for number in range(400)]
+    assert simulator.accepted[-1].topic == TOPIC
     assert has_token or simulator.provider_connections == 1
 
 
@@ -210,6 +232,16 @@ def test_h2load_is_served(caller, simulator, streams, requests):
     assert succeeded == simulator.accepted_count
     assert requests - 2 * (streams - 1) <= succeeded <= requests
     assert simulator.provider_connections == 2 and simulator.answer_count == 0
+
+
+# Node.js.
+
+def test_node_is_served(caller, simulator):
+    """Two hundred requests at once, some of which are refused."""
+    status, output = run(program("node"), "-e", _NODE, "--", caller.url(""),
+                         caller.ca, caller.cert)
+    assert (status, output.strip()) == (0, '{"200":180,"400":20}')
+    assert (simulator.accepted_count, simulator.provider_connections) == (180, 1)
 
 
 # aioapns.
