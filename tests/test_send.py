@@ -10,6 +10,7 @@ import pytest
 
 from apnsclient import APNs, Message, Result
 from apnsclient._compat import monotonic
+from apnsclient.backends.stdio import Connection
 from apnsclient.drivers.binary_dispatch import BinaryDispatch
 from apnsclient.errors import ConnectError
 from apnsclient.testing.simulator import Script, Simulator
@@ -313,8 +314,9 @@ def test_what_never_arrives_is_to_be_retried():
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux can tell")
-def test_what_stays_in_the_send_buffer_is_not_taken_for_delivered(new_session):
+def test_what_stays_in_the_send_buffer_is_not_taken_for_delivered(new_session, monkeypatch):
     """A gateway that reads nothing, and a message that our own system has room for."""
+    monkeypatch.setattr(Connection, "close_timeout", SILENCE)
     with Simulator(receive_buffer=4096) as gateway:
         gateway.script(Script(stall_after=0))
         session = new_session(ca_string=gateway.ca_string, read_tail_timeout=SILENCE,

@@ -118,7 +118,7 @@ def test_handshake_that_comes_one_byte_at_a_time_ends_in_a_timeout(descriptors):
 
     with Server(serve, ignore=GONE) as server:
         begin = monotonic()
-        fails(ConnectTimeout, server.address, timeout=1)
+        fails(ConnectTimeout, server.address, timeout=SHORT)
         assert monotonic() - begin < SOON
         stop.set()
 
