@@ -358,8 +358,8 @@ def test_a_forked_child_leaves_the_connections_alone(apns):
         assert client.push().status == 200
 
 
-@pytest.mark.parametrize("library", ["hpack", "jwt"])
-def test_without_its_libraries_the_binary_half_still_works(monkeypatch, library):
+@pytest.mark.parametrize("library, package", [("hpack", "hpack"), ("jwt", "PyJWT")])
+def test_without_its_libraries_the_binary_half_still_works(monkeypatch, library, package):
     """And the other half says what to install."""
     monkeypatch.setitem(sys.modules, library, None)
     with Simulator() as apns:
@@ -368,7 +368,7 @@ def test_without_its_libraries_the_binary_half_still_works(monkeypatch, library)
             assert apns.wait_for(lambda: apns.accepted_count == 1, HANG)
         for ask in (lambda: apns.provider_address, lambda: apns.channels_address,
                     apns.goaway_all):
-            with pytest.raises(ImportError, match=r"pip install 'apns-client\[(http2|testing)\]'"):
+            with pytest.raises(ImportError, match="pip install .*" + package):
                 ask()
 
 
