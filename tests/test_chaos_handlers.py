@@ -447,9 +447,9 @@ def test_a_proxy_can_be_started_again():
 def test_the_record_can_be_limited():
     """The counts are exact in any case."""
     with echoing(record=1) as proxy:
-        for _ in range(3):
+        for count in 1, 2, 3:
             exchange(proxy, b"x")
-        await_end(proxy, 3)
+            await_end(proxy, count)  # What is recorded is what ended last.
         assert [each.number for each in proxy.connections] == [3]
         assert proxy.connection_count == 3
         proxy.record.forget()
