@@ -15,10 +15,13 @@ import unittest
 import pytest
 import six
 
+from apnsclient._compat import monotonic
 from apnsclient.backends import dummy, stdio
 from apnsclient.testing import contract
 from apnsclient.testing.contract import BackendContract
+from apnsclient.testing.contract._stage import SHORT, Stage
 from contract_support import PASSED, RULES, SKIPPED, example_steps, load_example, verdicts
+from net_support import SOON
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -119,6 +122,32 @@ def test_a_rule_that_hangs_is_given_up():
     is_over.set()
 
     assert "hang_limit" in str(caught.value) and "in get_certificate" in str(caught.value)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_what_a_forked_child_does_wrong_is_told():
+    """A failure with its traceback; a child that hangs is killed."""
+    with Stage(TestDummy()) as stage:
+        with pytest.raises(AssertionError, match="(?s)in the forked child:.*ZeroDivisionError"):
+            stage.in_child(lambda: 1 // 0)
+        stage.patience, begin = SHORT, monotonic()
+        with pytest.raises(AssertionError, match="the forked child hangs"):
+            stage.in_child(lambda: threading.Event().wait(SOON))
+        assert monotonic() - begin < SOON / 2
+
+
+def test_what_goes_wrong_beside_a_rule_is_told():
+    """What a peer raises, and one that does not come to its end."""
+    over = threading.Event()
+    with Stage(TestDummy()) as stage:
+        with pytest.raises(ZeroDivisionError):
+            stage.aside(lambda: 1 // 0).result()
+        stage.patience = SHORT
+        with pytest.raises(AssertionError, match="beside the back-end has not ended"):
+            stage.aside(lambda: over.wait(SOON)).result()
+        with pytest.raises(AssertionError, match="no connection has come to the server within"):
+            stage.plain_server().peer()
+    over.set()
 
 
 @pytest.mark.parametrize("method", ["read", "write"])
