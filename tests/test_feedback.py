@@ -90,10 +90,8 @@ def test_what_cannot_be_connected_raises(new_session):
         next(APNs(session.new_connection(address, cert_string=certificate)).feedback())
 
 
-def test_an_abandoned_generator_closes_its_connection(new_session):
-    """A caller who stops after the first row leaves no connection behind, nor one in the pool."""
-    ended = threading.Event()
-
+def pouring(ended):
+    """Return a function of a TLS connection that sends rows until the client leaves."""
     def pour(tls):
         try:
             while True:
@@ -101,7 +99,13 @@ def test_an_abandoned_generator_closes_its_connection(new_session):
         except GONE:
             ended.set()
 
-    with Server(over_tls(pour)) as server:
+    return pour
+
+
+def test_an_abandoned_generator_closes_its_connection(new_session):
+    """A caller who stops after the first row leaves no connection behind, nor one in the pool."""
+    ended = threading.Event()
+    with Server(over_tls(pouring(ended))) as server:
         session = new_session(ca_string=AUTHORITY.ca_string)
         for handle in (session.new_connection, session.get_connection):
             ended.clear()
@@ -115,15 +119,7 @@ def test_an_abandoned_generator_closes_its_connection(new_session):
 def test_a_generator_that_is_dropped_closes_its_connection(new_session):
     """A ``for`` loop that is left with ``break`` is enough."""
     ended = threading.Event()
-
-    def pour(tls):
-        try:
-            while True:
-                tls.sendall(encode_feedback(1400000000, b"\x01" * 32) * 100)
-        except GONE:
-            ended.set()
-
-    with Server(over_tls(pour)) as server:
+    with Server(over_tls(pouring(ended))) as server:
         session = new_session(ca_string=AUTHORITY.ca_string)
         for _ in APNs(session.new_connection(server.address, cert_string=CLIENT.pem)).feedback():
             break

@@ -12,7 +12,7 @@ from apnsclient.backends import BaseBackend, BaseConnection
 from apnsclient.backends.dummy import Certificate
 from simulated_time import Clock
 from tables import each
-from threads_support import held_elsewhere
+from threads_support import held_elsewhere, run_threads
 
 HERE = ("here", 1)
 #: Generous limit in seconds for what is expected to happen at once.
@@ -309,10 +309,8 @@ def test_many_threads_never_share_a_connection():
     """Each connection has one user at a time; none is lost; one pool for all."""
     backend = FakeBackend(pool_size=None)
     users, violations = {}, []
-    start = threading.Event()
 
     def use():
-        start.wait(SOON)
         for _ in range(100):
             connection = backend.get()
             if users.setdefault(id(connection), threading.current_thread()) \
@@ -321,14 +319,7 @@ def test_many_threads_never_share_a_connection():
             users.pop(id(connection), None)
             backend.release(connection)
 
-    threads = [threading.Thread(target=use) for _ in range(20)]
-    for thread in threads:
-        thread.daemon = True
-        thread.start()
-    start.set()
-    for thread in threads:
-        thread.join(SOON)
-        assert not thread.is_alive()
+    run_threads([use] * 20)
     assert not violations
     assert len(backend.opened) <= 20
     idle = backend.pop_outdated(datetime.timedelta(0))
