@@ -43,7 +43,7 @@ def raises_nothing(function):
 
 def is_interrupt():
     # type: () -> bool
-    """Tell whether the exception that is being handled is for the caller of the caller alone.
+    """Return True if the exception that is being handled is for the caller of the caller alone.
 
     It is if it came out of a signal handler, or of a function that raises nothing, or is no
     ``Exception`` to begin with.

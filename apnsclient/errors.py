@@ -150,7 +150,7 @@ class RequestRefused(APNsError):
 
 def is_timeout(error):
     # type: (BaseException) -> bool
-    """Tell whether an exception of a back-end says that time ran out, and nothing worse.
+    """Return True if an exception of a back-end says that time ran out, and nothing worse.
 
     From Python 3.10 on ``socket.timeout`` is ``TimeoutError``, which is also what the system raises
     when it gave a dead connection up (``ETIMEDOUT``). Only the latter has an error number.

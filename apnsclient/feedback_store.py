@@ -173,7 +173,7 @@ class _Gates(object):
     @property
     def is_inside(self):
         # type: () -> bool
-        """Whether this thread is behind a gate, or about to go through."""
+        """True if this thread is behind a gate, or about to go through."""
         return getattr(self._here, "process", None) == os.getpid()
 
     @contextlib.contextmanager

@@ -251,7 +251,7 @@ class Bearer(object):
     @property
     def is_refused(self):
         # type: () -> bool
-        """Whether its token was refused since it has it, here or over another connection.
+        """True if its token was refused since it has it, here or over another connection.
 
         Apple does not allow this connection another one for a while.
         """

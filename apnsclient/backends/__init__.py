@@ -103,7 +103,7 @@ class BaseConnection(object):
 
     def is_outdated(self, delta):
         # type: (timedelta) -> bool
-        """Tell whether the connection has not been used for as long as ``delta`` (timedelta)."""
+        """Return True if the connection has not been used for as long as ``delta`` (timedelta)."""
         return self.clock() - self.__touched >= delta.total_seconds()
 
     def unacknowledged(self):
@@ -199,7 +199,7 @@ class BaseConnection(object):
 
     def closed(self):
         # type: () -> bool
-        """Tell whether the connection is of no more use.
+        """Return True if the connection is of no more use.
 
         True once :meth:`close` was called, and, where the back-end can detect it, once the peer has
         ended the stream and all that came before its end has been read. Never raises or waits.

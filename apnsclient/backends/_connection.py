@@ -358,7 +358,7 @@ class Connection(BaseConnection):
 
     def closed(self):
         # type: () -> bool
-        """Tell whether the connection is of no more use.
+        """Return True if the connection is of no more use.
 
         Not if the server never let us in and nobody has been told yet: the next :meth:`peek` does.
         Otherwise see the base class.

@@ -84,7 +84,7 @@ def _alternative_names(certificate):
 
 def _covers(pattern, host):
     # type: (str, str) -> bool
-    """Tell whether a DNS name of a certificate covers ``host`` (lower case)."""
+    """Return True if a DNS name of a certificate covers ``host`` (lower case)."""
     pattern = pattern.rstrip(".").lower()
     if not pattern.startswith("*."):
         return "*" not in pattern and pattern == host

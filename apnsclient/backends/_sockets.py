@@ -73,7 +73,7 @@ class Deadline(object):
 
     def is_over(self):
         # type: () -> bool
-        """Tell whether the moment has come."""
+        """Return True if the moment has come."""
         return self._end is not None and self._clock() >= self._end
 
 

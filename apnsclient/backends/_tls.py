@@ -316,7 +316,7 @@ class Handshake(object):
     @property
     def is_resumed(self):
         # type: () -> bool
-        """Whether an earlier session was resumed; meaningful once the handshake is complete."""
+        """True if an earlier session was resumed; meaningful once the handshake is complete."""
         return self._can_resume and not self._verdict.has_passed
 
     @property

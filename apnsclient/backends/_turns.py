@@ -157,7 +157,7 @@ class _Line(object):
 
     def has_served(self, turn):
         # type: (Turn) -> bool
-        """Tell whether it is somebody's turn."""
+        """Return True if it is somebody's turn."""
         return turn.number in self.taken
 
     def go_on(self):
@@ -180,7 +180,7 @@ class _Line(object):
 
     def _has_room(self, turn):
         # type: (Turn) -> bool
-        """Tell whether there is a turn."""
+        """Return True if there is a turn."""
         if turn.limit is None or len(self.taken) < turn.limit:
             return True
         self.forget_lost()

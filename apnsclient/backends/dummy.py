@@ -115,7 +115,7 @@ class Connection(BaseConnection):
 
     def closed(self):
         # type: () -> bool
-        """Tell whether this side has closed, or the script has hung up and all was read."""
+        """Return True if this side has closed, or the script has hung up and all was read."""
         return self._is_closed or (self._is_ended and not self._input)
 
 

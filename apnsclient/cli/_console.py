@@ -124,12 +124,12 @@ class Console(object):
 
     def is_terminal(self):
         # type: () -> bool
-        """Tell whether results are shown on a terminal."""
+        """Return True if results are shown on a terminal."""
         return _is_terminal(self._out)
 
     def shows_progress(self):
         # type: () -> bool
-        """Tell whether there is a terminal to show progress on."""
+        """Return True if there is a terminal to show progress on."""
         return _is_terminal(self._err)
 
     @property

@@ -69,7 +69,7 @@ def exit_status(delivery, source):
 
 def is_credential_refused(delivery):
     # type: (Delivery) -> bool
-    """Tell whether the delivery ended because of the certificate or the provider token."""
+    """Return True if the delivery ended because of the certificate or the provider token."""
     refusal = delivery.refusal
     return (refusal is not None and refusal.status is not None
             and reason_of_reply(refusal.status, refusal.reason).scope == CREDENTIAL)

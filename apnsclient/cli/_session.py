@@ -305,7 +305,7 @@ def _passphrase(arguments, is_encrypted, console):
 
 def _has_terminal():
     # type: () -> bool
-    """Tell whether this process has a terminal to ask on, wherever standard input comes from."""
+    """Return True if this process has a terminal to ask on, wherever standard input comes from."""
     try:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
     except OSError:

@@ -160,7 +160,7 @@ class BinaryDriver(object):
 
     def prepare(self):
         # type: () -> bool
-        """Read what came while the connection was idle; tell whether it can still be used."""
+        """Read what came while it was idle; return True if the connection can still be used."""
         if self._is_untried:
             try:
                 self.look()
@@ -288,7 +288,7 @@ class BinaryDriver(object):
 
     def _is_refusal(self, error):
         # type: (Optional[BaseException]) -> bool
-        """Tell whether the gateway has not let us in at all: then nothing was processed."""
+        """Return True if the gateway has not let us in at all: then nothing was processed."""
         return isinstance(error, ConnectError) and not self._state.is_proven
 
     def _note_silence(self):
@@ -369,7 +369,7 @@ class BinaryDriver(object):
 
     def is_silent(self, now):
         # type: (float) -> bool
-        """Tell whether the gateway has been silent up to now (monotonic seconds).
+        """Return True if the gateway has been silent up to now (monotonic seconds).
 
         A part of an error frame is no silence. Its rest has as long to come as a whole one has.
         """

@@ -169,7 +169,7 @@ class Http2Driver(object):
     @property
     def can_start(self):
         # type: () -> bool
-        """Whether requests may be started here, now or later."""
+        """True if requests may be started here, now or later."""
         return not self.is_over and self.leave_reason is None and self._client.can_start
 
     @property
@@ -181,13 +181,13 @@ class Http2Driver(object):
     @property
     def has_answered(self):
         # type: () -> bool
-        """Whether the server has answered any request since the connection was leased."""
+        """True if the server has answered any request since the connection was leased."""
         return self._client.answered != self._answered_before
 
     @property
     def is_in_vain(self):
         # type: () -> bool
-        """Whether nothing came of its use."""
+        """True if nothing came of its use."""
         client = self._client
         if self.leave_reason is not None and self.leave_reason.is_unprocessed:
             return client.accepted == self._accepted_before
@@ -196,13 +196,13 @@ class Http2Driver(object):
     @property
     def is_full(self):
         # type: () -> bool
-        """Whether there is enough to write."""
+        """True if there is enough to write."""
         return self._buffered >= self._chunk
 
     @property
     def has_output(self):
         # type: () -> bool
-        """Whether there are requests that were not written yet."""
+        """True if there are requests that were not written yet."""
         return bool(self._buffer)
 
     def refresh_token(self):
@@ -522,7 +522,7 @@ class Http2Driver(object):
 
     def _expired(self, problem):
         # type: (str) -> None
-        """The connection is over, and nobody is there to take leave of."""
+        """The connection is over, and nobody is left to read a GOAWAY."""
         self._has_expired = not self.is_over
         self._end(problem)
 
@@ -550,7 +550,7 @@ class Http2Driver(object):
 
     def rest(self):
         # type: () -> bool
-        """Note that the use is over; tell whether the connection may be used again."""
+        """Note that the use is over; return True if the connection may be used again."""
         self._state.used_at = self._clock()
         # What is answered would keep its messages in memory.
         self._oldest()
@@ -576,7 +576,7 @@ class Http2Driver(object):
 
     def close(self):
         # type: () -> None
-        """Take leave of the server and close the connection; do not wait for one that is dead."""
+        """Send GOAWAY and close the connection; do not wait for one that is dead."""
         try:
             self.take_leave()
         finally:

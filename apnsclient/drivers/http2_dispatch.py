@@ -183,13 +183,13 @@ class Http2Dispatch(object):
 
     def _may_renew(self):
         # type: () -> bool
-        """Tell whether a refused provider token is worth another connection: once, or for days."""
+        """Return True if a refused token is worth another connection: once, or for days."""
         return self._renew is not None and (
             self._renewed_at is None or self._clock() - self._renewed_at > self.RENEWAL)
 
     def _may_wait(self):
         # type: () -> bool
-        """Tell whether there is time for the next message, however long it takes to come.
+        """Return True if there is time for the next message, however long it takes to come.
 
         Nobody waits for an answer then, and the connection is left to others: it is looked at when
         it is leased again.
@@ -284,7 +284,7 @@ class Http2Dispatch(object):
 
     def _is_finished(self, driver):
         # type: (Http2Driver) -> bool
-        """Tell whether nothing more can be had of a connection."""
+        """Return True if nothing more can be had of a connection."""
         if driver.is_over:
             return True
         if driver.in_flight:

@@ -108,7 +108,7 @@ class Parcel(object):
 
     def _refuse_rest(self, reason):
         # type: (Reason) -> None
-        """Heed a refusal of the message of one request."""
+        """Act on a refusal of the message of one request."""
 
     # What the driver and the dispatch ask and tell.
 
@@ -121,13 +121,13 @@ class Parcel(object):
     @property
     def has_refused(self):
         # type: () -> bool
-        """Whether there are requests that wait for another connection."""
+        """True if there are requests that wait for another connection."""
         return bool(self._refused)
 
     @property
     def is_decided(self):
         # type: () -> bool
-        """Whether the outcome of each request is known."""
+        """True if the outcome of each request is known."""
         if self._next < self._count or self._again or self._refused:
             return False
         batches = self._batches
@@ -170,7 +170,7 @@ class Parcel(object):
 
     def release_refused(self):
         # type: () -> bool
-        """Let those be sent again over another connection; tell whether there were any."""
+        """Queue those for another connection; return True if there were any."""
         refused, self._refused = self._refused, []
         self._again.extend(refused)
         return bool(refused)

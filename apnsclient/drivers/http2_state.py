@@ -67,7 +67,7 @@ class ConnectionState(object):
     @property
     def is_refused(self):
         # type: () -> bool
-        """Whether the provider token was refused that the connection has to keep for a while."""
+        """True if the provider token was refused that the connection has to keep for a while."""
         return self._bearer is not None and bool(self._bearer.is_refused)
 
     def refuse_token(self):

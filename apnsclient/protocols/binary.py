@@ -373,7 +373,7 @@ class ErrorReplyParser(object):
     @property
     def is_amid(self):
         # type: () -> bool
-        """Whether a reply has begun, and has not come to its end."""
+        """True if a reply has begun, and has not come to its end."""
         return self.error is None and 0 < len(self._buffer) < _ERROR.size
 
     def feed(self, data):

@@ -92,7 +92,7 @@ class Ledger(object):
 
     def was_issued(self, identifier):
         # type: (int) -> bool
-        """Tell whether the identifier was given out at all, to an owner that may be forgotten."""
+        """Return True if the identifier was given out at all, to an owner that may be forgotten."""
         return (self.next_identifier - 1 - identifier) % MAX_IDENTIFIERS < self._issued
 
     def owners(self):

@@ -140,13 +140,13 @@ class ClientConnection(object):
     @property
     def can_start(self):
         # type: () -> bool
-        """Whether this connection takes requests at all, now or later."""
+        """True if this connection takes requests at all, now or later."""
         return self.goaway is None and self.error is None and not self._streams.is_used_up
 
     @property
     def has_proof(self):
         # type: () -> bool
-        """Whether the peer has taken note of anything that we sent, so that it has let us in."""
+        """True if the peer has taken note of anything that we sent, so that it has let us in."""
         return self._is_settled or self.is_ping_answered or self.answered > 0
 
     def room(self, size):
@@ -251,7 +251,7 @@ class ClientConnection(object):
 
     def _leave(self, stream):
         # type: (int) -> bool
-        """Let a stream end before its reply has; tell whether it was answered all the same.
+        """End a stream before its reply has; return True if it was answered all the same.
 
         Whoever says 200 has accepted the notification, and any other status is an answer as well,
         whatever was to follow. The reply to another question is of no use if it is cut off.

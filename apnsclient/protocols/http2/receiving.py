@@ -86,7 +86,7 @@ class BlockReader(object):
     @property
     def is_amid(self):
         # type: () -> bool
-        """Whether there is more of a block to come."""
+        """True if there is more of a block to come."""
         return bool(self._pieces)
 
     def check(self, kind, stream):

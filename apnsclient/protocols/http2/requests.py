@@ -419,7 +419,7 @@ class RequestEncoder(object):
 
     def _is_short(self, template, digits):
         # type: (RequestTemplate, int) -> bool
-        """Tell whether header and payload fit into a frame each, whatever is in the table.
+        """Return True if header and payload fit into a frame each, whatever is in the table.
 
         It has to be known before anything is encoded: what is, changes the table.
         """

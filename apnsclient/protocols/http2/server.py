@@ -180,7 +180,7 @@ class ServerConnection(object):
 
     def is_open(self, stream):
         # type: (int) -> bool
-        """Tell whether a stream is neither answered nor reset."""
+        """Return True if a stream is neither answered nor reset."""
         return stream in self._streams
 
     def accept(self, stream, block):

@@ -145,23 +145,23 @@ class Streams(object):
     @property
     def is_used_up(self):
         # type: () -> bool
-        """Whether there is no number left for another stream (RFC 9113, 5.1.1)."""
+        """True if there is no number left for another stream (RFC 9113, 5.1.1)."""
         return self.next > LARGEST_STREAM
 
     @property
     def has_unsent(self):
         # type: () -> bool
-        """Whether there are requests of which not everything could be sent."""
+        """True if there are requests of which not everything could be sent."""
         return bool(self._unsent)
 
     def is_open(self, stream):
         # type: (int) -> bool
-        """Tell whether the request on a stream has not ended yet."""
+        """Return True if the request on a stream has not ended yet."""
         return stream in self.open or stream in self.asked
 
     def is_incomplete(self, stream):
         # type: (int) -> bool
-        """Tell whether a part of the request on a stream is still to be sent."""
+        """Return True if a part of the request on a stream is still to be sent."""
         return stream in self._unsent
 
     def room(self, size):
@@ -210,7 +210,7 @@ class Streams(object):
 
     def _takes_header_of(self, template):
         # type: (RequestTemplate) -> bool
-        """Tell whether the peer takes such a request to any token that is one of many alike."""
+        """Return True if the peer takes such a request to any token that is one of many alike."""
         return self.encoder.list_size(template) + LONGEST_ALIKE <= self.header_limit
 
     def _open(self, owner, indices):
@@ -325,7 +325,7 @@ class Streams(object):
 
     def has_ended(self, stream):
         # type: (int) -> bool
-        """Tell whether a stream was open, and is so no more."""
+        """Return True if a stream was open, and is so no more."""
         return bool(stream & 1 and stream < self.next and stream not in self.open
                     and stream not in self.asked)
 

@@ -44,7 +44,7 @@ class Connection(object):
     :param choice: name of its handler, and the turn.
 
     :ivar number: its number, counted from 1 since the proxy was made.
-    :ivar turn: the how-manieth connection it is that got its handler, counted from 1.
+    :ivar turn: its position among the connections that got its handler, counted from 1.
     :ivar proxy: the proxy.
     :ivar record: what was done to it (:class:`.ConnectionRecord`).
     :ivar client: stream to the client; None before there is one.

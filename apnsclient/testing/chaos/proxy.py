@@ -403,7 +403,7 @@ class ChaosProxy(object):
 
     def _choose(self, number):
         # type: (int) -> Tuple[str, int]
-        """Return the handler of a connection, and the how-manieth it is of that handler."""
+        """Return the handler of a connection, and its position among those of that handler."""
         name = self._behavior.choose(Dice(self.seed, number).random())
         self._turns[name] = turn = self._turns.get(name, 0) + 1
         return name, turn

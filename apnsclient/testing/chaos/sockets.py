@@ -204,18 +204,18 @@ class Stream(object):
     @property
     def is_closed(self):
         # type: () -> bool
-        """Whether it has been closed, or a handler says so by ``_closed``."""
+        """True if it has been closed, or a handler says so by ``_closed``."""
         return self._closed
 
     @property
     def has_unsent(self):
         # type: () -> bool
-        """Whether something is waiting to be sent."""
+        """True if something is waiting to be sent."""
         return bool(self._unsent) and not self.is_closed
 
     def is_on_its_way(self):
         # type: () -> bool
-        """Tell whether something that was written has not arrived yet, as far as is known."""
+        """Return True if something that was written has not arrived yet, as far as is known."""
         return self.has_unsent or _sockets.unacknowledged(self._socket) > 0
 
     def is_ready(self):
@@ -225,7 +225,7 @@ class Stream(object):
 
     def has_pending(self):
         # type: () -> bool
-        """Tell whether there may be something to be read although the socket has nothing."""
+        """Return True if there may be something to be read although the socket has nothing."""
         return False
 
     def flush(self):

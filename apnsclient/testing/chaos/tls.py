@@ -167,7 +167,7 @@ class TLSStream(sockets.Stream):
 
     def is_ready(self):
         # type: () -> bool
-        """Read ahead, and tell whether there is something; see the base class."""
+        """Read ahead, and return True if there is something; see the base class."""
         if self._plain or self._is_at_end or self._problem is not None:
             return True
         try:
@@ -178,7 +178,7 @@ class TLSStream(sockets.Stream):
 
     def has_pending(self):
         # type: () -> bool
-        """Tell whether OpenSSL may have something; see the base class."""
+        """Return True if OpenSSL may have something; see the base class."""
         return bool(self._plain or self._is_at_end or self._is_fed or self._problem is not None)
 
     def _take(self, size):

@@ -87,7 +87,7 @@ class LockRules(Rules):
 
 def _taken_aside(stage, lock):
     # type: (Stage, Any) -> bool
-    """Tell whether another one could take the lock."""
+    """Return True if another one could take the lock."""
     answers = []  # type: List[bool]
 
     def take():

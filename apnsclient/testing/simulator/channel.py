@@ -278,7 +278,7 @@ class Channel(object):
 
     def _has_output(self):
         # type: () -> bool
-        """Tell whether there is something to send, after asking for more if there is not."""
+        """Return True if there is something to send, after asking for more if there is not."""
         if self._output and not self._output[0]:
             self._output.popleft()
         while not self._output and self._source is not None and self._state == _OPEN:

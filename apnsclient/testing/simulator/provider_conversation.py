@@ -160,7 +160,7 @@ class ProviderConversation(object):
     @property
     def is_drained(self):
         # type: () -> bool
-        """Whether everything has been answered after GOAWAY."""
+        """True if everything has been answered after GOAWAY."""
         return not self._late and not self.connection.open_streams
 
     def goaway(self, last=None, code=frames.NO_ERROR, reason=None, timestamp=None):

@@ -124,7 +124,7 @@ class BaseHandler(object):
 
     def applies(self, to_backend):
         # type: (bool) -> bool
-        """Tell whether the option ``direction`` includes a direction; True if there is none."""
+        """Return True if the option ``direction`` includes a direction; True if there is none."""
         if "direction" not in self.options:
             return True
         return self.option("direction") in ("both", direction_name(to_backend))
