@@ -244,7 +244,8 @@ REPLIES = dict((row.name, row) for row in (
 ))  # type: Dict[str, Reason]
 
 #: Names of the reasons that are about the topic, or the push type.
-_ABOUT_TOPICS = ("BadTopic", "DeviceTokenNotForTopic", "InvalidPushType", "TopicDisallowed")
+_ABOUT_TOPICS = ("BadTopic", "DeviceTokenNotForTopic", "InvalidPushType", "MissingTopic",
+                 "TopicDisallowed")
 
 #: Verdict and scope by status, for reasons that are not in the table; what is not here either is
 #: for 400 to 499 a rejected request, and else a request that may be sent again. 408, 421 and 425

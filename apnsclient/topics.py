@@ -34,6 +34,10 @@ SUFFIXES = {
     "widgets": ".push-type.widgets",
 }
 
+#: Push types that are refused with a certificate: of location Apple's page says so, of Live
+#: Activities users of other clients.
+_BY_TOKEN = ("liveactivity", "location")
+
 _PUSH_TYPES = dict((suffix, push_type) for push_type, suffix in SUFFIXES.items() if suffix)
 
 
@@ -74,14 +78,20 @@ def advise(topic, push_type):
     :param topic: what was sent (str), or None.
     :param push_type: likewise.
     """
-    if topic is None:
-        return ("the request named no topic; give the bundle identifier of the application, with "
-                "the suffix of push type %s" % push_type)
-    bundle_id = split_topic(topic)[0]
     suffix = SUFFIXES.get(push_type or "alert")
-    if suffix is not None and bundle_id + suffix != topic:
+    if topic is None:
+        ending = " with the ending %s" % suffix if suffix else ""
+        return ("the request had no apns-topic, which is the bundle identifier of the application%s"
+                % ending)
+    if suffix is None:
+        return "push type %s is none of those that Apple documents: %s" % (
+            push_type, ", ".join(sorted(SUFFIXES)))
+    bundle_id = split_topic(topic)[0]
+    if bundle_id + suffix != topic:
         return "push type %s belongs to topic %s, not to %s" % (
             push_type, bundle_id + suffix, topic)
-    return ("its topic was %s and its push type %s; the topic of another push type has another "
-            "suffix (like .voip or .push-type.liveactivity), and what is of the other environment "
-            "(sandbox or production) goes to the other address" % (topic, push_type))
+    needed = ", which takes a provider token and no certificate" if push_type in _BY_TOKEN else ""
+    return ("its topic was %s and its push type %s%s; what is another application's is refused, "
+            "the topic of another push type has another suffix (like .voip or "
+            ".push-type.liveactivity), and what is of the other environment (sandbox or "
+            "production) goes to the other address" % (topic, push_type, needed))

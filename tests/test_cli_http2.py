@@ -221,11 +221,12 @@ def test_a_message_that_is_refused_says_what_to_do(bed):
     arguments = ["send"] + bed.provider + bed.token + ["--alert", "hi"]
     ended = apns(*(arguments + GOOD))
     assert ended.status == 1
-    assert ended.rows[0] == ["not-sent", GOOD[0], "3", "Missing topic: MissingTopic"]
+    reason = "Missing topic: MissingTopic: %s" % advise(None, "alert")
+    assert ended.rows[0] == ["not-sent", GOOD[0], "3", reason]
     assert ended.rows[-1][0].startswith("0 of 7 tokens accepted, 0 failed, 7 not sent, 0 unknown")
     assert ended.err == (
-        "apns: the gateway refuses this message (3, Missing topic: MissingTopic): sent again as it "
-        "is, it would be refused again; give --topic\n")
+        "apns: the gateway refuses this message (3, %s): sent again as it is, it would be refused "
+        "again; give --topic\n" % reason)
     assert bed.simulator.answer_count == 1
 
 

@@ -21,6 +21,7 @@ from apnsclient.reasons import (
     reason_of,
     reason_of_reply,
 )
+from apnsclient.topics import SUFFIXES
 
 TOKENS = ["%064x" % index for index in range(5)]
 #: Index of the token that the gateway reports.
@@ -241,16 +242,32 @@ def test_a_reason_about_the_topic_says_which_suffix_belongs_there():
     for name, row in REPLIES.items():
         wrong, right, none = (row.advised(*sent) for sent in (
             ("a.b", "voip"), ("a.b.voip", "voip"), (None, "voip")))
-        if name not in ("BadTopic", "DeviceTokenNotForTopic", "InvalidPushType", "TopicDisallowed"):
+        if name not in ("BadTopic", "DeviceTokenNotForTopic", "InvalidPushType", "MissingTopic",
+                        "TopicDisallowed"):
             assert wrong is right is none is row
             continue
         for told, text in [(wrong, "push type voip belongs to topic a.b.voip, not to a.b"),
                            (right, "other environment (sandbox or production)"),
-                           (none, "named no topic")]:
+                           (none, "identifier of the application with the ending .voip")]:
             assert told.explanation.startswith(row.explanation + ": ") and text in told.explanation
             assert told._replace(explanation=row.explanation) == row
     assert "topic a.b, not to a.b.voip" in REPLIES["BadTopic"].advised("a.b.voip", "alert")[1]
-    assert "push type of-tomorrow" in REPLIES["BadTopic"].advised("a.b.voip", "of-tomorrow")[1]
+    assert REPLIES["MissingTopic"].advised(None, "alert")[1].endswith("of the application")
+
+
+def test_a_push_type_that_there_is_not_is_named_with_those_that_there_are():
+    """Whatever the topic is: no suffix would help."""
+    for topic in "a.b", "a.b.voip":
+        told = REPLIES["InvalidPushType"].advised(topic, "alrt").explanation
+        assert "push type alrt is none of those that Apple documents: alert, " in told
+
+
+def test_what_a_certificate_cannot_send_is_said():
+    """Live Activities and location queries; their topic is as right as it can be."""
+    for push_type, suffix in SUFFIXES.items():
+        told = REPLIES["TopicDisallowed"].advised("a.b" + suffix, push_type).explanation
+        assert ("takes a provider token and no certificate" in told) == (
+            push_type in ("liveactivity", "location"))
 
 
 def test_the_codes_of_old_keep_their_rows():
