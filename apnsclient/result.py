@@ -135,9 +135,10 @@ class Result(object):
 
     def _identifiers(self, which):
         # type: (int) -> Dict[Any, str]
-        tokens = self.message.tokens
-        return dict((_as_key(tokens[index]), found[which] or "")
-                    for index, found in self._outcomes.identifiers() if found[which])
+        kept = [(index, found[which]) for index, found in self._outcomes.identifiers()]
+        kept = [pair for pair in kept if pair[1]]
+        tokens = self._tokens_at([index for index, _ in kept])
+        return dict((_as_key(token), found) for token, (_, found) in zip(tokens, kept))
 
     @property
     def undelivered(self):

@@ -33,6 +33,7 @@ def test_a_message_of_any_kind_is_not_looked_at_in_vain():
             assert result.message is message
             assert (result.failed, result.errors, result.retry()) == ({}, [], None)
             assert (result.undelivered, result.unknown, result.gone) == ([], [], {})
+            assert (result.apns_ids, result.apns_unique_ids, result.retry_after) == ({}, {}, None)
             assert not result.needs_retry()
             assert "0 failed" in repr(result)
 
