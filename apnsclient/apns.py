@@ -33,10 +33,10 @@ _log = logging.getLogger(__name__)
 
 
 class APNs(object):
-    """Client for Apple's push and feedback services, over one connection.
+    """Client for Apple's push and feedback services.
 
     It may be used by several threads at once: each call takes a TLS connection of its own from the
-    session's pool.
+    session's pool, or opens one.
 
     :param connection: what :meth:`~apnsclient.transport.Session.get_connection` or
         :meth:`~apnsclient.transport.Session.new_connection` returned.
@@ -101,7 +101,7 @@ class APNs(object):
 
     def feedback(self):
         # type: () -> Generator[Tuple[bytes, datetime.datetime], None, None]
-        """Yield the tokens that are dead, and since when.
+        """Yield the tokens that are dead, each with the time from which on it is.
 
         Delete a token unless the device has registered it again since.
 
@@ -172,7 +172,7 @@ class Message(object):
     :param apns_push_type: kind of the notification, like ``"alert"``, ``"background"`` or
         ``"voip"`` (str). None derives it from the suffix of the topic, and without one from the
         payload: ``liveactivity`` if its ``aps`` has ``event`` and ``content-state``,
-        ``background`` if ``content-available`` is true and there is no alert, badge or sound,
+        ``background`` if ``content-available`` is 1 and there is no alert, badge or sound,
         ``mdm`` if it has a key ``mdm`` and no ``aps``, and else ``alert``.
     :param apns_id: identifier of the notification (str, or ``uuid.UUID``), for a message to one
         token; None lets Apple make one, a different one for each token.

@@ -67,7 +67,7 @@ Channel = namedtuple("Channel", "channel_id is_stored push_type")
 class _Api(object):
     """Requests about one application.
 
-    :param connection: handle that speaks HTTP/2.
+    :param connection: connection over HTTP/2.
     :param bundle_id: bundle identifier of the application (str).
     """
 
@@ -112,7 +112,7 @@ class _Api(object):
 class Broadcast(_Api):
     """Sends notifications to the channels of an application.
 
-    :param connection: handle that speaks HTTP/2, to the address that messages go to:
+    :param connection: connection over HTTP/2 to the address that messages go to:
         ``session.get_connection("push_production", ...)``.
     :param bundle_id: bundle identifier of the application (str).
     :raises TypeError: if the connection speaks another protocol.
@@ -166,7 +166,7 @@ class Channels(_Api):
     :class:`~apnsclient.errors.ConnectionLost` if there is none, what the back-end raises if it
     cannot connect, and ``ValueError`` for an identifier that cannot stand in a header.
 
-    :param connection: handle that speaks HTTP/2, to the host that manages channels:
+    :param connection: connection over HTTP/2 to the host that manages channels:
         ``session.get_connection("channels_production", ...)``.
     :param bundle_id: bundle identifier of the application (str).
     :raises TypeError: if the connection speaks another protocol.

@@ -87,8 +87,8 @@ class _Shelf(object):
 class MemoryStore(FeedbackStore):
     """Keeps the tokens in the memory of this process.
 
-    Where nobody asks for them, only so many are kept, and the ones that came first are dropped,
-    with a warning in the log. They answer again when something is sent to them.
+    Where nobody asks for them, no more than ``size`` are kept, and those that came first are
+    dropped, with a warning in the log. They are found again when something is sent to them.
 
     A forked child begins with an empty store: what its parent had found comes out in the parent.
 
@@ -234,7 +234,7 @@ class SQLiteStore(FeedbackStore):
     :param timeout: longest time in seconds (float) for which a call waits for other processes.
     :raises ValueError: if ``path`` names no file.
     :raises IOError, OSError: if the file cannot be made.
-    :raises sqlite3.Error: if it cannot be used. So do the methods; the text names the file.
+    :raises sqlite3.Error: if it cannot be used; the methods raise it, too. The text names the file.
     """
 
     def __init__(self, path, timeout=5.0):

@@ -54,7 +54,7 @@ _RANGE = type(six.moves.range(0))
 class Failure(_Pair):
     """Why a token, or a message, failed: ``(code, explanation)``.
 
-    It unpacks as that pair and is equal to it. Over HTTP/2 it has attributes beside.
+    It unpacks as that pair and is equal to it. Its attributes say more over HTTP/2.
 
     :ivar status: HTTP status of the reply (int), or None.
     :ivar reason: Apple's name of the reason, like ``"Unregistered"`` (str), or None.

@@ -79,7 +79,8 @@ class ProviderToken(BaseCertificate):
     :param team_id: identifier of the team, likewise (str).
     :param key_string: text of the .p8 file with the private key (str or bytes), also as it comes
         out of an environment variable, with other line breaks or none.
-    :param key_file: name of that file; one of the two is needed, and not both.
+    :param key_file: name of that file; one of the two is needed, and the file is used where both
+        are given.
     :param clock: returns the time in seconds since 1970; for tests.
     :raises ~apnsclient.errors.CertificateError: if an argument is missing, or if the key is no
         private key on the curve P-256. The message says which, and does not repeat the key.

@@ -43,9 +43,10 @@ class Result(object):
     ERROR_CODES = dict((code, reason.explanation) for code, reason in REASONS.items())
 
     #: What to check before anything is deleted (str), or None. It is there over HTTP/2, when at
-    #: least ten tokens in a row, of this message and of those before it over the same session, were
-    #: refused with BadDeviceToken or DeviceTokenNotForTopic and none was accepted: the address may
-    #: be the other environment, or the topic that of another app. The first one is also logged.
+    #: least ten tokens in a row, of this message and of those before it that the session sent to
+    #: the same address with the same credential, were refused with BadDeviceToken or
+    #: DeviceTokenNotForTopic, while none was accepted or :attr:`gone`: the address may be the other
+    #: environment, or the topic that of another app. The first one is also logged, as a warning.
     hint = None  # type: Optional[str]
 
     def __init__(self, message, failure=None, rejected=(), unprocessed=False, outcomes=None,

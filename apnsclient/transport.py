@@ -99,20 +99,20 @@ class Session(object):
     and when the interpreter exits, the pooled connections are closed. A session may be used by many
     threads. A forked child may go on using it: it starts with an empty pool.
 
-    Unless it is told which protocol to speak, it speaks HTTP/2 to Apple, where nothing else is
-    answered any more, and the binary protocol to everybody else. Over HTTP/2 at most ``pool_size``
+    Unless it is told which protocol to speak, it speaks HTTP/2 to Apple, where nothing else gets a
+    response any more, and the binary protocol to everybody else. Over HTTP/2 at most ``pool_size``
     connections (an option of the back-end, 5 if it is not given) are open at a time for each
-    address and certificate, because Apple takes many for an attack. Callers wait for their turn, in
-    the order in which they came, for at most ``connect_timeout``. Whoever sends in the middle of
-    reading the results of ``send_many()`` needs a second turn.
+    address and certificate, because Apple takes it for an attack when connections are opened and
+    closed all the time (Apple, *Sending notification requests to APNs*). Callers wait for one, in
+    the order in which they came, for at most ``connect_timeout``. A caller that sends while it
+    reads the results of ``send_many()`` needs a second connection.
 
     :param pool: the back-end: name of a module that has a class ``Backend`` (str), a class, or a
         ready instance of :class:`~apnsclient.backends.BaseBackend`.
     :param connect_timeout: longest time to establish a connection, in seconds (float): name lookup,
         TCP and TLS, with all the addresses that the host has. None, here and for ``write_timeout``
-        and ``read_timeout``, waits for ever. Over HTTP/2 it is also the
-        longest time to wait for one's turn, for the server's settings, and for its answer to a
-        PING.
+        and ``read_timeout``, waits for ever. Over HTTP/2 it is also the longest time to wait for a
+        free connection, for the server's settings, and for its response to a PING.
     :param write_buffer_size: how many bytes, at least, are written at a time (int, from 1). Larger
         chunks are faster, up to 64 KiB. Over HTTP/2 it is 12 KiB in any case, or more.
     :param write_timeout: longest time to write one chunk, in seconds (float), and then for it to
@@ -122,9 +122,9 @@ class Session(object):
         longest wait for the answer to a request, from when it was written.
     :param read_tail_timeout: how long the gateway has to be silent after a message for it to count
         as delivered, in seconds (float). HTTP/2 has no use for it: each request is answered.
-    :param protocol: ``"binary"`` or ``"http2"``, for all connections. None speaks HTTP/2 where the
-        address is Apple's and the back-end has ALPN: by name, or by a host in push.apple.com.
-        Everywhere else, and over a back-end without ALPN, it speaks the binary protocol.
+    :param protocol: ``"binary"`` or ``"http2"``, for all connections. None leaves it to the
+        address, where the back-end has ALPN: HTTP/2 for Apple's (a host in push.apple.com, also by
+        its name), the binary protocol for any other. Without ALPN it is the binary protocol.
     :param on_late_result: called with a :class:`~apnsclient.apns.Result` for each message whose
         result says success, and of which the gateway said too late that it had not been delivered:
         that is found out when the connection is used again, or closed. The result has the message
@@ -155,21 +155,26 @@ class Session(object):
 
     #: ``(host, port)`` by name; a subclass may extend it.
     ADDRESSES = ADDRESSES
-    #: Where those names lead over HTTP/2 whose hosts Apple has switched off, and those hosts
-    #: themselves; a subclass may override it.
+    #: ``(host, port)`` of the host that has replaced one that Apple switched off, by the name of
+    #: the latter: where HTTP/2 goes instead. A subclass may override it.
     PROVIDER_ADDRESSES = PROVIDER_ADDRESSES
 
-    #: What the argument is where it is not given, here and below; a subclass may override it.
+    #: Value of the argument where it is not given; a subclass may override it.
     DEFAULT_CONNECT_TIMEOUT = 10
+    #: See :attr:`DEFAULT_CONNECT_TIMEOUT`.
     DEFAULT_WRITE_BUFFER_SIZE = 2048
+    #: See :attr:`DEFAULT_CONNECT_TIMEOUT`.
     DEFAULT_WRITE_TIMEOUT = 20
+    #: See :attr:`DEFAULT_CONNECT_TIMEOUT`.
     DEFAULT_READ_BUFFER_SIZE = 2048
+    #: See :attr:`DEFAULT_CONNECT_TIMEOUT`.
     DEFAULT_READ_TIMEOUT = 20
+    #: See :attr:`DEFAULT_CONNECT_TIMEOUT`.
     DEFAULT_READ_TAIL_TIMEOUT = 3
 
     connect_timeout = _setting(
-        "connect_timeout", "The argument, here and below. One that is set counts from the next "
-        "call on, and raises what the constructor raises.")
+        "connect_timeout", "Value of the argument. It can be set: that counts from the next call "
+        "on, and raises what the constructor raises.")
     write_buffer_size = _setting("write_buffer_size", "See :attr:`connect_timeout`.")
     write_timeout = _setting("write_timeout", "See :attr:`connect_timeout`.")
     read_buffer_size = _setting("read_buffer_size", "See :attr:`connect_timeout`.")
@@ -240,8 +245,8 @@ class Session(object):
 
         :param address: ``(host, port)``, or one of the names push_sandbox, push_production,
             feedback_sandbox and feedback_production for Apple's hosts; over HTTP/2 also
-            channels_sandbox and channels_production. Over HTTP/2 a host that Apple has switched off
-            stands for the one that has replaced it.
+            channels_sandbox and channels_production. Over HTTP/2 a host that Apple has switched
+            off, given either way, stands for the one that has replaced it.
         :param certificate: the provider's certificate, a
             :class:`~apnsclient.certificate.BaseCertificate` of the back-end in use; over HTTP/2 it
             may be a :class:`~apnsclient.provider_token.ProviderToken`.

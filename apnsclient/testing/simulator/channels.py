@@ -29,7 +29,9 @@ STORAGE_POLICIES = (0, 1)
 class BroadcastChannels(object):
     """The channels of all applications. May be used from many threads.
 
-    :param limit: most channels of one application (int).
+    :param limit: most channels of one application (int). Apple's is 10 000 in each environment.
+
+    :ivar limit: the same; it may be set.
     """
 
     def __init__(self, limit=MOST_CHANNELS):

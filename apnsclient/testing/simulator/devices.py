@@ -38,7 +38,7 @@ class Devices(object):
     states *known*, *bad* and *uninstalled*; what was said last holds. Tokens in none of them are
     accepted, unless the registry is strict.
 
-    :param strict: True refuses tokens that are in no state, with status 8.
+    :param strict: True refuses tokens that are in no state, with status 8, or BadDeviceToken.
     :param clock: returns the time of the feedback rows that come without one, in seconds since
         1970.
     """

@@ -41,7 +41,8 @@ class Simulator(Http2Half):
     used from many threads. It runs in the process that started it: a forked child can do nothing
     with it but stop it, which closes the child's copies and leaves the parent's alone.
 
-    :param strict: True refuses tokens that were not added to :attr:`devices`, with status 8.
+    :param strict: True refuses tokens that were not added to :attr:`devices`, with status 8, or
+        BadDeviceToken over HTTP/2.
     :param record: True keeps every notification that is accepted, False none, an int the last so
         many. The counts are exact in any case.
     :param host: address to listen on (str).
@@ -249,13 +250,13 @@ class Simulator(Http2Half):
     @property
     def answers(self):
         # type: () -> List[Answer]
-        """The error frames that were sent, in order: a list of :class:`.Answer`."""
+        """The error frames and error responses that were sent: a list of :class:`.Answer`."""
         return self._record.answers()
 
     @property
     def answer_count(self):
         # type: () -> int
-        """How many error frames were sent."""
+        """How many error frames, and responses with an error, were sent."""
         return self._record.answer_count
 
     @property
