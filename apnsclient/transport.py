@@ -103,9 +103,10 @@ class Session(object):
     response any more, and the binary protocol to everybody else. Over HTTP/2 at most ``pool_size``
     connections (an option of the back-end, 5 if it is not given) are open at a time for each
     address and certificate, because Apple takes it for an attack when connections are opened and
-    closed all the time (Apple, *Sending notification requests to APNs*). Callers wait for one, in
-    the order in which they came, for at most ``connect_timeout``. A caller that sends while it
-    reads the results of ``send_many()`` needs a second connection.
+    closed all the time (Apple, *Local and Remote Notification Programming Guide*, "Communicating
+    with APNs"). Callers wait for one, in the order in which they came, for at most
+    ``connect_timeout``. A caller that sends while it reads the results of ``send_many()`` needs a
+    second connection.
 
     :param pool: the back-end: name of a module that has a class ``Backend`` (str), a class, or a
         ready instance of :class:`~apnsclient.backends.BaseBackend`.
