@@ -59,9 +59,17 @@ _REMEDIES = {
     "TopicMismatch": "certificate or key are for another bundle identifier",
 }
 
-#: A channel: its identifier (str), whether Apple keeps the last notification for devices that are
-#: not connected (bool), and the kind of notifications that it takes (str).
-Channel = namedtuple("Channel", "channel_id is_stored push_type")
+
+class Channel(namedtuple("Channel", "channel_id is_stored push_type")):
+    """What Apple knows of a channel.
+
+    :ivar channel_id: its identifier (str).
+    :ivar is_stored: whether Apple keeps the last notification for devices that are not connected
+        (bool).
+    :ivar push_type: the kind of notifications that it takes (str).
+    """
+
+    __slots__ = ()
 
 
 class _Api(object):

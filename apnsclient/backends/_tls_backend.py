@@ -172,7 +172,7 @@ class TlsBackend(BaseBackend):
         """Open a connection; see the base class.
 
         ``timeout`` bounds all of it: the name lookup, TCP and TLS, over all addresses of the host,
-        which have their turns within it. Behind a proxy those are the addresses of the proxy.
+        which share it. Behind a proxy those are the addresses of the proxy.
 
         :raises ~apnsclient.errors.ConnectTimeout: if there is no connection in time.
         :raises ~apnsclient.errors.PeerVerificationError: if the server's certificate does not

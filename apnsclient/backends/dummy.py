@@ -30,7 +30,7 @@ _FEEDBACK_STEP = 3600
 
 
 class Certificate(BaseCertificate):
-    """A certificate of which nothing is expected but that it is told from others.
+    """A certificate that is only told apart from others.
 
     Any text does. A file is not opened: its name stands for its content. Where both are given, the
     file is used.

@@ -305,7 +305,8 @@ class Backend(TlsBackend):
 
     Its options are those of :class:`apnsclient.backends.stdio.Backend`.
 
-    :raises ValueError: if ``ca_file``, ``ca_string`` or ``proxy`` cannot be used.
+    :raises ~apnsclient.errors.CertificateError: if ``ca_file`` or ``ca_string`` cannot be used.
+    :raises ValueError: if ``proxy`` cannot be used.
     """
 
     certificate_class = Certificate

@@ -61,7 +61,8 @@ class ChaosProxy(object):
     :param tls: :class:`.ChaosTLS` if the proxy is to be one end of TLS on either side; None passes
         on what is there, TLS or not.
     :param aliases: further names for handlers: by name, the short or qualified name that is meant.
-    :param record: True keeps the record of every connection, False none, an int the last so many.
+    :param record: True keeps the record of every connection, False none, an int that many of the
+        last ones.
     :param on_closed: called with the :class:`.ConnectionRecord` of each connection that is over, by
         the connection's thread.
     :raises ConfigurationError: if a handler, protocol, option, value or percentage cannot be used,

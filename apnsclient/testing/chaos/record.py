@@ -71,7 +71,7 @@ class ConnectionRecord(object):
 class Record(object):
     """All connections of one proxy, and somewhere to wait for what happens to them.
 
-    :param keep: True keeps every connection that is over, False none, an int the last so many.
+    :param keep: True keeps every connection that is over, False none, an int that many of the last.
     """
 
     def __init__(self, keep):

@@ -83,8 +83,8 @@ class ProviderScript(namedtuple("ProviderScript", [
     :param garbage_after: send ``garbage`` (bytes), and close.
     :param goaway_after: send GOAWAY, answer what is ``late``, and close. Requests beyond it are
         not processed.
-    :param late: so many of the last requests before the ending are processed, but not answered
-        before it. After GOAWAY they are answered; otherwise never.
+    :param late: how many of the last requests before the ending are processed, but not answered
+        before it (int). After GOAWAY they are answered; otherwise never.
     :param goaway_last: last stream that GOAWAY names (int); None for the last one processed. A
         lower one is a lie, and makes a correct client send again what was processed.
     :param goaway_code: its error code (int).
@@ -100,27 +100,27 @@ class ProviderScript(namedtuple("ProviderScript", [
         max_concurrent_streams, initial_window_size, max_frame_size, max_header_list_size, or the
         number of an unknown one. What is not given is as Apple sends it.
     :param settings_at: ``{n: {name: value}}``: settings that are sent behind the n-th reply.
-    :param window_step: windows are given back after so many bytes (int), 0 for never.
+    :param window_step: after how many bytes windows are given back (int), 0 for never.
     :param padding: bytes of padding in each frame of a reply (int, 0 to 255); None for none.
     :param piece: longest part of a header block in one frame, so that CONTINUATION follows.
     :param split: longest DATA frame (int).
     :param trailers: True ends each reply with trailers.
     :param interim: True sends an interim reply, with status 103, before each reply.
-    :param pings: so many PINGs before each reply (int).
+    :param pings: number of PINGs before each reply (int).
     :param noise: True sends a frame of an unknown type, an unknown setting and a PRIORITY frame
         before each reply.
     :param upper_case_ids: True writes the apns-id of each reply in upper case.
     :param compressed: True compresses header blocks with all that HPACK has: Huffman's code, and
         the dynamic table as far as the client allows.
 
-    *What Apple does to who causes errors, and to who changes the application.* The page about
-    testing has the sources. Errors are answers with status 4XX, apart from 410.
+    *What Apple does to a client that causes errors, or that changes the application.* The page
+    about testing has the sources. Errors are responses with status 4XX, apart from 410.
 
-    :param limit_after_errors: ``{n: limit}``: after so many errors the limit of streams is lowered
-        to that.
-    :param goaway_after_errors: after so many errors GOAWAY is sent, and the connection closed.
-        ``goaway_code`` and the other parameters say how.
-    :param goaway_after_bad_tokens: the same after so many BadDeviceToken.
+    :param limit_after_errors: ``{n: limit}``: after n errors the limit of streams is lowered to
+        ``limit``.
+    :param goaway_after_errors: after how many errors GOAWAY is sent, and the connection closed
+        (int). ``goaway_code`` and the other parameters say how.
+    :param goaway_after_bad_tokens: the same for responses with BadDeviceToken.
     :param throttle: True allows for one stream from each notification that is rejected to the next
         one that is accepted, and refuses what was sent beyond it meanwhile.
     :param one_app: True answers pushes for another application than that of the first push with

@@ -16,25 +16,59 @@ if MYPY:
 
 __all__ = ["Accepted", "Answer", "Record", "Refused"]
 
-#: A notification that was accepted: number of the connection, identifier (int, None for command 0),
-#: token (lower-case hexadecimal str), payload (bytes), expiry and priority (int, None if not sent).
-#: The identifier of one that came over HTTP/2 is its stream; it also has topic, push_type, apns_id
-#: and collapse_id (str, None if not sent) and headers (dict of str without the authorization).
-#: Connections to the gateway and to the provider API are numbered apart from one another.
-Accepted = namedtuple("Accepted", "connection identifier token payload expiry priority topic "
-                                  "push_type apns_id collapse_id headers")
+
+class Accepted(namedtuple("Accepted", "connection identifier token payload expiry priority topic "
+                                      "push_type apns_id collapse_id headers")):
+    """A notification that was accepted. Over the binary protocol what follows priority is None.
+
+    :ivar connection: number of the connection (int). Those to the gateway and those to the provider
+        API are numbered apart from one another.
+    :ivar identifier: identifier (int, None for command 0); over HTTP/2 the number of its stream.
+    :ivar token: device token (lower-case hexadecimal str).
+    :ivar payload: payload (bytes).
+    :ivar expiry: seconds since 1970 (int), or None if it was not sent.
+    :ivar priority: priority (int), or None if it was not sent.
+    :ivar topic: topic (str), here and below None if it was not sent.
+    :ivar push_type: push type (str).
+    :ivar apns_id: identifier of the notification (str).
+    :ivar collapse_id: collapse identifier (str).
+    :ivar headers: header of the request, without the authorization (dict of str).
+    """
+
+    __slots__ = ()
+
+
 Accepted.__new__.__defaults__ = (None,) * 5
 
-#: An error frame that was sent: number of the connection, status and identifier (int). Over HTTP/2
-#: a reply with an error: status, stream, reason (str), and path of the request (str).
-Answer = namedtuple("Answer", "connection status identifier reason path")
+
+class Answer(namedtuple("Answer", "connection status identifier reason path")):
+    """An error frame, or over HTTP/2 a response with an error, that was sent.
+
+    :ivar connection: number of the connection (int).
+    :ivar status: status of the error frame, or HTTP status (int).
+    :ivar identifier: identifier of the notification, or number of the stream (int).
+    :ivar reason: the reason over HTTP/2 (str), else None.
+    :ivar path: path of the request over HTTP/2 (str), else None.
+    """
+
+    __slots__ = ()
+
+
 Answer.__new__.__defaults__ = (None, None)
 
 
-#: What was refused, for whoever looks on: number of the connection, status, and reason (str, None
-#: over the binary protocol); and as far as the request tells, token (str, over HTTP/2 as it came),
-#: topic and push type (str), each None without it.
-Refused = namedtuple("Refused", "connection status reason token topic push_type")
+class Refused(namedtuple("Refused", "connection status reason token topic push_type")):
+    """What was refused, for the parameter ``on_refused`` of a simulator.
+
+    :ivar connection: number of the connection (int).
+    :ivar status: status of the error frame, or HTTP status (int).
+    :ivar reason: the reason over HTTP/2 (str), else None.
+    :ivar token: device token (str, over HTTP/2 as it came), here and below None if there was none.
+    :ivar topic: topic (str).
+    :ivar push_type: push type (str).
+    """
+
+    __slots__ = ()
 
 
 class Record(object):
@@ -42,7 +76,7 @@ class Record(object):
 
     The attributes are counts and may be read at any time; the methods tell of the rest.
 
-    :param keep: True keeps all, False nothing, an int the last so many.
+    :param keep: True keeps all, False nothing, an int that many of the last ones.
     :param on_accepted: called by the event loop's thread with a list of :class:`Accepted`.
     :param on_refused: called by the same thread with a :class:`Refused`.
 

@@ -43,8 +43,8 @@ class Simulator(Http2Half):
 
     :param strict: True refuses tokens that were not added to :attr:`devices`, with status 8, or
         BadDeviceToken over HTTP/2.
-    :param record: True keeps every notification that is accepted, False none, an int the last so
-        many. The counts are exact in any case.
+    :param record: True keeps every notification that is accepted, False none, an int that many of
+        the last ones. The counts are exact in any case.
     :param host: address to listen on (str).
     :param gateway_port: port of the gateway; 0 takes a free one.
     :param feedback_port: port of the feedback service; 0 takes a free one.
@@ -75,7 +75,6 @@ class Simulator(Http2Half):
         makes a new one.
 
     :ivar authority: the authority.
-    :ivar devices: registry of devices (:class:`.Devices`).
     :ivar gateway_address: ``(host, port)`` of the gateway, once it has been started.
     :ivar feedback_address: ``(host, port)`` of the feedback service, once it has been started.
     :ivar channels: broadcast channels of all applications (:class:`.BroadcastChannels`).
