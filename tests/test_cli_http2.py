@@ -12,6 +12,7 @@ import time
 import pytest
 
 from apnsclient import addresses
+from apnsclient.drivers.refusals import Refusals
 from apnsclient.testing.simulator import ProviderScript
 from apnsclient.topics import advise
 from cli_support import (
@@ -168,6 +169,16 @@ def test_a_list_that_is_refused_as_a_whole_is_nothing_to_delete(bed, reason):
         assert bed.send2("--alert", "hi", known, *GOOD[:2]).err == ""
         assert bed.send2("--alert", "hi", "--json", known, *GOOD[:2]).document["hint"] is None
     assert bed.send2("--alert", "hi", "zz").err == ""
+
+
+def test_a_long_list_that_is_refused_as_a_whole_is_told_of_once(bed):
+    """The library has a warning of its own from ten tokens on."""
+    tokens = [token(number) for number in range(Refusals.MANY)]
+    for one in tokens:
+        bed.simulator.devices.bad(one)
+    told = bed.send2("--alert", "hi", *tokens).err
+    assert told.count("before you delete anything") == 1
+    assert told.startswith("apns: all answers were BadDeviceToken")
 
 
 def test_json_has_all_that_apple_says(bed):

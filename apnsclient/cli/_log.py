@@ -6,6 +6,7 @@ import contextlib
 import logging
 
 from .._compat import MYPY
+from ..drivers.refusals import ADVICE
 from ..errors import APNsError
 from ._console import Failure, OutputClosed, one_line
 from ._words import explain
@@ -28,7 +29,13 @@ class _Handler(logging.Handler):
 
     def emit(self, record):
         # type: (logging.LogRecord) -> None
-        """Write a line, in which errors are told as everywhere else."""
+        """Write a line, in which errors are told as everywhere else.
+
+        The hint to check before anything is deleted is left to the summary, which has one in terms
+        of the options.
+        """
+        if record.getMessage().endswith(ADVICE):
+            return
         if isinstance(record.args, tuple):
             record = logging.makeLogRecord(dict(vars(record), args=tuple(
                 explain(one) if isinstance(one, APNsError) else one for one in record.args)))

@@ -13,11 +13,14 @@ if MYPY:
 
     from ..outcomes import RequestOutcomes
 
-__all__ = ["Refusals"]
+__all__ = ["ADVICE", "Refusals"]
+
+#: What each hint ends with.
+ADVICE = "check address and topic before you delete anything"
 
 _HINT = ("at least %d notifications in a row were refused by %s:%d with BadDeviceToken or "
          "DeviceTokenNotForTopic, as all tokens of the other environment are, and all where the "
-         "topic is another app's: check address and topic before you delete anything")
+         "topic is another app's: " + ADVICE)
 
 
 class Refusals(object):
