@@ -1,4 +1,4 @@
-"""Every Python example of README.rst and docs/*.rst runs.
+"""Every Python example of README.rst and docs/*.rst runs, and the reference has its texts.
 
 The convention for authors of pages:
 
@@ -21,6 +21,7 @@ The convention for authors of pages:
 
 from __future__ import absolute_import, division, print_function
 
+import importlib
 import io
 import os
 import re
@@ -100,6 +101,27 @@ def test_the_examples_of_every_page_run(tmpdir):
 def test_the_page_has_examples(page):
     """A page that lost its examples, or marks them in another way, is noticed."""
     assert page in PROGRAMS
+
+
+def find_classes(page):
+    """Return ``(module, name)`` of each class that a page takes from the source."""
+    found, module = [], ""
+    for kind, name in re.findall(r"^\.\. (module|automodule|autoclass):: (\S+)", page, re.M):
+        if kind == "autoclass":
+            found.append((module, name))
+        else:
+            module = name
+    return found
+
+
+def test_every_class_of_the_reference_has_a_docstring():
+    """A named tuple has one in any case, made of its fields, which says nothing."""
+    classes = find_classes(read_page("docs/reference.rst"))
+    texts = [(name, getattr(importlib.import_module(module), name).__doc__ or "")
+             for module, name in classes]
+
+    assert len(classes) > 50
+    assert [name for name, text in texts if not text or text.startswith(name + "(")] == []
 
 
 PAGE = u"""
