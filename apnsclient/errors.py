@@ -61,7 +61,8 @@ class APNsError(Exception):
     """Base of everything that this package raises on its own account.
 
     Its text says what happened, and after that what to do about it, in terms of this library. A
-    program whose users know nothing of the library can word the latter by itself.
+    program whose users do not know the library can use ``problem``, and words of its own for
+    ``remedy``.
 
     :ivar problem: what happened (str).
     :ivar remedy: what to do about it (str): a key of :data:`REMEDIES`; or None.
@@ -117,8 +118,8 @@ class CertificateRefused(ConnectError):
 
     With TLS 1.3 a client learns of this only when it first reads, so a back-end may raise it from
     there as well as from connecting. Nothing that was written had been processed. Where the server
-    has let us in before, and hangs up with such an alert later, what was written is unknown, as
-    with any other lost connection: ``send()`` does not raise this then.
+    had accepted us, and hangs up with such an alert later, what was written is unknown, as with any
+    other lost connection: ``send()`` does not raise this then.
     """
 
 
@@ -150,7 +151,7 @@ class RequestRefused(APNsError):
 
 def is_timeout(error):
     # type: (BaseException) -> bool
-    """Return True if an exception of a back-end says that time ran out, and nothing worse.
+    """Return True if an exception of a back-end says only that time ran out.
 
     From Python 3.10 on ``socket.timeout`` is ``TimeoutError``, which is also what the system raises
     when it gave a dead connection up (``ETIMEDOUT``). Only the latter has an error number.

@@ -100,9 +100,11 @@ class Authority(object):
     @classmethod
     def load(cls, certificate_string, key_string):
         # type: (Text, Text) -> Authority
-        """Return an authority of earlier, from its certificate and its key in PEM format.
+        """Return an authority that was made before, so that what it has issued stays valid.
 
-        :raises ValueError: if one of them is none, or they do not belong together.
+        :param certificate_string: its :attr:`ca_string` (str or bytes).
+        :param key_string: its :attr:`key_string` (str or bytes).
+        :raises ValueError: if one of them cannot be read, or they do not belong together.
         """
         authority = cls.__new__(cls)
         authority._certificate = x509.load_pem_x509_certificate(
@@ -175,9 +177,10 @@ class Authority(object):
 
     def has_issued(self, certificate_string):
         # type: (Text) -> bool
-        """Return True if the key of this authority has signed a certificate in PEM format.
+        """Return True if the key of this authority has signed a certificate.
 
-        :raises ValueError: if it is none.
+        :param certificate_string: the certificate in PEM format (str or bytes).
+        :raises ValueError: if it cannot be read.
         """
         certificate = x509.load_pem_x509_certificate(
             six.ensure_binary(certificate_string), default_backend())  # type: Any

@@ -1,8 +1,8 @@
 """Fixtures for pytest: a simulator, proxies that inject faults, and clients joined to them.
 
-pytest imports this module in every run of an environment that the package is installed in. So it
-imports nothing of the package but when a test asks for a fixture, and its hooks do nothing but for
-such a test. It works with pytest from 4.6 on.
+pytest imports this module in every run in an environment that the package is installed in. So it
+imports nothing of the package until a test asks for a fixture, and its hooks do nothing for other
+tests. It works with pytest 4.6 and newer.
 """
 
 from __future__ import absolute_import, division, print_function
