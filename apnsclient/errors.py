@@ -38,6 +38,9 @@ REMEDIES = {
     "another gateway": "set the session's protocol to \"http2\", or address to the (host, port) of "
                        "a gateway that still speaks the binary protocol",
     "binary": "if it is a gateway of the binary protocol, set the session's protocol to \"binary\"",
+    "certificate or provider token": "give the certificate that belongs to it; a .p8 file is for "
+                                     "provider tokens: give it as key_file or key_string, with "
+                                     "key_id and team_id",
     "dates": "check this machine's clock; if that is right, the server needs a new certificate",
     "host": "address the server by a name that its certificate is for, or have it present one for "
             "this name; verify=False switches the check off (tests only)",

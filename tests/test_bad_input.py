@@ -159,6 +159,7 @@ BAD_CERTIFICATES = {
     "no key": (dict(cert_string=GOOD.certificate_string), "no private key"),
     "wrong passphrase": (dict(cert_string=LOCKED.pem, passphrase="open sesame 1234"),
                          "wrong passphrase"),
+    "key alone": (dict(cert_string=GOOD.key_string), "a private key, and no certificate; give the"),
     "no passphrase": (dict(cert_string=LOCKED.pem), "no passphrase"),
     "another key": (dict(cert_string=GOOD.certificate_string, key_string=OTHER.key_string),
                     "another certificate"),

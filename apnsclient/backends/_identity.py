@@ -210,18 +210,22 @@ def _load_certificates(material):
         if certificate not in certificates:
             certificates.append(certificate)
     if not certificates:
-        raise CertificateError(_no_certificate(material.certificate, material.certificate_source))
+        raise _no_certificate(material.certificate, material.certificate_source)
     return certificates
 
 
 def _no_certificate(pem, source):
-    # type: (bytes, str) -> str
+    # type: (bytes, str) -> CertificateError
     instead = describe_instead(pem, source)
     if instead:
-        return "%s holds no certificate in PEM format%s" % (source, instead)
+        return CertificateError("%s holds no certificate in PEM format%s" % (source, instead))
+    if keys_in(pem):
+        return CertificateError("%s holds a private key, and no certificate" % source,
+                                "certificate or provider token")
     if split_pem(pem):
-        return "%s holds no certificate, only PEM blocks of other kinds" % source
-    return "%s holds garbage: no certificate in PEM format (-----BEGIN CERTIFICATE-----)" % source
+        return CertificateError("%s holds no certificate, only PEM blocks of other kinds" % source)
+    return CertificateError(
+        "%s holds garbage: no certificate in PEM format (-----BEGIN CERTIFICATE-----)" % source)
 
 
 def _load_key(material):

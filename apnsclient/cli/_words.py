@@ -34,6 +34,8 @@ REMEDIES = {
     "another gateway": "leave --binary out, or give --address of a gateway that still speaks the "
                        "binary protocol",
     "binary": "if it is a gateway of the binary protocol, give --binary",
+    "certificate or provider token": "give the certificate that belongs to it; a .p8 file is for "
+                                     "provider tokens: give it with --key, --key-id and --team-id",
     "dates": "check this machine's clock; if that is right, the server needs a new certificate",
     "host": "give in --address a name that the server's certificate is for, or have it present one "
             "for this name; --no-verify switches the check off (tests only)",
