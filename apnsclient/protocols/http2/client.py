@@ -2,9 +2,9 @@
 
 Bytes in, events out, bytes back. Requests go out in batches: streams with consecutive numbers that
 differ in the token alone. What comes back is nearly always the same, too: one HEADERS frame with
-``:status: 200``, which differs in identifiers alone and needs no decoding. That much is done in one
-loop, :meth:`ClientConnection.receive`; everything else a peer may do, at any time and in any order,
-goes through one method for each type of frame.
+``:status: 200``, which differs in identifiers alone and needs no decoding. Those are taken in one
+loop, :meth:`.ReplyDecoder.take_accepted`; everything else a peer may do, at any time and in any
+order, goes through one method for each type of frame.
 
 That works because we offer the peer no dynamic table for its header blocks (HEADER_TABLE_SIZE 0):
 each block stands alone. Until the peer has acknowledged that, every block is decoded.
@@ -18,7 +18,7 @@ there on nothing more is accepted.
 
 from __future__ import absolute_import, division, print_function
 
-from ..._compat import MYPY, PY2
+from ..._compat import MYPY
 from . import frames
 from .events import GoAway, Reply, Reset
 from .frames import (
@@ -54,11 +54,8 @@ if MYPY:
 
 __all__ = ["ClientConnection", "GoAway", "Reply", "Reset"]
 
-#: Flags of HEADERS that matter, and their value when the frame is all of a reply.
+#: Flags of HEADERS that matter.
 _REPLY_FLAGS = END_STREAM | END_HEADERS | PADDED | frames.PRIORITIZED
-_WHOLE_REPLY = END_STREAM | END_HEADERS
-#: No replies can be told from their shape.
-_NO_SHAPES = {}  # type: Dict[int, Any]
 #: Length and type of the longest frame that we accept, as one number.
 _LONGEST = DEFAULT_FRAME_SIZE << 8 | 0xFF
 
@@ -105,7 +102,8 @@ class ClientConnection(object):
         self._streams = Streams(authority, self._output.append)
         self._decoder = ReplyDecoder()
         self._is_settled = False
-        self._accepted_shapes = None  # type: Optional[Dict[int, Any]]
+        # Whether replies can be told from their shape now.
+        self._is_simple = False
         self._rest = b""
         self._events = []  # type: List[Any]
         self._partial = {}  # type: Dict[int, Partial]
@@ -282,35 +280,27 @@ class ClientConnection(object):
             return []
         if self._rest:
             data = self._rest + data
-        buffer = bytearray(data) if PY2 else data  # type: Any
-        position, size, accepted, others, opened = 0, len(buffer), 0, 0, len(self._streams)
-        unpack, take = FRAME_HEAD.unpack_from, self._streams.open.pop
-        shapes = self._accepted_shapes or _NO_SHAPES
+        position, size, accepted, others, opened = 0, len(data), 0, 0, len(self._streams)
         while size - position >= 9:
-            length, flags, stream = unpack(buffer, position)
+            if self._is_simple:
+                count, position = self._decoder.take_accepted(data, position, self._streams.open)
+                accepted += count
+                if size - position < 9:
+                    break
+            length, flags, stream = FRAME_HEAD.unpack_from(data, position)
             start = position + 9
             end = start + (length >> 8)
             if end > size or length > _LONGEST:
                 self._judge_head(length & 0xFF, flags, stream & LARGEST_STREAM, length >> 8)
                 break
-            if (length in shapes and flags & _REPLY_FLAGS == _WHOLE_REPLY
-                    and shapes[length](buffer, start, end)):
-                batch = take(stream, None)
-                if batch is not None:
-                    batch.left -= 1
-                    accepted += 1
-                    position = end
-                    continue
-            done = self._take_usual(buffer, length, flags, stream, end)
-            if not done:
+            position = self._take_usual(data, length, flags, stream, end)
+            if not position:
                 others += 1
-                self._take(length & 0xFF, flags, stream & LARGEST_STREAM,
-                           bytes(buffer[start:end]))
+                self._take(length & 0xFF, flags, stream & LARGEST_STREAM, data[start:end])
+                position = end
                 if self.error is not None:
                     break
-                done, shapes = end, self._accepted_shapes or _NO_SHAPES
-            position = done
-        self._rest = bytes(buffer[position:])
+        self._rest = data[position:]
         self._note(accepted, others, opened == len(self._streams))
         return self.events()
 
@@ -333,38 +323,38 @@ class ClientConnection(object):
         events, self._events = self._events, []
         return events
 
-    def _take_usual(self, buffer, length, flags, stream, end):
-        # type: (Any, int, int, int, int) -> int
+    def _take_usual(self, data, length, flags, stream, end):
+        # type: (bytes, int, int, int, int) -> int
         """Take what else comes often; return where it ends, or 0 if nothing was done.
 
         :param length: length and type of a frame, as one number (int).
-        :param end: where the frame ends in the buffer (int).
+        :param end: where the frame ends in the data (int).
         """
-        if self._accepted_shapes is None:
+        if not self._is_simple:
             return 0
         if length == _WHOLE_RESET:
             # Some servers answer early, and then reset the stream for the rest of the request.
             return end if self._streams.has_ended(stream) else 0
         if length & 0xFF == HEADERS and flags & _REPLY_FLAGS == END_HEADERS:
-            return self._take_failure(buffer, stream, end - (length >> 8), end)
+            return self._take_failure(data, stream, end - (length >> 8), end)
         return 0
 
-    def _take_failure(self, buffer, stream, start, end):
-        # type: (Any, int, int, int) -> int
+    def _take_failure(self, data, stream, start, end):
+        # type: (bytes, int, int, int) -> int
         """Take HEADERS with one DATA frame behind them: so Apple's failures come.
 
         :return: where the reply ends (int); 0 if it is not like that, and nothing was done.
         """
         batch = self._streams.open.get(stream)
-        if batch is None or len(buffer) < end + 9:
+        if batch is None or len(data) < end + 9:
             return 0
-        length, flags, other = FRAME_HEAD.unpack_from(buffer, end)
+        length, flags, other = FRAME_HEAD.unpack_from(data, end)
         kind, length, body = length & 0xFF, length >> 8, end + 9
         if (kind != DATA or other != stream or flags & (END_STREAM | PADDED) != END_STREAM
                 or not length <= min(batch.body_limit, self._window.spare)
-                or len(buffer) < body + length):
+                or len(data) < body + length):
             return 0
-        block = bytes(buffer[start:end])
+        block = data[start:end]
         try:
             status = self._decoder.status_of(block, stream)
         except Http2Error:
@@ -372,7 +362,7 @@ class ClientConnection(object):
         if status <= 200:
             return 0
         self._window.take(length)
-        self._conclude(stream, status, block, bytes(buffer[body:body + length]))
+        self._conclude(stream, status, block, data[body:body + length])
         return body + length
 
     def _judge_head(self, kind, flags, stream, length):
@@ -404,9 +394,8 @@ class ClientConnection(object):
     def _mark(self):
         # type: () -> None
         """Decide whether replies may be told from their shape now."""
-        is_simple = (self._is_settled and not self._blocks.is_amid and not self._partial
-                     and not self._streams.has_unsent and not self._keeps_replies)
-        self._accepted_shapes = self._decoder.accepted if is_simple else None
+        self._is_simple = (self._is_settled and not self._blocks.is_amid and not self._partial
+                           and not self._streams.has_unsent and not self._keeps_replies)
 
     def _fail(self, error):
         # type: (Http2Error) -> None

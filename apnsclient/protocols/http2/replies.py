@@ -8,21 +8,34 @@ A block of that shape has the same fields, the same status, and needs no decodin
 from __future__ import absolute_import, division, print_function
 
 import re
+from struct import Struct
 
 from ..._compat import MYPY
-from .frames import HEADERS, PROTOCOL_ERROR, Http2Error
+from .frames import (
+    END_HEADERS,
+    END_STREAM,
+    FRAME_HEAD,
+    HEADERS,
+    PROTOCOL_ERROR,
+    Http2Error,
+)
 from .headers import HeaderDecoder, decode_block
 
 if MYPY:
-    from typing import Any, Callable, Dict, List, Sequence, Tuple
+    from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+
+    from .streams import Batch
 
     Pair = Tuple[bytes, bytes]
     Match = Callable[..., Any]
+    #: See :func:`_shape_of`.
+    Shape = Tuple[bytes, bool, Match]
 
 __all__ = ["ReplyDecoder", "check_trailers", "status_in"]
 
 #: How a header block begins whose status is 200 (RFC 7541, appendix A).
 _STATUS_200 = b"\x88"
+_HEAD_SIZE = FRAME_HEAD.size
 #: How many shapes are remembered, of each kind.
 _MOST_SHAPES = 64
 
@@ -34,15 +47,18 @@ class ReplyDecoder(object):
     each block has to be decoded with :meth:`full`.
 
     :raises ImportError: if ``hpack`` is not installed.
-
-    :ivar accepted: what tells replies with status 200 that are known to be good, by length and type
-        of the frame as one number: called with a buffer, and where the block begins and ends in it.
     """
 
     def __init__(self):
         # type: () -> None
         self._decoder = HeaderDecoder()
-        self.accepted = {}  # type: Dict[int, Match]
+        # The shapes of those with status 200, by the length of the block.
+        self._shapes = {}  # type: Dict[int, Shape]
+        # What tells them where each is one frame. By its length, type and flags, as they are: how
+        # the block begins, how long the frame is, and what tells the rest of the block, None where
+        # that is nothing but a value.
+        self._accepted = {}  # type: Dict[bytes, Tuple[bytes, int, Optional[Match]]]
+        self._read_beginnings(0)
         # The same with the status, by how the block begins, and how long it is.
         self._known = {}  # type: Dict[Tuple[bytes, int], Tuple[Match, int]]
 
@@ -59,6 +75,35 @@ class ReplyDecoder(object):
         """Note that the peer has acknowledged: from here on, each block stands alone."""
         self._decoder = HeaderDecoder(0)
 
+    def take_accepted(self, data, position, streams):
+        # type: (bytes, int, Dict[int, Batch]) -> Tuple[int, int]
+        """Take replies with status 200 as long as nothing else comes and their shapes are known.
+
+        :param data: what the peer has sent.
+        :param position: where a frame begins in it (int).
+        :param streams: what is open, by number; those that end are taken out (dict).
+        :return: how many there were, and where the first frame is that is something else.
+        """
+        unpack, accepted, take = self._unpack, self._accepted, streams.pop
+        size, count = len(data), 0
+        last = size - self._shortest
+        while position <= last:
+            head, stream, begin = unpack(data, position)
+            if head not in accepted:
+                break
+            known, length, match = accepted[head]
+            end = position + length
+            if begin != known or end > size or (
+                    match is not None and not match(data, position + _HEAD_SIZE, end)):
+                break
+            batch = take(stream, None)
+            if batch is None:
+                break
+            batch.left -= 1
+            count += 1
+            position = end
+        return count, position
+
     def status_of(self, block, stream=0):
         # type: (bytes, int) -> int
         """Return the status in a block that stands alone, and is the head of a reply.
@@ -74,15 +119,33 @@ class ReplyDecoder(object):
         if known is not None and known[0](block):
             return known[1]
         status = status_in(decode_block(block), stream)
-        match = _shape_of(block)
+        shape = _shape_of(block)
         if len(self._known) >= _MOST_SHAPES:
             self._known.clear()
-        self._known[key] = match, status
+        self._known[key] = shape[2], status
         if key[0] == _STATUS_200:
-            if len(self.accepted) >= _MOST_SHAPES:
-                self.accepted.clear()
-            self.accepted[len(block) << 8 | HEADERS] = match
+            self._accept(len(block), shape)
         return status
+
+    def _accept(self, length, shape):
+        # type: (int, Shape) -> None
+        """Remember the shape of a reply with status 200, which has a block of that length."""
+        if len(self._shapes) >= _MOST_SHAPES:
+            self._shapes.clear()
+        self._shapes[length] = shape
+        size = min([len(start) for start, _, _ in self._shapes.values()])
+        self._read_beginnings(size)
+        self._accepted.clear()
+        for length, (start, is_single, match) in self._shapes.items():
+            head = FRAME_HEAD.pack(length << 8 | HEADERS, END_STREAM | END_HEADERS, 0)
+            is_told = is_single and len(start) == size
+            self._accepted[head[:5]] = start[:size], _HEAD_SIZE + length, None if is_told else match
+
+    def _read_beginnings(self, size):
+        # type: (int) -> None
+        """Have so many bytes of each block read, with the head of the frame."""
+        layout = Struct(">5sI%ds" % size)
+        self._unpack, self._shortest = layout.unpack_from, layout.size
 
 
 def status_in(fields, stream=0):
@@ -112,13 +175,15 @@ def check_trailers(fields, stream):
 
 
 def _shape_of(block):
-    # type: (bytes) -> Match
+    # type: (bytes) -> Shape
     """Return what tells blocks with the same fields and status as one that was decoded.
 
-    It may be called for blocks of the same length alone.
+    :return: what comes before the first value, whether that value is all of the rest, and what
+        tells the whole. They are good for blocks of the same length alone.
     """
     octets = bytearray(block)
     pieces, begin, position, has_status = [], 0, 0, False  # type: List[bytes], int, int, bool
+    start = None
     while position < len(octets):
         first = octets[position]
         if first & 0xE0 == 0x20:
@@ -133,12 +198,15 @@ def _shape_of(block):
                 position += size
             size, position = _number(octets, position, 7)
             if has_status:
+                start = block[:position] if start is None else start
                 pieces += [re.escape(block[begin:position]), b".{%d}" % size]
                 begin = position + size
             position += size
         has_status = True
     pieces.append(re.escape(block[begin:]))
-    return re.compile(b"".join(pieces), re.DOTALL).match
+    is_single = len(pieces) == 1 or len(pieces) == 3 and begin == len(block)
+    return (block if start is None else start, is_single,
+            re.compile(b"".join(pieces), re.DOTALL).match)
 
 
 def _number(octets, position, bits):
