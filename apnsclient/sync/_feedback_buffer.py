@@ -131,7 +131,7 @@ class FeedbackBuffer(object):
                 self._waiting.add(source, rows)
                 if is_interrupt():
                     raise
-                _log.exception("the feedback store failed; %d dead tokens of %s wait, and are "
-                               "stored later", len(rows), source)
+                _log.exception("the feedback store failed; %d dead tokens of %s wait in the memory "
+                               "of this process until the store takes them", len(rows), source)
                 return False
         return True
