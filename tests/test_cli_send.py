@@ -464,6 +464,14 @@ def test_a_file_that_cannot_be_read_is_status_3(bed):
                         "cannot read", complaint, "No such file")
 
 
+def test_an_empty_file_is_not_an_option_that_is_missing(bed):
+    """Nothing else takes its place: no key in the certificate's file, not the system's trust."""
+    empty = bed.file("empty.pem", "")
+    for option, what in (("--cert", "the certificate"), ("--key", "the key"),
+                         ("--ca-file", "the file of authorities")):
+        _assert_refused(bed.send("--alert", "hi", option, empty, *GOOD), what, empty, "is empty")
+
+
 def test_a_secret_in_place_of_the_name_of_a_file_is_not_shown(bed):
     """``--cert "$(cat push.pem)"``, or a token where a list of them was expected."""
     pem = bed.simulator.cert_string

@@ -15,6 +15,7 @@ import os
 import six
 
 from .._compat import MYPY
+from .._files import shown_path
 from .._pem import is_encrypted, keys_in
 from ..addresses import is_apples
 from ..errors import APNsError, CertificateError
@@ -172,8 +173,7 @@ def new_session(arguments, on_connected=None, **options):
     """
     from ..transport import Session
     if arguments.ca_file is not None:
-        options["ca_string"] = read_file(
-            arguments.ca_file, "the file of authorities", NO_CONNECTION)
+        options["ca_string"] = _read_pem(arguments.ca_file, "the file of authorities")
     proxy = os.environ.get(PROXY_VARIABLE) if arguments.proxy is None else arguments.proxy
     if proxy:
         options["proxy"] = proxy
@@ -247,15 +247,24 @@ def credential(arguments, console):
     """
     if arguments.key_id is not None:
         return {"key_id": arguments.key_id, "team_id": arguments.team_id,
-                "key_string": read_file(arguments.key, "the key", NO_CONNECTION)}
-    found = {"cert_string": read_file(arguments.cert, "the certificate", NO_CONNECTION)}
+                "key_string": _read_pem(arguments.key, "the key")}
+    found = {"cert_string": _read_pem(arguments.cert, "the certificate")}
     if arguments.key is not None:
-        found["key_string"] = read_file(arguments.key, "the key", NO_CONNECTION)
+        found["key_string"] = _read_pem(arguments.key, "the key")
     key = found.get("key_string", found["cert_string"])
     passphrase = _passphrase(arguments, any(map(is_encrypted, keys_in(key)[:1])), console)
     if passphrase is not None:
         found["passphrase"] = passphrase
     return found
+
+
+def _read_pem(name, what):
+    # type: (str, str) -> bytes
+    """Return what a file holds; an empty one would pass for an option that is not given."""
+    content = read_file(name, what, NO_CONNECTION)
+    if not content:
+        raise Failure("%s %s is empty" % (what, shown_path(str(name))), NO_CONNECTION)
+    return content
 
 
 def connect(method, arguments, certificate):
