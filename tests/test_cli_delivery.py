@@ -18,7 +18,7 @@ from apnsclient.cli import _options
 from apnsclient.cli._console import Console, Failure, one_line, write_line
 from apnsclient.cli._delivery import Delivery
 from apnsclient.cli._tokens import TokenSource
-from apnsclient.errors import ConnectError
+from apnsclient.errors import REMEDIES, ConnectError
 from apnsclient.outcomes import RequestOutcomes
 from apnsclient.reasons import REPLIES, reason_of_reply
 from cli_support import token, write_file
@@ -261,6 +261,37 @@ def test_only_what_was_not_answered_is_unknown():
     assert delivery.unknown == [(tokens[1], "Unknown: no answer")]
     assert (delivery.accepted, delivery.resent, delivery.not_sent) == (3, 2, [])
     assert provider.processed == tokens
+
+
+def test_what_cannot_be_sent_says_why():
+    """Such as a header that is longer than the server takes, which nobody answered."""
+    def send_many(messages):
+        for message in messages:
+            outcomes = RequestOutcomes()
+            outcomes.undeliver(range(len(message.tokens)), (None, "Not sent: too long"))
+            yield Result(message, outcomes=outcomes)
+
+    delivery = _deliver(send_many, TokenSource([token(0)]), resends_unknown=False)
+    assert delivery.not_sent == [(token(0), None, "Not sent: too long")]
+
+
+@each("loss", ["unknown", "unprocessed", "undeliver"])
+def test_what_a_result_says_to_do_is_told_in_options(loss):
+    """There it is text, at the end of another; the library's own words mean nothing here."""
+    text = "Unknown: end of stream; " + REMEDIES["http2"]
+
+    def send_many(messages):
+        for message in messages:
+            outcomes = RequestOutcomes()
+            if loss == "unknown":
+                outcomes.unknown(0, text[9:])
+            else:
+                getattr(outcomes, loss)([0], (None, text))
+            yield Result(message, outcomes=outcomes)
+
+    delivery = _deliver(send_many, TokenSource([token(0)]), resends_unknown=False, retries=0)
+    said = [one[-1] for one in delivery.unknown + delivery.not_sent] + [delivery.error]
+    assert said == ["Unknown: end of stream; if it speaks HTTP/2, give --http2"] * 2
 
 
 def test_the_first_refusal_is_the_last_request():

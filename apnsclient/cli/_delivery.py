@@ -236,7 +236,7 @@ class Delivery(object):
         failed, errors = result.failed, result.errors
         self.failed.extend(failed.items())
         if errors:
-            self.error = errors[-1][1]
+            self.error = explain(errors[-1][1])
         count = len(failed) + self._book_undelivered(result.undelivered, errors)
         retry, unknown = result.retry(), [] if self._resends_unknown else result.unknown
         if unknown:
@@ -265,7 +265,8 @@ class Delivery(object):
             self.error = refusals[0][1]
         elif tokens:
             refusals = [error for error in errors if not _row_of(error).retries_reported]
-        code, reason = refusals[0] if refusals else UNKNOWN[:2]
+        code, reason = (refusals or errors[-1:] or [UNKNOWN[:2]])[0]
+        reason = explain(reason)
         self.not_sent.extend((token, code, reason) for token in tokens)
         return len(tokens)
 
@@ -341,8 +342,8 @@ def _row_of(failure):
 def _reason_of_unknown(errors):
     # type: (List[Any]) -> str
     """Return what was said of tokens that were written and not answered."""
-    return next((str(reason) for code, reason in errors
-                 if code is None and reason.startswith(UNKNOWN.explanation)), UNKNOWN.explanation)
+    return explain(next((reason for code, reason in errors if code is None
+                         and reason.startswith(UNKNOWN.explanation)), UNKNOWN.explanation))
 
 
 def _do_nothing(*arguments):

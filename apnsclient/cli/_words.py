@@ -1,7 +1,8 @@
 """What errors of the library say, in terms of the options of the commands.
 
 A text of the library names its own parameters, and an error says by name what to do about it. So
-there is a table for either, and nothing else is replaced in a text.
+there is a table for either, and nothing else is replaced in a text. What a result tells of an error
+is text alone, at whose end the remedy stands as the library words it.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -9,6 +10,7 @@ from __future__ import absolute_import, division, print_function
 import re
 
 from .._compat import MYPY
+from ..errors import REMEDIES as _OF_LIBRARY
 from ._console import one_line
 
 if MYPY:
@@ -74,6 +76,10 @@ def explain(error, arguments=None):
         given = getattr(arguments, flag[2:].replace("-", "_"), None)
         return flag if given is None else "%s %s" % (flag, given)
 
-    said = _PARAMETER.sub(option, one_line(getattr(error, "problem", error)))
+    said = one_line(getattr(error, "problem", error))
     remedy = getattr(error, "remedy", None)
+    for name, text in _OF_LIBRARY.items():
+        if said.endswith("; " + text):
+            said, remedy = said[:-len(text) - 2], name
+    said = _PARAMETER.sub(option, said)
     return said if remedy is None else "%s; %s" % (said, REMEDIES[remedy])
