@@ -79,7 +79,7 @@ def add_connection_arguments(parser, names):
              "used without it, they cannot" % PROXY_VARIABLE)
     where.add_argument(
         "--connect-timeout", metavar="SECONDS", type=seconds, default=10.0,
-        help="longest wait for TCP and TLS together (default: 10)")
+        help="longest wait for the name lookup, TCP and TLS together (default: 10)")
 
 
 def _address_or(names):

@@ -170,7 +170,7 @@ def _add_delivery_arguments(parser):
         help="silence of the gateway that is taken for success (default: 3). HTTP/2 has no use for "
              "it: each request is answered")
     _session.add_feedback_store_argument(
-        delivery, "over HTTP/2, keep the tokens that have gone (410) there, for apns feedback")
+        delivery, "over HTTP/2, keep the tokens that are dead (410) there, for apns feedback")
 
 
 def run(arguments, console):

@@ -121,8 +121,8 @@ class ProviderScript(namedtuple("ProviderScript", [
     :param goaway_after_errors: after how many errors GOAWAY is sent, and the connection closed
         (int). ``goaway_code`` and the other parameters say how.
     :param goaway_after_bad_tokens: the same for responses with BadDeviceToken.
-    :param throttle: True allows for one stream from each notification that is rejected to the next
-        one that is accepted, and refuses what was sent beyond it meanwhile.
+    :param throttle: True allows one stream from each notification that is rejected to the next one
+        that is accepted, and refuses what was sent beyond it meanwhile.
     :param one_app: True answers pushes for another application than that of the first push with
         TopicDisallowed.
 
