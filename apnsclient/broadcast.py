@@ -42,6 +42,8 @@ _REMEDIES = {
     "BadExpirationDate": ("a channel that stores nothing takes expiry=0 only, see Channels.read(); "
                           "else the expiry is no time"),
     "BadMessageId": "apns_id has to be a UUID",
+    "BadPath": ("channels are managed at channels_sandbox and channels_production, and broadcasts "
+                "go to push_sandbox and push_production"),
     "BadPriority": "the priority has to be 10, 5 or 1",
     "BadRequestParams": "check bundle identifier and channel",
     "BadRequestPayload": "check the payload: it has to be one of a Live Activity",
@@ -55,7 +57,8 @@ _REMEDIES = {
     "MissingChannelId": "give the identifier that Channels.create() returned",
     "MissingPushType": "channels are for Live Activities: leave apns_push_type out",
     "PayloadEmpty": "give the message a payload",
-    "TopicDisallowed": "certificate or key are not for this bundle identifier",
+    "TopicDisallowed": ("certificate or key are not for this bundle identifier, or it has the "
+                        "suffix of a topic"),
     "TopicMismatch": "certificate or key are for another bundle identifier",
 }
 

@@ -130,9 +130,10 @@ def test_the_defaults_are_broadcast_to_either_kind_of_channel(
     ("MissingChannelId", "create"), ("BadChannelId", "create"), ("BadRequestParams", "bundle"),
     ("BadRequestPayload", "payload"), ("PayloadEmpty", "payload"), ("BadMessageId", "UUID"),
     ("MissingPushType", "Live Activities"), ("InvalidPushType", "Live Activities"),
-    ("TopicDisallowed", "certificate"), ("BadPriority", "10"), ("TopicMismatch", "certificate")])
+    ("TopicDisallowed", "suffix"), ("BadPriority", "10"), ("TopicMismatch", "certificate"),
+    ("BadPath", "channels_sandbox")])
 def test_a_refusal_says_what_to_do(reason, remedy):
-    """For each reason that Apple has for channels."""
+    """For each reason that Apple has for channels, and that of a request at the wrong address."""
     class Refusing(object):
         def ask(self, method, path, fields, content):
             return _reply(400, b'{"reason":"%s"}' % reason.encode("ascii"))
