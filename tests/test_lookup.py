@@ -92,6 +92,20 @@ def test_who_comes_later_waits_for_a_lookup_that_hangs(resolver):
     assert resolver.asked == ["gateway.test", "other.test"]
 
 
+def test_who_was_interrupted_leaves_a_lookup_that_others_wait_for(resolver):
+    """Such as by a timeout of gevent's that is shorter than ours, time and again."""
+    def interrupt():
+        raise KeyboardInterrupt
+
+    for _ in range(3):
+        resolver.clock.call_later(1, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            resolver.find()
+    assert resolver.asked == []
+    assert resolver.find(answers_after=1) == ["somewhere"]
+    assert resolver.asked == ["gateway.test"]
+
+
 def test_what_came_too_late_is_not_taken_again(resolver):
     """A lookup that was over meanwhile may be an hour old."""
     assert resolver.find() is None

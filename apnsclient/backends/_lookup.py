@@ -85,7 +85,7 @@ class Lookups(object):
         self._start = start
         self._new_event = new_event
         self._sleep = sleep
-        # The last lookup of each name that was not over when somebody's deadline came.
+        # The last lookup of each name that was not over when somebody waited no longer.
         self._late = PerProcess()
 
     def find(self, host, port, deadline):
@@ -101,10 +101,15 @@ class Lookups(object):
         if lookup is None or lookup.over.is_set():
             lookup = _Lookup(self._ask, host, port, self._new_event())
             self._start(lookup.run)
-        while not lookup.over.is_set():
-            if deadline.is_over():
+        try:
+            while not lookup.over.is_set():
+                if deadline.is_over():
+                    return None
+                left = deadline.left()
+                self._sleep(lookup.over, _LONGEST_WAIT if left is None
+                            else min(left, _LONGEST_WAIT))
+        finally:
+            # Also if the wait was interrupted.
+            if not lookup.over.is_set():
                 late[host, port] = lookup
-                return None
-            left = deadline.left()
-            self._sleep(lookup.over, _LONGEST_WAIT if left is None else min(left, _LONGEST_WAIT))
         return lookup.result()
