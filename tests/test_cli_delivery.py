@@ -255,12 +255,25 @@ def test_every_token_ends_in_exactly_one_place_over_http2(answers, count, size, 
 
 def test_only_what_was_not_answered_is_unknown():
     """The rest of the same slice is sent again."""
-    provider = Provider([None, "unknown", "lost", "ServiceUnavailable"])
+    provider = Provider([None, "unknown", "lost", "TooManyRequests"])
     tokens = [token(number) for number in range(4)]
     delivery = _deliver(provider.send_many, TokenSource(tokens), resends_unknown=False)
     assert delivery.unknown == [(tokens[1], "Unknown: no answer")]
     assert (delivery.accepted, delivery.resent, delivery.not_sent) == (3, 2, [])
     assert provider.processed == tokens
+
+
+def test_who_asks_for_a_long_pause_is_left_alone():
+    """Apple wants 15 minutes after 5XX; what it took is no reason to ask it for the rest again."""
+    tokens = [token(number) for number in range(6)]
+    for taken in (1, 0):
+        provider = Provider([None] * taken + ["ServiceUnavailable"] * (2 - taken) + [None] * 9)
+        delivery = _deliver(provider.send_many, TokenSource(tokens), slice_size=2)
+        put_off = tokens[1:2] if taken else tokens
+        assert [one[0] for one in delivery.not_sent] == put_off
+        assert set(one[1:] for one in delivery.not_sent) == set([
+            (None, "ServiceUnavailable; send again in 900 s, the server asks")])
+        assert (delivery.accepted, delivery.resent) == (6 - len(put_off), 0)
 
 
 def test_what_cannot_be_sent_says_why():

@@ -251,7 +251,7 @@ def test_a_single_request_that_is_refused_stops_nothing(bed):
 
 
 @pytest.mark.parametrize("script, resent", [
-    (ProviderScript(answer_at={2: "ServiceUnavailable", 4: "TooManyRequests"}), 2),
+    (ProviderScript(answer_at={2: "TooManyRequests", 4: "TooManyRequests"}), 2),
     (ProviderScript(goaway_after=3, goaway_reason="Shutdown"), 0),
     (ProviderScript(reset_at={2: 7}), 0),
 ], ids=["busy", "GOAWAY", "REFUSED_STREAM"])

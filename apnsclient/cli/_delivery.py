@@ -8,6 +8,9 @@ of ``accepted`` (a number), ``failed``, ``not_sent`` and ``unknown``.
 Over HTTP/2 each token has an answer of its own, so one that was written and got none is unknown,
 and is not sent again: nobody is to get a message twice without being asked. The binary protocol
 cannot tell such tokens from those that the gateway threw away.
+
+Nobody waits a quarter of an hour for a command. Where the server asks for a pause longer than ours
+are, the tokens are not sent, with the time to wait, and it goes on as long as others are accepted.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -245,12 +248,25 @@ class Delivery(object):
             count += len(unknown)
             in_doubt = frozenset(unknown)
             retry = retry.with_tokens([one for one in retry.tokens if one not in in_doubt])
-        if retry is not None:
+        if retry is not None and (result.retry_after or 0) > _LONGEST_PAUSE:
+            self._put_off(retry.tokens, result)
+            count += len(retry.tokens)
+        elif retry is not None:
             self._progress.advance(-len(retry.tokens))
             has_progress = settled_before is None or self._settled > settled_before
             (self._ready if has_progress else self._stalled).append(retry)
             count += len(retry.tokens)
         return count
+
+    def _put_off(self, tokens, result):
+        # type: (List[str], Any) -> None
+        """Enter tokens that the server asks to send much later; stop if it took none."""
+        wait = result.retry_after
+        reason = next(error[1] for error in result.errors if error.retry_after == wait)
+        self.error = "%s; send again in %d s, the server asks" % (reason, wait)
+        self.not_sent.extend((token, None, self.error) for token in tokens)
+        if len(tokens) == len(result.message.tokens):
+            self._is_stopping = True
 
     def _book_undelivered(self, tokens, errors):
         # type: (List[str], List[Any]) -> int

@@ -59,6 +59,7 @@ output:
   --json), and the device has not registered it again since; any other may be good in the other
   environment or for another topic. If all are refused so, a hint says that. not_sent: may be sent
   again; with a code (3, 4, 6, 7, or from 400 up) it would be refused again, so correct that first.
+  If the server asks for minutes, as Apple does after an error of its own (5XX), the reason says so.
   unknown: written, and the outcome was not awaited, because the command was interrupted; or, over
   HTTP/2, there was no answer.
 
