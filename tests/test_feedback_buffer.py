@@ -8,8 +8,10 @@ import threading
 
 import pytest
 
+from apnsclient.backends.dummy import Backend
 from apnsclient.feedback_store import MemoryStore
 from apnsclient.sync._feedback_buffer import FeedbackBuffer
+from apnsclient.sync._lifetime import Closer
 from frame_peers import TOKENS, client_for, message
 
 pytestmark = pytest.mark.timeout(240)
@@ -222,6 +224,18 @@ def test_a_finalizer_may_bring_some_in_the_middle_of_a_call():
     buffer.add("app", [(b"aa", 1)])
     buffer.save()
     assert store.tokens == ["aa", "bb"]
+
+
+def test_a_session_stores_what_it_has_although_its_pool_cannot_be_closed(store):
+    """A back-end of somebody else's may raise there."""
+    class Broken(Backend):
+        def close_all(self, connections):
+            raise RuntimeError("no")
+
+    buffer = buffer_of(store)
+    buffer.add("source", [(b"aa", SINCE)])
+    Closer(Broken(push=[None]), buffer).close()
+    assert store.tokens == ["aa"]
 
 
 def test_an_interrupt_loses_nothing():

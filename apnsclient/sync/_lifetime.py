@@ -34,8 +34,10 @@ class Closer(object):
         # type: () -> None
         """Do so without any noise: finalizers have nobody to talk to."""
         try:
-            self._backend.close_idle()
-            self._feedback.save(True)
+            try:
+                self._backend.close_idle()
+            finally:
+                self._feedback.save(True)
         except Exception:
             # At the interpreter's exit modules may be gone already.
             pass
