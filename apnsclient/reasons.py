@@ -130,6 +130,12 @@ class Reason(namedtuple("Reason", "code explanation verdict scope status name"))
         """True if the request may be sent again over another connection without asking anybody."""
         return self.scope == CONNECTION
 
+    @property
+    def is_about_topic(self):
+        # type: () -> bool
+        """True if the reason is about the topic of the request, or its push type."""
+        return self.name in _ABOUT_TOPICS
+
     def advised(self, topic, push_type):
         # type: (Optional[str], Optional[str]) -> Reason
         """Return the row with what to look at in its explanation, where it is about the topic.
@@ -137,7 +143,7 @@ class Reason(namedtuple("Reason", "code explanation verdict scope status name"))
         :param topic: the topic that the request had (str), or None.
         :param push_type: its push type (str), or None.
         """
-        if self.name not in _ABOUT_TOPICS:
+        if not self.is_about_topic:
             return self
         return self._replace(explanation="%s: %s" % (self.explanation, advise(topic, push_type)))
 

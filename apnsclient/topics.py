@@ -39,6 +39,7 @@ SUFFIXES = {
 _BY_TOKEN = ("liveactivity", "location")
 
 _PUSH_TYPES = dict((suffix, push_type) for push_type, suffix in SUFFIXES.items() if suffix)
+_NAMED = tuple(_PUSH_TYPES)
 
 
 def topic_for(bundle_id, push_type):
@@ -65,9 +66,11 @@ def split_topic(topic):
     :return: ``("com.example.app", "voip")``. The push type is None for a topic without a suffix,
         which may be for an alert, for a background notification or for MDM.
     """
-    for suffix, push_type in _PUSH_TYPES.items():
-        if topic.endswith(suffix) and topic != suffix:
-            return topic[:-len(suffix)], push_type
+    # Most have none, and one question is enough to know.
+    if topic.endswith(_NAMED):
+        for suffix, push_type in _PUSH_TYPES.items():
+            if topic.endswith(suffix) and topic != suffix:
+                return topic[:-len(suffix)], push_type
     return topic, None
 
 

@@ -247,10 +247,11 @@ class Parcel(object):
         elif reason.stops_message:
             self._refuse_rest(reason)
 
-
     def _advise(self, index, reason):
         # type: (int, Reason) -> Reason
         """Return a reason with what to look at, if it is about the topic of a request."""
+        if not reason.is_about_topic:
+            return reason
         template = self._template_of(index)
         key = reason, template.fields
         if key not in self._advised:
