@@ -10,7 +10,7 @@ from __future__ import absolute_import, division, print_function
 
 import socket
 
-from ._compat import MYPY
+from ._compat import MYPY, PY2
 
 if MYPY:
     from typing import Optional
@@ -157,7 +157,10 @@ def is_timeout(error):
     """Return True if an exception of a back-end says only that time ran out.
 
     From Python 3.10 on ``socket.timeout`` is ``TimeoutError``, which is also what the system raises
-    when it gave a dead connection up (``ETIMEDOUT``). Only the latter has an error number.
+    when it gave a dead connection up (``ETIMEDOUT``). Only the latter has an error number. The
+    module ``ssl`` of Python 2.7 raises an ``SSLError`` in place of it, which tells by its text.
     """
+    if PY2 and type(error).__name__ == "SSLError" and "timed out" in str(error):
+        return True
     return (isinstance(error, socket.timeout) and error.errno is None
             and not isinstance(error, ConnectError))

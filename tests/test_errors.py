@@ -2,11 +2,14 @@
 
 from __future__ import absolute_import, division, print_function
 
+import contextlib
 import errno
 import pickle
 import socket
+import ssl
 
 import pytest
+import six
 
 from apnsclient import errors
 from tables import each
@@ -67,6 +70,25 @@ def test_a_protocol_error_knows_its_identifier():
 def test_a_timeout_is_silence_and_nothing_worse(error, expected):
     """ETIMEDOUT is a dead connection, although Python 3.10 gives it the type of a timeout."""
     assert errors.is_timeout(error) is expected
+
+
+def test_a_timeout_of_the_standard_librarys_tls_is_one(simulator, tmpdir):
+    """A back-end over it may pass its exceptions on: Python 2.7 has a type of its own for them."""
+    pem = tmpdir.join("client.pem")
+    pem.write(simulator.cert_string)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS if six.PY2 else ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.load_cert_chain(str(pem))
+    raw = socket.create_connection(simulator.gateway_address, 60)
+    with contextlib.closing(context.wrap_socket(raw)) as connection:
+        connection.settimeout(0.01)
+        with pytest.raises(socket.error) as silence:
+            connection.recv(1)
+        assert errors.is_timeout(silence.value)
+    with pytest.raises(socket.error) as closed:
+        connection.recv(1)
+    assert not errors.is_timeout(closed.value)
 
 
 def test_a_refused_request_crosses_the_border_of_a_process_with_its_reason():
