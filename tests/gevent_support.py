@@ -40,8 +40,10 @@ def await_green(condition):
 def all_of(functions):
     """Run each function in a greenlet; return their values, or raise what one of them raised."""
     greenlets = [gevent.spawn(function) for function in functions]
-    gevent.joinall(greenlets, timeout=2 * SOON, raise_error=True)
-    assert all(one.ready() for one in greenlets), "a greenlet does not end"
+    # The timeout of joinall() counts from when the event loop ran the last time, which may have
+    # been in another test.
+    with gevent.Timeout(2 * SOON, AssertionError("a greenlet does not end")):
+        gevent.joinall(greenlets, raise_error=True)
     return [one.value for one in greenlets]
 
 
