@@ -47,7 +47,8 @@ provider tokens (key.p8) are made, unless --directory has them from an earlier s
 _EPILOG = """\
 output:
   the addresses and files; a line for each notification, with time, protocol, beginning of the
-  token, topic, push type ("-" if there is none) and what was answered; and at the end a summary.
+  token, topic, push type ("-" if there is none) and what was answered, and one for each request
+  about channels that is refused; at the end a summary.
   With --json each line is an object, with "event": "ready" when clients can connect,
   "notification" or "summary". If nobody reads it any more, the simulator runs on.
 
