@@ -4,6 +4,7 @@ from __future__ import absolute_import, division, print_function
 
 import datetime
 import os
+import socket
 import sys
 import types
 import warnings
@@ -333,6 +334,20 @@ def test_apples_retired_hosts_are_called_so(name, address):
             assert part in str(caught.value)
         with pytest.raises(ConnectError, match="2021"):
             next(APNs(session.new_connection(where, cert_string="x")).feedback())
+
+
+def test_it_is_logged_where_the_back_ends_exception_is_its_own(caplog):
+    """Once; and nothing of other hosts."""
+    backend = Recording()
+    backend.error = socket.gaierror(socket.EAI_NONAME, "no such host")
+    session = Session(backend)
+    for where in (("localhost", 2195), "push_sandbox", "push_sandbox"):
+        with pytest.raises(socket.gaierror) as caught:
+            send_to(session.get_connection(where, cert_string="x"))
+        assert caught.value is backend.error
+    told, = caplog.records
+    for part in ("gateway.sandbox.push.apple.com", "Apple", "2021", "ALPN", "HTTP/2"):
+        assert part in told.getMessage()
 
 
 def test_other_hosts_are_not():

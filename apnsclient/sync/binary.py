@@ -6,7 +6,7 @@ from .._compat import MYPY
 from ..addresses import RETIRED, retired_name
 from ..drivers.binary import BinaryDriver, read_feedback
 from ..drivers.binary_dispatch import BinaryDispatch
-from ..errors import ConnectError
+from ..errors import REMEDIES, ConnectError
 from .handle import Connection
 
 if MYPY:
@@ -46,10 +46,15 @@ class BinaryConnection(Connection):
         # type: (bool, Any) -> BaseConnection
         try:
             return super(BinaryConnection, self)._connect(is_cached, **options)
-        except ConnectError as error:
+        except IOError as error:
             if retired_name(self.address) is not None:
+                cause = RETIRED % self.address[0]
                 remedy = "another gateway" if self._shared.backend.has_alpn else "another back-end"
-                error.advise(remedy, RETIRED % self.address[0])
+                if isinstance(error, ConnectError):
+                    error.advise(remedy, cause)
+                else:
+                    # A back-end's own exception is its own; nobody would look for this behind it.
+                    self._shared.warn("%s; %s" % (cause, REMEDIES[remedy]))
             raise
 
     def _driver(self, is_cached):
