@@ -353,7 +353,10 @@ class _Exit(object):
         """Wait for those of this thread; from here on nothing is left to other greenlets."""
         self.has_begun = True
         hub = gevent.get_hub()
-        gevent.joinall([one for one in list(self._closing) if one.parent is hub], _LAST_MOMENTS)
+        ours = [one for one in list(self._closing) if one.parent is hub]
+        # The timeout of joinall() counts from when the event loop ran the last time.
+        with gevent.Timeout(_LAST_MOMENTS, False):
+            gevent.joinall(ours)
 
 
 _exit = _Exit()

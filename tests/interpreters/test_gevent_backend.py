@@ -4,6 +4,7 @@ from __future__ import absolute_import, division, print_function
 
 import socket
 import threading
+import time
 
 import pytest
 
@@ -544,3 +545,19 @@ def test_a_connection_is_closed_in_the_event_loop_without_an_exception(opened):
         assert connection.closed()
         await_green(lambda: ends)
     assert ends == [SSL.ZeroReturnError]
+
+
+def test_what_is_being_closed_at_exit_has_its_time_from_then_on(monkeypatch):
+    """Not from when the event loop ran the last time, which may be long ago."""
+    monkeypatch.setattr(apnsclient.backends.gevent, "_LAST_MOMENTS", 0.1)
+    leaving = apnsclient.backends.gevent._Exit()
+
+    def close():
+        for _ in range(3):
+            gevent.sleep(0)
+
+    closing = gevent.spawn(close)
+    leaving.note(closing)
+    time.sleep(0.2)  # The loop does not run meanwhile.
+    leaving.wait()
+    assert closing.ready()
