@@ -554,7 +554,7 @@ def test_what_is_being_closed_at_exit_has_its_time_from_then_on(monkeypatch):
 
     def close():
         for _ in range(3):
-            gevent.sleep(0)
+            gevent.sleep(0.001)
 
     closing = gevent.spawn(close)
     leaving.note(closing)
