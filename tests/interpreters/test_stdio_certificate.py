@@ -163,7 +163,7 @@ def test_rsa_keys_load():
     ({"cert_string": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"},
      "cert_string holds garbage"),
     ({"cert_string": CLIENT.pem[:300]}, "the line -----END CERTIFICATE----- is missing"),
-    ({"cert_string": CLIENT.key_string}, "cert_string holds no certificate"),
+    ({"cert_string": CLIENT.key_string}, "cert_string holds a private key, and no certificate"),
     ({"cert_string": CLIENT.certificate_string}, "cert_string holds no private key"),
     ({"cert_string": CLIENT.pem, "key_string": "nothing"}, "key_string holds no private key"),
     ({"cert_string": CLIENT.certificate_string,
