@@ -427,7 +427,8 @@ def test_forked_child_may_use_the_store_of_its_parent(path, in_forked_child):
     assert store.drain("app") == ROWS
 
 
-@pytest.mark.skipif(not hasattr(os, "register_at_fork"), reason="no fork can be put off")
+@pytest.mark.skipif(not hasattr(os, "register_at_fork"),
+                    reason="os.register_at_fork() came with Python 3.7")
 def test_fork_waits_for_a_thread_in_a_transaction(path, in_forked_child):
     """A child that was forked in the middle of one would take the file for locked, for ever."""
     store = SQLiteStore(path, timeout=5)

@@ -98,7 +98,7 @@ def test_other_errors_of_a_poller_pass_through():
         poller.poll(0)
 
 
-@pytest.mark.skipif(not hasattr(select, "epoll"), reason="Linux only")
+@pytest.mark.skipif(not hasattr(select, "epoll"), reason="epoll is a call of Linux")
 def test_other_errors_of_epoll_pass_through():
     """The same of a descriptor that somebody else closed; to close it then is no error."""
     poller = pollers.EpollPoller()
