@@ -20,7 +20,7 @@ from ._compat import MYPY
 from ._headers import as_header, as_number
 from ._json import decode_json
 from .errors import ProtocolError, RequestRefused
-from .outcomes import parse_reply
+from .outcomes import parse_response
 from .protocols.http2.headers import decode_block
 
 if MYPY:
@@ -93,7 +93,7 @@ class _Api(object):
 
     def _ask(self, method, path, fields, content, expected):
         # type: (str, str, Dict[str, Any], Any, int) -> Tuple[Dict[str, str], bytes]
-        """Return header and body of the reply.
+        """Return header and body of the response.
 
         :raises RequestRefused: if the status is not the expected one.
         """
@@ -101,19 +101,19 @@ class _Api(object):
         pairs = [(name.encode("ascii"), six.ensure_binary(value, "ascii")) for name, value in
                  [(name, as_header(name, fields[name])) for name in sorted(fields)]
                  if value is not None]
-        reply = self._connection.ask(
+        response = self._connection.ask(
             method.encode("ascii"), (path % self._app).encode("ascii"), pairs, body)
-        if reply.status != expected:
-            reason = parse_reply(reply.body)[0]
+        if response.status != expected:
+            reason = parse_response(response.body)[0]
             text = "Apple refused to %s %s: status %d, %s" % (
-                method, path % self._app, reply.status, reason or "no reason given")
+                method, path % self._app, response.status, reason or "no reason given")
             if reason in _REMEDIES:
                 text = "%s; %s" % (text, _REMEDIES[reason])
-            raise RequestRefused(text, reply.status, reason)
-        block = reply.block
+            raise RequestRefused(text, response.status, reason)
+        block = response.block
         header = decode_block(block) if isinstance(block, bytes) else block
         return dict((six.ensure_str(name, "latin-1"), six.ensure_str(value, "latin-1"))
-                    for name, value in header), reply.body
+                    for name, value in header), response.body
 
     def __repr__(self):
         # type: () -> str

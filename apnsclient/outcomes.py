@@ -24,7 +24,7 @@ import six
 from ._compat import MYPY, PY2
 from ._printable import LONGEST, printable
 from .protocols.http2.frames import Http2Error
-from .reasons import UNKNOWN, Reason, reason_of, reason_of_reply
+from .reasons import UNKNOWN, Reason, reason_of, reason_of_response
 
 if MYPY:
     from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple, Union
@@ -36,13 +36,13 @@ if MYPY:
 else:
     _Pair = tuple
 
-__all__ = ["Failure", "FrameOutcomes", "RequestOutcomes", "parse_reply"]
+__all__ = ["Failure", "FrameOutcomes", "RequestOutcomes", "parse_response"]
 
-#: Longest body of a reply that is looked at, in bytes; Apple's have less than 100.
+#: Longest body of a response that is looked at, in bytes; Apple's have less than 100.
 _LONGEST_BODY = 4096
 #: Longest header block that is kept as it came, in bytes; Apple's have about 100.
 _LONGEST_KEPT = 256
-#: The fields of a reply that results tell of.
+#: The fields of a response that results tell of.
 _IDENTIFIERS = (b"apns-id", b"apns-unique-id")
 #: How many bodies without a timestamp are remembered with what they say.
 _MOST_BODIES = 256
@@ -56,7 +56,7 @@ class Failure(_Pair):
 
     It unpacks as that pair and is equal to it. Its attributes say more over HTTP/2.
 
-    :ivar status: HTTP status of the reply (int), or None.
+    :ivar status: HTTP status of the response (int), or None.
     :ivar reason: Apple's name of the reason, like ``"Unregistered"`` (str), or None.
     :ivar timestamp: since when the token has been dead, in seconds since 1970 (int), or None. Apple
         gives it with status 410.
@@ -78,7 +78,7 @@ class Failure(_Pair):
     @classmethod
     def of(cls, reason, timestamp=None, block=None):
         # type: (Reason, Optional[int], Block) -> Failure
-        """Return what a reply says.
+        """Return what a response says.
 
         :param reason: its row in the table (:class:`~apnsclient.reasons.Reason`).
         :param timestamp: the time that it tells, in seconds since 1970 (int), or None.
@@ -90,7 +90,7 @@ class Failure(_Pair):
     @property
     def apns_id(self):
         # type: () -> Optional[str]
-        """Identifier of the notification as Apple's reply has it (lower-case str), or None."""
+        """Identifier of the notification as Apple's response has it (lower-case str), or None."""
         block = self._block
         if isinstance(block, six.text_type):
             return block.encode("latin-1") if PY2 else block
@@ -123,8 +123,8 @@ class Failure(_Pair):
     @property
     def _row(self):
         # type: () -> Optional[Reason]
-        """The row of the reply in the table of reasons, or None if there was no reply."""
-        return reason_of_reply(self.status, self.reason) if self.status is not None else None
+        """The row of the response in the table of reasons, or None if there was no response."""
+        return reason_of_response(self.status, self.reason) if self.status is not None else None
 
     def __reduce__(self):
         # type: () -> Tuple[Any, ...]
@@ -137,7 +137,7 @@ class Failure(_Pair):
 
 def _identifiers_in(block):
     # type: (Union[bytes, List[Tuple[bytes, bytes]], None]) -> Tuple[Optional[str], Optional[str]]
-    """Return what a reply has as ``apns-id``, in lower case, and as ``apns-unique-id``.
+    """Return what a response has as ``apns-id``, in lower case, and as ``apns-unique-id``.
 
     :param block: its header block, or the fields in it.
     """
@@ -283,7 +283,7 @@ class RequestOutcomes(object):
     A token that is not reported was accepted.
     """
 
-    #: What replies to accepted tokens say, by index: header blocks, or identifiers once decoded.
+    #: What responses to accepted tokens say, by index: header blocks, or identifiers once decoded.
     _accepted = None  # type: Optional[Dict[int, Any]]
 
     def __init__(self):
@@ -304,7 +304,7 @@ class RequestOutcomes(object):
 
     def accept(self, index, block):
         # type: (int, Block) -> None
-        """Keep what the reply to an accepted token says.
+        """Keep what the response to an accepted token says.
 
         :param block: its header block, see :meth:`Failure.of`.
         """
@@ -314,7 +314,7 @@ class RequestOutcomes(object):
 
     def identifiers(self):
         # type: () -> Iterator[Tuple[int, Tuple[Optional[str], Optional[str]]]]
-        """Yield ``(index, (apns-id, apns-unique-id))`` of the replies that were kept."""
+        """Yield ``(index, (apns-id, apns-unique-id))`` of the responses that were kept."""
         accepted = self._accepted or {}
         for index in sorted(accepted):
             if not isinstance(accepted[index], tuple):
@@ -332,12 +332,12 @@ class RequestOutcomes(object):
 
     def answer(self, index, reason, block=None, timestamp=None):
         # type: (int, Reason, Block, Optional[int]) -> None
-        """Report a reply other than status 200.
+        """Report a response other than status 200.
 
         :param reason: its row in the table (:class:`~apnsclient.reasons.Reason`). It decides
             whether the token failed, is to be retried, or is undelivered.
-        :param block: the header block of the reply, see :meth:`Failure.of`.
-        :param timestamp: the time that the reply tells, in seconds since 1970 (int), or None.
+        :param block: the header block of the response, see :meth:`Failure.of`.
+        :param timestamp: the time that the response tells, in seconds since 1970 (int), or None.
         """
         if reason.blames_token:
             # It becomes a Failure when somebody asks.
@@ -447,7 +447,7 @@ class RequestOutcomes(object):
 _bodies = {}  # type: Dict[bytes, Tuple[Optional[str], Optional[int]]]
 
 
-def parse_reply(body):
+def parse_response(body):
     # type: (bytes) -> Tuple[Optional[str], Optional[int]]
     """Read the JSON that comes with a failure, or in the debug data of GOAWAY.
 

@@ -22,8 +22,8 @@ from .topics import advise
 if MYPY:
     from typing import Dict, Optional
 
-__all__ = ["ACCEPTED", "CONNECTION", "CREDENTIAL", "MESSAGE", "REASONS", "REJECTED", "REPLIES",
-           "REQUEST", "RESEND", "Reason", "TOKEN", "reason_of", "reason_of_reply"]
+__all__ = ["ACCEPTED", "CONNECTION", "CREDENTIAL", "MESSAGE", "REASONS", "REJECTED", "RESPONSES",
+           "REQUEST", "RESEND", "Reason", "TOKEN", "reason_of", "reason_of_response"]
 
 #: Verdict: the reported token was the last one that was delivered.
 ACCEPTED = "accepted"
@@ -62,7 +62,7 @@ class Reason(namedtuple("Reason", "code explanation verdict scope status name"))
     :param explanation: the same in words (str).
     :param verdict: ``ACCEPTED``, ``REJECTED`` or ``RESEND``.
     :param scope: ``TOKEN``, ``MESSAGE``, ``REQUEST``, ``CONNECTION`` or ``CREDENTIAL``.
-    :param status: HTTP status of the reply (int), or None for the binary protocol.
+    :param status: HTTP status of the response (int), or None for the binary protocol.
     :param name: Apple's name of the reason (str), or None where there is none.
     """
 
@@ -160,7 +160,7 @@ class Reason(namedtuple("Reason", "code explanation verdict scope status name"))
         Status 410 alone does not say so: a proxy may answer with it, too. Apple's answers tell the
         time (Apple, *Handling notification responses from APNs*).
 
-        :param timestamp: the time that the reply tells, in seconds since 1970 (int), or None.
+        :param timestamp: the time that the response tells, in seconds since 1970 (int), or None.
         """
         return (timestamp is not None and self.status == 410 and self.blames_token
                 and not self.is_refused_here)
@@ -198,7 +198,7 @@ REASONS = dict((row.code, row) for row in (
 ))  # type: Dict[Optional[int], Reason]
 
 
-def _reply(status, name, verdict, scope, code=None):
+def _response(status, name, verdict, scope, code=None):
     # type: (int, str, str, str, Optional[int]) -> Reason
     """Return the row of a reason of HTTP/2.
 
@@ -212,41 +212,41 @@ def _reply(status, name, verdict, scope, code=None):
 
 
 #: ``{name: Reason}`` of the HTTP/2 provider API.
-REPLIES = dict((row.name, row) for row in (
-    _reply(400, "BadCollapseId", REJECTED, MESSAGE),
-    _reply(400, "BadDeviceToken", REJECTED, TOKEN, 8),
-    _reply(400, "BadExpirationDate", REJECTED, MESSAGE),
-    _reply(400, "BadMessageId", REJECTED, MESSAGE),
-    _reply(400, "BadPriority", REJECTED, MESSAGE),
-    _reply(400, "BadTopic", REJECTED, MESSAGE),
-    _reply(400, "DeviceTokenNotForTopic", REJECTED, TOKEN, 8),
-    _reply(400, "DuplicateHeaders", REJECTED, MESSAGE),
-    _reply(400, "IdleTimeout", RESEND, REQUEST),
-    _reply(400, "InvalidPushType", REJECTED, MESSAGE),
-    _reply(400, "MissingDeviceToken", REJECTED, TOKEN, 2),
-    _reply(400, "MissingTopic", REJECTED, MESSAGE, 3),
-    _reply(400, "PayloadEmpty", REJECTED, MESSAGE, 4),
-    _reply(400, "TopicDisallowed", REJECTED, MESSAGE),
-    _reply(403, "BadCertificate", REJECTED, CREDENTIAL),
-    _reply(403, "BadCertificateEnvironment", REJECTED, CREDENTIAL),
-    _reply(403, "BadEnvironmentKeyInToken", REJECTED, CREDENTIAL),
-    _reply(403, "BadEnvironmentKeyIdInToken", REJECTED, CREDENTIAL),
-    _reply(403, "ExpiredProviderToken", REJECTED, CREDENTIAL),
-    _reply(403, "Forbidden", REJECTED, CREDENTIAL),
-    _reply(403, "InvalidProviderToken", REJECTED, CREDENTIAL),
-    _reply(403, "MissingProviderToken", REJECTED, CREDENTIAL),
-    _reply(403, "TopicMismatch", REJECTED, CREDENTIAL),
-    _reply(403, "UnrelatedKeyIdInToken", REJECTED, CREDENTIAL),
-    _reply(404, "BadPath", REJECTED, REQUEST),
-    _reply(405, "MethodNotAllowed", REJECTED, REQUEST),
-    _reply(410, "ExpiredToken", REJECTED, TOKEN, 8),
-    _reply(410, "Unregistered", REJECTED, TOKEN, 8),
-    _reply(413, "PayloadTooLarge", REJECTED, MESSAGE, 7),
-    _reply(429, "TooManyProviderTokenUpdates", RESEND, CREDENTIAL),
-    _reply(429, "TooManyRequests", RESEND, REQUEST),
-    _reply(500, "InternalServerError", RESEND, REQUEST, 1),
-    _reply(503, "ServiceUnavailable", RESEND, REQUEST),
-    _reply(503, "Shutdown", RESEND, REQUEST, 10),
+RESPONSES = dict((row.name, row) for row in (
+    _response(400, "BadCollapseId", REJECTED, MESSAGE),
+    _response(400, "BadDeviceToken", REJECTED, TOKEN, 8),
+    _response(400, "BadExpirationDate", REJECTED, MESSAGE),
+    _response(400, "BadMessageId", REJECTED, MESSAGE),
+    _response(400, "BadPriority", REJECTED, MESSAGE),
+    _response(400, "BadTopic", REJECTED, MESSAGE),
+    _response(400, "DeviceTokenNotForTopic", REJECTED, TOKEN, 8),
+    _response(400, "DuplicateHeaders", REJECTED, MESSAGE),
+    _response(400, "IdleTimeout", RESEND, REQUEST),
+    _response(400, "InvalidPushType", REJECTED, MESSAGE),
+    _response(400, "MissingDeviceToken", REJECTED, TOKEN, 2),
+    _response(400, "MissingTopic", REJECTED, MESSAGE, 3),
+    _response(400, "PayloadEmpty", REJECTED, MESSAGE, 4),
+    _response(400, "TopicDisallowed", REJECTED, MESSAGE),
+    _response(403, "BadCertificate", REJECTED, CREDENTIAL),
+    _response(403, "BadCertificateEnvironment", REJECTED, CREDENTIAL),
+    _response(403, "BadEnvironmentKeyInToken", REJECTED, CREDENTIAL),
+    _response(403, "BadEnvironmentKeyIdInToken", REJECTED, CREDENTIAL),
+    _response(403, "ExpiredProviderToken", REJECTED, CREDENTIAL),
+    _response(403, "Forbidden", REJECTED, CREDENTIAL),
+    _response(403, "InvalidProviderToken", REJECTED, CREDENTIAL),
+    _response(403, "MissingProviderToken", REJECTED, CREDENTIAL),
+    _response(403, "TopicMismatch", REJECTED, CREDENTIAL),
+    _response(403, "UnrelatedKeyIdInToken", REJECTED, CREDENTIAL),
+    _response(404, "BadPath", REJECTED, REQUEST),
+    _response(405, "MethodNotAllowed", REJECTED, REQUEST),
+    _response(410, "ExpiredToken", REJECTED, TOKEN, 8),
+    _response(410, "Unregistered", REJECTED, TOKEN, 8),
+    _response(413, "PayloadTooLarge", REJECTED, MESSAGE, 7),
+    _response(429, "TooManyProviderTokenUpdates", RESEND, CREDENTIAL),
+    _response(429, "TooManyRequests", RESEND, REQUEST),
+    _response(500, "InternalServerError", RESEND, REQUEST, 1),
+    _response(503, "ServiceUnavailable", RESEND, REQUEST),
+    _response(503, "Shutdown", RESEND, REQUEST, 10),
 ))  # type: Dict[str, Reason]
 
 #: Names of the reasons that are about the topic, or the push type.
@@ -272,17 +272,17 @@ def reason_of(code):
     return REASONS.get(code, UNKNOWN)
 
 
-def reason_of_reply(status, name=None, is_cut_off=False):
+def reason_of_response(status, name=None, is_cut_off=False):
     # type: (int, Optional[str], bool) -> Reason
-    """Look up what a reply over HTTP/2 means.
+    """Look up what a response over HTTP/2 means.
 
     :param status: HTTP status, anything but 200 (int).
-    :param name: the reason that the body of the reply names (str), or None if it names none.
-    :param is_cut_off: whether the reply was cut off, so that it may have been going to name one.
+    :param name: the reason that the body of the response names (str), or None if it names none.
+    :param is_cut_off: whether the response was cut off, so that it may have been going to name one.
     :return: the row of that reason. One that is not in the table keeps its name as explanation,
         and the status decides; then its code is the status.
     """
-    row = REPLIES.get(name) if name is not None else None
+    row = RESPONSES.get(name) if name is not None else None
     if row is None:
         verdict, scope = _BY_STATUS.get(
             status, (REJECTED if 400 <= status < 500 else RESEND, REQUEST))

@@ -47,7 +47,7 @@ class Verdicts(object):
         self.lock = threading.Lock()
 
     def judge(self, path, body, expected):
-        """Return status and body of the reply to a request, and write it down."""
+        """Return status and body of the response to a request, and write it down."""
         assert path.startswith(b"/3/device/") and body == expected, (path, body)
         token = path[len(b"/3/device/"):].decode("ascii")
         status, said = 200, None
@@ -197,7 +197,7 @@ class _GoConversation(object):
         self._output.append(frames.goaway(self._last, frames.NO_ERROR))
         self._flush()
         for stream, status, said in self._held:
-            self._reply(stream, status, said)
+            self._response(stream, status, said)
         self._flush()
 
     def _close(self):
@@ -239,7 +239,7 @@ class _GoConversation(object):
         path, _ = self._requests.pop(stream)
         self._finished.add(stream)
         status, said = self._server.judge(path, b"", b"")
-        self._reply(stream, status, said)
+        self._response(stream, status, said)
         self._output.append(frames.rst_stream(stream, frames.NO_ERROR))
 
     def _take_data(self, flags, stream, payload):
@@ -256,7 +256,7 @@ class _GoConversation(object):
         if self._is_leaving and not self._has_left:
             self._held.append((stream, status, said))
         else:
-            self._reply(stream, status, said)
+            self._response(stream, status, said)
         self._go_on()
 
     def _go_on(self):
@@ -273,7 +273,7 @@ class _GoConversation(object):
             self._is_leaving = True
             self._output.append(frames.goaway(frames.LARGEST_STREAM, frames.NO_ERROR))
 
-    def _reply(self, stream, status, said):
+    def _response(self, stream, status, said):
         date = b"Mon, 21 Oct 2013 20:13:%02d GMT" % (stream % 60)
         block = self._encoder.encode([(b":status", str(status).encode("ascii")),
                                       (b"apns-id", IDENTIFIER), (b"date", date)])

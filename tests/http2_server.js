@@ -99,8 +99,8 @@ server.on('stream', (stream, headers) => {
   stream.setEncoding('utf8');
   stream.on('data', (piece) => { body += piece; });
   stream.on('end', () => {
-    const reply = () => { if (!stream.destroyed) answer(stream, token, body); };
-    if (chance() < 0.5) setImmediate(reply); else setTimeout(reply, 1);
+    const response = () => { if (!stream.destroyed) answer(stream, token, body); };
+    if (chance() < 0.5) setImmediate(response); else setTimeout(response, 1);
   });
 });
 

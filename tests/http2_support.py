@@ -3,11 +3,11 @@
 from __future__ import absolute_import, division, print_function
 
 from apnsclient.protocols.http2 import frames
-from apnsclient.protocols.http2.client import ClientConnection, Reply
+from apnsclient.protocols.http2.client import ClientConnection, Response
 from apnsclient.protocols.http2.frames import FrameReader
 from apnsclient.protocols.http2.requests import RequestTemplate
 
-#: The header block of a reply with status 200.
+#: The header block of a response with status 200.
 OK = b"\x88"
 TOPIC = [(b"apns-topic", b"com.example.app", True)]
 TOKEN = b"0123456789abcdef" * 4
@@ -24,12 +24,12 @@ def headers(stream, block=OK, is_end=True):
 
 
 def accept(*streams):
-    """Return the replies with status 200 on several streams."""
+    """Return the responses with status 200 on several streams."""
     return b"".join(headers(stream) for stream in streams)
 
 
-def reply(stream, status, body):
-    """Return a reply with a body."""
+def response(stream, status, body):
+    """Return a response with a body."""
     return headers(stream, status_block(status), False) + frames.data_frames(stream, body, True)
 
 
@@ -39,9 +39,9 @@ def tell(client, *pieces):
     for piece in pieces:
         for event in client.receive(piece):
             assert event.batch.left >= 0
-            if isinstance(event, Reply):
+            if isinstance(event, Response):
                 assert isinstance(event.body, bytes)
-                told.append(("reply", event.stream, event.status, event.body))
+                told.append(("response", event.stream, event.status, event.body))
             else:
                 told.append(("reset", event.stream, event.code, event.is_unprocessed))
     return told

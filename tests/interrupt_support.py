@@ -10,7 +10,7 @@ import sys
 
 from apnsclient import APNs, Message
 from apnsclient.backends import _sockets
-from apnsclient.drivers.http2_parcels import Delivery
+from apnsclient.sending.http2_parcels import Delivery
 from net_support import SOON, make_tokens
 
 TOKENS = make_tokens(6)

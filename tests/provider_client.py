@@ -24,7 +24,7 @@ TOKEN = "ab" * 32
 BODY = b'{"aps":{"alert":"Hi"}}'
 
 #: What came back: status, fields (dict), and what the body says (None if there is none).
-Reply = namedtuple("Reply", "status fields said")
+Response = namedtuple("Response", "status fields said")
 
 
 class ProviderClient(object):
@@ -110,18 +110,18 @@ class ProviderClient(object):
         return [event for event in self.events if isinstance(event, kind)
                 and (stream is None or event.stream_id == stream)]
 
-    def reply(self, stream):
-        """Wait for the reply on a stream, and return it."""
+    def response(self, stream):
+        """Wait for the response on a stream, and return it."""
         self.wait(lambda: self.of(events.StreamEnded, stream))
         fields = dict(self.of(events.ResponseReceived, stream)[0].headers)
         body = b"".join(event.data for event in self.of(events.DataReceived, stream))
-        return Reply(int(fields.pop(":status")), fields,
+        return Response(int(fields.pop(":status")), fields,
                      json.loads(body.decode("utf-8")) if body else None)
 
     def push(self, token=TOKEN, body=BODY, **fields):
-        """Push to a device, and return the reply; underscores in names stand for hyphens."""
+        """Push to a device, and return the response; underscores in names stand for hyphens."""
         named = [(name.replace("_", "-"), value) for name, value in sorted(fields.items())]
-        return self.reply(self.request("/3/device/" + token, named, body))
+        return self.response(self.request("/3/device/" + token, named, body))
 
     def read_to_end(self):
         """Read until the stream ends."""

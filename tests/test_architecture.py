@@ -2,7 +2,7 @@
 
 ``_compat``, ``errors``, ``reasons``, ``topics`` < ``protocols`` < ``certificate``,
 ``provider_token``, ``feedback_store``, ``outcomes``, ``result``, ``addresses``, ``backends`` <
-``apns``, ``transport``, ``sync``, ``drivers`` < ``aio``, ``testing``, ``contrib``, ``cli``.
+``apns``, ``transport``, ``sync``, ``sending`` < ``aio``, ``testing``, ``contrib``, ``cli``.
 Imports under ``if MYPY:`` do not count: only the type checker sees them. And rooms stay small.
 """
 
@@ -28,7 +28,7 @@ LEVELS = [
     ["_files", "_headers", "certificate", "provider_token", "feedback_store", "outcomes",
      "addresses", "result", "backends"],
     # "" is apnsclient/__init__.py, which re-exports what the level has.
-    ["", "apns", "transport", "sync", "drivers", "broadcast", "_arguments"],
+    ["", "apns", "transport", "sync", "sending", "broadcast", "_arguments"],
     ["aio", "testing", "contrib", "cli"],
 ]
 LEVEL_OF = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}

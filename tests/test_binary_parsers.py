@@ -1,4 +1,4 @@
-"""The parsers of notifications and of error replies: whole, byte by byte, cut, garbage.
+"""The parsers of notifications and of error responses: whole, byte by byte, cut, garbage.
 
 One table of cases drives all ways of feeding. No parser ever raises for what a peer sent.
 """
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apnsclient.errors import ProtocolError
-from apnsclient.protocols.binary import ErrorReplyParser, NotificationParser, encode_error
+from apnsclient.protocols.binary import ErrorResponseParser, NotificationParser, encode_error
 from tables import each
 
 
@@ -161,7 +161,8 @@ def test_garbage_never_raises(data, places):
     """Neither parser; both tell the same of the same bytes."""
     assert (feed(NotificationParser(), [data])
             == feed(NotificationParser(), cut(data, places)))
-    assert read_reply([data]) == read_reply(cut(data, places)) == read_reply(each_byte(data))
+    assert (read_response([data]) == read_response(cut(data, places))
+            == read_response(each_byte(data)))
 
 
 def test_the_pattern_of_a_frame_is_used_for_the_next_and_for_no_other():
@@ -175,52 +176,52 @@ def test_the_pattern_of_a_frame_is_used_for_the_next_and_for_no_other():
         assert after == ([(2, 7, 8, b"\xaa" * 32, b"{}", 10)] + alone[0], alone[1])
 
 
-# Error replies.
+# Error responses.
 
 
-def read_reply(pieces):
-    """Return ``(first reply, text of the error)``."""
-    parser = ErrorReplyParser()
-    replies = [reply for reply in map(parser.feed, pieces) if reply is not None]
+def read_response(pieces):
+    """Return ``(first response, text of the error)``."""
+    parser = ErrorResponseParser()
+    responses = [response for response in map(parser.feed, pieces) if response is not None]
     error = parser.error
     assert error is None or isinstance(error, ProtocolError)
-    return (tuple(replies[0]) if replies else None), (str(error) if error else None)
+    return (tuple(responses[0]) if responses else None), (str(error) if error else None)
 
 
 @pytest.mark.parametrize("status, identifier", [(8, 0), (0, 1), (255, 0xFFFFFFFF), (10, 1 << 31)])
-def test_an_error_reply_is_six_bytes(status, identifier):
+def test_an_error_response_is_six_bytes(status, identifier):
     """Command 8, status, identifier; whole, in two pieces, and byte by byte."""
     data = encode_error(status, identifier)
     assert data == b"\x08" + struct.pack(">BI", status, identifier)
     expected = ((status, identifier), None)
-    assert read_reply([data]) == read_reply(each_byte(data)) == expected
+    assert read_response([data]) == read_response(each_byte(data)) == expected
     for place in range(len(data)):
-        assert read_reply([data[:place], data[place:]]) == expected
+        assert read_response([data[:place], data[place:]]) == expected
 
 
-def test_what_follows_an_error_reply_is_of_no_interest():
+def test_what_follows_an_error_response_is_of_no_interest():
     """The gateway hangs up."""
-    assert read_reply([encode_error(8, 1) + b"more"]) == ((8, 1), None)
+    assert read_response([encode_error(8, 1) + b"more"]) == ((8, 1), None)
 
 
-def test_there_is_at_most_one_error_reply():
+def test_there_is_at_most_one_error_response():
     """It comes out once, whatever is fed after it."""
-    parser = ErrorReplyParser()
+    parser = ErrorResponseParser()
     assert parser.feed(encode_error(8, 1)) == (8, 1)
     assert parser.feed(b"") is None
     assert parser.feed(encode_error(8, 2)) is None
 
 
 @each("end", range(6))
-def test_a_truncated_error_reply_is_none(end):
+def test_a_truncated_error_response_is_none(end):
     """Nothing is made up from a part."""
-    assert read_reply([encode_error(8, 1)[:end]]) == (None, None)
+    assert read_response([encode_error(8, 1)[:end]]) == (None, None)
 
 
 @each("first", [0, 1, 2, 7, 9, 255])
 def test_any_other_command_is_an_error(first):
     """It is known with the first byte, and stays."""
-    parser = ErrorReplyParser()
+    parser = ErrorResponseParser()
     assert parser.feed(struct.pack(">B", first)) is None
     assert str(first) in str(parser.error)
     assert parser.feed(encode_error(8, 1)) is None

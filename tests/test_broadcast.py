@@ -136,7 +136,7 @@ def test_a_refusal_says_what_to_do(reason, remedy):
     """For each reason that Apple has for channels, and that of a request at the wrong address."""
     class Refusing(object):
         def ask(self, method, path, fields, content):
-            return _reply(400, b'{"reason":"%s"}' % reason.encode("ascii"))
+            return _response(400, b'{"reason":"%s"}' % reason.encode("ascii"))
 
     with pytest.raises(RequestRefused, match="%s; .*%s" % (reason, remedy)):
         Channels(Refusing(), APP).list()
@@ -261,7 +261,7 @@ def test_an_answer_that_makes_no_sense(body):
     """It raises an exception of ours, whatever it is."""
     class Nonsense(object):
         def ask(self, method, path, fields, content):
-            return _reply(200, body)
+            return _response(200, body)
 
     with pytest.raises(ProtocolError):
         Channels(Nonsense(), APP).list()
@@ -271,9 +271,9 @@ def test_a_server_may_use_any_characters():
     """In names and values of the header, and in the names of channels."""
     class Strange(object):
         def ask(self, method, path, fields, content):
-            reply = _reply(200 if method == b"GET" else 201,
+            response = _response(200 if method == b"GET" else 201,
                            u'{"channels": ["\xe9", 7]}'.encode("utf-8"))
-            return reply._replace(block=reply.block + [
+            return response._replace(block=response.block + [
                 (b"\xff\xfe", b"\xff"), (b"apns-channel-id", b"\xe9")])
 
     channels = Channels(Strange(), APP)
@@ -285,13 +285,13 @@ def test_a_new_channel_without_a_name():
     """An answer that does not say which channel was created is none."""
     class Nameless(object):
         def ask(self, method, path, fields, content):
-            return _reply(201, b"")
+            return _response(201, b"")
 
     with pytest.raises(ProtocolError):
         Channels(Nameless(), APP).create()
 
 
-def _reply(status, body):
-    from apnsclient.protocols.http2.client import Reply
+def _response(status, body):
+    from apnsclient.protocols.http2.client import Response
 
-    return Reply(None, 1, status, [(b":status", b"%d" % status)], body)
+    return Response(None, 1, status, [(b":status", b"%d" % status)], body)

@@ -20,7 +20,7 @@ from apnsclient.cli._delivery import Delivery
 from apnsclient.cli._tokens import TokenSource
 from apnsclient.errors import REMEDIES, ConnectError
 from apnsclient.outcomes import RequestOutcomes
-from apnsclient.reasons import REPLIES, reason_of_reply
+from apnsclient.reasons import RESPONSES, reason_of_response
 from cli_support import token, write_file
 from tables import each
 
@@ -218,7 +218,7 @@ class Provider(object):
                 elif answer == "lost":
                     outcomes.unprocessed([index], (None, "Not sent: lost"))
                 elif answer is not None:
-                    reason = reason_of_reply(REPLIES[answer].status, answer)
+                    reason = reason_of_response(RESPONSES[answer].status, answer)
                     outcomes.answer(index, reason)
                     if reason.stops_message or reason.stops_everything:
                         report = (outcomes.unprocessed if reason.retries_reported
@@ -228,13 +228,13 @@ class Provider(object):
             yield Result(message, outcomes=outcomes)
 
 
-REPLY = st.sampled_from([None] * 6 + [
+RESPONSE = st.sampled_from([None] * 6 + [
     "unknown", "lost", "nobody", "BadDeviceToken", "Unregistered", "BadPath", "ServiceUnavailable",
     "TooManyRequests", "BadTopic", "Forbidden", "TooManyProviderTokenUpdates"])
 
 
 @settings(max_examples=200)
-@given(answers=st.lists(REPLY, max_size=30), count=st.integers(0, 12), size=st.integers(1, 5),
+@given(answers=st.lists(RESPONSE, max_size=30), count=st.integers(0, 12), size=st.integers(1, 5),
        retries=st.integers(0, 2))
 def test_every_token_ends_in_exactly_one_place_over_http2(answers, count, size, retries):
     """And none is processed twice: what had no answer is unknown, and not sent again."""

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from apnsclient import addresses
-from apnsclient.drivers.refusals import Refusals
+from apnsclient.sending.refusals import Refusals
 from apnsclient.testing.simulator import ProviderScript
 from apnsclient.topics import advise
 from cli_support import (

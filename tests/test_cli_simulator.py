@@ -119,7 +119,7 @@ def test_the_printed_commands_work_as_they_stand(tmp_path):
         ended = command.end()
     assert [arguments[0] for arguments in pasted] == ["send", "feedback", "send", "send"]
     assert ended.status == 0
-    assert ended.out.startswith("3 notifications accepted, 0 error frames and replies, "
+    assert ended.out.startswith("3 notifications accepted, 0 error frames and responses, "
                                 "1 connections to the gateway, 2 over HTTP/2 (")
     assert "0 feedback rows read on 1 connections" in ended.out
     assert sorted(os.listdir(directory)) == ["ca-key.pem", "ca.pem", "client.pem", "key.p8"]
@@ -222,7 +222,7 @@ def test_a_line_tells_of_each_notification_that_arrives():
         assert apns(*(token + ["--topic", "x.voip", "--push-type", "alert", GOOD[2]])).status == 1
         shown.append(command.readline())
         ended = command.end()
-    assert ended.out.startswith("2 notifications accepted, 4 error frames and replies")
+    assert ended.out.startswith("2 notifications accepted, 4 error frames and responses")
     rows = [line.split("  ") for line in shown]
     assert all(re.match(r"[0-2][0-9]:[0-5][0-9]:[0-6][0-9]\Z", row[0]) for row in rows)
     assert [[part.strip() for part in row[1:]] for row in rows[:2]] == [

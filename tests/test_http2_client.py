@@ -3,7 +3,7 @@
 Two tables, one of what is allowed and one of what is not. Before each entry four requests were
 sent, on the streams 1, 3, 5 and 7. Each entry is fed whole and byte by byte, before and after the
 server has acknowledged our settings, and cut in two at each place after that; how the bytes come
-in, and whether replies are decoded or told from their shape, makes no difference.
+in, and whether responses are decoded or told from their shape, makes no difference.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -19,13 +19,13 @@ from apnsclient.protocols.http2 import frames
 from apnsclient.protocols.http2.client import ClientConnection, GoAway
 from apnsclient.protocols.http2.frames import Http2Error, frame
 from apnsclient.protocols.http2.headers import decode_block, encode_string, literal_field
-from apnsclient.protocols.http2.replies import ReplyDecoder, status_in
+from apnsclient.protocols.http2.responses import ResponseDecoder, status_in
 from http2_support import (
     OK,
     accept,
     headers,
     new_client,
-    reply,
+    response,
     said,
     start,
     status_block,
@@ -50,8 +50,8 @@ def block_in_pieces(stream, block, size, flags=0, other=b""):
     return data + other + frame(frames.CONTINUATION, frames.END_HEADERS, stream, pieces[-1])
 
 
-def replied(stream, status, body=b""):
-    return ("reply", stream, status, body)
+def responded(stream, status, body=b""):
+    return ("response", stream, status, body)
 
 
 def was_reset(stream, code, is_unprocessed=False):
@@ -75,59 +75,59 @@ ALLOWED = {
     "unknown flags are set": (
         frame(frames.HEADERS, 0xD7 & ~(frames.PADDED | frames.PRIORITIZED), 3, OK), [], 1, []),
     "rejects one": (
-        accept(1) + reply(3, 400, WHY) + accept(5), [replied(3, 400, WHY)], 2, []),
-    "rejects with no body": (headers(3, status_block(500)), [replied(3, 500)], 0, []),
+        accept(1) + response(3, 400, WHY) + accept(5), [responded(3, 400, WHY)], 2, []),
+    "rejects with no body": (headers(3, status_block(500)), [responded(3, 500)], 0, []),
     "rejects by an index": (headers(3, b"\x8c") + headers(5, b"\x8d") + headers(1, b"\x8e"), [
-        replied(3, 400), replied(5, 404), replied(1, 500)], 0, []),
+        responded(3, 400), responded(5, 404), responded(1, 500)], 0, []),
     "rejects with Huffman code and an index that is not wanted": (
         headers(3, b"\x48\x82\x68\x01") + headers(5, b"\x18\x03410"), [
-            replied(3, 401), replied(5, 410)], 0, []),
-    "a success that is none of ours": (headers(3, b"\x89"), [replied(3, 204)], 0, []),
+            responded(3, 401), responded(5, 410)], 0, []),
+    "a success that is none of ours": (headers(3, b"\x89"), [responded(3, 204)], 0, []),
     "splits the body": (
         headers(3, status_block(410), False) + frames.data_frames(3, WHY, False, 1)
         + frame(frames.DATA, 0, 3) + frame(frames.DATA, 1, 3, b"!"),
-        [replied(3, 410, WHY + b"!")], 0, []),
+        [responded(3, 410, WHY + b"!")], 0, []),
     "mixes the bodies of two": (
         headers(3, status_block(400), False) + headers(5, status_block(410), False)
         + frame(frames.DATA, 0, 5, b"fi") + frame(frames.DATA, 0, 3, b"thr") + accept(1)
         + frame(frames.DATA, 1, 5, b"ve") + frame(frames.DATA, 1, 3, b"ee") + accept(7),
-        [replied(5, 410, b"five"), replied(3, 400, b"three")], 2, []),
+        [responded(5, 410, b"five"), responded(3, 400, b"three")], 2, []),
     "pads": (
         frame(frames.HEADERS, 0x0D, 1, PADDED + OK + PADDING)
         + frame(frames.HEADERS, 0x0C, 3, PADDED + status_block(400) + PADDING)
         + frame(frames.DATA, 0x08, 3, PADDED + b"ab" + PADDING)
-        + frame(frames.DATA, 0x09, 3, PADDED + PADDING), [replied(3, 400, b"ab")], 1, []),
+        + frame(frames.DATA, 0x09, 3, PADDED + PADDING), [responded(3, 400, b"ab")], 1, []),
     "pads a body that comes at once": (
         headers(3, status_block(400), False)
-        + frame(frames.DATA, 0x09, 3, PADDED + WHY + PADDING), [replied(3, 400, WHY)], 0, []),
+        + frame(frames.DATA, 0x09, 3, PADDED + WHY + PADDING), [responded(3, 400, WHY)], 0, []),
     "DATA of another, which has no header yet": (
         headers(3, status_block(400), False) + frame(frames.DATA, 1, 5, b"x")
         + frame(frames.DATA, 1, 3, WHY),
-        [was_reset(5, frames.PROTOCOL_ERROR), replied(3, 400, WHY)], 0,
+        [was_reset(5, frames.PROTOCOL_ERROR), responded(3, 400, WHY)], 0,
         [(frames.RST_STREAM, 0, 5, b"\0\0\0\1")]),
     "gives priority": (
         frame(frames.HEADERS, 0x25, 1, PRIORITY + OK)
         + frame(frames.HEADERS, 0x2D, 3, PADDED + PRIORITY + status_block(403) + PADDING)
         + frame(frames.PRIORITY, 0, 5, PRIORITY) + frame(frames.PRIORITY, 0, 8, PRIORITY),
-        [replied(3, 403)], 1, []),
+        [responded(3, 403)], 1, []),
     "CONTINUATION": (
         block_in_pieces(1, OK + TRAILERS, 1, frames.END_STREAM)
         + block_in_pieces(3, status_block(429), 2, frames.END_STREAM) + accept(5),
-        [replied(3, 429)], 2, []),
+        [responded(3, 429)], 2, []),
     "CONTINUATION before DATA": (
         block_in_pieces(3, status_block(429), 3) + frame(frames.DATA, 1, 3, b"!"),
-        [replied(3, 429, b"!")], 0, []),
+        [responded(3, 429, b"!")], 0, []),
     "CONTINUATION that is empty": (
         frame(frames.HEADERS, 1, 1) + frame(frames.CONTINUATION, 0, 1, OK)
         + frame(frames.CONTINUATION, 4, 1), [], 1, []),
     "trailers": (
         headers(1, OK, False) + headers(1, TRAILERS)
         + headers(3, status_block(400), False) + frame(frames.DATA, 0, 3, WHY)
-        + headers(3, TRAILERS), [replied(3, 400, WHY)], 1, []),
-    "interim replies": (
+        + headers(3, TRAILERS), [responded(3, 400, WHY)], 1, []),
+    "interim responses": (
         headers(1, status_block(100), False) + headers(1, status_block(103), False) + accept(1)
-        + headers(3, status_block(199), False) + reply(3, 400, WHY),
-        [replied(3, 400, WHY)], 1, []),
+        + headers(3, status_block(199), False) + response(3, 400, WHY),
+        [responded(3, 400, WHY)], 1, []),
     "PING": (frame(frames.PING, 0, 0, EIGHT) + accept(1), [], 1,
              [(frames.PING, frames.ACK, 0, EIGHT)]),
     "an answer to no PING": (frame(frames.PING, frames.ACK, 0, EIGHT), [], 0, []),
@@ -152,7 +152,7 @@ ALLOWED = {
     "resets after the head": (
         headers(1, OK, False) + frames.rst_stream(1, frames.INTERNAL_ERROR)
         + headers(3, status_block(410), False) + frame(frames.DATA, 0, 3, b"{")
-        + frames.rst_stream(3, frames.CANCEL), [replied(3, 410, b"{")], 1, []),
+        + frames.rst_stream(3, frames.CANCEL), [responded(3, 410, b"{")], 1, []),
     "refuses what it has begun to answer": (
         headers(1, OK, False) + frames.rst_stream(1, frames.REFUSED_STREAM), [], 1, []),
     "GOAWAY": (
@@ -162,14 +162,14 @@ ALLOWED = {
         frames.goaway(0, frames.ENHANCE_YOUR_CALM, b"why"),
         [was_reset(stream, 11, True) for stream in (1, 3, 5, 7)], 0, []),
     "GOAWAY twice": (
-        frames.goaway(0x7FFFFFFF, 0) + accept(1) + frames.goaway(5, 0) + reply(3, 400, WHY)
-        + accept(5), [was_reset(7, 0, True), replied(3, 400, WHY)], 2, []),
+        frames.goaway(0x7FFFFFFF, 0) + accept(1) + frames.goaway(5, 0) + response(3, 400, WHY)
+        + accept(5), [was_reset(7, 0, True), responded(3, 400, WHY)], 2, []),
     "GOAWAY that takes back less": (
         frames.goaway(3, 0) + frames.goaway(7, 2) + accept(3),
         [was_reset(5, 0, True), was_reset(7, 0, True)], 1, []),
     "GOAWAY after the head": (
         headers(7, OK, False) + headers(5, status_block(410), False) + frames.goaway(3, 0),
-        [replied(5, 410)], 1, []),
+        [responded(5, 410)], 1, []),
     "goes on about streams above GOAWAY": (
         frames.goaway(3, 0) + accept(5) + frames.rst_stream(7, frames.REFUSED_STREAM)
         + frame(frames.DATA, 1, 7, b"late") + accept(1),
@@ -185,14 +185,14 @@ FORBIDDEN = {
     "HEADERS on stream 0": (headers(0), frames.PROTOCOL_ERROR, 0),
     "HEADERS on an even stream": (headers(2), frames.PROTOCOL_ERROR, 0),
     "HEADERS on an idle stream": (headers(9), frames.PROTOCOL_ERROR, 0),
-    "a second reply": (accept(3, 3), frames.STREAM_CLOSED, 0),
+    "a second response": (accept(3, 3), frames.STREAM_CLOSED, 0),
     "HEADERS after a reset": (
         frames.rst_stream(3, frames.CANCEL) + headers(3), frames.STREAM_CLOSED, 0),
     "DATA on stream 0": (frame(frames.DATA, 0, 0), frames.PROTOCOL_ERROR, 0),
     "DATA on an idle stream": (frame(frames.DATA, 0, 9, b"x"), frames.PROTOCOL_ERROR, 0),
-    "DATA after the reply": (accept(3) + frame(frames.DATA, 1, 3), frames.STREAM_CLOSED, 0),
+    "DATA after the response": (accept(3) + frame(frames.DATA, 1, 3), frames.STREAM_CLOSED, 0),
     "DATA before HEADERS": (frame(frames.DATA, 1, 3, b"x"), frames.PROTOCOL_ERROR, 3),
-    "DATA after an interim reply": (
+    "DATA after an interim response": (
         headers(3, status_block(100), False) + frame(frames.DATA, 1, 3, b"x"),
         frames.PROTOCOL_ERROR, 3),
     "trailers that do not end": (
@@ -200,7 +200,7 @@ FORBIDDEN = {
         frames.PROTOCOL_ERROR, 3),
     "trailers that look like a success": (
         headers(3, status_block(400), False) + headers(3), frames.PROTOCOL_ERROR, 3),
-    "ends with an interim reply": (headers(3, status_block(100)), frames.PROTOCOL_ERROR, 3),
+    "ends with an interim response": (headers(3, status_block(100)), frames.PROTOCOL_ERROR, 3),
     "no status": (headers(3, b"\x00\x04name\x03200"), frames.PROTOCOL_ERROR, 3),
     "an empty header": (headers(3, b""), frames.PROTOCOL_ERROR, 3),
     "the status is not first": (headers(3, TRAILERS + OK), frames.PROTOCOL_ERROR, 3),
@@ -227,7 +227,7 @@ FORBIDDEN = {
     "CONTINUATION of another stream": (
         frame(frames.HEADERS, 1, 1, OK) + frame(frames.CONTINUATION, 4, 3),
         frames.PROTOCOL_ERROR, 0),
-    "a reply within a header block": (
+    "a response within a header block": (
         frame(frames.HEADERS, 1, 1, OK) + headers(3), frames.PROTOCOL_ERROR, 0),
     "PING within a header block": (
         frame(frames.HEADERS, 1, 1, OK) + frame(frames.PING, 0, 0, EIGHT),
@@ -289,7 +289,7 @@ def play(pieces, is_settled):
 
 
 def ways(data, is_settled=True):
-    """Yield ways in which bytes may come in; fewer where replies are all decoded."""
+    """Yield ways in which bytes may come in; fewer where responses are all decoded."""
     yield [data]
     yield [data[place:place + 1] for place in range(len(data))]
     if is_settled:
@@ -359,7 +359,7 @@ def literal(*fields):
 ID = (b"apns-id", b"0" * 36)
 STATUS_200, STATUS_500 = (b":status", b"200"), (b":status", b"500")
 
-#: Blocks that are no head of a reply.
+#: Blocks that are no head of a response.
 MALFORMED = {
     "three statuses": OK + OK + literal(STATUS_500),
     "two statuses": OK + OK,
@@ -382,7 +382,7 @@ MALFORMED = {
 @each("is_settled", [True, False])
 @each("is_end", [True, False])
 @each("name", sorted(MALFORMED))
-def test_a_malformed_reply_is_none(name, is_end, is_settled):
+def test_a_malformed_response_is_none(name, is_end, is_settled):
     """Its stream ends with an error, and nothing is known of the request; others are as before.
 
     Also after many good ones, which differ in the value of a field alone.
@@ -401,7 +401,7 @@ def test_a_malformed_reply_is_none(name, is_end, is_settled):
 
 @each("is_settled", [True, False])
 def test_trailers_have_no_status(is_settled):
-    """Those with one make the reply malformed, whatever its head said."""
+    """Those with one make the response malformed, whatever its head said."""
     client = new_client(is_settled=is_settled)
     batch, _ = start(client, 4)
     for stream, head in (1, OK), (3, status_block(410)):
@@ -417,13 +417,13 @@ def test_trailers_have_no_status(is_settled):
     st.lists(st.tuples(st.sampled_from([b"apns-id", b"date", b":status", b":path", b"x"]),
                        st.binary(min_size=1, max_size=3)), max_size=3),
     st.booleans()), min_size=1, max_size=30))
-def test_shapes_tell_what_decoding_tells(replies):
+def test_shapes_tell_what_decoding_tells(responses):
     """Whatever came before, coded in whatever way."""
-    client, decoder, encoder = new_client(), ReplyDecoder(), hpack.Encoder()
+    client, decoder, encoder = new_client(), ResponseDecoder(), hpack.Encoder()
     encoder.header_table_size = 0
     decoder.settle()
     first = encoder.encode([])
-    for status, fields, is_huffman in replies:
+    for status, fields, is_huffman in responses:
         whole = [(b":status", status)] + fields
         block, first = first + encoder.encode(whole, huffman=is_huffman), b""
         outcomes = []
@@ -551,7 +551,7 @@ def test_a_body_is_bounded():
     batch, _ = start(client, 3)
     chunk = frame(frames.DATA, 0, 1, b"x" * 1000)
     assert tell(client, headers(1, status_block(500), False) + chunk * 4) == []
-    assert tell(client, chunk) == [("reply", 1, 500, b"")]
+    assert tell(client, chunk) == [("response", 1, 500, b"")]
     assert said(client) == [(frames.RST_STREAM, 0, 1, b"\0\0\0\x08")]
     assert tell(client, chunk + frame(frames.DATA, 1, 1, b"x"), accept(3)) == []
     assert (client.error, batch.left, client.accepted) == (None, 1, 1)

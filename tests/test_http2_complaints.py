@@ -20,12 +20,12 @@ pytest.importorskip("jwt")
 from apnsclient import APNs, Message, ProviderToken
 from apnsclient._arguments import Timing
 from apnsclient._compat import monotonic
-from apnsclient.drivers.http2 import _LAST_WORDS as LAST_WORDS
-from apnsclient.drivers.http2 import Http2Driver
 from apnsclient.errors import CertificateRefused, ConnectError
 from apnsclient.protocols.http2 import frames
 from apnsclient.protocols.http2.client import ClientConnection
 from apnsclient.provider_token import BUCKET, MARGIN, Bearer
+from apnsclient.sending.http2 import _LAST_WORDS as LAST_WORDS
+from apnsclient.sending.http2 import Http2Driver
 from apnsclient.testing.simulator import ProviderScript, Simulator
 from frame_peers import (
     ACCEPTED,
@@ -36,7 +36,7 @@ from frame_peers import (
     message,
     outcome,
 )
-from http2_support import accept as replies
+from http2_support import accept as responses
 from http2_support import headers, start, status_block
 from net_support import SOON, make_tokens
 from simulated_apple import Apple
@@ -142,7 +142,7 @@ def answer_once(peer):
     """Answer the first request, and read nothing more."""
     peer.greet()
     streams = yield peer.requests(1)
-    peer.say(replies(streams[0]))
+    peer.say(responses(streams[0]))
     peer.stop_reading()
     yield peer.end()
 
@@ -275,7 +275,7 @@ def test_refused_streams_are_sent_again_and_fail_nothing(apple, sessions):
 
 
 def test_some_ten_thousand_errors_over_one_connection(apple, sessions):
-    """Bodies of replies use the windows up many times over; they are given back."""
+    """Bodies of responses use the windows up many times over; they are given back."""
     count = 20000
     tokens = make_tokens(count)
     for token in tokens:
@@ -373,9 +373,9 @@ def test_one_request_goes_first_with_a_provider_token():
         peer.say(frames.ping(b"whatever"))
         yield peer.frame((frames.PING, frames.ACK, 0, b"whatever"))
         first.extend((yield peer.requests(1)))
-        peer.say(replies(*streams))
+        peer.say(responses(*streams))
         streams = yield peer.requests(500)
-        peer.say(replies(*streams[1:]))
+        peer.say(responses(*streams[1:]))
         yield peer.end()
 
     first = []

@@ -8,8 +8,8 @@ pytest.importorskip("hpack")
 pytest.importorskip("jwt")
 
 from apnsclient import APNs, ProviderToken
-from apnsclient.drivers.http2_dispatch import Http2Dispatch
 from apnsclient.protocols.http2 import frames
+from apnsclient.sending.http2_dispatch import Http2Dispatch
 from apnsclient.testing.simulator import ProviderScript
 from frame_peers import (
     ACCEPTED,
@@ -22,7 +22,7 @@ from frame_peers import (
     outcome,
     serve,
 )
-from http2_support import headers, reply, status_block
+from http2_support import headers, response, status_block
 from simulated_apple import Apple
 from stdio_support import Gate
 
@@ -211,13 +211,13 @@ def test_a_renewed_token_is_used_over_a_fresh_connection(http2_sessions, simulat
         session = http2_sessions()
         connection = session.get_connection(
             peer.address, certificate=ProviderToken(**simulator.token_parameters))
-        drivers = [connection._lease(True), connection._lease(True)]
-        for driver in drivers:
+        sending = [connection._lease(True), connection._lease(True)]
+        for driver in sending:
             driver.refresh_token()
             connection._release(driver)
-        reply = connection.ask(b"GET", b"/1/apps/com.example.app/all-channels")
+        response = connection.ask(b"GET", b"/1/apps/com.example.app/all-channels")
         session.shutdown()
-    assert reply.status == 200
+    assert response.status == 200
 
 
 def test_a_token_of_a_wrong_clock_is_left_behind(wall):
@@ -231,8 +231,8 @@ def test_a_token_of_a_wrong_clock_is_left_behind(wall):
             apple.provider_address,
             certificate=ProviderToken(clock=skewed, **apple.token_parameters))
         client = APNs(connection)
-        drivers = [connection._lease(True) for _ in range(3)]
-        for driver in drivers:
+        sending = [connection._lease(True) for _ in range(3)]
+        for driver in sending:
             driver.refresh_token()
             connection._release(driver)
         refused = ({}, [(403, "InvalidProviderToken")], [], TOKENS[:2])
@@ -286,9 +286,9 @@ def test_what_others_are_answered_stops_nobody(http2_sessions, simulator):
         one, two, three, four = peer.requests(5)[1:]
         peer.say(headers(one), headers(two))
         gate.wait()
-        peer.say(reply(three, 403, EXPIRED), reply(four, 403, EXPIRED))
+        peer.say(response(three, 403, EXPIRED), response(four, 403, EXPIRED))
         answered.open()
-        peer.say(reply(peer.requests(6)[5], 403, EXPIRED))
+        peer.say(response(peer.requests(6)[5], 403, EXPIRED))
         peer.read_to_end()
 
     with serve(expire, asks_client=False) as server:

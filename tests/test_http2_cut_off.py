@@ -1,4 +1,4 @@
-"""Requests and replies that are cut off in the middle: what is known of them is said."""
+"""Requests and responses that are cut off in the middle: what is known of them is said."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -89,7 +89,7 @@ def test_a_part_of_a_request_that_is_reset_is_not_in_doubt():
 
 
 def test_a_part_of_a_request_whose_time_is_over_is_not_in_doubt():
-    """And a status that came without the rest of its reply holds then."""
+    """And a status that came without the rest of its response holds then."""
     def play(peer):
         peer.greet(NARROW)
         yield parts(peer, 4)
@@ -159,7 +159,7 @@ def test_a_server_that_breaks_the_rules_and_hangs_up_is_told_by_the_rule():
     (403, b"", ({}, [(403, "HTTP status 403")], [], TOKENS[:1])),
     (503, b"", ({}, [(503, "HTTP status 503")], TOKENS[:1], [])),
 ])
-def test_a_status_is_an_answer_without_the_end_of_its_reply(status, body, expected):
+def test_a_status_is_an_answer_without_the_end_of_its_response(status, body, expected):
     """The status decides; so does the reason, as far as it has come.
 
     400 alone says no more than that nothing was accepted, so that sending again does no harm: the

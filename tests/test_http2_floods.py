@@ -138,7 +138,7 @@ def test_what_is_owed_to_a_flood_is_bounded():
     assert len(client.output()) < 20000 * len(PING)
 
 
-def test_chatter_between_replies_is_no_flood():
+def test_chatter_between_responses_is_no_flood():
     """As much as servers send beside what was asked for, however long it goes on."""
     client = ClientConnection(b"host")
     client.receive(SETTINGS + frames.SETTINGS_ACK)

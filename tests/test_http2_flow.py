@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apnsclient.protocols.http2 import frames
-from apnsclient.protocols.http2.client import Reply
+from apnsclient.protocols.http2.client import Response
 from apnsclient.protocols.http2.frames import FrameReader, frame
 from apnsclient.protocols.http2.headers import decode_block
 from apnsclient.protocols.http2.requests import RequestTemplate
@@ -26,7 +26,7 @@ from http2_support import (
     data_of,
     headers,
     new_client,
-    reply,
+    response,
     said,
     start,
     status_block,
@@ -97,7 +97,7 @@ def test_the_numbers_of_streams_are_used_up_to_the_last():
     assert [stream for _, _, stream, _ in sent] == [LARGEST - 4, LARGEST - 2, LARGEST]
     assert client.room(0) == 0 and not client.can_start
     assert client.in_flight == 3
-    tell(client, accept(LARGEST, LARGEST - 4) + reply(LARGEST - 2, 400, b"{}"))
+    tell(client, accept(LARGEST, LARGEST - 4) + response(LARGEST - 2, 400, b"{}"))
     assert (client.accepted, client.answered, batch.left) == (2, 3, 0)
     assert client.error is None
 
@@ -105,7 +105,7 @@ def test_the_numbers_of_streams_are_used_up_to_the_last():
 @pytest.mark.parametrize("is_settled", [True, False])
 def test_caution_is_one_request_at_a_time(is_settled):
     """Until one was answered with anything but 403, in whatever way it was answered."""
-    for answers in ([accept(1)], [reply(1, 400, b"{}")], [headers(1, status_block(503))],
+    for answers in ([accept(1)], [response(1, 400, b"{}")], [headers(1, status_block(503))],
                     [headers(1, OK, False), frames.rst_stream(1, 2)]):
         client = new_client(is_settled=is_settled)
         client.is_cautious = True
@@ -117,7 +117,7 @@ def test_caution_is_one_request_at_a_time(is_settled):
         assert client.room(2) == 1000
     client = new_client(is_settled=is_settled)
     client.is_cautious = True
-    for stream, answer in ((1, reply(1, 403, b"{}")), (3, frames.rst_stream(3, 7)),
+    for stream, answer in ((1, response(1, 403, b"{}")), (3, frames.rst_stream(3, 7)),
                            (5, frames.rst_stream(5, 2))):
         start(client)
         assert client.room(2) == 0
@@ -299,7 +299,7 @@ def given_back(words, stream):
 
 
 def test_what_was_received_is_given_back_always():
-    """After a million error replies, padding and late DATA included, the window is what it was."""
+    """After a million errors, padding and late DATA included, the window is what it was."""
     client = new_client()
     window = client._window.left
     body = frame(frames.DATA, frames.PADDED, 1, b"\xff" + b"x" * 1 + b"\0" * 255)
@@ -322,7 +322,7 @@ def test_what_was_received_is_given_back_always():
 
 
 def test_a_streams_window_is_given_back_while_it_lasts():
-    """A long reply does not stall, whatever it is made of."""
+    """A long response does not stall, whatever it is made of."""
     client = new_client()
     batch, _ = client.ask([(b":method", b"GET", False)], b"", None)
     stream = batch.first
@@ -336,7 +336,7 @@ def test_a_streams_window_is_given_back_while_it_lasts():
             back += given_back(said(client), stream)
             assert 65536 - used + back > 65536 // 3
     assert tell(client, frame(frames.DATA, 1, stream)) == [
-        ("reply", stream, 200, b"x" * 200000)]
+        ("response", stream, 200, b"x" * 200000)]
 
 
 def test_more_than_the_window_is_an_error():
@@ -359,8 +359,8 @@ def test_more_than_the_window_is_an_error():
 @pytest.mark.parametrize("is_settled", [True, False])
 @pytest.mark.parametrize("answer, events", [
     (accept(1), []), (headers(1, OK, False) + frame(frames.DATA, 1, 1), []),
-    (reply(1, 413, b"{}"), [("reply", 1, 413, b"{}")])])
-def test_a_reply_to_a_request_that_is_not_complete_ends_it(is_settled, answer, events):
+    (response(1, 413, b"{}"), [("response", 1, 413, b"{}")])])
+def test_a_response_to_a_request_that_is_not_complete_ends_it(is_settled, answer, events):
     """The rest is not sent, and the stream is reset so that nobody waits for it."""
     client = new_client([(frames.INITIAL_WINDOW_SIZE, 2)], is_settled)
     batch, _ = start(client, 2, b"abcd")
@@ -373,7 +373,7 @@ def test_a_reply_to_a_request_that_is_not_complete_ends_it(is_settled, answer, e
     assert (client.error, client.accepted + len(events), batch.left) == (None, 2, 0)
 
 
-def test_an_interim_reply_does_not_end_a_request():
+def test_an_interim_response_does_not_end_a_request():
     """The rest is still wanted."""
     client = new_client([(frames.INITIAL_WINDOW_SIZE, 2)])
     start(client, 1, b"abcd")
@@ -387,7 +387,7 @@ def test_too_long_a_body_for_an_incomplete_request_is_one_reset():
     start(client, 1, b"abcd")
     events = tell(client, headers(1, status_block(500), False)
                   + frame(frames.DATA, 0, 1, b"x" * 5000))
-    assert events == [("reply", 1, 500, b"")]
+    assert events == [("response", 1, 500, b"")]
     assert said(client) == [(frames.RST_STREAM, 0, 1, b"\0\0\0\x08")]
 
 
@@ -421,7 +421,7 @@ def test_what_is_cancelled_may_still_be_answered(is_settled):
     assert [(kind, stream, payload) for kind, _, stream, payload in said(client)] == [
         (frames.RST_STREAM, stream, b"\0\0\0\x08") for stream in (1, 5, 7, 9)]
     assert tell(client, accept(1), frame(frames.DATA, 1, 5, b"x"),
-                frame(frames.DATA, 1, 7, b"x"), reply(9, 400, b"{}"),
+                frame(frames.DATA, 1, 7, b"x"), response(9, 400, b"{}"),
                 frames.rst_stream(1, 7), frames.window_update(1, 1)) == []
     assert client.in_flight == 1
     tell(client, accept(11))
@@ -444,7 +444,7 @@ def test_what_was_cancelled_long_ago_may_be_answered():
 
 
 def test_abandoned_requests_are_told_from_accepted_ones():
-    """Whoever said 200 has accepted, even if the end of the reply has not come.
+    """Whoever said 200 has accepted, even if the end of the response has not come.
 
     Any other status is an answer as well, with as much of the body as there was.
     """
@@ -483,7 +483,7 @@ def test_requests_that_were_not_sent_to_their_end_are_told_apart():
 
 # Requests of another kind, and what the header blocks of both sides refer to.
 
-def test_any_other_request_gets_its_reply_whatever_it_is():
+def test_any_other_request_gets_its_response_whatever_it_is():
     """Even 200 is told, with its header and its body."""
     client = new_client()
     push, _ = start(client, 1)
@@ -493,7 +493,7 @@ def test_any_other_request_gets_its_reply_whatever_it_is():
     assert kinds == [(frames.HEADERS, 4, 3), (frames.DATA, 1, 3)]
     (event,) = client.receive(headers(3, OK + b"\x00\x01a\x01b", False)
                               + frame(frames.DATA, 1, 3, b"[]"))
-    assert event == Reply(batch, 3, 200, OK + b"\x00\x01a\x01b", b"[]")
+    assert event == Response(batch, 3, 200, OK + b"\x00\x01a\x01b", b"[]")
     assert decode_block(event.block) == [(b":status", b"200"), (b"a", b"b")]
     batch, sent = client.ask(fields, b"", "owner")
     assert [flags for _, flags, _, _ in FrameReader().feed(sent)] == [5]
@@ -506,7 +506,7 @@ def test_any_other_request_gets_its_reply_whatever_it_is():
     assert batch.left == 0
 
 
-def test_before_the_acknowledgement_replies_may_refer_to_earlier_ones():
+def test_before_the_acknowledgement_responses_may_refer_to_earlier_ones():
     """And after it no more: the table is gone (RFC 7541, 4.2)."""
     for dropped in (False, True):
         client = new_client(is_settled=False)

@@ -20,7 +20,7 @@ from apnsclient.protocols.http2.headers import (
     encode_string,
     literal_field,
 )
-from apnsclient.protocols.http2.replies import ReplyDecoder, status_in
+from apnsclient.protocols.http2.responses import ResponseDecoder, status_in
 from tables import each
 
 #: A table that holds all that the tests of one encoder put into it.
@@ -254,7 +254,7 @@ def test_the_static_table_is_that_of_the_library():
 def test_a_missing_library_says_what_to_install(monkeypatch):
     """Whatever reads blocks raises ImportError with the command."""
     monkeypatch.setitem(sys.modules, "hpack", None)
-    for make in (ReplyDecoder, HeaderDecoder, lambda: decode_block(b"\x88")):
+    for make in (ResponseDecoder, HeaderDecoder, lambda: decode_block(b"\x88")):
         with pytest.raises(ImportError) as caught:
             make()
         assert "pip install cryptography hpack" in str(caught.value)
@@ -264,7 +264,7 @@ def test_a_missing_library_says_what_to_install(monkeypatch):
 
 # Reading.
 
-replies = st.lists(st.tuples(st.sampled_from([b"apns-id", b"apns-unique-id", b"date", b"x"]),
+responses = st.lists(st.tuples(st.sampled_from([b"apns-id", b"apns-unique-id", b"date", b"x"]),
                              st.binary(max_size=40)), max_size=5)
 
 
@@ -275,12 +275,12 @@ def standalone(fields, is_huffman=True):
     return encoder.encode(fields, huffman=is_huffman)
 
 
-@given(st.integers(100, 999), replies, st.booleans())
+@given(st.integers(100, 999), responses, st.booleans())
 def test_blocks_of_the_library_are_read(status, fields, is_huffman):
     """Alone, with the size update that comes first, or without it."""
     fields = [(b":status", str(status).encode("ascii"))] + fields
     block = standalone(fields, is_huffman)
-    decoder = ReplyDecoder()
+    decoder = ResponseDecoder()
     for variant in (block, block[1:]) if block.startswith(b"\x20") else (block,):
         assert decode_block(variant) == fields
         for _ in range(2):
@@ -290,7 +290,7 @@ def test_blocks_of_the_library_are_read(status, fields, is_huffman):
 @pytest.mark.parametrize("first", [b"\x08", b"\x18", b"\x48"])
 def test_each_way_to_write_a_status_is_known(first):
     """Plain and in Huffman's code, whatever is said about the table."""
-    decoder = ReplyDecoder()
+    decoder = ResponseDecoder()
     rest = b"\x00\x07apns-id\x04ABCD"
     for status in list(range(100, 600)) + [999]:
         text = str(status).encode("ascii")
@@ -301,14 +301,14 @@ def test_each_way_to_write_a_status_is_known(first):
             assert decoder.status_of(first + value) == status
     assert len(decoder._known) <= 64
     # Also of one whose shape is known the rest is looked at.
-    for other in decoder, ReplyDecoder():
+    for other in decoder, ResponseDecoder():
         with pytest.raises(Http2Error):
             other.status_of(first + b"\x03999\x80")
 
 
 def test_a_status_of_the_static_table_is_one_byte():
     """What stands behind it is looked at, too."""
-    decoder = ReplyDecoder()
+    decoder = ResponseDecoder()
     for place, status in enumerate((200, 204, 206, 304, 400, 404, 500)):
         block = bytes(bytearray([0x88 + place]))
         assert decoder.status_of(block) == status
@@ -321,9 +321,9 @@ def test_a_status_of_the_static_table_is_one_byte():
     [(b":status", b"20")], [(b":status", b"2000")], [(b":status", b"2 0")], [(b":status", b"+20")],
     [(b":status", b"099")], [(b":status", b"\xb2\xb2\xb2")], [(b":method", b"200")],
 ])
-def test_a_reply_without_a_status_ends_its_stream_alone(fields):
+def test_a_response_without_a_status_ends_its_stream_alone(fields):
     """The error names the stream, so that the connection goes on."""
-    decoder = ReplyDecoder()
+    decoder = ResponseDecoder()
     for is_huffman in (True, False):
         with pytest.raises(Http2Error) as caught:
             decoder.status_of(standalone(fields, is_huffman), 7)
@@ -340,7 +340,7 @@ def test_a_reply_without_a_status_ends_its_stream_alone(fields):
 ])
 def test_what_cannot_be_decoded_ends_the_connection(block):
     """Indices of no entry, strings that are cut, a table that was not offered."""
-    decoder = ReplyDecoder()
+    decoder = ResponseDecoder()
     for call in (decoder.status_of, decode_block):
         with pytest.raises(Http2Error) as caught:
             call(block)
@@ -352,7 +352,7 @@ def test_what_cannot_be_decoded_ends_the_connection(block):
                  st.binary(max_size=20).map(lambda rest: b"\x48\x83" + rest)))
 def test_garbage_raises_nothing_else(block):
     """And what can be decoded whole has the same status as its first bytes."""
-    decoder = ReplyDecoder()
+    decoder = ResponseDecoder()
     outcomes = []
     for call in (decoder.status_of, lambda block: status_in(decode_block(block)),
                  lambda block: status_in(decoder.full(block))):
@@ -368,29 +368,29 @@ def test_garbage_raises_nothing_else(block):
 def test_a_header_list_is_bounded():
     """A block of few bytes that refers to a large entry again and again, as well."""
     field = (b"x", b"a" * 3000)
-    fits, encoder = ReplyDecoder(), hpack.Encoder()
+    fits, encoder = ResponseDecoder(), hpack.Encoder()
     assert fits.full(encoder.encode([field] * 21, huffman=False)) == [field] * 21
     block = hpack.Encoder().encode([field] * 22, huffman=False)
     assert len(block) < 3100
     with pytest.raises(Http2Error) as caught:
-        ReplyDecoder().full(block)
+        ResponseDecoder().full(block)
     assert caught.value.code == COMPRESSION_ERROR
     assert decode_block(literal_field(b"x", b"a" * 65503))
     with pytest.raises(Http2Error):
         decode_block(literal_field(b"x", b"a" * 65504))
 
 
-@given(st.lists(replies, max_size=6))
+@given(st.lists(responses, max_size=6))
 def test_before_the_peer_agrees_its_table_is_followed(lists):
     """Blocks that refer to earlier ones are understood as long as all go through one decoder."""
-    encoder, decoder = hpack.Encoder(), ReplyDecoder()
+    encoder, decoder = hpack.Encoder(), ResponseDecoder()
     for fields in lists:
         assert decoder.full(encoder.encode(fields)) == fields
 
 
 def test_after_it_has_agreed_each_block_stands_alone():
     """One that refers to an earlier one is an error then."""
-    encoder, decoder = hpack.Encoder(), ReplyDecoder()
+    encoder, decoder = hpack.Encoder(), ResponseDecoder()
     fields = [(b":status", b"410"), (b"apns-id", b"A")]
     for _ in range(2):
         block = encoder.encode(fields)
@@ -408,6 +408,6 @@ def test_after_it_has_agreed_each_block_stands_alone():
 
 def test_a_peer_that_agrees_need_not_say_so_in_a_block():
     """Servers that never use a table see no reason to."""
-    decoder = ReplyDecoder()
+    decoder = ResponseDecoder()
     decoder.settle()
     assert decoder.full(b"\x88") == [(b":status", b"200")]

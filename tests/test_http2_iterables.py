@@ -10,11 +10,11 @@ pytest.importorskip("hpack")
 pytest.importorskip("jwt")
 
 from apnsclient import Message
-from apnsclient.drivers.http2_dispatch import Http2Dispatch
 from apnsclient.protocols.http2 import frames
+from apnsclient.sending.http2_dispatch import Http2Dispatch
 from apnsclient.testing.simulator import ProviderScript
 from frame_peers import ACCEPTED, TOKENS, message, outcome
-from http2_support import accept as replies
+from http2_support import accept as responses
 from http2_support import headers
 from simulated_time import accept_all, serve
 
@@ -143,7 +143,7 @@ def test_a_result_is_not_kept_back_until_there_is_another_message():
             pong = frames.PING, frames.ACK, 0, b"whatever"
             yield peer.frame(pong)
             peer.seen.remove(pong)
-            peer.say(replies(streams[number]))
+            peer.say(responses(streams[number]))
         yield peer.end()
 
     results = []

@@ -12,9 +12,9 @@ import weakref
 from apnsclient import APNs, Message, Session
 from apnsclient.backends import BaseBackend, BaseConnection
 from apnsclient.backends.dummy import Certificate
-from apnsclient.drivers import http2, http2_parcels
 from apnsclient.protocols.http2 import frames
 from apnsclient.protocols.http2.streams import Batch
+from apnsclient.sending import http2, http2_parcels
 from http2_support import headers
 from simulated_time import serve
 

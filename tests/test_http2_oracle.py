@@ -1,8 +1,8 @@
 """The HTTP/2 client against h2, which was written by other people, as the server.
 
-Hypothesis drives both sides: requests, replies of every kind, resets, settings and windows, in any
-order, with the bytes between them cut anywhere. h2 raises as soon as our side breaks a rule. At the
-end each request has ended exactly once, and in what the server did with it.
+Hypothesis drives both sides: requests, responses of every kind, resets, settings and windows, in
+any order, with the bytes between them cut anywhere. h2 raises as soon as our side breaks a rule. At
+the end each request has ended exactly once, and in what the server did with it.
 
 GOAWAY is missing: h2 takes it for the end of everything and cannot drain. See test_http2_client.
 """
@@ -19,13 +19,13 @@ from h2.settings import SettingCodes
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from apnsclient.protocols.http2.client import ClientConnection, Reply
+from apnsclient.protocols.http2.client import ClientConnection, Response
 from apnsclient.protocols.http2.requests import RequestTemplate
 
 TOPIC = [(b"apns-topic", b"com.example.app", True), (b"apns-expiration", b"0", False)]
 STATUSES = [200, 200, 200, 201, 400, 403, 410, 429, 500, 503]
 CODES = [0, 1, 2, 7, 7, 7, 8, 11, 13, 0x1234]
-#: Header fields of replies; the last makes more than one frame.
+#: Header fields of responses; the last makes more than one frame.
 FIELDS = [[], [(b"apns-id", b"EC1BF194-B3B2-424A-89A9-5A918A6E6B5D")],
           [(b"x-long", b"y" * 20000)]]
 
@@ -94,7 +94,7 @@ class Server(object):
     def answer(self, stream, status, fields, body, padding, shape):
         """Answer a request, complete or not, as far as the client's windows allow."""
         del self.requests[stream]
-        self.verdicts[stream] = ("reply", status, body)
+        self.verdicts[stream] = ("response", status, body)
         if shape & 1:
             self.h2.send_headers(stream, [(b":status", b"100")])
         head = [(b":status", str(status).encode("ascii"))] + fields
@@ -206,8 +206,8 @@ class Conversation(object):
         self.to_client += self.server.h2.data_to_send()
         data, self.to_client = self.to_client[:size], self.to_client[size:]
         for event in self.client.receive(data):
-            if isinstance(event, Reply):
-                self.end(event.stream, ("reply", event.status, event.body))
+            if isinstance(event, Response):
+                self.end(event.stream, ("response", event.status, event.body))
             else:
                 assert event.is_unprocessed == (event.code == 7)
                 self.end(event.stream, ("reset", event.code))
@@ -283,11 +283,11 @@ class Conversation(object):
         for stream, (path, payload) in self.expected.items():
             verdict, ended = self.server.verdicts.get(stream), self.ended.get(stream)
             if ended is None:
-                assert verdict[:2] == ("reply", 200)
+                assert verdict[:2] == ("response", 200)
                 accepted += 1
             elif ended[0] == "cut off":
                 # The status had come, and nobody waited for the rest.
-                assert verdict[:2] == ("reply", ended[1])
+                assert verdict[:2] == ("response", ended[1])
             elif ended != "cancelled":
                 assert ended == verdict
             request, body, is_complete = self.server.received[stream]
@@ -332,7 +332,7 @@ options = st.fixed_dictionaries({
 })
 
 
-#: A request is cancelled between the head of its reply and the end.
+#: A request is cancelled between the head of its response and the end.
 CUT_OFF = [("push", 0, 0), ("all to server", 0, 0), ("answer", 0, 154), ("to client", 11, 0),
            ("cancel", 0, 0)]
 

@@ -251,7 +251,7 @@ HARMLESS = {
     "no table": [Script(settings={"header_table_size": 0})],
     "table that changes": [Script(settings_at={3: {"header_table_size": 0},
                                                50: {"header_table_size": 4096}})],
-    "odd replies": [Script(padding=7, piece=3, split=2, trailers=True, interim=True, pings=2,
+    "odd responses": [Script(padding=7, piece=3, split=2, trailers=True, interim=True, pings=2,
                            noise=True, upper_case_ids=True, compressed=True)],
 }
 

@@ -16,7 +16,7 @@ from frame_peers import ACCEPTED, TOKENS, TOPIC, client_of, message, new_session
 from frame_peers import accept_all as really_accept_all
 from frame_peers import serve as serve_really
 from http2_support import OK, headers, status_block
-from http2_support import accept as replies
+from http2_support import accept as responses
 from net_support import SOON
 from simulated_apple import Apple
 from simulated_time import accept, accept_all, serve
@@ -136,7 +136,7 @@ def test_a_question_that_is_too_long_is_not_sent(apple):
 
 
 def ask(server, **options):
-    """Ask for the channels of an application; return the reply."""
+    """Ask for the channels of an application; return the response."""
     connection = server.session(protocol="http2", **options).get_connection(
         server.address, cert_string="any")
     return connection.ask(b"GET", b"/1/apps/com.example.app/all-channels")
@@ -297,9 +297,9 @@ def test_a_consumer_who_takes_its_time_takes_it_from_nobody():
     def answer(peer):
         peer.greet([(frames.MAX_CONCURRENT_STREAMS, 1000)])
         streams = yield peer.requests(1)
-        peer.say(replies(streams[0]))
+        peer.say(responses(streams[0]))
         streams = yield peer.requests(len(tokens))
-        peer.say(replies(streams[1]))
+        peer.say(responses(streams[1]))
         yield peer.pause(10)
         # So much that it takes more than one read.
         padding = b"".join([b"\x00\x01x\x7e", b"y" * 126]) * 5

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from apnsclient.protocols.http2 import frames
 from apnsclient.protocols.http2.server import LARGEST_BODY, ServerConnection, Shape
-from apnsclient.protocols.http2.server_headers import reply_block
+from apnsclient.protocols.http2.server_headers import response_block
 from tables import each
 
 h2 = pytest.importorskip("h2.connection")
@@ -21,7 +21,7 @@ FIELDS = [(b":method", b"POST"), (b":scheme", b"https"), (b":authority", b"local
           (b":path", b"/3/device/" + b"ab" * 32), (b"apns-topic", b"com.example")]
 BODY = b'{"aps":{}}'
 HELLO = frames.PREFACE + frames.settings_frame(())
-BLOCK = reply_block(200, [(b"apns-id", b"0" * 36)])
+BLOCK = response_block(200, [(b"apns-id", b"0" * 36)])
 
 
 class Pair(object):
@@ -159,7 +159,7 @@ def test_a_request_that_the_client_resets_is_not_handed_over():
     pair.request(3)
 
     request, = pair.exchange()
-    pair.server.reply(1, BLOCK, b"body")
+    pair.server.response(1, BLOCK, b"body")
     pair.server.accept(1, BLOCK)
 
     assert request.stream == 3 and pair.server.take_output() == b""
@@ -180,7 +180,7 @@ def test_a_body_is_kept_up_to_a_limit():
     assert pair.server.error is None
 
 
-# Replies.
+# Responses.
 
 
 @each("shape", [
@@ -188,14 +188,14 @@ def test_a_body_is_kept_up_to_a_limit():
     Shape(trailers=[(b"x-trailer", b"1")]), Shape(20, 4, 7, [(b"x-trailer", b"1")]),
     Shape(padding=9, piece=1)])
 @each("body", [b"", b'{"reason":"BadDeviceToken"}'])
-def test_h2_understands_replies_of_each_shape(shape, body):
+def test_h2_understands_responses_of_each_shape(shape, body):
     """Fields and body arrive whatever frames they come in, and the stream is over."""
     pair = Pair()
     pair.request(1)
     pair.exchange()
-    pair.server.inform(1, reply_block(103))
+    pair.server.inform(1, response_block(103))
 
-    pair.server.reply(1, reply_block(400, [(b"apns-id", b"x")]), body, shape)
+    pair.server.response(1, response_block(400, [(b"apns-id", b"x")]), body, shape)
     pair.exchange()
 
     assert [list(event.headers) for event in pair.of(events.ResponseReceived)] == [
@@ -208,15 +208,15 @@ def test_h2_understands_replies_of_each_shape(shape, body):
         assert all(len(event.data) <= shape.split for event in pair.of(events.DataReceived))
 
 
-def test_a_reply_waits_for_the_windows_of_the_client():
+def test_a_response_waits_for_the_windows_of_the_client():
     """Not a byte more than the client allows is sent, on the stream or on the connection."""
     pair = Pair()
     pair.client.update_settings({frames.INITIAL_WINDOW_SIZE: 10})
     pair.request(1)
     pair.request(3)
     pair.exchange()
-    pair.server.reply(1, BLOCK, b"0123456789abcdef")
-    pair.server.reply(3, BLOCK, b"x" * 10)
+    pair.server.response(1, BLOCK, b"0123456789abcdef")
+    pair.server.response(3, BLOCK, b"x" * 10)
     pair.exchange()
     assert [event.data for event in pair.of(events.DataReceived)] == [b"0123456789", b"x" * 10]
 
@@ -230,13 +230,13 @@ def test_a_reply_waits_for_the_windows_of_the_client():
     assert pair.server.open_streams == 0
 
 
-def test_a_reply_waits_for_the_window_of_the_connection():
+def test_a_response_waits_for_the_window_of_the_connection():
     """65 535 bytes go out; the rest follows what the client gives back."""
     pair = Pair()
     pair.client.update_settings({frames.INITIAL_WINDOW_SIZE: 1 << 20})
     pair.request(1)
     pair.exchange()
-    pair.server.reply(1, BLOCK, b"x" * 70000, Shape(padding=3))
+    pair.server.response(1, BLOCK, b"x" * 70000, Shape(padding=3))
     pair.exchange()
     flowed = sum(event.flow_controlled_length for event in pair.of(events.DataReceived))
     assert 65535 - 4 <= flowed <= 65535

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apnsclient.protocols.http2.frames import COMPRESSION_ERROR, Http2Error
-from apnsclient.protocols.http2.server_headers import RequestDecoder, reply_block
+from apnsclient.protocols.http2.server_headers import RequestDecoder, response_block
 from tables import each
 from test_http2_server import literal
 
@@ -44,7 +44,7 @@ def test_blocks_are_decoded_as_hpack_encoded_them(blocks):
 @each("length", [0, 1, 126, 127, 128, 129, 254, 255, 300, 20000])
 def test_string_literals_have_lengths_that_hpack_reads(length, octet):
     """The length of a string takes one byte, or several."""
-    block = reply_block(503, [(b"apns-id", octet * length)])
+    block = response_block(503, [(b"apns-id", octet * length)])
 
     assert hpack.Decoder(1 << 20).decode(block, raw=True) == [
         (b":status", b"503"), (b"apns-id", octet * length)]

@@ -9,7 +9,7 @@ pytest.importorskip("hpack")
 from apnsclient.protocols.http2 import frames
 from apnsclient.protocols.http2.headers import literal_field
 from apnsclient.protocols.http2.server import ServerConnection
-from apnsclient.protocols.http2.server_headers import EMPTY_TABLE, reply_block
+from apnsclient.protocols.http2.server_headers import EMPTY_TABLE, response_block
 from http2_support import headers
 
 HELLO = frames.PREFACE + frames.settings_frame(()) + frames.SETTINGS_ACK
@@ -31,15 +31,15 @@ def said(server):
     return list(frames.FrameReader().feed(server.take_output()))
 
 
-def test_the_first_reply_that_is_sent_says_that_our_table_is_empty():
-    """A reply to a stream that the client has reset is not sent (RFC 7541, 4.2)."""
+def test_the_first_response_that_is_sent_says_that_our_table_is_empty():
+    """A response to a stream that the client has reset is not sent (RFC 7541, 4.2)."""
     server = talk(frames.settings_frame([(frames.HEADER_TABLE_SIZE, 0)]), headers(1, REQUEST),
                   frames.rst_stream(1, frames.CANCEL), headers(3, REQUEST))
     for stream in (1, 3):
-        server.accept(stream, reply_block(200))
+        server.accept(stream, response_block(200))
 
     assert [(stream, payload) for _, _, stream, payload in said(server)] == [
-        (3, EMPTY_TABLE + reply_block(200))]
+        (3, EMPTY_TABLE + response_block(200))]
 
 
 @pytest.mark.parametrize("update, code", [(b"", frames.COMPRESSION_ERROR), (EMPTY_TABLE, None)])

@@ -14,8 +14,8 @@ pytest.importorskip("jwt")
 
 from apnsclient import APNs, Message, ProviderToken, Session, feedback_store
 from apnsclient.backends.stdio import Backend
-from apnsclient.drivers.http2 import Http2Driver
 from apnsclient.feedback_store import MemoryStore, SQLiteStore
+from apnsclient.sending.http2 import Http2Driver
 from frame_peers import ACCEPTED, TOKENS, client_for, message, new_session, outcome
 from net_support import SOON
 from threads_support import run_threads

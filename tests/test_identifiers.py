@@ -183,7 +183,7 @@ def test_the_identifiers_cross_the_borders_of_processes(apple):
     assert all(isinstance(kept, tuple) for kept in other._outcomes._accepted.values())
 
 
-def test_a_reply_that_cannot_be_decoded_has_no_identifier():
+def test_a_response_that_cannot_be_decoded_has_no_identifier():
     """The notification was accepted all the same."""
     outcomes = RequestOutcomes()
     for index, block in enumerate([b"\x88", b"\x88\xff\xff\xff\xff\xff", b"\x88\xbf", []]):

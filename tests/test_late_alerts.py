@@ -9,7 +9,7 @@ from apnsclient import APNs
 from apnsclient.errors import CertificateRefused, ConnectionLost
 from apnsclient.protocols.http2 import frames
 from frame_peers import ACCEPTED, TOKENS, client_of, message, outcome
-from http2_support import headers, reply
+from http2_support import headers, response
 from simulated_time import accept_all, serve, serve_bytes
 from stdio_support import SSL, Server, discard, open_connection, over_tls
 
@@ -55,7 +55,7 @@ def test_an_alert_after_a_proof_leaves_requests_unknown(proof):
         if proof == "answer":
             peer.say(headers(streams[0]))
         elif proof == "refusal":
-            peer.say(reply(streams[0], 410, b'{"reason":"Unregistered","timestamp":1}'))
+            peer.say(response(streams[0], 410, b'{"reason":"Unregistered","timestamp":1}'))
         peer.alert()
 
     with serve(play) as server:

@@ -17,9 +17,9 @@ from six.moves import range
 
 from apnsclient import outcomes as module
 from apnsclient.apns import Message, Result
-from apnsclient.outcomes import Failure, FrameOutcomes, RequestOutcomes, parse_reply
+from apnsclient.outcomes import Failure, FrameOutcomes, RequestOutcomes, parse_response
 from apnsclient.protocols.binary import TokenError
-from apnsclient.reasons import REPLIES, reason_of_reply
+from apnsclient.reasons import RESPONSES, reason_of_response
 from tables import each
 
 APNS_ID = "EABEAE54-14A8-11E5-B60B-1697F925EC7B"
@@ -41,7 +41,7 @@ BLOCK = make_block(("apns-id", APNS_ID), ("apns-unique-id", "x"))
 
 def test_a_failure_is_a_pair():
     """Code that was written for the binary protocol unpacks and compares it."""
-    failure = Failure.of(REPLIES["Unregistered"], 1700000000, BLOCK)
+    failure = Failure.of(RESPONSES["Unregistered"], 1700000000, BLOCK)
     code, explanation = failure
     assert failure == (8, "Invalid token: Unregistered") == (code, explanation)
     assert hash(failure) == hash((code, explanation))
@@ -51,7 +51,7 @@ def test_a_failure_is_a_pair():
 
 def test_a_failure_says_more_than_the_pair():
     """Status, reason, the time since when, and which notification it was."""
-    failure = Failure.of(REPLIES["Unregistered"], 1700000000, BLOCK)
+    failure = Failure.of(RESPONSES["Unregistered"], 1700000000, BLOCK)
     assert (failure.status, failure.reason) == (410, "Unregistered")
     assert failure.timestamp == 1700000000
     assert failure.apns_id == APNS_ID.lower()
@@ -72,18 +72,18 @@ def test_a_failure_of_the_binary_protocol_has_nothing_more_to_say():
 @each("block", [
     None, b"", make_block(), make_block(("x", "y")), b"\xff\xff\xff\xff", b"\xbe", [],
     [(b":status", b"410")]])
-def test_a_reply_may_have_no_apns_id(block):
+def test_a_response_may_have_no_apns_id(block):
     """Nor a header block that makes sense."""
-    assert Failure.of(REPLIES["Unregistered"], None, block).apns_id is None
+    assert Failure.of(RESPONSES["Unregistered"], None, block).apns_id is None
 
 
 def test_a_block_may_have_been_decoded_already():
     """As long as the peer may use its table, no block stands alone."""
     fields = [(b":status", b"410"), (b"apns-id", APNS_ID.encode("ascii"))]
-    assert Failure.of(REPLIES["Unregistered"], None, fields).apns_id == APNS_ID.lower()
+    assert Failure.of(RESPONSES["Unregistered"], None, fields).apns_id == APNS_ID.lower()
 
 
-def test_what_a_result_keeps_of_a_reply_is_bounded():
+def test_what_a_result_keeps_of_a_response_is_bounded():
     """Of a header of 14 KB the identifiers alone, whether it was decoded or not."""
     long = ("x", "y" * 14000)
     outcomes = RequestOutcomes()
@@ -91,9 +91,9 @@ def test_what_a_result_keeps_of_a_reply_is_bounded():
             make_block(("apns-id", APNS_ID), long, ("apns-unique-id", "z")),
             make_block(("apns-id", "a" * 14000)), make_block(long),
             [(b"apns-id", APNS_ID.encode("ascii")), (b"x", b"y" * 14000)])):
-        outcomes.answer(2 * index, REPLIES["Unregistered"], block)
+        outcomes.answer(2 * index, RESPONSES["Unregistered"], block)
         outcomes.accept(2 * index + 1, block)
-        outcomes.answer(100, REPLIES["Shutdown"]._replace(name=str(index)), block)
+        outcomes.answer(100, RESPONSES["Shutdown"]._replace(name=str(index)), block)
     assert len(outcomes.errors()) >= 1
     kept = [entry[2] for entry in outcomes._failed.values()] + list(outcomes._accepted.values()) + [
         failure._block for failure in outcomes.errors()]
@@ -106,15 +106,15 @@ def test_what_a_result_keeps_of_a_reply_is_bounded():
 def test_an_identifier_is_printable():
     """It goes into logs; what stands in its place there says nothing."""
     fields = [(b"apns-id", b"a\r\nFAKE\x1b[31m\0\xe9")]
-    assert Failure.of(REPLIES["Unregistered"], None, fields).apns_id == "a??fake?[31m??"
+    assert Failure.of(RESPONSES["Unregistered"], None, fields).apns_id == "a??fake?[31m??"
 
 
 @each("again", [copy.copy, copy.deepcopy] + [
     lambda failure, protocol=protocol: pickle.loads(pickle.dumps(failure, protocol))
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1)])
 @each("failure", [
-    Failure(None, "Unknown"), Failure.of(REPLIES["Unregistered"], 1700000000, BLOCK),
-    Failure.of(REPLIES["Shutdown"], None, [(b"apns-id", b"X")])])
+    Failure(None, "Unknown"), Failure.of(RESPONSES["Unregistered"], 1700000000, BLOCK),
+    Failure.of(RESPONSES["Shutdown"], None, [(b"apns-id", b"X")])])
 def test_a_failure_crosses_the_borders_of_processes(failure, again):
     """With all that it says."""
     other = again(failure)
@@ -128,9 +128,9 @@ def test_a_failure_crosses_the_borders_of_processes(failure, again):
 def test_a_result_crosses_the_borders_of_processes(protocol):
     """Of either protocol, looked at before or not."""
     outcomes = RequestOutcomes()
-    outcomes.answer(0, REPLIES["Unregistered"], BLOCK, 17)
+    outcomes.answer(0, RESPONSES["Unregistered"], BLOCK, 17)
     outcomes.unknown(1, "it was lost")
-    outcomes.answer(2, REPLIES["TooManyRequests"], BLOCK)
+    outcomes.answer(2, RESPONSES["TooManyRequests"], BLOCK)
     outcomes.unprocessed(range(3, 6))
     for result in (Result(Message(TOKENS), outcomes=outcomes),
                    Result(Message(TOKENS), (8, 2), [(4, 8, "x")]),
@@ -152,8 +152,8 @@ def test_a_result_crosses_the_borders_of_processes(protocol):
 def test_a_pickle_holds_nothing_that_another_python_reads_as_something_else(block):
     """Python 3 takes the bytes of Python 2 for text in ASCII."""
     outcomes = RequestOutcomes()
-    outcomes.answer(0, REPLIES["Unregistered"], block, 17)
-    outcomes.answer(1, REPLIES["Shutdown"], block)
+    outcomes.answer(0, RESPONSES["Unregistered"], block, 17)
+    outcomes.answer(1, RESPONSES["Shutdown"], block)
     pickled = pickle.dumps(Result(Message(TOKENS), outcomes=outcomes), 2)
     texts = [value for _, value, _ in pickletools.genops(pickled)
              if isinstance(value, (bytes, six.text_type))]
@@ -188,7 +188,7 @@ def test_what_was_not_processed_is_retried_without_an_error():
     outcomes.unprocessed([5, 4])
     assert (outcomes.errors(), outcomes.retried()) == ([], [4, 5])
     outcomes.unprocessed([1], (None, "the server is ending the connection"))
-    outcomes.unprocessed([2], REPLIES["TooManyProviderTokenUpdates"])
+    outcomes.unprocessed([2], RESPONSES["TooManyProviderTokenUpdates"])
     assert outcomes.retried() == [1, 2, 4, 5]
     assert outcomes.errors() == [(None, "the server is ending the connection"),
                                  (429, "TooManyProviderTokenUpdates")]
@@ -198,8 +198,8 @@ def test_what_was_not_processed_is_retried_without_an_error():
 def test_what_is_not_sent_any_more_is_undelivered():
     """Because of the answer to another token; the cause stands in the errors once."""
     outcomes = RequestOutcomes()
-    outcomes.answer(2, REPLIES["BadTopic"], BLOCK)
-    outcomes.undeliver(range(5, 8), REPLIES["BadTopic"])
+    outcomes.answer(2, RESPONSES["BadTopic"], BLOCK)
+    outcomes.undeliver(range(5, 8), RESPONSES["BadTopic"])
     outcomes.undeliver([3], (403, "x"))
     assert outcomes.undelivered() == [2, 3, 5, 6, 7]
     assert outcomes.errors() == [(400, "BadTopic"), (403, "x")]
@@ -211,7 +211,7 @@ def test_each_error_is_told_once_in_the_order_of_arrival():
     """However many tokens had it."""
     outcomes = RequestOutcomes()
     for index, name in enumerate(["InternalServerError", "ServiceUnavailable"] * 3):
-        outcomes.answer(index, REPLIES[name])
+        outcomes.answer(index, RESPONSES[name])
     outcomes.unknown(6, "x")
     outcomes.unknown(7, "x")
     assert outcomes.errors() == [
@@ -232,7 +232,7 @@ def test_a_million_tokens_in_one_go_take_no_memory():
     outcomes = RequestOutcomes()
     outcomes.unprocessed(range(0))
     outcomes.unprocessed(range(5, 1000000))
-    outcomes.undeliver(range(5), REPLIES["Forbidden"])
+    outcomes.undeliver(range(5), RESPONSES["Forbidden"])
     assert type(outcomes.retried()) is type(outcomes.undelivered()) is type(range(5))
     assert (outcomes.retried()[0], len(outcomes.retried())) == (5, 999995)
     assert type(FrameOutcomes(10, (None, 3)).retried()) is type(range(5))
@@ -243,8 +243,8 @@ def test_nothing_is_decoded_before_somebody_asks(monkeypatch):
     outcomes = RequestOutcomes()
     with monkeypatch.context() as patch:
         patch.setattr("apnsclient.protocols.http2.headers.decode_block", None)
-        outcomes.answer(0, REPLIES["Unregistered"], BLOCK, 5)
-        outcomes.answer(1, REPLIES["Forbidden"], BLOCK)
+        outcomes.answer(0, RESPONSES["Unregistered"], BLOCK, 5)
+        outcomes.answer(1, RESPONSES["Forbidden"], BLOCK)
         result = Result(Message(TOKENS), outcomes=outcomes)
         failures = [result.failed[TOKENS[0]], result.errors[0]]
     assert [failure.apns_id for failure in failures] == [APNS_ID.lower()] * 2
@@ -253,14 +253,14 @@ def test_nothing_is_decoded_before_somebody_asks(monkeypatch):
 def report(outcomes, reports):
     """Report what happened, and return by kind the indices it happened to."""
     ways = {
-        "failed": lambda index: outcomes.answer(index, reason_of_reply(410, "Unregistered")),
+        "failed": lambda index: outcomes.answer(index, reason_of_response(410, "Unregistered")),
         "malformed": lambda index: outcomes.reject(index, TokenError(2, "the token is empty")),
-        "busy": lambda index: outcomes.answer(index, reason_of_reply(429, "TooManyRequests")),
+        "busy": lambda index: outcomes.answer(index, reason_of_response(429, "TooManyRequests")),
         "unanswered": lambda index: outcomes.unknown(index, "x"),
         "unprocessed": lambda index: outcomes.unprocessed([index]),
         "not sent": lambda index: outcomes.unprocessed(range(index, index + 1), (None, "y")),
-        "refused": lambda index: outcomes.answer(index, reason_of_reply(404, "BadPath")),
-        "stopped": lambda index: outcomes.undeliver([index], REPLIES["BadTopic"]),
+        "refused": lambda index: outcomes.answer(index, reason_of_response(404, "BadPath")),
+        "stopped": lambda index: outcomes.undeliver([index], RESPONSES["BadTopic"]),
     }
     for index, way in reports:
         if way != "accepted":
@@ -292,7 +292,7 @@ def test_each_token_ends_in_exactly_one_outcome(reports):
         1 for way in ("busy", "unanswered", "not sent", "refused", "stopped") if happened[way])
 
 
-# What the body of a reply says.
+# What the body of a response says.
 
 
 @each("body, said", [
@@ -315,7 +315,7 @@ def test_each_token_ends_in_exactly_one_outcome(reports):
 def test_a_body_says_what_can_be_read_of_it(body, said):
     """Whatever cannot is left out; nothing is raised for what a server sent."""
     for _ in range(2):
-        assert parse_reply(body) == said
+        assert parse_response(body) == said
     assert type(said[0]) in (str, type(None))
 
 
@@ -326,7 +326,7 @@ def test_a_body_says_what_can_be_read_of_it(body, said):
             lambda value: json.dumps(value).encode("ascii"))))
 def test_any_body_can_be_read(body):
     """A printable name and a time, or nothing."""
-    name, timestamp = parse_reply(body)
+    name, timestamp = parse_response(body)
     assert name is None or type(name) is str and all(" " <= one <= "~" for one in name)
     assert timestamp is None or 0 <= timestamp < 1 << 32
 
@@ -335,10 +335,10 @@ def test_few_bodies_are_remembered():
     """Those with a timestamp never come again, and a server may make up reasons for ever."""
     known = module._bodies
     known.clear()
-    parse_reply(b'{"reason":"Unregistered","timestamp":1}')
+    parse_response(b'{"reason":"Unregistered","timestamp":1}')
     assert not known
     for number in range(2000):
-        assert parse_reply(b'{"reason":"R%d"}' % number)[0] == "R%d" % number
+        assert parse_response(b'{"reason":"R%d"}' % number)[0] == "R%d" % number
         assert len(known) <= 256
 
 
@@ -348,7 +348,7 @@ def test_what_is_in_doubt_is_a_part_of_what_is_retried():
     outcomes.unknown(3, "the connection ended")
     outcomes.unknown(1, "the connection ended")
     outcomes.unprocessed([2])
-    outcomes.answer(0, reason_of_reply(429, "TooManyRequests"))
+    outcomes.answer(0, reason_of_response(429, "TooManyRequests"))
     result = Result(Message(["aa", "bb", "cc", "dd", "ee"]), outcomes=outcomes)
 
     assert result.unknown == ["bb", "dd"]

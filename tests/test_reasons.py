@@ -13,13 +13,13 @@ from apnsclient.reasons import (
     MESSAGE,
     REASONS,
     REJECTED,
-    REPLIES,
     REQUEST,
     RESEND,
+    RESPONSES,
     TOKEN,
     Reason,
     reason_of,
-    reason_of_reply,
+    reason_of_response,
 )
 from apnsclient.topics import SUFFIXES
 
@@ -83,13 +83,13 @@ def test_a_row_is_a_value():
     assert Reason(9, "x", "rejected", "token").blames_token
 
 
-# HTTP/2. What a reply does to its token, and what it stops.
+# HTTP/2. What a response does to its token, and what it stops.
 
 FAILED, UNDELIVERED, RETRIED = "failed", "undelivered", "retried"
 ONE, ALL_OF_IT, EVERYTHING = "this request", "this message", "this credential"
 
 #: status, reasons, code (None: the status), its explanation, what becomes of the token, what stops.
-REPLY_TABLE = [
+RESPONSE_TABLE = [
     (400, "BadDeviceToken DeviceTokenNotForTopic", 8, "Invalid token", FAILED, ONE),
     (410, "Unregistered ExpiredToken", 8, "Invalid token", FAILED, ONE),
     (400, "MissingDeviceToken", 2, "Missing device token", FAILED, ONE),
@@ -110,11 +110,11 @@ REPLY_TABLE = [
     (503, "ServiceUnavailable", None, None, RETRIED, ONE),
     (400, "IdleTimeout", None, None, RETRIED, ONE),
 ]
-REPLY_ROWS = [(status, name, status if code is None else code,
+RESPONSE_ROWS = [(status, name, status if code is None else code,
                name if code is None else "%s: %s" % (text, name), becomes, stops)
-              for status, names, code, text, becomes, stops in REPLY_TABLE
+              for status, names, code, text, becomes, stops in RESPONSE_TABLE
               for name in names.split()]
-REPLY_ROWS.append((503, "Shutdown", 10, "Shutdown", RETRIED, ONE))
+RESPONSE_ROWS.append((503, "Shutdown", 10, "Shutdown", RETRIED, ONE))
 
 #: status, name, what becomes of the token, what stops.
 UNKNOWN_ROWS = [
@@ -128,7 +128,7 @@ UNKNOWN_ROWS = [
 ]
 
 
-def check_reply(reason, becomes, stops):
+def check_response(reason, becomes, stops):
     outcomes = RequestOutcomes()
     outcomes.answer(REPORTED, reason)
     result = Result(Message(TOKENS), outcomes=outcomes)
@@ -146,100 +146,101 @@ def check_reply(reason, becomes, stops):
 
 def test_each_reason_does_what_its_row_says():
     """Code, explanation, what becomes of the token, and of the tokens not yet sent."""
-    for status, name, code, explanation, becomes, stops in REPLY_ROWS:
-        reason = reason_of_reply(status, name)
-        assert reason is REPLIES[name]
+    for status, name, code, explanation, becomes, stops in RESPONSE_ROWS:
+        reason = reason_of_response(status, name)
+        assert reason is RESPONSES[name]
         assert (reason.status, reason.name, reason.code, reason.explanation) == (
             status, name, code, explanation)
-        check_reply(reason, becomes, stops)
+        check_response(reason, becomes, stops)
 
 
 def test_the_reasons_are_those_of_the_table():
     """No more, no less."""
-    assert set(REPLIES) == set(row[1] for row in REPLY_ROWS)
+    assert set(RESPONSES) == set(row[1] for row in RESPONSE_ROWS)
 
 
 def test_for_any_other_reason_the_status_decides():
     """The name survives, if there is one."""
     for status, name, becomes, stops in UNKNOWN_ROWS:
-        reason = reason_of_reply(status, name)
+        reason = reason_of_response(status, name)
         assert (reason.code, reason.status, reason.name) == (status, status, name)
         assert reason.explanation == (name or "HTTP status %d" % status)
-        check_reply(reason, becomes, stops)
+        check_response(reason, becomes, stops)
 
 
 def test_what_is_no_error_by_its_status_either_is_unknown():
     """Nobody can say what became of the token."""
     for status in (0, 201, 204, 302, 600, 999):
         for name in ("Odd", None):
-            reason = reason_of_reply(status, name)
+            reason = reason_of_response(status, name)
             assert reason.explanation == "Unknown: %s" % (name or "HTTP status %d" % status)
             assert reason.code == status
-            check_reply(reason, RETRIED, ONE)
+            check_response(reason, RETRIED, ONE)
 
 
 def test_the_name_decides_where_the_status_is_another_one():
     """It is the name that Apple explains. The code that is the status stays the status."""
     for status, name, code in [(410, "BadDeviceToken", 8), (500, "Shutdown", 10),
                                (400, "Forbidden", 400), (404, "TooManyRequests", 404)]:
-        reason = reason_of_reply(status, name)
+        reason = reason_of_response(status, name)
         assert (reason.code, reason.status) == (code, status)
-        assert reason[2:4] == REPLIES[name][2:4]
-        assert reason.explanation == REPLIES[name].explanation
+        assert reason[2:4] == RESPONSES[name][2:4]
+        assert reason.explanation == RESPONSES[name].explanation
 
 
 def test_only_status_410_with_a_time_makes_feedback():
     """The tokens of the others may work again, in the other environment for example."""
-    assert {name for name, row in REPLIES.items() if row.is_gone(1)} == {
+    assert {name for name, row in RESPONSES.items() if row.is_gone(1)} == {
         "Unregistered", "ExpiredToken"}
     for name in (None, "Whatever", "Unregistered"):
-        assert reason_of_reply(410, name).is_gone(0)
-        assert not reason_of_reply(410, name).is_gone(None)
+        assert reason_of_response(410, name).is_gone(0)
+        assert not reason_of_response(410, name).is_gone(None)
     for name in ("TooManyRequests", "BadDeviceToken"):
-        assert not reason_of_reply(410, name).is_gone(1)
+        assert not reason_of_response(410, name).is_gone(1)
     assert not any(row.is_gone(1) for row in REASONS.values())
 
 
 def test_a_token_that_may_be_good_elsewhere_is_refused_here():
     """In the other environment, or for another topic: Apple answers both in the same way."""
-    assert {name for name, row in REPLIES.items() if row.is_refused_here} == {
+    assert {name for name, row in RESPONSES.items() if row.is_refused_here} == {
         "BadDeviceToken", "DeviceTokenNotForTopic"}
     assert not any(row.is_refused_here for row in REASONS.values())
 
 
 def test_only_what_may_be_sent_again_says_when():
     """Apple names 15 minutes for 5XX, 20 for provider tokens, and none for too many requests."""
-    waits = {name: row.retry_after for name, row in REPLIES.items() if row.retry_after is not None}
+    waits = {name: row.retry_after for name, row in RESPONSES.items()
+             if row.retry_after is not None}
     assert waits == {
         "InternalServerError": 900, "ServiceUnavailable": 900, "Shutdown": 900,
         "TooManyRequests": 60, "TooManyProviderTokenUpdates": 1200}
     for status, name, wait in [(500, None, 900), (599, "End", 900), (429, "Slower", 60),
                                (404, "TooManyRequests", 60), (418, None, None), (600, None, None),
                                (204, None, None), (503, "BadTopic", None)]:
-        assert (status, reason_of_reply(status, name).retry_after) == (status, wait)
+        assert (status, reason_of_response(status, name).retry_after) == (status, wait)
     assert not any(row.retry_after for row in REASONS.values())
 
 
 def test_only_an_expired_provider_token_is_worth_another():
     """The others would be refused again."""
-    assert [name for name, row in REPLIES.items() if row.is_expired_token] == [
+    assert [name for name, row in RESPONSES.items() if row.is_expired_token] == [
         "ExpiredProviderToken"]
 
 
 def test_what_another_connection_cures():
     """A provider token, for two reasons; and what a server in front has not processed."""
-    rows = list(REPLIES.values()) + [reason_of_reply(status) for status in range(100, 600)]
+    rows = list(RESPONSES.values()) + [reason_of_response(status) for status in range(100, 600)]
     assert {row.name for row in rows if row.is_cured_by_connection} == {
         "ExpiredProviderToken", "UnrelatedKeyIdInToken"}
     assert [row.status for row in rows if row.is_unprocessed] == [408, 421, 425]
-    assert reason_of_reply(421, "Whatever").is_unprocessed
-    assert not reason_of_reply(421, "BadDeviceToken").is_unprocessed
+    assert reason_of_response(421, "Whatever").is_unprocessed
+    assert not reason_of_response(421, "BadDeviceToken").is_unprocessed
     assert not any(row.is_unprocessed or row.is_cured_by_connection for row in REASONS.values())
 
 
 def test_a_reason_about_the_topic_says_which_suffix_belongs_there():
     """Or that it is the other environment's; other reasons say what they always say."""
-    for name, row in REPLIES.items():
+    for name, row in RESPONSES.items():
         wrong, right, none = (row.advised(*sent) for sent in (
             ("a.b", "voip"), ("a.b.voip", "voip"), (None, "voip")))
         if name not in ("BadTopic", "DeviceTokenNotForTopic", "InvalidPushType", "MissingTopic",
@@ -251,21 +252,21 @@ def test_a_reason_about_the_topic_says_which_suffix_belongs_there():
                            (none, "identifier of the application with the ending .voip")]:
             assert told.explanation.startswith(row.explanation + ": ") and text in told.explanation
             assert told._replace(explanation=row.explanation) == row
-    assert "topic a.b, not to a.b.voip" in REPLIES["BadTopic"].advised("a.b.voip", "alert")[1]
-    assert REPLIES["MissingTopic"].advised(None, "alert")[1].endswith("of the application")
+    assert "topic a.b, not to a.b.voip" in RESPONSES["BadTopic"].advised("a.b.voip", "alert")[1]
+    assert RESPONSES["MissingTopic"].advised(None, "alert")[1].endswith("of the application")
 
 
 def test_a_push_type_that_there_is_not_is_named_with_those_that_there_are():
     """Whatever the topic is: no suffix would help."""
     for topic in "a.b", "a.b.voip":
-        told = REPLIES["InvalidPushType"].advised(topic, "alrt").explanation
+        told = RESPONSES["InvalidPushType"].advised(topic, "alrt").explanation
         assert "push type alrt is none of those that Apple documents: alert, " in told
 
 
 def test_what_a_certificate_cannot_send_is_said():
     """Live Activities and location queries; their topic is as right as it can be."""
     for push_type, suffix in SUFFIXES.items():
-        told = REPLIES["TopicDisallowed"].advised("a.b" + suffix, push_type).explanation
+        told = RESPONSES["TopicDisallowed"].advised("a.b" + suffix, push_type).explanation
         assert ("takes a provider token and no certificate" in told) == (
             push_type in ("liveactivity", "location"))
 
@@ -289,5 +290,5 @@ def test_the_rest_is_lost_where_message_or_credential_is_refused():
 def test_a_row_can_be_pickled():
     """Results cross the borders of processes."""
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
-        for row in (REASONS[8], REPLIES["Unregistered"]):
+        for row in (REASONS[8], RESPONSES["Unregistered"]):
             assert pickle.loads(pickle.dumps(row, protocol)) == row

@@ -9,7 +9,7 @@ import pytest
 from apnsclient import Message, Result
 from apnsclient.outcomes import RequestOutcomes
 from apnsclient.protocols.binary import TokenError
-from apnsclient.reasons import REPLIES, reason_of_reply
+from apnsclient.reasons import RESPONSES, reason_of_response
 from tables import each
 
 A, B, C, D = ("%064x" % index for index in range(4))
@@ -134,14 +134,14 @@ def test_failed_and_gone_are_made_once():
         assert result.gone is result.gone
 
 
-def over_http2(tokens, *replies):
+def over_http2(tokens, *responses):
     """Return a result over HTTP/2.
 
-    :param replies: index of the token and name of the reason of each reply, as they came.
+    :param responses: index of the token and name of the reason of each response, as they came.
     """
     outcomes = RequestOutcomes()
-    for index, name in replies:
-        outcomes.answer(index, REPLIES[name], None, 1700000000)
+    for index, name in responses:
+        outcomes.answer(index, RESPONSES[name], None, 1700000000)
     return Result(Message(tokens), outcomes=outcomes)
 
 
@@ -159,13 +159,13 @@ def test_many_tokens_can_fail_over_http2():
 def test_only_tokens_that_apple_declared_dead_are_gone():
     """Whatever else a token is refused for may be our fault, and costs nobody his device."""
     outcomes = RequestOutcomes()
-    outcomes.answer(0, REPLIES["Unregistered"], None, 1700000000)
-    outcomes.answer(1, REPLIES["ExpiredToken"], None, 1600000000)
-    outcomes.answer(2, REPLIES["BadDeviceToken"])
-    outcomes.answer(3, REPLIES["DeviceTokenNotForTopic"])
-    outcomes.answer(4, REPLIES["Unregistered"])
-    outcomes.answer(5, reason_of_reply(410))
-    outcomes.answer(6, REPLIES["MissingDeviceToken"])
+    outcomes.answer(0, RESPONSES["Unregistered"], None, 1700000000)
+    outcomes.answer(1, RESPONSES["ExpiredToken"], None, 1600000000)
+    outcomes.answer(2, RESPONSES["BadDeviceToken"])
+    outcomes.answer(3, RESPONSES["DeviceTokenNotForTopic"])
+    outcomes.answer(4, RESPONSES["Unregistered"])
+    outcomes.answer(5, reason_of_response(410))
+    outcomes.answer(6, RESPONSES["MissingDeviceToken"])
     outcomes.reject(7, TokenError(8, "the token is not hexadecimal"))
     tokens = [A, B.encode("ascii")] + ["%064x" % index for index in range(2, 8)]
     result = Result(Message(tokens), outcomes=outcomes)
@@ -187,7 +187,7 @@ def test_a_retry_waits_for_the_longest_time_that_an_error_asks_for():
     assert Result(Message([A, B]), (None, 0)).retry_after is None
     outcomes = RequestOutcomes()
     outcomes.unprocessed([0], (None, "Not sent: no connection"))
-    outcomes.unprocessed([1], REPLIES["TooManyProviderTokenUpdates"])
+    outcomes.unprocessed([1], RESPONSES["TooManyProviderTokenUpdates"])
     assert Result(Message([A, B]), outcomes=outcomes).retry_after == 1200
 
 
@@ -216,8 +216,8 @@ def test_a_retry_has_those_tokens_and_no_others(retried):
 def test_a_message_that_is_refused_over_http2_leaves_undelivered_tokens():
     """Those that were refused, and those that were not sent any more."""
     outcomes = RequestOutcomes()
-    outcomes.answer(1, REPLIES["BadTopic"])
-    outcomes.undeliver([2, 3], REPLIES["BadTopic"])
+    outcomes.answer(1, RESPONSES["BadTopic"])
+    outcomes.undeliver([2, 3], RESPONSES["BadTopic"])
     result = Result(Message([A, B, C, D]), outcomes=outcomes)
     assert result.undelivered == [B, C, D]
     assert result.errors == [(400, "BadTopic")]

@@ -11,8 +11,8 @@ import pytest
 from apnsclient import APNs, Message, Result
 from apnsclient._compat import monotonic
 from apnsclient.backends.stdio import Connection
-from apnsclient.drivers.binary_dispatch import BinaryDispatch
 from apnsclient.errors import ConnectError
+from apnsclient.sending.binary_dispatch import BinaryDispatch
 from apnsclient.testing.simulator import Script, Simulator
 from net_support import (
     AUTHORITY,

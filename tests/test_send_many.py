@@ -9,9 +9,9 @@ import pytest
 
 from apnsclient import APNs, Message, Session
 from apnsclient.backends import dummy
-from apnsclient.drivers.binary_dispatch import BinaryDispatch
 from apnsclient.errors import ConnectError, ConnectionLost, Timeout
 from apnsclient.protocols.binary import NotificationParser
+from apnsclient.sending.binary_dispatch import BinaryDispatch
 from apnsclient.testing.simulator import Script, Simulator
 from net_support import (
     SILENCE,

@@ -283,7 +283,7 @@ def test_what_freezes_programs_finds_the_default_back_end(tmpdir):
         import modulefinder
         finder = modulefinder.ModuleFinder(path=[root])
         finder.run_script(str(program))
-    for name in ("transport", "backends.stdio", "sync.http2", "drivers.http2", "feedback_store"):
+    for name in ("transport", "backends.stdio", "sync.http2", "sending.http2", "feedback_store"):
         assert "apnsclient." + name in finder.modules
     missing, _ = finder.any_missing_maybe()
     assert not [name for name in missing if name.startswith("apnsclient")]

@@ -38,7 +38,7 @@ def manager(apns):
 
 
 def ask(client, method, path, fields=(), body=b""):
-    return client.reply(client.request(path, fields, body, method))
+    return client.response(client.request(path, fields, body, method))
 
 
 # Management.
@@ -107,13 +107,13 @@ BAD_REQUESTS = [
 
 
 def test_bad_requests_get_their_reason(apns, manager):
-    """And an identifier of the request, as every reply has."""
+    """And an identifier of the request, as every response has."""
     for row in BAD_REQUESTS:
         method, path, fields, body, status, reason = row
-        reply = ask(manager, method, path, fields, body)
+        response = ask(manager, method, path, fields, body)
 
-        assert (reply.status, reply.said) == (status, {"reason": reason}), row
-        assert len(reply.fields["apns-request-id"]) == 36 and "apns-id" not in reply.fields
+        assert (response.status, response.said) == (status, {"reason": reason}), row
+        assert len(response.fields["apns-request-id"]) == 36 and "apns-id" not in response.fields
         answer = apns.answers[-1]
         assert (answer.status, answer.reason, answer.path) == (status, reason, path)
     assert apns.answer_count == len(BAD_REQUESTS)
@@ -182,7 +182,7 @@ def test_the_management_follows_scripts_of_its_own(apns):
 def broadcast(client, channel_id, body=BODY, **changes):
     fields = dict({"apns-channel-id": channel_id, "apns-push-type": "liveactivity",
                    "apns-expiration": "0", "apns-priority": "10"}, **changes)
-    return client.reply(client.request(
+    return client.response(client.request(
         BROADCAST, [(name, value) for name, value in sorted(fields.items()) if value], body))
 
 
@@ -190,10 +190,10 @@ def test_a_broadcast_is_accepted_and_recorded(apns):
     """It has no token; its channel stands in the headers."""
     channel_id = apns.channels.create(APP)
     with with_certificate(apns) as client:
-        reply = broadcast(client, channel_id, **{"apns-request-id": REQUEST_ID})
+        response = broadcast(client, channel_id, **{"apns-request-id": REQUEST_ID})
 
-    assert (reply.status, reply.said) == (200, None)
-    assert reply.fields["apns-request-id"] == REQUEST_ID and "apns-unique-id" in reply.fields
+    assert (response.status, response.said) == (200, None)
+    assert response.fields["apns-request-id"] == REQUEST_ID and "apns-unique-id" in response.fields
     push, = apns.accepted
     assert (push.token, push.payload, push.expiry, push.priority) == ("", BODY, 0, 10)
     assert push.headers["apns-channel-id"] == channel_id
@@ -222,9 +222,9 @@ def test_bad_broadcasts_get_their_reason(apns):
     channel_id = apns.channels.create(APP)
     with with_certificate(apns) as client:
         for changes, status, reason in BAD_BROADCASTS:
-            reply = broadcast(client, channel_id, **changes)
-            assert (reply.status, reply.said) == (status, {"reason": reason}), changes
-            assert "apns-request-id" in reply.fields
+            response = broadcast(client, channel_id, **changes)
+            assert (response.status, response.said) == (status, {"reason": reason}), changes
+            assert "apns-request-id" in response.fields
         assert apns.accepted_count == 0
         assert broadcast(client, channel_id, FULL).status == 200
 
@@ -252,9 +252,9 @@ def test_the_push_type_of_a_broadcast_may_have_capitals(apns):
     """Apple's page has it in both ways; its identifier comes back all the same."""
     channel_id = apns.channels.create(APP)
     with with_certificate(apns) as client:
-        reply = broadcast(client, channel_id, **{
+        response = broadcast(client, channel_id, **{
             "apns-push-type": "Liveactivity", "apns-request-id": REQUEST_ID})
-    assert (reply.status, reply.fields["apns-request-id"]) == (200, REQUEST_ID)
+    assert (response.status, response.fields["apns-request-id"]) == (200, REQUEST_ID)
 
 
 def test_a_broadcast_is_a_post(apns):

@@ -42,12 +42,12 @@ def apns():
 def test_a_push_is_accepted_and_recorded(apns):
     """The record has what the request said, with the stream as identifier."""
     with with_certificate(apns) as client:
-        reply = client.push(
+        response = client.push(
             apns_topic="com.example", apns_push_type="alert", apns_id=IDS, apns_priority="5",
             apns_expiration="77", apns_collapse_id="one", authorization="bearer secret")
         second = client.push("CD" * 32)
 
-    assert (reply.status, reply.said, reply.fields["apns-id"]) == (200, None, IDS)
+    assert (response.status, response.said, response.fields["apns-id"]) == (200, None, IDS)
     assert second.status == 200
     first, last = apns.accepted
     assert first[:6] == (1, 1, TOKEN, BODY, 77, 5)
@@ -62,17 +62,17 @@ def test_a_push_is_accepted_and_recorded(apns):
 
 
 def test_an_id_that_the_client_does_not_give_is_made(apns):
-    """Each reply has one of its own, and in the sandbox another one for Apple's console."""
+    """Each response has one of its own, and in the sandbox another one for Apple's console."""
     with with_certificate(apns) as client:
-        replies = [client.push(), client.push(), client.push("zz")]
+        responses = [client.push(), client.push(), client.push("zz")]
 
-    ids = [reply.fields["apns-id"] for reply in replies]
+    ids = [response.fields["apns-id"] for response in responses]
     assert len(set(ids)) == 3 and all(len(each) == 36 for each in ids)
-    assert [("apns-unique-id" in reply.fields) for reply in replies] == [True, True, False]
+    assert [("apns-unique-id" in response.fields) for response in responses] == [True, True, False]
 
 
 def test_only_the_sandbox_sends_the_unique_id():
-    """Production replies have no apns-unique-id."""
+    """Production responses have no apns-unique-id."""
     with Simulator(production=True) as apns, with_certificate(apns) as client:
         assert "apns-unique-id" not in client.push().fields
 
@@ -81,7 +81,7 @@ def test_many_requests_in_one_write(apns):
     """A thousand requests at once are answered in order."""
     with with_certificate(apns) as client:
         streams = [client.request("/3/device/%064x" % n) for n in range(500)]
-        assert {client.reply(stream).status for stream in streams} == {200}
+        assert {client.response(stream).status for stream in streams} == {200}
     assert [each.identifier for each in apns.accepted] == streams
     assert apns.accepted_tokens() == ["%064x" % n for n in range(500)]
 
@@ -170,9 +170,9 @@ def test_a_bad_request_gets_its_reason(apns):
     """And the next one on the connection is served."""
     with with_certificate(apns) as client:
         for reason, (status, request) in sorted(REFUSED.items()):
-            reply = client.push(**request)
-            assert (reply.status, reply.said) == (status, {"reason": reason})
-            assert reply.fields["content-type"] == "application/json"
+            response = client.push(**request)
+            assert (response.status, response.said) == (status, {"reason": reason})
+            assert response.fields["content-type"] == "application/json"
             answer = apns.answers[-1]
             assert (answer.status, answer.identifier, answer.reason) == (
                 status, client.next_stream - 2, reason)
@@ -196,8 +196,8 @@ def test_other_bad_requests(apns):
     """Path, method, repeated fields, and a background push that is urgent."""
     with with_certificate(apns) as client:
         for request_of, status, reason in OTHERS_REFUSED:
-            reply = client.reply(client.request(**request_of))
-            assert (reply.status, reply.said) == (status, {"reason": reason}), request_of
+            response = client.response(client.request(**request_of))
+            assert (response.status, response.said) == (status, {"reason": reason}), request_of
 
 
 def test_what_is_just_within_the_limits_is_accepted(apns):
@@ -218,8 +218,8 @@ def test_every_documented_reason_can_be_given(apns):
     with with_certificate(apns) as client:
         for number, (reason, status) in enumerate(sorted(STATUSES.items())):
             apns.devices.bad("%064x" % number, reason=reason)
-            reply = client.push("%064x" % number)
-            assert (reply.status, reply.said) == (status, {"reason": reason})
+            response = client.push("%064x" % number)
+            assert (response.status, response.said) == (status, {"reason": reason})
     with pytest.raises(ValueError, match="no reason 'Tired', expected one of: BadCertificate"):
         apns.devices.bad(TOKEN, reason="Tired")
 
@@ -245,9 +245,9 @@ def test_the_certificate_says_what_may_be_pushed(apns, options, topic, reason):
     """Its subject and Apple's extensions name topics and environments."""
     pem = apns.client_certificate(**options)
     with ProviderClient(apns.provider_address, pem) as client:
-        reply = client.push(**({"apns_topic": topic} if topic else {}))
+        response = client.push(**({"apns_topic": topic} if topic else {}))
 
-    assert reply.said == ({"reason": reason} if reason else None)
+    assert response.said == ({"reason": reason} if reason else None)
 
 
 @pytest.mark.parametrize("options", [{"expired": True}, {"foreign": True}])

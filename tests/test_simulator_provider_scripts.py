@@ -46,9 +46,9 @@ def test_single_requests_get_other_answers(apns):
     """A documented reason, a made-up one, and a status without a body; none is processed."""
     with scripted(apns, answer_at={2: "InternalServerError", 3: (418, "Teapot"),
                                    4: (503, None)}) as client:
-        replies = [client.reply(stream) for stream in send(client, 5)]
+        responses = [client.response(stream) for stream in send(client, 5)]
 
-    assert [(reply.status, reply.said) for reply in replies] == [
+    assert [(response.status, response.said) for response in responses] == [
         (200, None), (500, {"reason": "InternalServerError"}), (418, {"reason": "Teapot"}),
         (503, None), (200, None)]
     assert accepted(apns) == [1, 5]
@@ -62,7 +62,7 @@ def test_single_streams_are_reset(apns):
         first, second, third = send(client, 3)
         assert client.was_refused(first) == frames.REFUSED_STREAM
         assert client.was_refused(second) == frames.INTERNAL_ERROR
-        assert client.reply(third).status == 200
+        assert client.response(third).status == 200
     assert accepted(apns) == [2, 3]
 
 
@@ -70,7 +70,7 @@ def test_single_requests_are_processed_and_never_answered(apns):
     """The others are answered; the stream stays open."""
     with scripted(apns, unanswered_at=[1]) as client:
         first, second = send(client, 2)
-        assert client.reply(second).status == 200
+        assert client.response(second).status == 200
         client.h2.ping(b"12345678")
         client.flush()
         client.wait(lambda: client.of(events.PingAckReceived))
@@ -78,23 +78,23 @@ def test_single_requests_are_processed_and_never_answered(apns):
     assert accepted(apns) == [1, 2]
 
 
-def test_single_replies_are_late(apns):
+def test_single_responses_are_late(apns):
     """They come after those of later requests, and they do come."""
     with scripted(apns, delay_at={1: 0.05}) as client:
         first, second = send(client, 2)
-        assert client.reply(first).status == client.reply(second).status == 200
+        assert client.response(first).status == client.response(second).status == 200
         assert [event.stream_id for event in client.of(events.ResponseReceived)] == [second, first]
 
 
-def test_all_replies_are_late(apns):
-    """Every request is accepted before the first reply."""
+def test_all_responses_are_late(apns):
+    """Every request is accepted before the first response."""
     with scripted(apns, delay=0.05) as client:
         streams = send(client, 3)
         assert apns.wait_for(lambda: apns.accepted_count == 3, HANG)
-        assert [client.reply(stream).status for stream in streams] == [200] * 3
+        assert [client.response(stream).status for stream in streams] == [200] * 3
 
 
-def test_replies_that_are_held_back(apns):
+def test_responses_that_are_held_back(apns):
     """They come when they are released, and not before; those of a client that left are dropped."""
     with scripted(apns, hold=True) as client:
         streams = send(client, 3)
@@ -104,7 +104,7 @@ def test_replies_that_are_held_back(apns):
         client.wait(lambda: client.of(events.PingAckReceived))
         assert client.of(events.ResponseReceived) == []
         assert apns.release_held() == 3
-        assert [client.reply(stream).status for stream in streams] == [200] * 3
+        assert [client.response(stream).status for stream in streams] == [200] * 3
         send(client, 2)
         assert apns.wait_for(lambda: apns.held == 2, HANG)
         reset(client.socket)
@@ -113,7 +113,7 @@ def test_replies_that_are_held_back(apns):
 
 
 def test_the_stream_limit_counts_what_is_not_answered(apns):
-    """A client that opens more than it may learns so while the replies are held back."""
+    """A client that opens more than it may learns so while the responses are held back."""
     with scripted(apns, hold=True, settings={"max_concurrent_streams": 2}) as client:
         client.wait(lambda: client.of(events.RemoteSettingsChanged))
         client.h2.remote_settings[3] = 100
@@ -121,11 +121,11 @@ def test_the_stream_limit_counts_what_is_not_answered(apns):
         streams = send(client, 3)
         assert client.was_refused(streams[2]) == frames.REFUSED_STREAM
         apns.release_held()
-        assert [client.reply(stream).status for stream in streams[:2]] == [200, 200]
+        assert [client.response(stream).status for stream in streams[:2]] == [200, 200]
     assert accepted(apns) == [1, 2]
 
 
-def test_a_late_reply_to_a_client_that_left_goes_nowhere(apns, caplog):
+def test_a_late_response_to_a_client_that_left_goes_nowhere(apns, caplog):
     """Neither the simulator nor its log minds."""
     with scripted(apns, delay=0.05) as client:
         send(client, 1)
@@ -144,7 +144,7 @@ def test_goaway_with_what_is_late(apns):
     """Requests up to the last id are answered, though late; those above it are not processed."""
     with scripted(apns, goaway_after=4, late=2, goaway_reason="Shutdown", goaway_timestamp=7,
                   goaway_code=0, goaway_delay=0.02) as client:
-        # h2 takes no replies after GOAWAY, so the frames are looked at.
+        # h2 takes no responses after GOAWAY, so the frames are looked at.
         raw = []
         client.h2.receive_data = lambda data: raw.append(data) or []
         streams = send(client, 6)
@@ -214,16 +214,16 @@ def test_stalling_reads_nothing_more(apns):
     """The connection stays open, and what follows is not processed."""
     with scripted(apns, stall_after=1) as client:
         first = send(client, 3)[0]
-        assert client.reply(first).status == 200
+        assert client.response(first).status == 200
         assert apns.open_provider_connections == 1
     assert accepted(apns) == [1]
 
 
 def test_silence_processes_and_says_nothing(apns):
-    """Neither replies nor PINGs; what was answered before has been sent."""
+    """Neither responses nor PINGs; what was answered before has been sent."""
     with scripted(apns, silent_after=1) as client:
         first = send(client, 3)[0]
-        assert client.reply(first).status == 200
+        assert client.response(first).status == 200
         assert apns.wait_for(lambda: apns.accepted_count == 3, HANG)
         client.h2.ping(b"12345678")
         client.flush()
@@ -278,19 +278,19 @@ def test_refusing_and_stalling_the_handshake(apns):
     {"padding": 7, "piece": 5, "split": 2, "trailers": True, "interim": True, "pings": 1,
      "noise": True, "compressed": True, "upper_case_ids": True, "delay": 0.01},
 ])
-def test_replies_of_every_shape_say_the_same(apns, options):
+def test_responses_of_every_shape_say_the_same(apns, options):
     """What a correct client makes of them does not depend on how they come."""
     apns.devices.uninstall("%064x" % 2, when=5)
     with scripted(apns, **options) as client:
-        replies = [client.reply(stream) for stream in send(client, 3)]
+        responses = [client.response(stream) for stream in send(client, 3)]
 
-    assert [(reply.status, reply.said) for reply in replies] == [
+    assert [(response.status, response.said) for response in responses] == [
         (200, None), (410, {"reason": "Unregistered", "timestamp": 5000}), (200, None)]
-    assert all("apns-id" in reply.fields for reply in replies)
+    assert all("apns-id" in response.fields for response in responses)
     assert accepted(apns) == [1, 3]
 
 
-def test_how_replies_look(apns):
+def test_how_responses_look(apns):
     """Each option does something at all."""
     with scripted(apns, answer_at={1: "BadTopic"}, split=4, trailers=True, interim=True, pings=3,
                   noise=True) as client:
@@ -311,7 +311,7 @@ def test_identifiers_in_upper_case(apns):
 
 @pytest.mark.parametrize("interim", [False, True])
 @pytest.mark.parametrize("size", [0, 100, 4096, 1 << 20])
-def test_compressed_replies_respect_the_table_of_the_client(apns, size, interim):
+def test_compressed_responses_respect_the_table_of_the_client(apns, size, interim):
     """The dynamic table is used as far as the client allows it, from its settings on."""
     apns.script_provider(ProviderScript(compressed=True, interim=interim))
     with with_certificate(apns, settings={frames.HEADER_TABLE_SIZE: size}) as client:
@@ -320,7 +320,7 @@ def test_compressed_replies_respect_the_table_of_the_client(apns, size, interim)
             assert client.push(apns_id=own).fields["apns-id"] == own
 
 
-def test_a_compressed_reply_that_nobody_waits_for_changes_no_table(apns):
+def test_a_compressed_response_that_nobody_waits_for_changes_no_table(apns):
     """The client resets the stream; it never sees the block, and reads the next ones all the same.
     """
     path, identifiers = "/3/device/" + TOKEN, ["abcdef01-2345-6789-abcd-ef0123456789",
@@ -333,11 +333,11 @@ def test_a_compressed_reply_that_nobody_waits_for_changes_no_table(apns):
         client.flush()
         client.wait(lambda: client.of(events.PingAckReceived))
         apns.release_held()
-        assert client.reply(streams[1]).fields["apns-id"] == identifiers[1]
+        assert client.response(streams[1]).fields["apns-id"] == identifiers[1]
         stream = client.request(path, [("apns-id", identifiers[0])])
         assert apns.wait_for(lambda: apns.held == 1, HANG)
         apns.release_held()
-        assert client.reply(stream).fields["apns-id"] == identifiers[0]
+        assert client.response(stream).fields["apns-id"] == identifiers[0]
 
 
 def test_settings_at_the_beginning_and_later(apns):
@@ -384,7 +384,7 @@ def test_tiny_windows_that_are_given_back_in_small_steps(apns):
                 assert client.receive()
         client.flush()
         client.next_stream = 3
-        assert client.reply(1).status == 200
+        assert client.response(1).status == 200
     assert apns.accepted[0].payload == b"x" * 200
 
 

@@ -40,10 +40,10 @@ def push(apns, token=None, **fields):
         if token is not None:
             fields["authorization"] = token if " " in token else "bearer " + token
         fields.setdefault("apns_topic", TOPIC)
-        reply = client.push(**{name: value for name, value in fields.items() if value})
-    assert reply.status == {None: 200, "MissingTopic": 400, "TopicDisallowed": 400}.get(
-        reply.said and reply.said["reason"], 403)
-    return reply.said and reply.said["reason"]
+        response = client.push(**{name: value for name, value in fields.items() if value})
+    assert response.status == {None: 200, "MissingTopic": 400, "TopicDisallowed": 400}.get(
+        response.said and response.said["reason"], 403)
+    return response.said and response.said["reason"]
 
 
 def test_a_valid_token_is_accepted(apns):
@@ -219,10 +219,10 @@ def test_one_stream_until_a_valid_token_has_come(apns):
         assert client.was_refused(refused) == 7
         client.h2.send_data(3, b"{}", end_stream=True)
         client.flush()
-        assert client.reply(3).status == 200
+        assert client.response(3).status == 200
         client.wait(lambda: client.h2.remote_settings.max_concurrent_streams == 1000)
         streams = [client.request("/3/device/" + TOKEN, fields) for _ in range(100)]
-        assert {client.reply(stream).status for stream in streams} == {200}
+        assert {client.response(stream).status for stream in streams} == {200}
 
 
 def test_with_a_certificate_all_streams_are_allowed_at_once(apns):

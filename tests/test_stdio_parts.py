@@ -158,7 +158,7 @@ def test_engines_read_the_same_records(engine, size):
 
 
 def test_many_small_records_are_read_at_once():
-    """Replies come in records of a few bytes each, and reading is not to cost a call for each."""
+    """Responses come in records of a few bytes each, and reading is not to cost a call for each."""
     client, server = open_engine(_engine.DirectEngine)
     client.feed(sealed_by(server, *[b"%03d" % number for number in range(100)]))
     assert len(open_all(client, 16384)) == 1

@@ -220,7 +220,7 @@ class Connection(BaseConnection):
 
     def _answer(self):
         # type: () -> None
-        """Send what TLS itself has to say, such as the reply to a new key, as far as it goes."""
+        """Send what TLS itself has to say, such as the response to a new key, as far as it goes."""
         self._unsent += self._engine.output()
         if not self._unsent or self._write_problem is not None:
             return

@@ -21,7 +21,7 @@ import time
 from collections import deque
 
 from .._compat import MYPY
-from ..reasons import UNKNOWN, reason_of, reason_of_reply
+from ..reasons import UNKNOWN, reason_of, reason_of_response
 from ._console import Failure, OutputClosed, Progress
 from ._session import CONNECT_ERRORS
 from ._words import explain
@@ -352,7 +352,7 @@ def _row_of(failure):
     """Return the row of the table of reasons that an error of a result stands for."""
     if failure.status is None:
         return reason_of(failure[0])
-    return reason_of_reply(failure.status, failure.reason)
+    return reason_of_response(failure.status, failure.reason)
 
 
 def _reason_of_unknown(errors):

@@ -6,8 +6,8 @@ import contextlib
 import logging
 
 from .._compat import MYPY
-from ..drivers.refusals import ADVICE
 from ..errors import APNsError
+from ..sending.refusals import ADVICE
 from ._console import Failure, OutputClosed, one_line
 from ._words import explain
 

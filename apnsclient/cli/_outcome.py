@@ -5,7 +5,7 @@ from __future__ import absolute_import, division, print_function
 import time
 
 from .._compat import MYPY
-from ..reasons import CREDENTIAL, reason_of_reply
+from ..reasons import CREDENTIAL, reason_of_response
 from ._console import ALL_WELL, INTERRUPTED, NO_CONNECTION, NOT_ALL, USAGE, printable
 
 if MYPY:
@@ -72,7 +72,7 @@ def is_credential_refused(delivery):
     """Return True if the delivery ended because of the certificate or the provider token."""
     refusal = delivery.refusal
     return (refusal is not None and refusal.status is not None
-            and reason_of_reply(refusal.status, refusal.reason).scope == CREDENTIAL)
+            and reason_of_response(refusal.status, refusal.reason).scope == CREDENTIAL)
 
 
 def describe_refusal(delivery, arguments):
@@ -94,7 +94,7 @@ def hint_of(delivery):
     """Return what to check before anything is deleted, or None if nothing speaks for that."""
     answered = [failure for _, failure in delivery.failed if failure.status is not None]
     is_suspicious = answered and not delivery.accepted and all(
-        reason_of_reply(failure.status, failure.reason).is_refused_here for failure in answered)
+        reason_of_response(failure.status, failure.reason).is_refused_here for failure in answered)
     return _REFUSED_HERE if is_suspicious else None
 
 

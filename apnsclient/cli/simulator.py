@@ -365,7 +365,7 @@ def _summarise(apns, as_json, console):
             "refused": apns.refused, "feedback_connections": apns.feedback_connections,
             "feedback_rows": apns.feedback_count})
         return
-    console.line("%d notifications accepted, %d error frames and replies, %d connections to the "
+    console.line("%d notifications accepted, %d error frames and responses, %d connections to the "
                  "gateway, %d over HTTP/2 (%d resumed, %d refused)"
                  % (apns.accepted_count, apns.answer_count, apns.connections,
                     apns.provider_connections + apns.channel_connections, apns.resumed,

@@ -34,9 +34,9 @@ if MYPY:
     Rejection = Tuple[int, int, str]
     Span = Tuple[int, int, bytes]
 
-__all__ = ["ErrorReply", "ErrorReplyParser", "MAX_IDENTIFIERS", "MAX_ITEM_SIZE", "Notification",
-           "NotificationEncoder", "NotificationParser", "TokenError", "decode_token",
-           "encode_error"]
+__all__ = ["ErrorResponse", "ErrorResponseParser", "MAX_IDENTIFIERS", "MAX_ITEM_SIZE",
+           "Notification", "NotificationEncoder", "NotificationParser", "TokenError",
+           "decode_token", "encode_error"]
 
 COMMAND_SIMPLE = 0
 COMMAND_ENHANCED = 1
@@ -133,7 +133,7 @@ def _hexadecimal_problem(token):
 
 def encode_error(status, identifier):
     # type: (int, int) -> bytes
-    """Return the error reply of a gateway (6 bytes).
+    """Return the error response of a gateway (6 bytes).
 
     :param status: status code, 0 to 255 (int).
     :param identifier: identifier of the notification that is reported (int, 32 bit).
@@ -356,11 +356,11 @@ class NotificationEncoder(object):
         return layout
 
 
-ErrorReply = namedtuple("ErrorReply", "status identifier")
+ErrorResponse = namedtuple("ErrorResponse", "status identifier")
 
 
-class ErrorReplyParser(object):
-    """Reads what a gateway sends: at most one error reply.
+class ErrorResponseParser(object):
+    """Reads what a gateway sends: at most one error response.
 
     :ivar error: :class:`~apnsclient.errors.ProtocolError` once something else has come, else None.
     """
@@ -373,14 +373,14 @@ class ErrorReplyParser(object):
     @property
     def is_amid(self):
         # type: () -> bool
-        """True if a reply has begun, and has not come to its end."""
+        """True if a response has begun, and has not come to its end."""
         return self.error is None and 0 < len(self._buffer) < _ERROR.size
 
     def feed(self, data):
-        # type: (bytes) -> Optional[ErrorReply]
+        # type: (bytes) -> Optional[ErrorResponse]
         """Take bytes as they come.
 
-        :return: the reply as soon as it is whole: ``(status, identifier)``, both int. What comes
+        :return: the response as soon as it is whole: ``(status, identifier)``, both int. What comes
             after it is of no interest: the gateway hangs up.
         """
         if self.error is not None or len(self._buffer) == _ERROR.size:
@@ -391,7 +391,7 @@ class ErrorReplyParser(object):
                                        % six.indexbytes(self._buffer, 0))
         if self.error is not None or len(self._buffer) < _ERROR.size:
             return None
-        return ErrorReply(*_ERROR.unpack(self._buffer)[1:])
+        return ErrorResponse(*_ERROR.unpack(self._buffer)[1:])
 
 
 #: What a provider sent. ``token`` and ``payload`` are bytes, the others int; None stands for what

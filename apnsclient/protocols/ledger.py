@@ -7,7 +7,7 @@ the message that an identifier belongs to, and those that came after it, which t
 thrown away.
 
 It is bounded. A message that still waits for its result stays; of those that have theirs a limited
-number is kept, for replies that come too late.
+number is kept, for responses that come too late.
 """
 
 from __future__ import absolute_import, division, print_function

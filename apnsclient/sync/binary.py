@@ -4,9 +4,9 @@ from __future__ import absolute_import, division, print_function
 
 from .._compat import MYPY
 from ..addresses import RETIRED, retired_name
-from ..drivers.binary import BinaryDriver, read_feedback
-from ..drivers.binary_dispatch import BinaryDispatch
 from ..errors import REMEDIES, ConnectError
+from ..sending.binary import BinaryDriver, read_feedback
+from ..sending.binary_dispatch import BinaryDispatch
 from .handle import Connection
 
 if MYPY:

@@ -5,11 +5,11 @@ from __future__ import absolute_import, division, print_function
 from functools import partial
 
 from .._compat import MYPY
-from ..drivers.http2 import Http2Driver
-from ..drivers.http2_dispatch import Http2Dispatch
 from ..errors import ConnectError, ConnectionLost, ConnectTimeout
 from ..protocols.http2.headers import load_hpack
 from ..provider_token import ProviderToken
+from ..sending.http2 import Http2Driver
+from ..sending.http2_dispatch import Http2Dispatch
 from .handle import Connection
 from .shared import source_of
 
@@ -17,7 +17,7 @@ if MYPY:
     from typing import Any, Generator, Iterable, Sequence, Tuple
 
     from ..apns import Message
-    from ..protocols.http2.events import Reply
+    from ..protocols.http2.events import Response
     from ..result import Result
 
 __all__ = ["Http2Connection"]
@@ -62,8 +62,8 @@ class Http2Connection(Connection):
                 feedback.save()
 
     def ask(self, method, path, fields=(), body=b""):
-        # type: (bytes, bytes, Sequence[Tuple[bytes, bytes]], bytes) -> Reply
-        """Send any other request, and wait for the reply: for the management of channels.
+        # type: (bytes, bytes, Sequence[Tuple[bytes, bytes]], bytes) -> Response
+        """Send any other request, and wait for the response: for the management of channels.
 
         Where another connection may get another answer, it is tried once, with a new provider
         token if the old one has expired.
@@ -72,7 +72,7 @@ class Http2Connection(Connection):
         :param path: path of the request (bytes).
         :param fields: ``(name, value)`` pairs of its header (bytes).
         :param body: its body (bytes).
-        :return: the :class:`~apnsclient.protocols.http2.events.Reply`, whatever its status.
+        :return: the :class:`~apnsclient.protocols.http2.events.Response`, whatever its status.
         :raises ~apnsclient.errors.ConnectionLost: if there was none.
         :raises ValueError: if the server does not take a header as long as that.
         :raises Exception: whatever the back-end raises when it cannot connect.
@@ -82,13 +82,13 @@ class Http2Connection(Connection):
             driver = self._lease(is_new)
             try:
                 question = driver.ask(method, path, list(fields), body)
-                reply = question.reply
-                if reply is None:
+                response = question.response
+                if response is None:
                     raise ConnectionLost("no answer from %s:%d: %s"
                                          % (self.address + (question.problem,)))
                 driver.leave_reason = reason = question.leave_reason
                 if reason is None or is_new:
-                    return reply
+                    return response
                 is_new = True
                 if reason.is_expired_token and driver.token is not None:
                     # Other connections keep the token that they have.

@@ -8,9 +8,9 @@ from .._compat import MYPY
 from .._interrupts import is_interrupt
 from ..addresses import environment_of
 from ..backends._turns import Turns
-from ..drivers.binary import BinaryDriver
-from ..drivers.http2 import Http2Driver
-from ..drivers.refusals import Refusals
+from ..sending.binary import BinaryDriver
+from ..sending.http2 import Http2Driver
+from ..sending.refusals import Refusals
 from ._feedback_buffer import FeedbackBuffer
 from ._lifetime import Closer
 from ._notices import WarnOnce

@@ -49,17 +49,17 @@ def serve(record):
     pin(-1)
     raise_descriptor_limit(8192)
     with Simulator(record=record) as apns:
-        reply(address=apns.gateway_address, certificate=apns.cert_string)
+        response(address=apns.gateway_address, certificate=apns.cert_string)
         for line in iter(sys.stdin.readline, ""):
             wanted = json.loads(line)
             done = apns.wait_for(lambda: apns.accepted_count >= wanted["accepted"]
                                  and apns.open_connections >= wanted["connections"], 120)
             used = resource.getrusage(resource.RUSAGE_SELF)
-            reply(done=done, cpu=used.ru_utime + used.ru_stime, memory=used.ru_maxrss,
+            response(done=done, cpu=used.ru_utime + used.ru_stime, memory=used.ru_maxrss,
                   accepted=apns.accepted_count, connections=apns.open_connections)
 
 
-def reply(**values):
+def response(**values):
     print(json.dumps(values))
     sys.stdout.flush()
 

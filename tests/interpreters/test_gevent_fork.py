@@ -96,7 +96,7 @@ def test_child_and_parent_go_on_with_connections_of_their_own(simulator, in_chil
 
 def test_a_copied_greenlet_does_not_go_on_with_the_parents_handshake(
         backend, certificate, in_child):
-    """It is woken by what the server sends to the parent, and must write nothing in reply."""
+    """It is woken by what the server sends to the parent, and must write nothing in response."""
     reader, writer = os.pipe()
 
     def serve_late(accepted):

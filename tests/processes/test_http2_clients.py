@@ -50,15 +50,15 @@ async def main():
     client = APNs(ssl_context=context, max_connections=1, topic="com.example.app", **credential)
 
     async def push(token):
-        reply = await client.send_notification(NotificationRequest(
+        response = await client.send_notification(NotificationRequest(
             device_token=token, message={"aps": {"alert": "Dinner is ready"}},
             push_type=PushType.ALERT))
-        return token, reply.status, reply.description
+        return token, response.status, response.description
 
     # Alone: the others have to wait for the first answer where there is a provider token.
-    replies = [await push(sys.argv[4])]
-    replies += await asyncio.gather(*map(push, sys.argv[5:]))
-    print(json.dumps(replies))
+    responses = [await push(sys.argv[4])]
+    responses += await asyncio.gather(*map(push, sys.argv[5:]))
+    print(json.dumps(responses))
 
 
 loop = Loop()
@@ -259,9 +259,9 @@ def test_aioapns_is_served(caller, simulator, has_token):
     port = str(simulator.provider_address[1])
     status, output = run(sys.executable, "-c", _AIOAPNS, port, caller.ca, credential, *tokens)
     assert status == 0, output
-    replies = json.loads(re.search("^\\[\\[.*\\]\\]$", output, re.M).group())
-    assert [token for token, _, _ in replies] == tokens
-    assert [reply[1:] for reply in replies if reply[1] != "200"] == [
+    responses = json.loads(re.search("^\\[\\[.*\\]\\]$", output, re.M).group())
+    assert [token for token, _, _ in responses] == tokens
+    assert [response[1:] for response in responses if response[1] != "200"] == [
         ["400", "BadDeviceToken"], ["410", "Unregistered"]]
     assert simulator.accepted_tokens()[0] == tokens[0]
     assert sorted(simulator.accepted_tokens()) == tokens[:7] + tokens[9:]

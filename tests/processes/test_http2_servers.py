@@ -1,7 +1,7 @@
 """The client against HTTP/2 servers that other people wrote: nginx, node, nghttpd, h2.
 
 Each takes thousands of tokens while it does what it does in ordinary life: few streams at a time,
-GOAWAY in the middle, replies in any order. Every token has exactly one outcome, and the one that
+GOAWAY in the middle, responses in any order. Every token has exactly one outcome, and the one that
 the server speaks of; nothing is sent twice but what nobody could know.
 """
 
@@ -141,8 +141,7 @@ def test_threads_share_the_connections_to_nginx(tmpdir):
     {"goaway": 600}, {"close": 300},
 ], ids=lambda options: "-".join(sorted(options)))
 def test_node_answers_in_any_order(tmpdir, options):
-    """With DATA in pieces, trailers and interim replies; it changes its settings, and says GOAWAY.
-    """
+    """With DATA in pieces, trailers, interim responses, other settings, and GOAWAY."""
     tokens = make_tokens(1000)
     with Node.running(tmpdir, body=PAYLOAD, **options) as server:
         tally = deliver(server.address, tokens)

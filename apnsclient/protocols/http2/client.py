@@ -3,15 +3,15 @@
 Bytes in, events out, bytes back. Requests go out in batches: streams with consecutive numbers that
 differ in the token alone. What comes back is nearly always the same, too: one HEADERS frame with
 ``:status: 200``, which differs in identifiers alone and needs no decoding. Those are taken in one
-loop, :meth:`.ReplyDecoder.take_accepted`; everything else a peer may do, at any time and in any
+loop, :meth:`.ResponseDecoder.take_accepted`; everything else a peer may do, at any time and in any
 order, goes through one method for each type of frame.
 
 That works because we offer the peer no dynamic table for its header blocks (HEADER_TABLE_SIZE 0):
 each block stands alone. Until the peer has acknowledged that, every block is decoded.
 
-What always holds: each stream that was opened ends exactly once: in a reply, in a reset, or in what
-:meth:`ClientConnection.abandon` and :meth:`ClientConnection.cancel` return. What was received is
-given back to the peer's windows. Nothing is raised for what a peer sent:
+What always holds: each stream that was opened ends exactly once: in a response, in a reset, or in
+what :meth:`ClientConnection.abandon` and :meth:`ClientConnection.cancel` return. What was received
+is given back to the peer's windows. Nothing is raised for what a peer sent:
 :attr:`ClientConnection.error` is set, the frame that tells the peer is in the output, and from
 there on nothing more is accepted.
 """
@@ -20,7 +20,7 @@ from __future__ import absolute_import, division, print_function
 
 from ..._compat import MYPY
 from . import frames
-from .events import GoAway, Reply, Reset
+from .events import GoAway, Reset, Response
 from .frames import (
     ACK,
     CONTINUATION,
@@ -40,7 +40,7 @@ from .frames import (
 )
 from .headers import decode_block
 from .receiving import LONGEST_BLOCK, BlockReader, FloodGuard, ReceiveWindow
-from .replies import ReplyDecoder, check_trailers, status_in
+from .responses import ResponseDecoder, check_trailers, status_in
 from .streams import OUR_STREAM_WINDOW, Partial, Streams
 
 if MYPY:
@@ -52,10 +52,10 @@ if MYPY:
 
     Field = Tuple[bytes, bytes, bool]
 
-__all__ = ["ClientConnection", "GoAway", "Reply", "Reset"]
+__all__ = ["ClientConnection", "GoAway", "Response", "Reset"]
 
 #: Flags of HEADERS that matter.
-_REPLY_FLAGS = END_STREAM | END_HEADERS | PADDED | frames.PRIORITIZED
+_RESPONSE_FLAGS = END_STREAM | END_HEADERS | PADDED | frames.PRIORITIZED
 #: Length and type of the longest frame that we accept, as one number.
 _LONGEST = DEFAULT_FRAME_SIZE << 8 | 0xFF
 
@@ -95,14 +95,14 @@ class ClientConnection(object):
         self.goaway = None  # type: Optional[GoAway]
         self.error = None  # type: Optional[Http2Error]
         self.accepted = self.answered = 0
-        self.is_cautious = self._keeps_replies = False
+        self.is_cautious = self._keeps_responses = False
         self.is_ping_answered = False
         self._ping = None  # type: Optional[bytes]
         self._output = []  # type: List[bytes]
         self._streams = Streams(authority, self._output.append)
-        self._decoder = ReplyDecoder()
+        self._decoder = ResponseDecoder()
         self._is_settled = False
-        # Whether replies can be told from their shape now.
+        # Whether responses can be told from their shape now.
         self._is_simple = False
         self._rest = b""
         self._events = []  # type: List[Any]
@@ -193,12 +193,12 @@ class ClientConnection(object):
 
     def ask(self, fields, body, owner, body_limit=1 << 24):
         # type: (List[Field], bytes, Any, int) -> Tuple[Batch, bytes]
-        """Start any other request; its reply becomes an event even if it is 200.
+        """Start any other request; its response becomes an event even if it is 200.
 
         :param fields: all header fields, the pseudo-header fields first.
         :param body: its body (bytes).
         :param owner: goes into the batch.
-        :param body_limit: most bytes of the reply's body (int).
+        :param body_limit: most bytes of the response's body (int).
         :return: the :class:`.Batch`, of one request, and the frames.
         """
         asked = self._streams.ask(fields, body, owner, body_limit)
@@ -214,10 +214,10 @@ class ClientConnection(object):
         self.is_ping_answered, self._ping = False, data
         self._output.append(frames.ping(data))
 
-    def keep_replies(self, is_wanted):
+    def keep_responses(self, is_wanted):
         # type: (bool) -> None
-        """Make replies with status 200 events, too, which costs time; or have them counted only."""
-        self._keeps_replies = is_wanted
+        """Make responses with status 200 events, which costs time; or have them counted only."""
+        self._keeps_responses = is_wanted
         self._mark()
 
     def cancel(self, batch):
@@ -249,10 +249,10 @@ class ClientConnection(object):
 
     def _leave(self, stream):
         # type: (int) -> bool
-        """End a stream before its reply has; return True if it was answered all the same.
+        """End a stream before its response has; return True if it was answered all the same.
 
         Whoever says 200 has accepted the notification, and any other status is an answer as well,
-        whatever was to follow. The reply to another question is of no use if it is cut off.
+        whatever was to follow. The response to another question is of no use if it is cut off.
         """
         partial = self._partial.get(stream)
         if partial is None or stream in self._streams.asked:
@@ -273,8 +273,8 @@ class ClientConnection(object):
         """Take what the peer has sent.
 
         :param data: any number of bytes.
-        :return: what came of it: :class:`Reply` and :class:`Reset`, in order. Replies with status
-            200 are only counted, in their batch and in :attr:`accepted`, unless they are kept.
+        :return: what came of it: :class:`Response` and :class:`Reset`, in order. Responses with
+            status 200 are only counted, in their batch and in :attr:`accepted`, unless kept.
         """
         if self.error is not None:
             return []
@@ -306,7 +306,7 @@ class ClientConnection(object):
 
     def _note(self, accepted, others, is_idle):
         # type: (int, int, bool) -> None
-        """Count what has come: plain replies, and other frames; is_idle if no request has ended."""
+        """Count plain responses, and other frames; is_idle if no request has ended."""
         if accepted:
             self.accepted += accepted
             self.answered += accepted
@@ -335,7 +335,7 @@ class ClientConnection(object):
         if length == _WHOLE_RESET:
             # Some servers answer early, and then reset the stream for the rest of the request.
             return end if self._streams.has_ended(stream) else 0
-        if length & 0xFF == HEADERS and flags & _REPLY_FLAGS == END_HEADERS:
+        if length & 0xFF == HEADERS and flags & _RESPONSE_FLAGS == END_HEADERS:
             return self._take_failure(data, stream, end - (length >> 8), end)
         return 0
 
@@ -343,7 +343,7 @@ class ClientConnection(object):
         # type: (bytes, int, int, int) -> int
         """Take HEADERS with one DATA frame behind them: so Apple's failures come.
 
-        :return: where the reply ends (int); 0 if it is not like that, and nothing was done.
+        :return: where the response ends (int); 0 if it is not like that, and nothing was done.
         """
         batch = self._streams.open.get(stream)
         if batch is None or len(data) < end + 9:
@@ -378,7 +378,7 @@ class ClientConnection(object):
 
     def _take(self, kind, flags, stream, payload):
         # type: (int, int, int, bytes) -> None
-        """Take a frame that is not simply a reply with status 200."""
+        """Take a frame that is not simply a response with status 200."""
         self._judge_head(kind, flags, stream, len(payload))
         if self.error is not None:
             return
@@ -393,9 +393,9 @@ class ClientConnection(object):
 
     def _mark(self):
         # type: () -> None
-        """Decide whether replies may be told from their shape now."""
+        """Decide whether responses may be told from their shape now."""
         self._is_simple = (self._is_settled and not self._blocks.is_amid and not self._partial
-                           and not self._streams.has_unsent and not self._keeps_replies)
+                           and not self._streams.has_unsent and not self._keeps_responses)
 
     def _fail(self, error):
         # type: (Http2Error) -> None
@@ -426,7 +426,7 @@ class ClientConnection(object):
 
     def _take_block(self, whole):
         # type: (Optional[Block]) -> None
-        """Take a header block, if it is whole: a reply's head, its trailers, or an interim one."""
+        """Take a whole header block: of a response, of its trailers, or an interim one."""
         if whole is None:
             return
         stream, flags, block = whole
@@ -456,14 +456,14 @@ class ClientConnection(object):
 
     def _status(self, stream, block):
         # type: (int, Any) -> int
-        """Return the status of a reply, of which the block or the fields are given."""
+        """Return the status of a response, of which the block or the fields are given."""
         if isinstance(block, bytes):
             return self._decoder.status_of(block, stream)
         return status_in(block, stream)
 
     def _finish(self, stream, status, block, body):
         # type: (int, int, Any, bytes) -> None
-        """Let a request end with its reply, which is complete."""
+        """Let a request end with its response, which is complete."""
         if self._streams.is_incomplete(stream):
             # Whoever has answered does not want the rest (RFC 9113, 8.1).
             self._streams.reset(stream, frames.NO_ERROR)
@@ -471,7 +471,7 @@ class ClientConnection(object):
 
     def _conclude(self, stream, status, block, body, is_cut_off=False):
         # type: (int, int, Any, bytes, bool) -> None
-        """Let a request end with its reply, or with what came of it before the stream was reset."""
+        """End a request with its response, or with what came of it before the stream was reset."""
         is_asked = stream in self._streams.asked
         batch = self._end(stream)
         self.answered += 1
@@ -479,8 +479,8 @@ class ClientConnection(object):
             self.is_cautious = False
         if status == 200 and not is_asked:
             self.accepted += 1
-        if status != 200 or is_asked or self._keeps_replies:
-            self._events.append(Reply(batch, stream, status, block, body, is_cut_off))
+        if status != 200 or is_asked or self._keeps_responses:
+            self._events.append(Response(batch, stream, status, block, body, is_cut_off))
 
     def _take_data(self, flags, stream, payload):
         # type: (int, int, bytes) -> None

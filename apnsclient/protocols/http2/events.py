@@ -4,13 +4,13 @@ from __future__ import absolute_import, division, print_function
 
 from collections import namedtuple
 
-__all__ = ["GoAway", "Reply", "Reset"]
+__all__ = ["GoAway", "Response", "Reset"]
 
 #: A request was answered: with anything but 200, or it was one of :meth:`ClientConnection.ask`.
-#: ``block`` is the header block of the reply where it stands alone (bytes), else its fields (list).
+#: ``block`` is its header block where that stands alone (bytes), else the fields in it (list).
 #: If it is cut off, its end has not come, and the body may want something.
-Reply = namedtuple("Reply", "batch stream status block body is_cut_off")
-Reply.__new__.__defaults__ = (False,)
+Response = namedtuple("Response", "batch stream status block body is_cut_off")
+Response.__new__.__defaults__ = (False,)
 
 #: A request was not answered, and will not be, because of an error code. If it is unprocessed that
 #: is proven: the peer refused the stream, or named an earlier one in a GOAWAY. So it is if the

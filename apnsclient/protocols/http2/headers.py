@@ -2,8 +2,8 @@
 
 The encoder is ours, because a request differs from the one before in its token alone: what stays
 the same is referred to by its place in the dynamic table, one byte each. It writes no Huffman code,
-which costs more time than it saves. Whatever comes is decoded by ``hpack``; that most replies need
-not be is in :mod:`.replies`.
+which costs more time than it saves. Whatever comes is decoded by ``hpack``; that most responses
+need not be is in :mod:`.responses`.
 """
 
 from __future__ import absolute_import, division, print_function

@@ -27,7 +27,7 @@ __all__ = ["BlockReader", "FloodGuard", "LONGEST_BLOCK", "ReceiveWindow"]
 #: Longest header block, in bytes, with a charge for each frame that it comes in.
 LONGEST_BLOCK = 1 << 16
 _FRAME_CHARGE = 64
-#: Most frames, beside replies, that may come in a row without an end of any request; and how many
+#: Most frames, beside responses, that may come in a row without an end of any request; and how many
 #: may come at a time that are not worth counting.
 _MOST_IDLE_FRAMES = 10000
 _FEW_FRAMES = 100
@@ -133,7 +133,7 @@ class FloodGuard(object):
         # type: (int, bool) -> None
         """Note what has come at a time.
 
-        :param count: how many frames, beside plain replies (int).
+        :param count: how many frames, beside plain responses (int).
         :param is_idle: whether no request has ended meanwhile.
         :raises Http2Error: if there were too many in a row.
         """

@@ -31,7 +31,7 @@ from .server_headers import (
     RequestDecoder,
     check_trailers,
     list_size,
-    reply_block,
+    response_block,
 )
 from .server_streams import ClosedStreams, Stream
 
@@ -61,12 +61,12 @@ Request = namedtuple("Request", "stream fields body")
 
 
 class Shape(namedtuple("Shape", "padding piece split trailers")):
-    """How the frames of a reply look, apart from what they say. Immutable.
+    """How the frames of a response look, apart from what they say. Immutable.
 
     :param padding: bytes of padding in HEADERS and DATA (int, 0 to 255), None for frames without.
     :param piece: longest part of a header block in one frame, so that CONTINUATION follows (int).
     :param split: longest DATA frame (int).
-    :param trailers: fields that follow the body, or that end a reply without one.
+    :param trailers: fields that follow the body, or that end a response without one.
     """
 
     __slots__ = ()
@@ -87,8 +87,8 @@ class ServerConnection(object):
         streams among them holds at once, everything else once the client has acknowledged it.
     :param window_step: after how many received bytes they are given back; 0 for never, None for
         half a window.
-    :param has_encoder: True if the blocks of the replies come from an encoder that uses the dynamic
-        table, and tells of its size by itself.
+    :param has_encoder: True if the blocks of the responses come from an encoder that uses the
+        dynamic table, and tells of its size by itself.
     :raises ImportError: if the library ``hpack`` is not installed.
 
     :ivar peer_table_size: size of the dynamic table that the client allows us.
@@ -185,19 +185,19 @@ class ServerConnection(object):
 
     def accept(self, stream, block):
         # type: (int, bytes) -> None
-        """Answer a request with a reply that has no body and nothing special about it."""
+        """Answer a request with a response that has no body and nothing special about it."""
         if self._streams.pop(stream, None) is None:
             return
         if self._announces_table:
             block, self._announces_table = EMPTY_TABLE + block, False
         self._output.append(FRAME_HEAD.pack(len(block) << 8 | HEADERS, _END_BOTH, stream) + block)
 
-    def reply(self, stream, block, body=b"", shape=PLAIN):
+    def response(self, stream, block, body=b"", shape=PLAIN):
         # type: (int, bytes, bytes, Shape) -> None
         """Answer a request; without effect if its stream has been reset.
 
         :param stream: number of the stream.
-        :param block: header block of the reply.
+        :param block: header block of the response.
         :param body: what follows it.
         :param shape: :class:`Shape` of the frames.
         """
@@ -214,7 +214,7 @@ class ServerConnection(object):
 
     def inform(self, stream, block):
         # type: (int, bytes) -> None
-        """Send an interim reply, whose status is below 200."""
+        """Send an interim response, whose status is below 200."""
         if stream in self._streams:
             self._send_block(stream, block, False, PLAIN)
 
@@ -348,7 +348,7 @@ class ServerConnection(object):
         state = self._streams[stream] = Stream(fields, length, PLAIN)
         if self._list_size is not None and len(block) > 1024:
             if list_size(fields) > self._list_size:
-                self.reply(stream, reply_block(431))
+                self.response(stream, response_block(431))
                 # The client may be sending the body.
                 self._closed.add(stream)
                 return
@@ -517,7 +517,7 @@ class ServerConnection(object):
             state.given += received
             self._output.append(frames.window_update(stream, received))
 
-    # Replies.
+    # Responses.
 
     def _send_block(self, stream, block, is_end, shape):
         # type: (int, bytes, bool, Shape) -> None
@@ -545,7 +545,7 @@ class ServerConnection(object):
 
     def _send_waiting(self, stream, state):
         # type: (int, Stream) -> None
-        """Send as much of a reply's body as the windows allow."""
+        """Send as much of a response's body as the windows allow."""
         shape = state.shape
         # Padding and its length count as well (RFC 9113, 6.9.1).
         extra = 0 if shape.padding is None else shape.padding + 1
@@ -583,5 +583,5 @@ def _padded(data, padding):
 
 def _trailer_block(trailers):
     # type: (Sequence[Field]) -> bytes
-    # A block like that of a reply, without its status.
-    return reply_block(200, trailers)[1:]
+    # A block like that of a response, without its status.
+    return response_block(200, trailers)[1:]

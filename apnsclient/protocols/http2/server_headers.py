@@ -1,9 +1,9 @@
-"""Header blocks as a server sees them: requests in, replies out.
+"""Header blocks as a server sees them: requests in, responses out.
 
 A request block is decoded by the ``hpack`` library where it changes the dynamic table. The others,
 which are nearly all that a busy client sends, refer to the tables and spell the rest out;
 :class:`RequestDecoder` reads them by itself, and asks ``hpack`` for what the tables hold and for
-what Huffman's code means. Replies never touch the dynamic table: their blocks need no state.
+what Huffman's code means. Responses never touch the dynamic table: their blocks need no state.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -238,9 +238,9 @@ def _shown(name):
     return repr(six.ensure_str(name[:40], "latin-1"))
 
 
-def reply_block(status, fields=()):
+def response_block(status, fields=()):
     # type: (int, Sequence[Field]) -> bytes
-    """Return the header block of a reply; it refers to no dynamic table and enters nothing there.
+    """Return the header block of a response; it neither reads nor changes the dynamic table.
 
     :param status: HTTP status (int).
     :param fields: ``(name, value)`` pairs (bytes).

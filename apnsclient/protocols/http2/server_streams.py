@@ -20,11 +20,11 @@ _MOST_CLOSED = 4096
 
 
 class Stream(object):
-    """A stream between its first frame and the end of its reply.
+    """A stream between its first frame and the end of its response.
 
     :param fields: header fields of the request.
     :param length: its content-length (int), None if it has none.
-    :param shape: :class:`.server.Shape` of the frames of its reply.
+    :param shape: :class:`.server.Shape` of the frames of its response.
     """
 
     __slots__ = ("fields", "length", "body", "size", "given", "is_complete", "granted", "sent",
@@ -40,7 +40,7 @@ class Stream(object):
         self.is_complete = False
         #: By how much the client extended its window, and bytes that have been sent.
         self.granted = self.sent = 0
-        #: What is left of the reply's body, None if there is nothing to be sent.
+        #: What is left of the response's body, None if there is nothing to be sent.
         self.waiting = None  # type: Optional[bytes]
         self.shape = shape
 

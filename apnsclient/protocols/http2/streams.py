@@ -58,7 +58,7 @@ class Batch(object):
     :param owner: whoever started them.
     :param indices: what the owner calls each of them (sequence).
     :param first: number of the first stream (int).
-    :param body_limit: how many bytes of a reply's body are kept (int).
+    :param body_limit: how many bytes of a response's body are kept (int).
 
     :ivar left: how many of them have not ended yet.
     :ivar written_at: when they were written (monotonic seconds); set by who writes them.
@@ -84,7 +84,7 @@ class Batch(object):
 
 
 class Partial(object):
-    """A reply of which the head has come.
+    """A response of which the head has come.
 
     :ivar body: what has come of the body (bytearray).
     :ivar window: how much more DATA the peer may send on this stream (:class:`.ReceiveWindow`).
@@ -109,7 +109,7 @@ class Streams(object):
     :ivar encoder: makes the requests (:class:`~.requests.RequestEncoder`).
     :ivar open: :class:`Batch` of each stream of a batch, by number. Whoever takes one out counts
         down its ``left``.
-    :ivar asked: the same for streams whose replies are wanted in any case.
+    :ivar asked: the same for streams whose responses are wanted in any case.
     :ivar next: number of the stream that the next request opens (int).
     :ivar limit: how many may be open (int).
     :ivar frame_size: longest payload of a frame that the peer allows (int).

@@ -14,7 +14,7 @@ import six
 
 from ..._compat import MYPY
 from ..._json import decode_json
-from .provider_policy import Push, Reply, Verdict, refusal
+from .provider_policy import Push, Response, Verdict, refusal
 from .provider_rules import is_uuid, split_topic
 
 if MYPY:
@@ -39,7 +39,7 @@ _MANAGEMENT = re.compile(br"^/1/apps/([0-9A-Za-z.-]+)/(channels|all-channels)\Z"
 _BASE64 = re.compile(r"^(?:[0-9A-Za-z+/]{4})*(?:[0-9A-Za-z+/]{2}==|[0-9A-Za-z+/]{3}=)?\Z")
 
 #: What is said to a broadcast, and with a reason.
-_NO_BODY = Reply((), b"")
+_NO_BODY = Response((), b"")
 
 
 class ChannelPolicy(object):
@@ -201,10 +201,10 @@ def _find_fault_of_broadcast(body, head):
 
 def _refusal(reason):
     # type: (str) -> Verdict
-    return refusal(reason)._replace(reply=_NO_BODY)
+    return refusal(reason)._replace(response=_NO_BODY)
 
 
 def _success(status, body=None, fields=()):
     # type: (int, Any, Any) -> Verdict
     text = b"" if body is None else json.dumps(body, sort_keys=True).encode("ascii")
-    return Verdict(status, None, None, None, Reply(tuple(fields), text))
+    return Verdict(status, None, None, None, Response(tuple(fields), text))

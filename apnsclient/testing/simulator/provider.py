@@ -82,13 +82,13 @@ class ProviderService(ScriptedService):
 
     def hold(self, handler, answer):
         # type: (_ProviderHandler, Callable[[], Any]) -> None
-        """Keep a reply back."""
+        """Keep a response back."""
         self.held.append((handler, answer))
         self.record.add(held=1)
 
     def release_held(self):
         # type: () -> int
-        """Send the replies that are held back; return how many that were."""
+        """Send the responses that are held back; return how many that were."""
         held, self.held = self.held, []
         self.record.add(held=-len(held))
         for _, answer in held:
@@ -97,7 +97,7 @@ class ProviderService(ScriptedService):
 
     def drop_held(self, handler):
         # type: (_ProviderHandler) -> None
-        """Forget the replies of a connection that is closed."""
+        """Forget the responses of a connection that is closed."""
         kept = [each for each in self.held if each[0] is not handler]
         self.record.add(held=len(kept) - len(self.held))
         self.held = kept

@@ -10,7 +10,7 @@ from ..._compat import MYPY
 from ...protocols.http2 import frames
 from ...protocols.http2.headers import load_hpack
 from ...protocols.http2.server import PLAIN, ServerConnection, Shape
-from ...protocols.http2.server_headers import reply_block
+from ...protocols.http2.server_headers import response_block
 from .provider_policy import Verdict
 from .provider_script import GOAWAY, SILENT
 from .provider_throttle import ErrorLimits, OneApp, Throttle
@@ -222,15 +222,15 @@ class ProviderConversation(object):
             if body:
                 fields.append(_JSON)
         if self._is_plain:
-            self.connection.reply(stream, reply_block(verdict.status, fields), body)
+            self.connection.response(stream, response_block(verdict.status, fields), body)
             return
         if not self.connection.is_open(stream):
             # A block that is not sent would change the table of compressed ones all the same.
             return
-        self._say_before_a_reply(stream)
+        self._say_before_a_response(stream)
         if self._script.upper_case_ids:
             fields[0] = (fields[0][0], fields[0][1].upper())
-        self.connection.reply(stream, self._block(verdict.status, fields), body, self._shape)
+        self.connection.response(stream, self._block(verdict.status, fields), body, self._shape)
         self._errors.answered(verdict.status, verdict.reason)
         if self._throttle is not None:
             self._throttle.answered(
@@ -238,29 +238,29 @@ class ProviderConversation(object):
 
     def _contents(self, verdict, head):
         # type: (Verdict, Head) -> Tuple[List[Tuple[bytes, bytes]], bytes]
-        """Return the fields of a reply, its identifier first, and its body if it succeeds."""
+        """Return the fields of a response, its identifier first, and its body if it succeeds."""
         name, echo = b"apns-id", head.echo
-        if verdict.reply is not None:
+        if verdict.response is not None:
             name, echo = b"apns-request-id", head.request_echo
         fields = [(name, echo or self._ids.new())]
         # Of broadcasts, Apple's page has it in either environment.
-        if verdict.push is not None and (self._is_sandbox or verdict.reply is not None):
+        if verdict.push is not None and (self._is_sandbox or verdict.response is not None):
             fields.append((b"apns-unique-id", self._ids.new()))
-        if verdict.reply is None:
+        if verdict.response is None:
             return fields, b""
-        return fields + list(verdict.reply.fields), verdict.reply.body
+        return fields + list(verdict.response.fields), verdict.response.body
 
     def _block(self, status, fields):
         # type: (int, List[Tuple[bytes, bytes]]) -> bytes
         encoder = self._encoder
         if encoder is None:
-            return reply_block(status, fields)
+            return response_block(status, fields)
         size = min(self.connection.peer_table_size, frames.DEFAULT_TABLE_SIZE)
         if encoder.header_table_size != size:
             encoder.header_table_size = size
         return bytes(encoder.encode([(b":status", str(status).encode("ascii"))] + fields))
 
-    def _say_before_a_reply(self, stream):
+    def _say_before_a_response(self, stream):
         # type: (int) -> None
         script, connection = self._script, self.connection
         for number in range(script.pings):

@@ -20,7 +20,7 @@ if MYPY:
     from .devices import Devices
     from .provider_head import Field
 
-__all__ = ["CertificateCaller", "ProviderPolicy", "Push", "Reply", "Verdict", "device_of",
+__all__ = ["CertificateCaller", "ProviderPolicy", "Push", "Response", "Verdict", "device_of",
            "refusal"]
 
 _DEVICE_PATH = b"/3/device/"
@@ -28,12 +28,12 @@ _DEVICE_PATH = b"/3/device/"
 _KEPT_HEADS = 512
 
 #: What is said to a request: HTTP status, reason (None for success), time in seconds since 1970
-#: (None without one), what was accepted (:class:`Push`, None if nothing was), and :class:`Reply`
-#: where the reply is not one to a push for a device.
-Verdict = namedtuple("Verdict", "status reason timestamp push reply")
+#: (None without one), what was accepted (:class:`Push`, None if nothing was), and :class:`Response`
+#: where the response is not one to a push for a device.
+Verdict = namedtuple("Verdict", "status reason timestamp push response")
 
-#: A reply that has an apns-request-id: its other fields (pairs of bytes) and, if it succeeds, body.
-Reply = namedtuple("Reply", "fields body")
+#: A response with an apns-request-id: its other fields (pairs of bytes) and, if it succeeds, body.
+Response = namedtuple("Response", "fields body")
 
 
 class Push(namedtuple("Push", "identifier token payload head path")):

@@ -70,9 +70,9 @@ class ProviderScript(namedtuple("ProviderScript", [
         ``apnsclient.protocols.http2.frames``). With REFUSED_STREAM it has not been processed;
         with every other code it has.
     :param unanswered_at: numbers of requests that are processed and never answered.
-    :param delay: seconds by which each reply is late.
-    :param delay_at: ``{n: seconds}``: the same for single replies.
-    :param hold: True keeps every reply back until ``Simulator.release_held()``: late by no clock.
+    :param delay: seconds by which each response is late.
+    :param delay_at: ``{n: seconds}``: the same for single responses.
+    :param hold: True keeps each response back until ``Simulator.release_held()``: late by no clock.
 
     *How the connection ends.*
 
@@ -90,7 +90,7 @@ class ProviderScript(namedtuple("ProviderScript", [
     :param goaway_code: its error code (int).
     :param goaway_reason: reason in its debug data, as Apple sends it, for example ``"Shutdown"``.
     :param goaway_timestamp: time in the same place, in milliseconds since 1970 (int).
-    :param goaway_delay: seconds between GOAWAY and the late replies.
+    :param goaway_delay: seconds between GOAWAY and the late responses.
     :param goaway_stays: True leaves the closing to the client.
     :param warning_after: send a GOAWAY that allows for all streams, and go on.
 
@@ -99,17 +99,17 @@ class ProviderScript(namedtuple("ProviderScript", [
     :param settings: settings to begin with, ``{name: value}``: header_table_size, enable_push,
         max_concurrent_streams, initial_window_size, max_frame_size, max_header_list_size, or the
         number of an unknown one. What is not given is as Apple sends it.
-    :param settings_at: ``{n: {name: value}}``: settings that are sent behind the n-th reply.
+    :param settings_at: ``{n: {name: value}}``: settings that are sent behind the n-th response.
     :param window_step: after how many bytes windows are given back (int), 0 for never.
-    :param padding: bytes of padding in each frame of a reply (int, 0 to 255); None for none.
+    :param padding: bytes of padding in each frame of a response (int, 0 to 255); None for none.
     :param piece: longest part of a header block in one frame, so that CONTINUATION follows.
     :param split: longest DATA frame (int).
-    :param trailers: True ends each reply with trailers.
-    :param interim: True sends an interim reply, with status 103, before each reply.
-    :param pings: number of PINGs before each reply (int).
+    :param trailers: True ends each response with trailers.
+    :param interim: True sends an interim response, with status 103, before each response.
+    :param pings: number of PINGs before each response (int).
     :param noise: True sends a frame of an unknown type, an unknown setting and a PRIORITY frame
-        before each reply.
-    :param upper_case_ids: True writes the apns-id of each reply in upper case.
+        before each response.
+    :param upper_case_ids: True writes the apns-id of each response in upper case.
     :param compressed: True compresses header blocks with all that HPACK has: Huffman's code, and
         the dynamic table as far as the client allows.
 

@@ -90,8 +90,8 @@ class Record(object):
     :ivar open_provider_connections: the same for the provider API.
     :ivar open_channel_connections: the same for the channel management.
     :ivar accepted_count: notifications that were accepted.
-    :ivar answer_count: error frames, and replies with an error, that were sent.
-    :ivar held: error frames and replies that are being held back.
+    :ivar answer_count: error frames, and responses with an error, that were sent.
+    :ivar held: error frames and responses that are being held back.
     :ivar feedback_count: feedback rows that have been read.
     """
 
@@ -143,7 +143,7 @@ class Record(object):
     def answer(self, connection, status, identifier, reason=None, path=None, token=None,
                topic=None, push_type=None):
         # type: (int, int, int, Optional[str], Optional[str], Optional[str], Optional[str], Optional[str]) -> None  # noqa: E501
-        """Write down an error frame, or a reply with an error."""
+        """Write down an error frame, or a response with an error."""
         with self._changed:
             self._answers.append(Answer(connection, status, identifier, reason, path))
         self.answer_count += 1

@@ -300,7 +300,7 @@ class Simulator(Http2Half):
     @property
     def held(self):
         # type: () -> int
-        """How many error frames and replies are held back (``hold=True`` in their script)."""
+        """How many error frames and responses are held back (``hold=True`` in their script)."""
         return self._record.held
 
     def forget(self):
@@ -337,7 +337,7 @@ class Simulator(Http2Half):
 
     def release_held(self):
         # type: () -> int
-        """Send what is held back, error frames and replies; return how many, once they are sent.
+        """Send what is held back, error frames and responses; return how many, once they are sent.
 
         Wait for :attr:`held` first: a notification that is still on its way is not held yet.
         """

@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 class BinaryDispatch(object):
     """Messages on their way, over one connection after the other.
 
-    :param lease: called without arguments for a :class:`~apnsclient.drivers.binary.BinaryDriver`
+    :param lease: called without arguments for a :class:`~apnsclient.sending.binary.BinaryDriver`
         with a connection that is ready for use; raises what the back-end raises.
     :param replace: called without arguments when a connection turned out to be stale, for a driver
         to use instead, or for None if the back-end would have noticed, so that the failure is

@@ -22,7 +22,7 @@ import sys
 from .._compat import MYPY
 from .._interrupts import is_interrupt
 from ..errors import ConnectError, ConnectionLost, ProtocolError, Timeout, is_timeout
-from ..protocols.binary import ErrorReplyParser
+from ..protocols.binary import ErrorResponseParser
 from ..protocols.feedback import FeedbackParser
 from ..protocols.ledger import Ledger
 from ..reasons import ACCEPTED, reason_of
@@ -38,7 +38,7 @@ if MYPY:
 __all__ = ["BinaryDriver", "Delivery", "read_feedback"]
 
 #: How many bytes an error frame is read with; there is never more than one, of six bytes.
-_REPLY_SIZE = 64
+_RESPONSE_SIZE = 64
 
 
 class Delivery(object):
@@ -116,7 +116,7 @@ class _State(object):
 
     def __init__(self):
         # type: () -> None
-        self.parser = ErrorReplyParser()
+        self.parser = ErrorResponseParser()
         self.ledger = Ledger()
         #: When something was written for the first time (monotonic seconds).
         self.written_at = None  # type: Optional[float]
@@ -241,7 +241,7 @@ class BinaryDriver(object):
         self._unread = 0
         while not self.is_over:
             try:
-                data = self.connection.peek(_REPLY_SIZE)
+                data = self.connection.peek(_RESPONSE_SIZE)
             except Exception as error:
                 if is_interrupt():
                     raise
@@ -266,7 +266,7 @@ class BinaryDriver(object):
             self.look()
             return False
         try:
-            data = self.connection.read(_REPLY_SIZE, timeout)
+            data = self.connection.read(_RESPONSE_SIZE, timeout)
         except Exception as error:
             if is_interrupt():
                 raise
@@ -306,9 +306,9 @@ class BinaryDriver(object):
             self._end(None)
             return
         parser = self._state.parser
-        reply = parser.feed(data)
-        if reply is not None:
-            self._answered(reply.status, reply.identifier)
+        response = parser.feed(data)
+        if response is not None:
+            self._answered(response.status, response.identifier)
         elif parser.error is not None:
             self._end(parser.error)
 

@@ -41,7 +41,7 @@ class Http2Dispatch(object):
     """Messages on their way, over one connection after the other.
 
     :param lease: called with True for a new connection, or with False for any, returns a
-        :class:`~apnsclient.drivers.http2.Http2Driver` that is ready for use; raises what the
+        :class:`~apnsclient.sending.http2.Http2Driver` that is ready for use; raises what the
         back-end raises.
     :param release: called with each driver once, when it is no longer needed.
     :param renew: called with the provider token that was refused (bytes) before another connection

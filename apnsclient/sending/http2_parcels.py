@@ -11,9 +11,9 @@ from __future__ import absolute_import, division, print_function
 from six.moves import range
 
 from .._compat import MYPY
-from ..outcomes import Failure, RequestOutcomes, parse_reply
+from ..outcomes import Failure, RequestOutcomes, parse_response
 from ..protocols.http2.requests import HeaderTooLong
-from ..reasons import reason_of_reply
+from ..reasons import reason_of_response
 from ..result import Result
 
 if MYPY:
@@ -21,7 +21,7 @@ if MYPY:
 
     from ..apns import Message
     from ..protocols.http2.client import ClientConnection
-    from ..protocols.http2.events import Reply
+    from ..protocols.http2.events import Response
     from ..protocols.http2.requests import RequestTemplate
     from ..protocols.http2.streams import Batch
     from ..reasons import Reason
@@ -217,17 +217,17 @@ class Parcel(object):
         outcomes, place = self._place(index)
         outcomes.unprocessed((place,), (None, "Not sent: %s" % text))
 
-    def accepted(self, index, reply):
-        # type: (int, Reply) -> None
-        """Take the reply to a request that was accepted, where such replies are kept."""
+    def accepted(self, index, response):
+        # type: (int, Response) -> None
+        """Take the response to a request that was accepted, where such responses are kept."""
         outcomes, place = self._place(index)
-        outcomes.accept(place, reply.block)
+        outcomes.accept(place, response.block)
 
-    def answered(self, driver, index, reply):
-        # type: (Http2Driver, int, Reply) -> None
-        """Take the reply to a request that was not accepted."""
-        name, timestamp = parse_reply(reply.body)
-        reason = reason_of_reply(reply.status, name, reply.is_cut_off)
+    def answered(self, driver, index, response):
+        # type: (Http2Driver, int, Response) -> None
+        """Take the response to a request that was not accepted."""
+        name, timestamp = parse_response(response.body)
+        reason = reason_of_response(response.status, name, response.is_cut_off)
         if reason.is_cured_by_connection and driver.may_renew:
             driver.leave_reason = reason
             self.send_again(index)
@@ -239,7 +239,7 @@ class Parcel(object):
             return
         outcomes, place = self._place(index)
         reason = self._advise(index, reason)
-        outcomes.answer(place, reason, reply.block, timestamp)
+        outcomes.answer(place, reason, response.block, timestamp)
         if timestamp is not None and reason.is_gone(timestamp):
             driver.gone(self._token(index), timestamp)
         elif reason.stops_everything:
@@ -395,19 +395,19 @@ def _choose(values, indices):
 class Question(object):
     """A request that stands for itself.
 
-    :ivar reply: the :class:`~apnsclient.protocols.http2.events.Reply` once it has come.
+    :ivar response: the :class:`~apnsclient.protocols.http2.events.Response` once it has come.
     :ivar problem: why there is none (str).
     """
 
     def __init__(self):
         # type: () -> None
-        self.reply = None  # type: Optional[Reply]
+        self.response = None  # type: Optional[Response]
         self.problem = "it was not answered"
 
-    def answered(self, driver, index, reply):
-        # type: (Http2Driver, int, Reply) -> None
-        """Take the reply."""
-        self.reply = reply
+    def answered(self, driver, index, response):
+        # type: (Http2Driver, int, Response) -> None
+        """Take the response."""
+        self.response = response
         reason = self._reason
         if reason is not None and reason.stops_everything:
             driver.stop(reason)
@@ -429,7 +429,7 @@ class Question(object):
     @property
     def leave_reason(self):
         # type: () -> Optional[Reason]
-        """The reason why another connection may get another reply, or None."""
+        """The reason why another connection may get another response, or None."""
         reason = self._reason
         if reason is None or not (reason.is_cured_by_connection or reason.is_unprocessed):
             return None
@@ -438,6 +438,6 @@ class Question(object):
     @property
     def _reason(self):
         # type: () -> Optional[Reason]
-        if self.reply is None or 200 <= self.reply.status < 300:
+        if self.response is None or 200 <= self.response.status < 300:
             return None
-        return reason_of_reply(self.reply.status, parse_reply(self.reply.body)[0])
+        return reason_of_response(self.response.status, parse_response(self.response.body)[0])

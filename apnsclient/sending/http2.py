@@ -23,10 +23,10 @@ from collections import deque
 from .._compat import MYPY, text_of
 from .._interrupts import is_interrupt
 from ..errors import ConnectError, ConnectTimeout, is_timeout
-from ..outcomes import parse_reply
-from ..protocols.http2.client import Reply
+from ..outcomes import parse_response
+from ..protocols.http2.client import Response
 from ..protocols.http2.frames import name_of_error
-from ..reasons import REPLIES
+from ..reasons import RESPONSES
 from .http2_parcels import Question
 from .http2_state import ConnectionState
 
@@ -106,7 +106,7 @@ class Http2Driver(object):
             connection.protocol = ConnectionState(connection)
         self._state = connection.protocol  # type: ConnectionState
         self._client = self._state.client
-        self._client.keep_replies(keeps_ids)
+        self._client.keep_responses(keeps_ids)
         self._batches = self._state.batches
         self._answered_before = self._client.answered
         self._accepted_before = self._client.accepted
@@ -246,13 +246,13 @@ class Http2Driver(object):
 
     def ask(self, method, path, fields, body):
         # type: (bytes, bytes, List[Tuple[bytes, bytes]], bytes) -> Question
-        """Send any other request, and wait for the reply.
+        """Send any other request, and wait for the response.
 
         :param method: ``b"GET"``, ``b"POST"`` or ``b"DELETE"``.
         :param path: path of the request (bytes).
         :param fields: further ``(name, value)`` pairs of its header (bytes).
         :param body: its body (bytes).
-        :return: the :class:`Question`; without a reply if there was none.
+        :return: the :class:`Question`; without a response if there was none.
         :raises ValueError: if the server does not take a header as long as that.
         """
         question = Question()
@@ -446,8 +446,8 @@ class Http2Driver(object):
         """
         self._goaway = self._client.goaway
         _, code, debug = self._goaway
-        name = parse_reply(debug)[0]
-        reason = REPLIES.get(name) if name is not None else None
+        name = parse_response(debug)[0]
+        reason = RESPONSES.get(name) if name is not None else None
         self.problem = "the server is ending the connection (%s)" % (name or name_of_error(code))
         self._log.debug("%s: %s", self._where, self.problem)
         if reason is not None and reason.is_cured_by_connection and self.may_renew:
@@ -460,7 +460,7 @@ class Http2Driver(object):
         """Hand what became of a request to whoever started it."""
         batch = event.batch
         owner, index = batch.owner, batch.index_of(event.stream)
-        if isinstance(event, Reply):
+        if isinstance(event, Response):
             if event.status == 200 and not isinstance(owner, Question):
                 owner.accepted(index, event)
             else:

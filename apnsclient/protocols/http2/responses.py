@@ -1,4 +1,4 @@
-"""What of a reply has to be understood, and whether it is one at all.
+"""What of a response has to be understood, and whether it is one at all.
 
 A server may send any header block, but sends nearly always the same, with another identifier. So
 one that was decoded and found good is remembered by its shape: all but the values of its fields.
@@ -31,7 +31,7 @@ if MYPY:
     #: See :func:`_shape_of`.
     Shape = Tuple[bytes, bool, Match]
 
-__all__ = ["ReplyDecoder", "check_trailers", "status_in"]
+__all__ = ["ResponseDecoder", "check_trailers", "status_in"]
 
 #: How a header block begins whose status is 200 (RFC 7541, appendix A).
 _STATUS_200 = b"\x88"
@@ -40,8 +40,8 @@ _HEAD_SIZE = FRAME_HEAD.size
 _MOST_SHAPES = 64
 
 
-class ReplyDecoder(object):
-    """Decodes the replies to one client, which offers its peer a dynamic table of size 0.
+class ResponseDecoder(object):
+    """Decodes the responses to one client, which offers its peer a dynamic table of size 0.
 
     Until the peer has acknowledged that, it may use the table that a connection begins with, and
     each block has to be decoded with :meth:`full`.
@@ -77,7 +77,7 @@ class ReplyDecoder(object):
 
     def take_accepted(self, data, position, streams):
         # type: (bytes, int, Dict[int, Batch]) -> Tuple[int, int]
-        """Take replies with status 200 as long as nothing else comes and their shapes are known.
+        """Take responses with status 200 as long as nothing else comes and their shapes are known.
 
         :param data: what the peer has sent.
         :param position: where a frame begins in it (int).
@@ -106,7 +106,7 @@ class ReplyDecoder(object):
 
     def status_of(self, block, stream=0):
         # type: (bytes, int) -> int
-        """Return the status in a block that stands alone, and is the head of a reply.
+        """Return the status in a block that stands alone, and is the head of a response.
 
         :param stream: number of the stream, for the error (int).
         :return: 100 to 999.
@@ -129,7 +129,7 @@ class ReplyDecoder(object):
 
     def _accept(self, length, shape):
         # type: (int, Shape) -> None
-        """Remember the shape of a reply with status 200, which has a block of that length."""
+        """Remember the shape of a response with status 200, which has a block of that length."""
         if len(self._shapes) >= _MOST_SHAPES:
             self._shapes.clear()
         self._shapes[length] = shape
@@ -150,14 +150,14 @@ class ReplyDecoder(object):
 
 def status_in(fields, stream=0):
     # type: (Sequence[Pair], int) -> int
-    """Return the status of a reply (int, 100 to 999), of which the fields are given.
+    """Return the status of a response (int, 100 to 999), of which the fields are given.
 
     :raises Http2Error: of the stream, if they do not begin with one, or if any other field has a
         name that only a request's or no field has (RFC 9113, 8.3).
     """
     name, text = fields[0] if fields else (b"", b"")
     if name != b":status" or len(text) != 3 or not text.isdigit() or text < b"100":
-        raise Http2Error("a reply that does not begin with a status", PROTOCOL_ERROR, stream)
+        raise Http2Error("a response that does not begin with a status", PROTOCOL_ERROR, stream)
     check_trailers(fields[1:], stream)
     return int(text)
 
@@ -170,7 +170,7 @@ def check_trailers(fields, stream):
     """
     for name, _ in fields:
         if name[:1] in (b":", b""):
-            raise Http2Error("a reply with a pseudo-header field where none belongs",
+            raise Http2Error("a response with a pseudo-header field where none belongs",
                              PROTOCOL_ERROR, stream)
 
 
