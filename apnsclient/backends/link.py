@@ -1,0 +1,103 @@
+"""The only place that calls a back-end's connection.
+
+A back-end may raise whatever its library raises, and says "nothing came in time" and "the stream
+has ended" in more ways than one. Here all of it becomes one of a few things that the rest of the
+package acts on. What a signal handler or another greenlet throws into the middle of a call is none
+of the back-end's failures: it passes as it is.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import six
+
+from .._compat import MYPY, text_of
+from .._interrupts import is_interrupt
+from ..errors import ConnectError, ConnectionLost, Timeout, is_timeout
+
+if MYPY:
+    from typing import Optional
+
+    from . import BaseConnection
+
+__all__ = ["Link"]
+
+
+class Link(object):
+    """A connection of a back-end, with one way to say each thing.
+
+    :param connection: the :class:`~apnsclient.backends.BaseConnection`.
+    """
+
+    __slots__ = ("connection",)
+
+    def __init__(self, connection):
+        # type: (BaseConnection) -> None
+        self.connection = connection
+
+    def peek(self, size):
+        # type: (int) -> Optional[bytes]
+        """Read what has arrived, without waiting.
+
+        :param size: most bytes to return (int, at least 1).
+        :return: bytes; ``b""`` at the end of the stream; None when nothing can be read now.
+        :raises ~apnsclient.errors.ConnectError: if the server never let us in.
+        :raises ~apnsclient.errors.ConnectionLost: if the connection has failed.
+        """
+        try:
+            return self.connection.peek(size)
+        except Exception as error:
+            self._fail(error)
+            raise
+
+    def read(self, size, timeout):
+        # type: (int, Optional[float]) -> Optional[bytes]
+        """Read, waiting until at least one byte is there.
+
+        :param size: most bytes to return (int, at least 1).
+        :param timeout: longest wait in seconds (float, above 0); None waits for ever.
+        :return: bytes; ``b""`` at the end of the stream; None when nothing came in time.
+        :raises ~apnsclient.errors.ConnectError: if the server never let us in.
+        :raises ~apnsclient.errors.ConnectionLost: if the connection has failed.
+        """
+        try:
+            return self.connection.read(size, timeout) or b""
+        except Exception as error:
+            if is_timeout(error) and not is_interrupt():
+                return None
+            self._fail(error)
+            raise
+
+    def write(self, data, timeout):
+        # type: (bytes, Optional[float]) -> None
+        """Write all of it, or raise.
+
+        :param data: bytes to write, at least one.
+        :param timeout: longest time in seconds (float), for the whole call; None waits for ever.
+        :raises ~apnsclient.errors.Timeout: if the peer did not take all in time.
+        :raises ~apnsclient.errors.ConnectError: if the server never let us in.
+        :raises ~apnsclient.errors.ConnectionLost: if the connection has failed.
+        """
+        try:
+            self.connection.write(data, timeout)
+        except Exception as error:
+            self._fail(error)
+            raise
+
+    def close(self):
+        # type: () -> None
+        """Close the connection, after everything that was written has gone out."""
+        self.connection.close()
+
+    def abort(self):
+        # type: () -> None
+        """Close the connection at once, without waiting for a peer that has stopped responding."""
+        self.connection.abort()
+
+    def _fail(self, error):
+        # type: (Exception) -> None
+        """Raise what stands for an exception of the back-end, unless that is to pass as it is."""
+        if isinstance(error, (ConnectError, ConnectionLost, Timeout)) or is_interrupt():
+            return
+        kind = Timeout if is_timeout(error) else ConnectionLost
+        self.connection.logger.debug("the back-end raised", exc_info=True)
+        six.raise_from(kind(text_of(error)), error)
