@@ -26,7 +26,7 @@ from .protocols.http2.headers import decode_block
 if MYPY:
     from typing import Any, Dict, List, Tuple, Union
 
-    from .apns import Message
+    from .message import Message
     from .transport import Connection
 
 __all__ = ["Broadcast", "Channel", "Channels"]

@@ -16,7 +16,7 @@ from .reasons import REASONS
 if MYPY:
     from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
-    from .apns import Message
+    from .message import Message
     from .outcomes import Failure, RequestOutcomes
 
 __all__ = ["Result"]
@@ -37,6 +37,9 @@ class Result(object):
         (:class:`~apnsclient.outcomes.RequestOutcomes`).
     :param hint: see :attr:`hint` (str), or None.
     """
+
+    # Programs know the class, and its pickles, by the documented name.
+    __module__ = "apnsclient.apns"
 
     #: ``{code: explanation}`` of what the binary protocol can report. HTTP/2 reports the same codes
     #: where they say the same, and else the HTTP status.

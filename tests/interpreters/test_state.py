@@ -9,7 +9,7 @@ import struct
 
 import pytest
 
-from apnsclient.apns import Message
+from apnsclient.apns import Message, Result
 from tables import each
 
 TOKENS = ["%064x" % index for index in range(3)]
@@ -104,6 +104,18 @@ def test_the_expiry_of_the_state_is_the_time_not_the_delay():
     message = Message(TOKENS)
     assert Message(**message.__getstate__()).expiry == message.expiry
     assert isinstance(message.__getstate__()["expiry"], int)
+
+
+@each("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_pickle_names_the_documented_path(protocol):
+    """So that programs with another version, and 0.2.1 among them, load it."""
+    message = Message(TOKENS, alert="x")
+    for value in (message, Result(message)):
+        assert type(value).__module__ == "apnsclient.apns"
+        data = pickle.dumps(value, protocol)
+        assert b"apnsclient.apns" in data
+        assert b"apnsclient.message" not in data
+        assert b"apnsclient.result" not in data
 
 
 def test_a_subclass_is_pickled_as_such():

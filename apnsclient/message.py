@@ -1,0 +1,348 @@
+"""What is sent, and to whom: :class:`Message`, whose documented home is :mod:`apnsclient.apns`.
+
+A message is a value. It does not know how it travels.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import calendar
+import datetime
+import logging
+import time
+
+import six
+
+from ._compat import MYPY
+from ._headers import as_header, as_namespace, as_number, request_fields
+from ._json import PARAMETERS, decode_json, encode_json, encode_usual, to_utf8
+from .protocols.binary import MAX_ITEM_SIZE, NotificationEncoder
+from .protocols.http2.requests import RequestTemplate
+
+if MYPY:
+    from typing import Any, Callable, Dict, Generator, List, Optional, Tuple, Union
+
+    Expiry = Union[int, datetime.datetime, datetime.timedelta, None]
+
+__all__ = ["Message"]
+
+#: Programs know the class, its pickles and its logger by the documented name.
+_HOME = "apnsclient.apns"
+
+_log = logging.getLogger(_HOME)
+
+
+class Message(object):
+    """A notification, and the devices that it goes to.
+
+    The values are not checked: Apple decides what they mean. Only what cannot be put on the wire at
+    all is refused.
+
+    :param tokens: device tokens in hexadecimal, as bytes or str: one, a list, or any other
+        iterable, of which a list is made. A list is kept as it is, not copied. A bytearray or a
+        memoryview is one token.
+    :param alert: text of the notification (str), or a dict of Apple's alert keys.
+    :param badge: number on the application's icon (int), or a value of the application's own.
+    :param sound: name of the sound to play (str).
+    :param content_available: 1 if there is content to fetch in the background (int).
+    :param expiry: when the gateway may stop trying: seconds since 1970 (int), a ``datetime`` (a
+        naive one is local time), or a ``timedelta`` from now. None means
+        :attr:`DEFAULT_EXPIRY`; 0 means that the notification is not to be stored.
+    :param payload: the whole payload, instead of alert, badge, sound, content_available and extra:
+        a dict, or the JSON text of one (str or bytes), which is sent as it is.
+    :param priority: 10, at once, or 5, when it suits the device, or over HTTP/2 also 1, if the
+        device is awake anyway (int, 0 to 255). None means :attr:`DEFAULT_PRIORITY`. Apple refuses
+        background notifications of priority 10: over HTTP/2 they are sent with 5.
+    :param extra: what else to put into the payload beside Apple's ``aps`` (dict).
+    :param apns_topic: what the notification is for: the bundle identifier of the application, with
+        a suffix for some push types, see :mod:`apnsclient.topics` (str). None takes it from the
+        certificate, where that is for one topic only. This and the following are headers of the
+        HTTP/2 provider API (Apple, *Sending notification requests to APNs*); the binary protocol
+        has no place for them.
+    :param apns_push_type: kind of the notification, like ``"alert"``, ``"background"`` or
+        ``"voip"`` (str). None derives it from the suffix of the topic, and without one from the
+        payload: ``liveactivity`` if its ``aps`` has ``event`` and ``content-state``,
+        ``background`` if ``content-available`` is 1 and there is no alert, badge or sound,
+        ``mdm`` if it has a key ``mdm`` and no ``aps``, and else ``alert``.
+    :param apns_id: identifier of the notification (str, or ``uuid.UUID``), for a message to one
+        token; None lets Apple make one, a different one for each token.
+    :param apns_collapse_id: notifications with the same one replace each other on the device (str;
+        Apple takes 64 bytes).
+    :param apns_id_namespace: gives each token an ``apns_id`` of its own: the UUID version 5 (RFC
+        9562, 5.5) of this (``uuid.UUID``, or the text of one) and of the token, which is lower-case
+        hexadecimal for it. The same message to the same token, sent again at any time by any
+        process, has the same identifier. Make a new one for each message: ``uuid.uuid4()``.
+    :param extra_kwargs: the same as ``extra``, as keyword arguments.
+    :raises ValueError: if a payload is given together with a part of it; if ``extra`` has a key
+        ``aps``; if there is an ``apns_id`` and a namespace, or if that is no UUID; if expiry or
+        priority do not fit into their field (0 to 4 294 967 295, 0 to 255); if a header is not
+        printable ASCII, or is empty, or has space at either end.
+    """
+
+    __module__ = _HOME
+
+    #: Arguments of ``json.dumps``: no needless space, UTF-8 as it is. NaN and infinity, which JSON
+    #: does not have, are an error unless ``allow_nan`` is True here.
+    json_parameters = dict(PARAMETERS)
+    #: Expiry of a message that is given none; a subclass may have its own.
+    DEFAULT_EXPIRY = datetime.timedelta(days=1)  # type: Expiry
+    #: Priority of a message that is given none; a subclass may have its own.
+    DEFAULT_PRIORITY = 10
+
+    def __init__(self, tokens, alert=None, badge=None, sound=None, content_available=None,
+                 expiry=None, payload=None, priority=None, extra=None, apns_topic=None,
+                 apns_push_type=None, apns_id=None, apns_collapse_id=None, apns_id_namespace=None,
+                 **extra_kwargs):
+        # type: (Any, Any, Any, Any, Any, Expiry, Any, Optional[int], Optional[Dict[str, Any]], Any, Any, Any, Any, Any, Any) -> None  # noqa: E501
+        self._tokens = _as_list(tokens)
+        self._payload = payload
+        self._aps = None  # type: Optional[Dict[str, Any]]
+        self.apns_topic = as_header("apns_topic", apns_topic)
+        self.apns_push_type = as_header("apns_push_type", apns_push_type)
+        self.apns_id = as_header("apns_id", apns_id)
+        self.apns_collapse_id = as_header("apns_collapse_id", apns_collapse_id)
+        self.apns_id_namespace = None  # type: Optional[str]
+        if apns_id_namespace is not None:
+            self.apns_id_namespace = str(as_namespace(apns_id_namespace, apns_id))
+        self._set_defaults(expiry, priority)
+        extra = dict(extra or {}, **extra_kwargs)
+        if payload is None:
+            self._set_parts(alert, badge, sound, content_available, extra)
+            return
+        parts = (alert, badge, sound, content_available)
+        if extra or any(part is not None for part in parts):
+            raise ValueError("payload stands for the whole; it cannot be given together with "
+                             "alert, badge, sound, content_available or extra")
+        content = _parse_payload(payload)
+        if content is not None:
+            aps = content.pop("aps", None)
+            self._aps = aps = aps if isinstance(aps, dict) else {}
+            self._set_parts(aps.get("alert"), aps.get("badge"), aps.get("sound"),
+                            aps.get("content-available"), content)
+
+    def _set_defaults(self, expiry, priority):
+        # type: (Expiry, Optional[int]) -> None
+        """Set expiry and priority, and remember what nobody has asked for."""
+        self.expiry = as_number("expiry", _as_timestamp(
+            self.DEFAULT_EXPIRY if expiry is None else expiry), 0xFFFFFFFF)
+        self.priority = as_number(
+            "priority", self.DEFAULT_PRIORITY if priority is None else priority, 0xFF)
+        self._default_priority = self.priority if priority is None else None
+        self._default_expiry = self.expiry if expiry is None else None
+
+    @property
+    def has_own_expiry(self):
+        # type: () -> bool
+        """True if the expiry was given, as a state gives it to a message that is made of it."""
+        return self.expiry != self._default_expiry
+
+    def _set_parts(self, alert, badge, sound, content_available, extra):
+        # type: (Any, Any, Any, Any, Dict[str, Any]) -> None
+        if "aps" in extra:
+            raise ValueError("extra has a key 'aps', which is Apple's; give payload instead to "
+                             "write that part yourself")
+        self.alert = alert
+        self.badge = badge
+        self.sound = sound
+        self.content_available = content_available
+        self.extra = extra
+
+    @property
+    def tokens(self):
+        # type: () -> List[Any]
+        """The device tokens, as they were given (list)."""
+        return self._tokens
+
+    @property
+    def payload(self):
+        # type: () -> Any
+        """The whole payload: as it was given, or else a dict made of its parts."""
+        if self._payload is not None:
+            return self._payload
+        parts = (("alert", self.alert), ("badge", self.badge), ("sound", self.sound),
+                 ("content-available", self.content_available))
+        content = {"aps": dict(part for part in parts if part[1] is not None)}
+        content.update(self.extra)
+        return content
+
+    def get_json_payload(self):
+        # type: () -> bytes
+        """Return the payload as it goes over the wire.
+
+        :raises TypeError, ValueError: if it cannot be expressed in JSON.
+        """
+        payload = self.payload
+        if isinstance(payload, bytes):
+            return payload
+        if not isinstance(payload, six.text_type):
+            parameters = self.json_parameters
+            payload = (encode_usual(payload) if parameters == PARAMETERS
+                       else encode_json(payload, parameters))
+        return payload if isinstance(payload, bytes) else to_utf8(payload)
+
+    def encoder(self):
+        # type: () -> NotificationEncoder
+        """Return what turns tokens into frames of this message.
+
+        :raises ValueError: if the payload is too large for a frame (65 535 bytes).
+        :raises TypeError, ValueError: if it cannot be expressed in JSON.
+        """
+        return NotificationEncoder(self.get_json_payload(), self.expiry, self.priority)
+
+    def request_template(self, default_topic=None, warn=_log.warning):
+        # type: (Optional[str], Callable[[str], None]) -> RequestTemplate
+        """Return what the requests of this message have in common over HTTP/2.
+
+        :param default_topic: topic of a message that has none itself (str), or None.
+        :param warn: called with a text (str) where the message says what Apple would refuse, and
+            something else is sent.
+        :raises ValueError: if the payload has more than 65 535 bytes, or something cannot stand in
+            a header.
+        :raises TypeError, ValueError: if it cannot be expressed in JSON.
+        """
+        payload = self.get_json_payload()
+        if len(payload) > MAX_ITEM_SIZE:
+            raise ValueError("the payload has %d bytes, at most %d can be sent; shorten it"
+                             % (len(payload), MAX_ITEM_SIZE))
+        namespace = self.apns_id_namespace  # type: Any
+        if namespace is not None:
+            namespace = as_namespace(namespace, self.apns_id)
+        fields, warnings = request_fields(
+            self.apns_topic, default_topic, self.apns_push_type, self._payload_type(),
+            self.priority, self.priority != self._default_priority, self.expiry, self.apns_id,
+            self.apns_collapse_id, len(self._tokens) > 1)
+        for text in warnings:
+            warn(text)
+        return RequestTemplate(fields, payload, namespace)
+
+    def _payload_type(self):
+        # type: () -> str
+        """Return the push type that the payload speaks for."""
+        if self._payload is None:
+            alert, badge, sound = self.alert, self.badge, self.sound
+            available = self.content_available
+            is_bare = available is None
+        else:
+            aps = self._aps or {}
+            if "event" in aps and "content-state" in aps:
+                return "liveactivity"
+            alert, badge, sound = aps.get("alert"), aps.get("badge"), aps.get("sound")
+            available = aps.get("content-available")
+            is_bare = not aps
+        if alert is not None or badge is not None or sound is not None:
+            return "alert"
+        # True is 1.
+        if available in (1, "1"):
+            return "background"
+        # A payload that could not be parsed has left no attribute extra.
+        return "mdm" if is_bare and "mdm" in getattr(self, "extra", ()) else "alert"
+
+    def batch(self, packet_size):
+        # type: (int) -> Generator[Tuple[int, bytes], None, None]
+        """Yield the message in the binary protocol, for all tokens that can be put on the wire.
+
+        The identifier of each notification is the index of its token.
+
+        :param packet_size: bytes that each chunk has at least, but for the last one (int, from 1).
+            A chunk ends where a notification ends.
+        :return: generator of ``(index of the first token, bytes)``.
+        """
+        for start, _, chunk in self.encoder().chunks(self._tokens, packet_size):
+            yield start, chunk
+
+    def retry(self, failed_index, include_failed):
+        # type: (int, bool) -> Optional[Message]
+        """Return the same message for the tokens behind a failed one.
+
+        :param failed_index: index of the token that failed (int).
+        :param include_failed: whether that token is to be tried again too (bool).
+        :return: :class:`Message`, or None if no token is left.
+        """
+        return self.with_tokens(self._tokens[failed_index + (0 if include_failed else 1):])
+
+    def with_tokens(self, tokens):
+        # type: (List[Any]) -> Optional[Message]
+        """Return the same message for other tokens (list), or None if there are none."""
+        if not tokens:
+            return None
+        message = type(self).__new__(type(self))
+        message.__dict__.update(self.__dict__, _tokens=tokens)
+        return message
+
+    def __getstate__(self):
+        # type: () -> Dict[str, Any]
+        """Return the arguments that make the same message: ``Message(**state)``.
+
+        The state can be expressed in JSON if the payload can: tokens and payload text that were
+        given as bytes become str.
+        """
+        state = {"tokens": [_as_text(token) for token in self._tokens],
+                 "expiry": self.expiry, "priority": self.priority}  # type: Dict[str, Any]
+        if self._payload is not None:
+            state["payload"] = _as_text(self._payload)
+        else:
+            state.update(alert=self.alert, badge=self.badge, sound=self.sound,
+                         content_available=self.content_available, extra=self.extra)
+        for name in ("apns_topic", "apns_push_type", "apns_id", "apns_collapse_id",
+                     "apns_id_namespace"):
+            # An older version would put what it does not know into the payload.
+            if getattr(self, name) is not None:
+                state[name] = getattr(self, name)
+        return state
+
+    def __setstate__(self, state):
+        # type: (Dict[str, Any]) -> None
+        self.__init__(**state)  # type: ignore[misc]
+        # A state has a priority, whether or not anybody gave one.
+        self._default_priority = self.priority
+
+    def __repr__(self):
+        # type: () -> str
+        return "<%s to %d tokens>" % (type(self).__name__, len(self._tokens))
+
+
+
+def _as_list(tokens):
+    # type: (Any) -> List[Any]
+    if isinstance(tokens, (six.text_type, bytes)):
+        return [tokens]
+    if isinstance(tokens, (bytearray, memoryview)):
+        return [bytes(bytearray(tokens))]
+    return tokens if isinstance(tokens, list) else list(tokens)
+
+
+def _as_text(value):
+    # type: (Any) -> Any
+    """Turn bytes into the str that is sent as the same bytes, if there is one."""
+    if isinstance(value, bytes) and not isinstance(value, str):
+        try:
+            return value.decode("utf-8")
+        except UnicodeDecodeError:
+            return value
+    return value
+
+
+def _as_timestamp(expiry):
+    # type: (Expiry) -> Any
+    """Turn an expiry into seconds since 1970."""
+    if isinstance(expiry, datetime.timedelta):
+        return time.time() + expiry.total_seconds()
+    if isinstance(expiry, datetime.datetime):
+        if expiry.tzinfo is not None:
+            return calendar.timegm(expiry.utctimetuple())
+        try:
+            return time.mktime(expiry.timetuple())
+        except (OverflowError, ValueError):
+            return expiry
+    return expiry
+
+
+def _parse_payload(payload):
+    # type: (Any) -> Optional[Dict[str, Any]]
+    """Return a copy of the payload as a dict, or None if it cannot be read as one."""
+    if isinstance(payload, dict):
+        return dict(payload)
+    try:
+        content = decode_json(payload)
+    except (TypeError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
