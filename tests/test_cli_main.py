@@ -96,8 +96,7 @@ def test_what_begins_with_a_dash_need_not_be_an_option():
 def test_a_full_disk_is_one_line_and_status_4():
     """What could not be written is not lost silently."""
     with open("/dev/full", "wb") as full:
-        ended = apns("demo", "--tokens", "20", "--tail-timeout", "0.2", "--json",
-                     stdout=full.fileno())
+        ended = apns("demo", "--tokens", "20", stdout=full.fileno())
     assert ended.status == 4
     assert ended.err.startswith("apns: error: cannot write to ")
     assert ended.err.count("\n") == 1
@@ -106,7 +105,7 @@ def test_a_full_disk_is_one_line_and_status_4():
 def test_a_reader_that_goes_away_ends_the_command_quietly():
     """As in ``apns ... | head``."""
     with unread_pipe() as writer:
-        for arguments in (["--help"], ["demo", "--tokens", "50", "--tail-timeout", "0.2"]):
+        for arguments in (["--help"], ["demo", "--tokens", "50"]):
             ended = apns(*arguments, stdout=writer)
             assert (ended.status, ended.err) == (141, "")
 
@@ -138,8 +137,7 @@ def test_nobody_reads_either_output(simulator, tmp_path):
 def test_it_runs_in_any_thread(capsys):
     """Where signals cannot be handled, they are left alone."""
     statuses = []
-    thread = threading.Thread(
-        target=lambda: statuses.append(main(["demo", "--tokens", "20", "--tail-timeout", "0.2"])))
+    thread = threading.Thread(target=lambda: statuses.append(main(["demo", "--tokens", "20"])))
     thread.start()
     thread.join()
     assert statuses == [0]

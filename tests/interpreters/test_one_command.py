@@ -7,12 +7,10 @@ import pytest
 from cli_processes import apns_process
 
 
-@pytest.mark.parametrize("protocol, more", [
-    ("binary", ["--tail-timeout", "1", "--seed", "206"]), ("http2", ["--http2"])])
-def test_the_demonstration_agrees_with_the_record(protocol, more):
-    """Status 0, one document on standard output, and nothing on standard error."""
-    ended = apns_process("demo", "--json", "--tokens", "60", *more)
+@pytest.mark.parametrize("arguments, accepted", [([], 57), (["--http2"], 56)],
+                         ids=["binary", "http2"])
+def test_the_demonstration_succeeds(arguments, accepted):
+    """Status 0, the count that the simulator has, and nothing on standard error."""
+    ended = apns_process("demo", "--tokens", "60", *arguments)
     assert (ended.status, ended.err) == (0, "")
-    shown = ended.document
-    assert (shown["protocol"], shown["agrees"]) == (protocol, True)
-    assert shown["accepted"] + len(shown["failed"]) == 60
+    assert "The simulator accepted %d notifications" % accepted in ended.out

@@ -53,4 +53,4 @@ def test_without_the_package_the_command_runs_as_ever(monkeypatch, capsys):
     """It is an extra."""
     monkeypatch.setitem(sys.modules, "argcomplete", None)
     monkeypatch.setenv("_ARGCOMPLETE", "1")
-    assert main(["demo", "--tokens", "20", "--tail-timeout", "0.2"]) == 0
+    assert main(["demo", "--tokens", "20"]) == 0

@@ -60,7 +60,7 @@ def test_nobody_reads_either_output():
 def test_closed_outputs_are_no_failure():
     """A daemon may start the command without standard output and standard error."""
     script = 'exec "$0" "$@" >&- 2>&-'
-    arguments = command("demo", "--tokens", "20", "--tail-timeout", "0.2")
+    arguments = command("demo", "--tokens", "20")
     with running(["sh", "-c", script] + arguments) as process:
         ended = finish(process)
     assert (ended.status, ended.out, ended.err) == (0, "", "")
