@@ -213,11 +213,13 @@ class FrameOutcomes(object):
         an IO failure, int), or None if it reported nothing.
     :param rejected: ``(index, code, explanation)`` of each token that could not be put on the wire.
     :param is_unprocessed: True if no token of the message was processed.
+    :param reached: index behind the last token that was written (int); None if all were.
     """
 
-    def __init__(self, count, failure=None, rejected=(), is_unprocessed=False):
-        # type: (int, Optional[Tuple[Optional[int], int]], Sequence[Tuple[int, int, str]], bool) -> None  # noqa: E501
+    def __init__(self, count, failure=None, rejected=(), is_unprocessed=False, reached=None):
+        # type: (int, Optional[Tuple[Optional[int], int]], Sequence[Tuple[int, int, str]], bool, Optional[int]) -> None  # noqa: E501
         self._count = count
+        self._reached = count if reached is None else reached
         self._rejected = rejected
         self._reason, self._index = None, 0  # type: Optional[Reason], int
         self._retry_from = 0 if is_unprocessed else count
@@ -249,7 +251,7 @@ class FrameOutcomes(object):
     def retried(self):
         # type: () -> Sequence[int]
         """Return the indices of the tokens that are to be sent again, in order."""
-        return self._without_rejected(self._retry_from)
+        return self._without_rejected(self._retry_from, self._count)
 
     def identifiers(self):
         # type: () -> Sequence[Tuple[int, Tuple[Optional[str], Optional[str]]]]
@@ -259,19 +261,21 @@ class FrameOutcomes(object):
     def in_doubt(self):
         # type: () -> Sequence[int]
         """Return those of the tokens to be sent again that may have been delivered, in order."""
-        return self.retried() if self._reason == UNKNOWN else ()
+        if self._reason != UNKNOWN:
+            return ()
+        return self._without_rejected(self._retry_from, self._reached)
 
     def undelivered(self):
         # type: () -> Sequence[int]
         """Return the indices of the tokens that got nothing and will get nothing, in order."""
         if self._reason is None or self._reason.retries_rest:
             return ()
-        return self._without_rejected(self._index)
+        return self._without_rejected(self._index, self._count)
 
-    def _without_rejected(self, start):
-        # type: (int) -> Sequence[int]
+    def _without_rejected(self, start, end):
+        # type: (int, int) -> Sequence[int]
         rejected = set(entry[0] for entry in self._rejected if entry[0] >= start)
-        indices = six.moves.range(start, self._count)
+        indices = six.moves.range(start, end)
         if rejected:
             return [index for index in indices if index not in rejected]
         return indices

@@ -363,6 +363,19 @@ def test_in_doubt_over_the_binary_protocol_is_what_followed_no_answer(failure, u
     assert Result(Message(["aa", "bb", "cc"]), failure).unknown == unknown
 
 
+@each("reached, rejected, unknown, retried", [
+    (0, [], [], ["aa", "bb", "cc"]), (2, [], ["aa", "bb"], ["aa", "bb", "cc"]),
+    (3, [], ["aa", "bb", "cc"], ["aa", "bb", "cc"]),
+    (2, [(1, 8, "bad")], ["aa"], ["aa", "cc"])])
+def test_what_was_not_written_over_the_binary_protocol_is_not_in_doubt(
+        reached, rejected, unknown, retried):
+    """Nobody can have got it. It is sent again with the rest."""
+    message = Message(["aa", "bb", "cc"])
+    result = Result(message, outcomes=FrameOutcomes(3, (None, 0), rejected, reached=reached))
+    assert (result.unknown, result.retry().tokens) == (unknown, retried)
+    assert result.errors == [(None, "Unknown")]
+
+
 def test_a_discarded_message_is_not_in_doubt():
     """It is proven that no token of it was processed."""
     result = Result(Message(["aa", "bb"]), unprocessed=True)
