@@ -13,7 +13,31 @@ from ._compat import MYPY
 if MYPY:
     from typing import Any, Callable, Dict, Optional
 
-__all__ = ["PerProcess"]
+__all__ = ["PerProcess", "this_process"]
+
+
+class _Generation(object):
+    """Which process this is, for less than a system call where Python can tell (3.7 and newer)."""
+
+    def __init__(self):
+        # type: () -> None
+        self.current = object()
+        self.is_known = hasattr(os, "register_at_fork")
+        if self.is_known:
+            os.register_at_fork(after_in_child=self._renew)
+
+    def _renew(self):
+        # type: () -> None
+        self.current = object()
+
+
+_generation = _Generation()
+
+
+def this_process():
+    # type: () -> Any
+    """Return what is equal in one process, and unequal in those that are forked from it."""
+    return _generation.current if _generation.is_known else os.getpid()
 
 
 class PerProcess(object):
@@ -24,7 +48,7 @@ class PerProcess(object):
 
     def __init__(self):
         # type: () -> None
-        self._values = {}  # type: Dict[int, Any]
+        self._values = {}  # type: Dict[Any, Any]
 
     def get(self, make, discard=None):
         # type: (Callable[[], Any], Optional[Callable[[Any], None]]) -> Any
@@ -33,7 +57,7 @@ class PerProcess(object):
         :param make: called without arguments for a value, perhaps for one that is not used.
         :param discard: called with the value of another process, which a fork has left here.
         """
-        process = os.getpid()
+        process = this_process()
         value = self._values.get(process)
         if value is None:
             value = self._values.setdefault(process, make())

@@ -13,6 +13,7 @@ import pytest
 import six
 from OpenSSL import SSL
 
+from apnsclient import _process
 from apnsclient._compat import monotonic
 from apnsclient.backends import _sockets
 from apnsclient.errors import ConnectionLost, Timeout
@@ -250,17 +251,13 @@ def test_forked_child_writes_nothing(in_forked_child):
 
 def test_write_in_a_forked_child_is_refused_without_fork_hooks(in_forked_child, monkeypatch):
     """Before Python 3.7, where nothing tells of a fork, each write asks which process it is in."""
-    from apnsclient.backends import _connection
-
-    monkeypatch.setattr(_connection._generation, "is_known", False)
+    monkeypatch.setattr(_process._generation, "is_known", False)
     received = []
     with Server(over_tls(lambda tls: received.append(read_all(tls)))) as server:
         connection = open_connection(server.address)
         connection.write(b"x", SOON)
-        generation = _connection._generation.current
 
         def child():
-            _connection._generation.current = generation
             with pytest.raises(ConnectionLost):
                 connection.write(b"y", SOON)
 

@@ -54,7 +54,7 @@ def silent():
     listener.listen(0)
     fillers = []
     for _ in range(5):
-        filler = _sockets.TcpSocket(socket.AF_INET, socket.SOCK_STREAM, 0)
+        filler = _sockets.SystemSocket(socket.AF_INET, socket.SOCK_STREAM, 0)
         filler.setblocking(False)
         filler.connect_ex(listener.getsockname())
         fillers.append(filler)

@@ -107,7 +107,7 @@ def test_write_after_an_answer_of_tls_notices_the_end():
     with Server(over_tls(lambda tls: tls.shutdown()), ignore=GONE) as server:
         connection = open_connection(server.address)
         connection._must_read = True
-        assert connection._waiting.wait_for(connection._socket, False, _sockets.Deadline(SOON))
+        assert connection._waiting.wait_for([(connection._socket, False)], _sockets.Deadline(SOON))
         with pytest.raises(ConnectionLost) as caught:
             while True:
                 connection._must_read = True
@@ -156,7 +156,7 @@ def test_session_tickets_are_no_data():
     """TLS 1.3 tickets make the socket readable; a read still waits for data."""
     with Server(over_tls(discard, version="1.3")) as server:
         connection = open_connection(server.address)
-        assert connection._waiting.wait_for(connection._socket, False, _sockets.Deadline(SOON))
+        assert connection._waiting.wait_for([(connection._socket, False)], _sockets.Deadline(SOON))
         with pytest.raises(Timeout):
             connection.read(10, SHORT)
         assert connection.peek(10) is None

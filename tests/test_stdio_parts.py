@@ -45,7 +45,7 @@ def test_wait_survives_a_signal(monkeypatch):
     left, right = socket.socketpair()
     with monkeypatch.context() as patch:
         patch.setattr(_sockets.select, "select", interrupted)
-        assert not ThreadWaiting().wait_for(left, False, _sockets.Deadline(SHORT))
+        assert not ThreadWaiting().wait_for([(left, False)], _sockets.Deadline(SHORT))
         assert len(calls) > 1
         patch.setattr(_sockets.select, "select", lambda *args: 1 // 0)
         with pytest.raises(ZeroDivisionError):

@@ -13,11 +13,10 @@ from __future__ import absolute_import, division, print_function
 
 import logging
 import numbers
-import os
 
 from .._compat import MYPY, monotonic
 from .._defaults import default, settle
-from .._process import PerProcess
+from .._process import PerProcess, this_process
 from ._turns import Event
 
 if MYPY:
@@ -73,7 +72,7 @@ class BaseConnection(object):
         #: Where the session reports what becomes of the connection (``logging.Logger``). A back-end
         #: may set another one than that which is named like the module of the class.
         self.logger = logging.getLogger(type(self).__module__)
-        self.__process = os.getpid()
+        self.__process = this_process()
         self.touch()
 
     @property
@@ -85,7 +84,7 @@ class BaseConnection(object):
         the child would end the parent's connection. :meth:`read`, :meth:`peek` and :meth:`write`
         are only reached by a generator that the child goes on with; they must raise.
         """
-        return self.__process != os.getpid()
+        return self.__process != this_process()
 
     def clock(self):
         # type: () -> float
@@ -295,6 +294,11 @@ class BaseBackend(object):
     #: connection is idle; see :meth:`peek() <apnsclient.backends.BaseConnection.peek>`.
     can_detect_close = False
 
+    #: Whether several callers may share a connection: :meth:`wait` waits for several connections at
+    #: once, and can be woken. Where it is False, a connection serves one caller at a time, and the
+    #: two methods are never called.
+    can_share = False
+
     #: Whether protocols can be offered to the server with ALPN, which HTTP/2 needs. Where it is
     #: False, :meth:`get_new_connection` is never given the argument ``alpn`` and need not have it.
     has_alpn = False
@@ -348,6 +352,44 @@ class BaseBackend(object):
         back-end overrides it, so that other greenlets run in the meantime.
         """
         return Event()
+
+    def create_waker(self):
+        # type: () -> Any
+        """Return a new object that ends a :meth:`wait` from elsewhere.
+
+        Used are two methods, which never raise, and never wait for anything:
+
+        - ``wake()`` ends the wait that is in progress, or, where there is none, the next one as
+          soon as it begins. Then it is used up. It may be called any number of times, by any
+          thread, also by a signal handler or a finalizer in the middle of :meth:`wait` and of
+          itself.
+        - ``close()`` gives back what belongs to the system; a ``wake()`` that comes later does
+          nothing. It is not called during a wait. What nobody refers to any more closes itself.
+
+        A forked child makes wakers of its own. There the two methods do nothing to the parent's.
+        """
+        raise NotImplementedError("%s must implement create_waker()" % type(self).__name__)
+
+    def wait(self, connections, timeout, waker):
+        # type: (Sequence[BaseConnection], Optional[float], Any) -> List[BaseConnection]
+        """Wait until one of several connections has something to read.
+
+        A connection counts as ready if :meth:`peek() <apnsclient.backends.BaseConnection.peek>`
+        returns data, the end of the stream, or raises; also if what it returns is already in the
+        back-end or in its TLS library. Taking for ready what turns out to have nothing does no
+        harm, as long as that does not happen again and again.
+
+        For each connection and each waker there is one wait at a time. It may be a long one, where
+        only a few bytes arrive every now and then, so it should cost little.
+
+        :param connections: connections of this back-end (sequence), none of them twice; perhaps
+            none at all.
+        :param timeout: longest wait in seconds (float, at least 0); None waits for ever.
+        :param waker: what :meth:`create_waker` has returned, in this process.
+        :return: the connections that are ready (list); none if the time is up, or it was woken. Of
+            those that are ready at once none is left out, whatever else ends the wait.
+        """
+        raise NotImplementedError("%s must implement wait()" % type(self).__name__)
 
     def get_new_connection(self, address, certificate, timeout=None, alpn=()):
         # type: (Address, BaseCertificate, Optional[float], Tuple[str, ...]) -> BaseConnection

@@ -6,7 +6,6 @@ call, so a peer that moves one byte at a time cannot stretch them.
 
 from __future__ import absolute_import, division, print_function
 
-import os
 import socket
 
 import six
@@ -20,9 +19,10 @@ from ._engine import CHUNK
 from ._names import display
 
 if MYPY:
-    from typing import Any, Callable, Iterable, Optional, Tuple
+    from typing import Any, Callable, Iterable, List, Optional, Tuple
 
     from ..certificate import BaseCertificate
+    from ._sockets import Interest
     from ._waiting import Waiting
 
     Address = Tuple[str, int]
@@ -38,24 +38,6 @@ _STASH = 1 << 20
 #: Most times that something is received for one attempt to read: a peer may go on for ever with
 #: what is no data, and whoever reads has a deadline to look at.
 _PATIENCE = 16
-
-
-class _Generation(object):
-    """Which process this is, for less than a system call where Python can tell (3.7 and newer)."""
-
-    def __init__(self):
-        # type: () -> None
-        self.current = object()
-        self.is_known = hasattr(os, "register_at_fork")
-        if self.is_known:
-            os.register_at_fork(after_in_child=self._renew)
-
-    def _renew(self):
-        # type: () -> None
-        self.current = object()
-
-
-_generation = _Generation()
 
 
 class Connection(BaseConnection):
@@ -80,7 +62,6 @@ class Connection(BaseConnection):
         self._provider = handshake.identity
         self._socket = connected
         self._engine = handshake.engine
-        self._generation = _generation.current
         self._keep_session = keep_session
         self._has_kept = False
         #: Whether the handshake resumed an earlier TLS session (bool).
@@ -145,10 +126,28 @@ class Connection(BaseConnection):
         if data is None:
             deadline = self._waiting.deadline(timeout)
             while data is None:
-                if not self._waiting.wait_for(self._socket, bool(self._unsent), deadline):
+                if not self._waiting.wait_for(self.interests(), deadline):
                     raise Timeout("nothing came from %s within %s s" % (self._where, timeout))
                 data = self._receive(size)
         return data or None
+
+    def interests(self):
+        # type: () -> List[Interest]
+        """Return what has to be waited for until :meth:`peek` may have something.
+
+        :return: pairs as ``Waiting.wait()`` takes them; none if it may have something now.
+        """
+        if (self._stash or self._is_fed or self._has_ended or self._is_closed
+                or self._read_problem is not None or self.is_inherited):
+            return []
+        return self._directions()
+
+    def _directions(self):
+        # type: () -> List[Interest]
+        """Return the interests of whoever reads."""
+        if self._unsent and self._write_problem is None:
+            return [(self._socket, False), (self._socket, True)]
+        return [(self._socket, False)]
 
     def _receive(self, size, patience=_PATIENCE):
         # type: (int, int) -> Optional[bytes]
@@ -180,6 +179,7 @@ class Connection(BaseConnection):
                 data = None
                 try:
                     data = self._engine.open(size)
+                    self._is_fed = not self._engine.is_drained
                 except SSL.WantReadError:
                     self._is_fed = False
                 self._answer()
@@ -244,7 +244,7 @@ class Connection(BaseConnection):
         :raises ~apnsclient.errors.ConnectionLost: if the connection has failed.
         """
         # Each chunk of a batch comes through here, so nothing is asked before it is tried.
-        if self._generation is not _generation.current:
+        if self.is_inherited:
             raise ConnectionLost(self._unusable())
         self._has_written = True
         deadline = None
@@ -287,7 +287,7 @@ class Connection(BaseConnection):
                 return self._seal(data)
             except SSL.WantReadError:
                 if deadline.is_over() or not received and not self._waiting.wait_for(
-                        self._socket, bool(self._unsent), deadline):
+                        self._directions(), deadline):
                     raise self._too_late(deadline)
 
     def _send(self, sealed, deadline):
@@ -297,7 +297,7 @@ class Connection(BaseConnection):
             sealed = sealed[_sockets.try_send(self._socket, sealed):]
             if not sealed:
                 return
-            if not self._waiting.wait_for(self._socket, True, deadline):
+            if not self._waiting.wait_for([(self._socket, True)], deadline):
                 raise self._too_late(deadline)
 
     def _too_late(self, deadline):
@@ -324,7 +324,7 @@ class Connection(BaseConnection):
     def _seal(self, data):
         # type: (Any) -> Any
         """Encrypt, if the connection can still be written to."""
-        if self._write_problem is not None or (not _generation.is_known and self.is_inherited):
+        if self._write_problem is not None:
             raise ConnectionLost(self._unusable())
         if self._must_read:
             return self._seal_after_reading(data)

@@ -37,7 +37,12 @@ class Engine(object):
     Methods raise what pyOpenSSL raises: ``WantReadError`` when more has to be fed first.
 
     :param context: SSL.Context that the connection is made with.
+
+    :ivar is_drained: True if :meth:`open` has nothing to return before more is fed; False if it may
+        have.
     """
+
+    is_drained = False
 
     def __init__(self, context):
         # type: (SSL.Context) -> None
@@ -111,6 +116,7 @@ class DirectEngine(Engine):
         if self._problem is not None:
             kind, arguments = self._problem
             raise kind(*arguments)
+        self.is_drained = False
         if size > self._plain_room:
             self._plain_room = size
             self._plain = _openssl._ffi.new("char[]", size)
@@ -130,6 +136,7 @@ class DirectEngine(Engine):
         try:
             self.tls._raise_ssl_error(self._ssl, result)
         except SSL.WantReadError:
+            self.is_drained = True
             if not done:
                 raise
         except SSL.Error as error:

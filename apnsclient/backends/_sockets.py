@@ -8,6 +8,7 @@ from __future__ import absolute_import, division, print_function
 
 import _socket
 import errno
+import math
 import os
 import select
 import socket
@@ -16,7 +17,7 @@ import struct
 from .._compat import MYPY, PY2, monotonic
 
 if MYPY:
-    from typing import Any, Callable, Iterable, List, Optional, Tuple
+    from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
     Interest = Tuple[Any, bool]
 
@@ -27,7 +28,7 @@ except ImportError:  # Windows
     fcntl = termios = None  # type: ignore[assignment]
 
 __all__ = [
-    "Deadline", "TcpSocket", "abandon", "describe", "finish_connect", "open_socket",
+    "Deadline", "SystemSocket", "abandon", "describe", "finish_connect", "open_pair", "open_socket",
     "start_connect", "try_receive", "try_send", "unacknowledged", "wait",
 ]
 
@@ -77,7 +78,7 @@ class Deadline(object):
         return self._end is not None and self._clock() >= self._end
 
 
-class TcpSocket(_socket.socket):
+class SystemSocket(_socket.socket):
     """A socket of the system's that, left to the garbage collector, closes without a warning.
 
     It is the same where gevent has put something else in place of ``socket.socket``, which would
@@ -99,12 +100,9 @@ def open_socket(family, kind, protocol):
 
     :raises socket.error: if the system has no such sockets.
     """
-    made = TcpSocket(family, kind, protocol)
+    made = SystemSocket(family, kind, protocol)
     try:
-        made.setblocking(False)
-        if PY2 and fcntl is not None:
-            flags = fcntl.fcntl(made.fileno(), fcntl.F_GETFD)
-            fcntl.fcntl(made.fileno(), fcntl.F_SETFD, flags | fcntl.FD_CLOEXEC)
+        _prepare(made)
         for level, option, value in _options():
             try:
                 made.setsockopt(level, option, value)
@@ -114,6 +112,32 @@ def open_socket(family, kind, protocol):
         made.close()
         raise
     return made
+
+
+def open_pair():
+    # type: () -> Tuple[Any, Any]
+    """Return two new non-blocking sockets that are connected to each other.
+
+    :raises socket.error: if there are no descriptors left.
+    """
+    if PY2:
+        # Not those of the module socket, which gevent may have replaced.
+        ends = _socket.socketpair()  # type: Any
+    else:
+        ends = tuple(SystemSocket(end.family, end.type, end.proto, end.detach())
+                     for end in socket.socketpair())
+    for end in ends:
+        _prepare(end)
+    return ends[0], ends[1]
+
+
+def _prepare(made):
+    # type: (Any) -> None
+    """Let a socket not block, and not pass to programs that are started."""
+    made.setblocking(False)
+    if PY2 and fcntl is not None:
+        flags = fcntl.fcntl(made.fileno(), fcntl.F_GETFD)
+        fcntl.fcntl(made.fileno(), fcntl.F_SETFD, flags | fcntl.FD_CLOEXEC)
 
 
 def _options():
@@ -208,22 +232,24 @@ def unacknowledged(connected):
         return 0
 
 
-def wait(interests, timeout):
-    # type: (Iterable[Interest], Optional[float]) -> List[Any]
+def wait(interests, timeout, system=select):
+    # type: (Iterable[Interest], Optional[float], Any) -> List[Any]
     """Wait until something can be done; return the sockets concerned.
 
     May return none of them before the time is up: when a signal arrived, or after a very long wait.
     A socket that has failed or was hung up counts as ready, whatever was asked for.
 
-    :param interests: pairs of a socket and whether it is to be written (bool) or read.
-    :param timeout: longest wait in seconds (float), None for no limit.
+    :param interests: pairs of a socket and whether it is to be written (bool) or read. A socket
+        may be in two of them.
+    :param timeout: longest wait in seconds (float), None for no limit; 0 does not wait.
+    :param system: what has the functions of the module ``select``.
     """
     interests = list(interests)
     timeout = _LONGEST_WAIT if timeout is None else min(timeout, _LONGEST_WAIT)
     numbers = [waited.fileno() for waited, _ in interests]
-    needs_poll = max(numbers) >= SELECT_LIMIT and hasattr(select, "poll")
+    needs_poll = max(numbers or [0]) >= SELECT_LIMIT and hasattr(system, "poll")
     try:
-        ready = (_poll if needs_poll else _select)(numbers, interests, timeout)
+        ready = (_poll if needs_poll else _select)(numbers, interests, timeout, system)
     except (select.error, OSError) as error:
         if error.args[:1] != (errno.EINTR,):
             raise
@@ -231,19 +257,22 @@ def wait(interests, timeout):
     return [waited for number, (waited, _) in zip(numbers, interests) if number in ready]
 
 
-def _select(numbers, interests, timeout):
-    # type: (List[int], List[Interest], float) -> Any
+def _select(numbers, interests, timeout, system):
+    # type: (List[int], List[Interest], float, Any) -> Any
     writes = [number for number, (_, is_write) in zip(numbers, interests) if is_write]
     reads = [number for number, (_, is_write) in zip(numbers, interests) if not is_write]
     # Windows tells of a failed connect in the third set only.
-    readable, writable, failed = select.select(reads, writes, writes, timeout)
+    readable, writable, failed = system.select(reads, writes, writes, timeout)
     return set(readable + writable + failed)
 
 
-def _poll(numbers, interests, timeout):
-    # type: (List[int], List[Interest], float) -> Any
-    poll = select.poll()
+def _poll(numbers, interests, timeout, system):
+    # type: (List[int], List[Interest], float, Any) -> Any
+    events = {}  # type: Dict[int, int]
     for number, (_, is_write) in zip(numbers, interests):
-        poll.register(number, select.POLLOUT if is_write else select.POLLIN)
+        events[number] = events.get(number, 0) | (select.POLLOUT if is_write else select.POLLIN)
+    poll = system.poll()
+    for number, wanted in events.items():
+        poll.register(number, wanted)
     # Rounded up: a wait that ends a little early would only go round again.
-    return {number for number, _ in poll.poll(int(timeout * 1000) + 1)}
+    return {number for number, _ in poll.poll(int(math.ceil(timeout * 1000)))}

@@ -24,9 +24,11 @@ from ._names import display
 from ._proxy import Proxy, Tunnel
 
 if MYPY:
-    from typing import Any, Callable, Mapping, Optional, Sequence, Tuple, Union
+    from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple, Union
 
     from . import BaseConnection
+    from ._sockets import Interest
+    from ._waiting import Waker
 
     Address = Tuple[str, int]
     Text = Union[str, bytes]
@@ -123,6 +125,7 @@ class TlsBackend(BaseBackend):
     waiting = None  # type: Any
 
     can_detect_close = True
+    can_share = True
     has_alpn = True
 
     #: How many certificates are kept loaded.
@@ -208,6 +211,40 @@ class TlsBackend(BaseBackend):
                                 self.waiting)
         connection.logger = self.certificate_class.logger.getChild("connection")
         return connection
+
+    def create_waker(self):
+        # type: () -> Waker
+        """Return a new waker for :meth:`wait`; see the base class.
+
+        :raises socket.error: if there are no descriptors left.
+        """
+        made = self.waiting.create_waker()  # type: Waker
+        return made
+
+    def wait(self, connections, timeout, waker):
+        # type: (Sequence[Any], Optional[float], Any) -> List[Any]
+        """Wait for several connections at once; see the base class.
+
+        A connection for which TLS itself has something to say counts as ready when that can be
+        sent: :meth:`peek() <apnsclient.backends.BaseConnection.peek>` does so.
+        """
+        deadline = self.waiting.deadline(timeout)
+        ready, awaited = [], []  # type: List[Any], List[Any]
+        interests = []  # type: List[Interest]
+        for connection in connections:
+            wanted = connection.interests()
+            if wanted:
+                awaited.append((wanted[0][0], connection))
+                interests += wanted
+            else:
+                ready.append(connection)
+        if ready and not interests:
+            return ready
+        found = self.waiting.wait(interests, 0.0 if ready else deadline.left(), waker)
+        # A signal may end it early, or something that was meant for a wait before this one.
+        while not (found or ready or deadline.is_over()):
+            found = self.waiting.wait(interests, deadline.left(), waker)
+        return ready + [connection for waited, connection in awaited if waited in found]
 
     def clock(self):
         # type: () -> float

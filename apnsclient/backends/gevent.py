@@ -9,6 +9,7 @@ from __future__ import absolute_import, division, print_function
 
 import atexit
 import logging
+import select
 import socket
 import time
 from collections import deque
@@ -24,7 +25,7 @@ from . import _sockets
 from ._connection import Connection
 from ._lookup import Lookups
 from ._tls_backend import TlsBackend, TlsCertificate
-from ._waiting import Waiting
+from ._waiting import Waiting, Waker
 
 try:
     import gevent
@@ -36,7 +37,7 @@ except ImportError as problem:
     six.raise_from(not_installed("the back-end " + __name__, "gevent", problem), problem)
 
 if MYPY:
-    from typing import Any, Deque, Dict, Iterable, List, Optional, Set, Tuple
+    from typing import Any, Callable, Deque, Dict, Iterable, List, Optional, Set
 
     from ._sockets import Interest
 
@@ -95,6 +96,26 @@ def _sleep(event, timeout):
     event.wait(timeout)
 
 
+@raises_nothing
+def _pause():
+    # type: () -> None
+    """Let others run that can, as :func:`_sleep` does."""
+    gevent.sleep(0)
+
+
+class _System(object):
+    """The functions of the module ``select`` below gevent's monkey-patching."""
+
+    def __init__(self):
+        # type: () -> None
+        for name in ("select", "poll"):
+            if hasattr(select, name):  # Windows has no poll().
+                setattr(self, name, gevent.monkey.get_original("select", name))
+
+
+_system = _System()
+
+
 class _GreenWaiting(Waiting):
     """Lets other greenlets run.
 
@@ -102,16 +123,34 @@ class _GreenWaiting(Waiting):
     parent's, a handshake for example: there an exception ends their wait.
     """
 
-    def wait(self, interests, timeout):
-        # type: (Iterable[Interest], Optional[float]) -> List[Any]
+    def wait(self, interests, timeout, waker=None):
+        # type: (Iterable[Interest], Optional[float], Any) -> List[Any]
         """Wait with the event loop; see the base class.
 
         :raises gevent.exceptions.BlockingSwitchOutError: in a callback of the event loop.
         """
         process, hub = _this_process(), _this_hub()
         timeout = _LONGEST_WAIT if timeout is None else min(timeout, _LONGEST_WAIT)
-        ready = []  # type: List[Any]
         event = gevent.event.Event()
+        if waker is not None and waker.begin(_ending(hub.loop, event)):
+            timeout = 0
+        ready = []  # type: List[Any]
+        if timeout > 0:
+            ready = self._watch(interests, timeout, hub.loop, event)
+        else:
+            _pause()
+        _expect_process(process)
+        if not ready:
+            # The event loop looks at the time first, and may never have come to the sockets.
+            ready = _sockets.wait(interests, 0, _system)
+        if waker is not None and waker.finish():
+            ready.append(waker)
+        return ready
+
+    def _watch(self, interests, timeout, loop, event):
+        # type: (Iterable[Interest], float, Any, Any) -> List[Any]
+        """Wait until something can be done, or the event is set; return the sockets concerned."""
+        ready = []  # type: List[Any]
 
         def note(waited):
             # type: (Any) -> None
@@ -121,15 +160,19 @@ class _GreenWaiting(Waiting):
         watchers = []  # type: List[Any]
         try:
             for waited, is_write in interests:
-                watchers.append(hub.loop.io(waited.fileno(), _WRITE if is_write else _READ))
+                watchers.append(loop.io(waited.fileno(), _WRITE if is_write else _READ))
                 watchers[-1].start(note, waited)
             _sleep(event, timeout)
         finally:
             for watcher in watchers:
                 watcher.stop()
                 watcher.close()
-        _expect_process(process)
         return ready
+
+    def create_waker(self):
+        # type: () -> Waker
+        """Return a waker for greenlets of any thread; see the base class."""
+        return Waker()
 
     def resolve(self, host, port, deadline):
         # type: (str, int, _sockets.Deadline) -> Optional[List[Any]]
@@ -142,6 +185,19 @@ class _GreenWaiting(Waiting):
         found = _thread.lookups.find(host, port, deadline)  # type: Optional[List[Any]]
         _expect_process(process)
         return found
+
+
+def _ending(loop, event):
+    # type: (Any, Any) -> Callable[[], None]
+    """Return a function with which any thread sets an event of the thread that has the loop."""
+    def end():
+        # type: () -> None
+        try:
+            loop.run_callback_threadsafe(event.set)
+        except Exception:
+            pass  # The loop is gone, with all that waited.
+
+    return end
 
 
 def _expect_process(process):
@@ -166,8 +222,8 @@ class _GreenEvent(object):
     def __init__(self):
         # type: () -> None
         self._is_set = False
-        # The event loops of those who wait, and an event for each, which stays in its thread.
-        self._waiters = deque()  # type: Deque[Tuple[Any, Any]]
+        # What ends the wait of each, whose own event stays in its thread.
+        self._waiters = deque()  # type: Deque[Callable[[], None]]
 
     def set(self):
         # type: () -> None
@@ -175,13 +231,10 @@ class _GreenEvent(object):
         self._is_set = True
         while self._waiters:
             try:
-                loop, woken = self._waiters.popleft()
+                end = self._waiters.popleft()
             except IndexError:
                 break
-            try:
-                loop.run_callback_threadsafe(woken.set)
-            except Exception:
-                pass  # The loop is gone, with all that waited.
+            end()
 
     def wait(self, timeout):
         # type: (float) -> bool
@@ -189,16 +242,17 @@ class _GreenEvent(object):
 
         :raises gevent.exceptions.BlockingSwitchOutError: in a callback of the event loop.
         """
-        waiter = _this_hub().loop, gevent.event.Event()
-        self._waiters.append(waiter)
+        event = gevent.event.Event()
+        end = _ending(_this_hub().loop, event)
+        self._waiters.append(end)
         try:
             # A finalizer, or another thread, may have set it just now.
             if not self._is_set:
                 # Without a time the loop would take it for a wait without an end.
-                _sleep(waiter[1], min(timeout, _LONGEST_WAIT))
+                _sleep(event, min(timeout, _LONGEST_WAIT))
         finally:
             try:
-                self._waiters.remove(waiter)
+                self._waiters.remove(end)
             except ValueError:
                 pass  # It was woken.
         return self._is_set
