@@ -1,9 +1,9 @@
 """Connections in memory, with a time of their own: a timeout of an hour is over at once, and exact.
 
 A :class:`Backend` joins a session to a :class:`Host`, which has a :class:`Clock`. All runs in one
-thread. Time passes only where the client waits, in ``read()``, ``write()`` or for an event, or
-where a test says so; then it moves on to the next timer, or to the end of the timeout. So a test
-can say to the second when something is to end, and none depends on the machine.
+thread. Time passes only where the client waits, in ``read()``, ``write()``, for several connections
+or for an event, or where a test says so; then it moves on to the next timer, or to the end of the
+timeout. So a test can say to the second when something is to end, and none depends on the machine.
 
 Only threads, sockets and TLS are left out. For each kind of limit there is a test elsewhere that
 waits on the real clock.
@@ -112,6 +112,22 @@ class Event(object):
 
     def wait(self, timeout):
         return self._clock.wait(lambda: self._is_set, timeout)
+
+
+class Waker(object):
+    """Ends a wait for connections, also one that has not begun.
+
+    :ivar is_woken: whether it was woken and no wait has ended by it.
+    """
+
+    def __init__(self):
+        self.is_woken = False
+
+    def wake(self):
+        self.is_woken = True
+
+    def close(self):
+        pass
 
 
 class Channel(object):
@@ -245,6 +261,10 @@ class Connection(BaseConnection):
     def reset(self):
         del self._channel.output[:]
 
+    def is_ready(self):
+        """Return True if peek() has something: data, the end of the stream, or a failure."""
+        return bool(self._is_closed or self._channel.output or self._channel.is_ended)
+
     def peek(self, size):
         channel = self._channel
         if channel.output:
@@ -320,6 +340,7 @@ class Backend(BaseBackend):
     #: What the connections are: a subclass of ``Connection``.
     connection_class = Connection
     can_detect_close = True
+    can_share = True
     has_alpn = True
 
     def __init__(self, host, **options):
@@ -338,6 +359,16 @@ class Backend(BaseBackend):
 
     def create_event(self):
         return Event(self._host.clock)
+
+    def create_waker(self):
+        return Waker()
+
+    def wait(self, connections, timeout, waker):
+        assert timeout is None or timeout >= 0
+        self._host.clock.wait(
+            lambda: waker.is_woken or any(one.is_ready() for one in connections), timeout)
+        waker.is_woken = False
+        return [one for one in connections if one.is_ready()]
 
     def get_new_connection(self, address, certificate, timeout=None, alpn=()):
         channel = self._host.open_channel(

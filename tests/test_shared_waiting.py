@@ -19,6 +19,7 @@ from apnsclient._compat import monotonic
 from apnsclient.backends import _sockets
 from apnsclient.backends._waiting import Waker
 from apnsclient.errors import ConnectionLost
+from simulated_time import Backend, serve_bytes
 from stdio_support import (
     GONE,
     SHORT,
@@ -356,3 +357,28 @@ def test_connections_of_the_parent_are_ready_in_a_child(in_forked_child):
         assert backend.wait([connection], 0, waker) == []
         connection.close()
     waker.close()
+
+
+def test_simulated_time_passes_in_a_wait():
+    """The back-end in memory, which tests of sessions use, keeps the promise in its own time."""
+    def play(peer):
+        yield peer.pause(5)
+        peer.say(b"hello")
+        yield peer.pause(5)
+
+    with serve_bytes(play) as server:
+        backend = Backend(server)
+        clock, waker = backend.clock, backend.create_waker()
+        begin = clock()
+        first, second = [backend.get_new_connection(server.address, None) for _ in range(2)]
+        server.clock.call_later(4, waker.wake)
+        for connections, timeout, expected, seconds in (
+                ([first, second], 3.5, [], 3.5), ([first, second], None, [], 4),
+                ([first, second], 0, [], 4), ([first], None, [first], 5), ([], 1, [], 6),
+                ([second], 0, [second], 6)):
+            assert backend.wait(connections, timeout, waker) == expected
+            assert clock() - begin == seconds
+        assert first.peek(9) == second.peek(9) == b"hello"
+        assert backend.wait([first], None, waker) == [first]
+        assert clock() - begin == 10 and first.peek(1) == b""
+        waker.close()
