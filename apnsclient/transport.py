@@ -340,8 +340,8 @@ class Session(object):
         # type: () -> str
         state = "%d idle" % self.pool.idle_count()
         if self._protocol != "binary":
-            turns = self._shared.turns
-            state += ", %d in use, %d callers waiting" % (turns.in_use(), turns.waiting())
+            state += ", %d in use, %d callers waiting" % (
+                self.pool.in_use_count(), self.pool.waiting_count())
         protocol = "with %s " % self._protocol if self._protocol else ""
         return "<%s %sover %s: %s>" % (
             type(self).__name__, protocol, type(self.pool).__module__, state)

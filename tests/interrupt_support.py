@@ -22,11 +22,11 @@ _TESTING = os.sep + "testing" + os.sep
 #: Functions in which something belongs to nobody for the moment of a line: then only the end of
 #: the exception gives it back.
 _HANDS_OVER = {
-    "_close", "_connect", "_dispose_of", "_driver", "_lease", "_release", "give_back"}
+    "_close", "_connect", "_dispose_of", "_driver", "_lease", "_release", "release"}
 
 #: Where an :class:`Interrupt` comes: before any line of these.
 _FILES = ("http2.py", "http2_dispatch.py", "http2_parcels.py", "client.py", "streams.py",
-          "requests.py", "handle.py", "shared.py", "_turns.py")
+          "requests.py", "handle.py", "shared.py", "_pool.py")
 
 
 class Limit(Exception):
@@ -145,7 +145,6 @@ def check_interrupts(connection, simulator, first, step=1):
     :param connection: handle over HTTP/2, of a session with one connection in the pool.
     """
     session, backend = connection.session, connection.session.pool
-    turns = session._shared.turns
     for number in range(first, 5000, step):
         session.shutdown()
         _leave_unanswered(connection)
@@ -162,11 +161,11 @@ def check_interrupts(connection, simulator, first, step=1):
                      lambda: connection.send(message(1, 2)), held)
         where = number, struck[:3]
         if not set(struck[:1]) & _HANDS_OVER:
-            assert turns.in_use() == 0, where
+            assert backend.in_use_count() == 0, where
             assert "_driver" not in struck or simulator.wait_for(
                 lambda: simulator.open_provider_connections < opened, SOON), where
         del held[:]
-        assert turns.in_use() == 0, where
+        assert backend.in_use_count() == 0, where
         has_idle, before = backend.idle_count(), simulator.provider_connections
         # A message like no other, which needs the table of the header fields to be what it was.
         sent = Message(TOKENS[:2], alert="hello", apns_topic=TOPIC, apns_collapse_id=str(number))

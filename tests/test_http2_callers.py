@@ -29,7 +29,7 @@ def hold(client, session):
     # More than may be in flight at once, so that there is something left to do.
     results = client.send_many([message(), message(count=3000)])
     assert not next(results).errors
-    assert session._shared.turns.in_use() == 1
+    assert session.pool.in_use_count() == 1
     return results
 
 

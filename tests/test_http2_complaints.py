@@ -135,7 +135,7 @@ def test_a_ping_is_waited_for_on_the_real_clock(simulator, http2_sessions):
     # The clock of Python 2.7 moves in steps of 10 ms.
     assert SHORT - 0.02 <= monotonic() - begin < SOON
     hasty.close()
-    driver.turn.give_back()
+    driver.turn.release()
 
 
 def answer_once(peer):

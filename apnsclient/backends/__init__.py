@@ -17,17 +17,17 @@ import numbers
 from .._compat import MYPY, monotonic
 from .._defaults import default, settle
 from .._process import PerProcess, this_process
-from ._turns import Event
+from ._events import Event
+from ._pool import Pool
 
 if MYPY:
     from datetime import timedelta
-    from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+    from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
     from ..certificate import BaseCertificate
+    from ._pool import Slot
 
     Address = Tuple[str, int]
-    # Address, certificate, and the protocol that ALPN has chosen.
-    Key = Tuple[Address, BaseCertificate, Optional[str]]
 
 __all__ = ["BaseBackend", "BaseConnection"]
 
@@ -206,71 +206,6 @@ class BaseConnection(object):
         raise NotImplementedError("%s must implement closed()" % type(self).__name__)
 
 
-class _Pool(object):
-    """Idle connections of one process, oldest first, by address, certificate and protocol.
-
-    Its methods are called with the lock held. Even so one may run in the middle of another, in a
-    finalizer of the same thread: between any two steps lists may become longer or shorter, and a
-    list that is empty may go.
-    """
-
-    def __init__(self, lock):
-        # type: (Any) -> None
-        self.lock = lock
-        self.idle = {}  # type: Dict[Key, List[BaseConnection]]
-
-    def take(self, key):
-        # type: (Key) -> Optional[BaseConnection]
-        """Take the connection that was used last out of the pool, if there is one."""
-        try:
-            connection = self.idle.get(key, []).pop()  # type: Optional[BaseConnection]
-        except IndexError:
-            connection = None
-        self._prune(key)
-        return connection
-
-    def take_first(self, keys):
-        # type: (Iterable[Key]) -> Optional[BaseConnection]
-        """Take one out in the same way, for the first of several keys that has any."""
-        for key in keys:
-            connection = self.take(key)
-            if connection is not None:
-                return connection
-        return None
-
-    def take_all(self, is_wanted):
-        # type: (Callable[[BaseConnection], bool]) -> List[BaseConnection]
-        """Take all connections out of the pool of which a function says so."""
-        taken = []
-        for key, idle in list(self.idle.items()):
-            for connection in filter(is_wanted, list(idle)):
-                try:
-                    idle.remove(connection)
-                except ValueError:
-                    continue
-                taken.append(connection)
-            self._prune(key)
-        return taken
-
-    def put(self, key, connection, size):
-        # type: (Key, BaseConnection, Optional[int]) -> Optional[BaseConnection]
-        """Put a connection into the pool; return the oldest where that makes more than ``size``."""
-        while True:
-            idle = self.idle.setdefault(key, [])
-            idle.append(connection)
-            if self.idle.get(key) is idle:
-                break
-            idle.remove(connection)
-        return idle.pop(0) if size is not None and len(idle) > size else None
-
-    def _prune(self, key):
-        # type: (Key) -> None
-        """Forget a list that is empty."""
-        idle = self.idle.pop(key, None)
-        if idle:
-            self.idle.setdefault(key, []).extend(idle)
-
-
 class BaseBackend(object):
     """Makes certificates, locks and connections, and keeps the idle connections.
 
@@ -344,7 +279,7 @@ class BaseBackend(object):
 
     def create_event(self):
         # type: () -> Any
-        """Return a new event, for one caller who waits for a turn; by default threads wait.
+        """Return a new event, for one caller who waits; by default threads wait.
 
         Used are ``set()``, by anybody, and ``wait(timeout)`` with a number of seconds, which ends
         as soon as the event is set. A finalizer may set it in the middle of ``wait()`` and in the
@@ -457,14 +392,31 @@ class BaseBackend(object):
             or the pool keeps none; the one that has been idle longest, where there are too many
             now; else None.
         """
-        if self.pool_size == 0 or connection.is_inherited or connection.closed():
-            return connection
-        connection.touch()
-        pool = self.__pool()
-        with pool.lock:
-            return pool.put(
-                (connection.address, connection.certificate, connection.alpn_protocol),
-                connection, self.pool_size)
+        surplus = self.__pool().put(connection, self.pool_size)
+        return surplus[0] if surplus else None
+
+    def acquire_slot(self, address, certificate, alpn=(), limit=None, timeout=None, is_new=False):
+        # type: (Address, BaseCertificate, Tuple[str, ...], Optional[int], Optional[float], bool) -> Optional[Slot]  # noqa: E501
+        """Acquire the right to use a connection, once all who came before have theirs.
+
+        Slots in use and idle connections of the address, the certificate and the protocol that
+        ``alpn`` names first are never more than ``limit``. Whoever gets a slot calls its
+        :meth:`~apnsclient.backends._pool.Slot.release`; where nobody refers to it any more, it is
+        free as well. An exception while waiting, such as an interrupt from the keyboard, takes
+        none.
+
+        :param address: ``(host, port)`` (str, int 1 to 65535).
+        :param certificate: the certificate, or the provider token.
+        :param alpn: names of the protocols that will do (tuple of str); empty for a connection
+            whose protocol was not chosen with ALPN.
+        :param limit: that of this caller (int, at least 1), or None for any number.
+        :param timeout: longest wait in seconds (float); None waits for ever, 0 not at all.
+        :param is_new: whether an idle connection will not do (bool).
+        :return: a slot with an idle connection, if there is one, or with those that have to be
+            closed to make room for a new one; None when the time is up.
+        """
+        keys = [(address, certificate, name) for name in alpn or (None,)]
+        return self.__pool().acquire(self, keys, limit, timeout, is_new)
 
     def idle_count(self, address=None, certificate=None):
         # type: (Optional[Address], Optional[BaseCertificate]) -> int
@@ -473,10 +425,17 @@ class BaseBackend(object):
         :param address: count those to this address only.
         :param certificate: count those that were opened with this certificate only.
         """
-        pool = self.__pool()
-        with pool.lock:
-            return sum(len(idle) for key, idle in list(pool.idle.items())
-                       if address in (None, key[0]) and certificate in (None, key[1]))
+        return self.__pool().idle_count(address, certificate)
+
+    def in_use_count(self, address=None, certificate=None):
+        # type: (Optional[Address], Optional[BaseCertificate]) -> int
+        """Return how many slots are in use; arguments are those of :meth:`idle_count`."""
+        return self.__pool().in_use_count(address, certificate)
+
+    def waiting_count(self, address=None, certificate=None):
+        # type: (Optional[Address], Optional[BaseCertificate]) -> int
+        """Return how many callers wait for a slot; arguments are those of :meth:`idle_count`."""
+        return self.__pool().waiting_count(address, certificate)
 
     def outdate(self, delta):
         # type: (timedelta) -> None
@@ -489,14 +448,7 @@ class BaseBackend(object):
 
         For finalizers: they may run in any thread, also in one that holds the lock of the pool.
         """
-        pool = self.__pool()
-        if not pool.lock.acquire(False):
-            return
-        try:
-            connections = pool.take_all(lambda connection: True)
-        finally:
-            pool.lock.release()
-        self.close_all(connections)
+        self.close_all(self.__pool().take_all_at_once())
 
     def pop_idle(self, address, certificate, alpn=()):
         # type: (Address, BaseCertificate, Tuple[str, ...]) -> Optional[BaseConnection]
@@ -505,9 +457,7 @@ class BaseBackend(object):
         :return: the connection, which belongs to the caller and may be dead; None if there is none.
         """
         keys = [(address, certificate, name) for name in alpn or (None,)]
-        pool = self.__pool()
-        with pool.lock:
-            return pool.take_first(keys)
+        return self.__pool().take(keys)
 
     def pop_outdated(self, delta):
         # type: (timedelta) -> List[BaseConnection]
@@ -515,20 +465,10 @@ class BaseBackend(object):
 
         They belong to the caller, who closes them.
         """
-        pool = self.__pool()
-        with pool.lock:
-            return pool.take_all(lambda connection: connection.is_outdated(delta))
+        return self.__pool().take_all(lambda connection: connection.is_outdated(delta))
 
     def __pool(self):
-        # type: () -> _Pool
+        # type: () -> Pool
         """Return the pool of this process; in a forked child, get rid of the parent's first."""
-        pool = self.__pools.get(lambda: _Pool(self.create_lock()), _close_inherited)  # type: _Pool
+        pool = self.__pools.get(lambda: Pool(self.create_lock()), Pool.disown)  # type: Pool
         return pool
-
-
-def _close_inherited(pool):
-    # type: (_Pool) -> None
-    """Close the connections of the parent's pool, without a byte being written to them."""
-    for idle in list(pool.idle.values()):
-        for connection in idle:
-            connection.close()

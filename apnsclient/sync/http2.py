@@ -17,6 +17,7 @@ if MYPY:
     from typing import Any, Generator, Iterable, Sequence, Tuple
 
     from ..apns import Message
+    from ..backends._pool import Slot
     from ..protocols.http2.events import Response
     from ..result import Result
 
@@ -110,44 +111,37 @@ class Http2Connection(Connection):
         shared = self._shared
         limit = shared.backend.pool_size or None if self._is_cached else None
         timeout = shared.timing.connect_timeout
-        turn = shared.turns.take(self._key, limit, timeout)
-        if turn is None:
+        slot = shared.backend.acquire_slot(self.address, self.certificate, _ALPN, limit, timeout,
+                                           is_new or not self._is_cached)
+        if slot is None:
             raise ConnectTimeout(
                 "all %s connections to %s:%d were in use for %s s: set pool_size or "
                 "connect_timeout higher, or send more with each call"
                 % ((limit,) + self.address + (timeout,)))
         try:
-            if is_new and limit is not None:
-                self._make_room(limit)
-            driver = self._driver(self._is_cached and not is_new)
+            if slot.surplus:
+                shared.close_idle(slot.surplus)
+            driver = self._driver(slot, self._is_cached and not is_new)
         except BaseException:
-            turn.give_back()
+            slot.release()
             raise
-        driver.turn = turn
+        driver.turn = slot
         return driver
 
-    def _make_room(self, limit):
-        # type: (int) -> None
-        """Close an idle connection where a new one would be one too many.
-
-        Between the end of the one that it is to replace and now, others may have opened theirs.
-        """
-        shared = self._shared
-        in_use = shared.turns.in_use(self._key)
-        if in_use + shared.backend.idle_count(*self._key) > limit:
-            idle = shared.backend.pop_idle(self.address, self.certificate, _ALPN)
-            if idle is not None:
-                shared.close_idle([idle])
-
-    def _driver(self, is_cached):
-        # type: (bool) -> Http2Driver
+    def _driver(self, slot, is_cached):
+        # type: (Slot, bool) -> Http2Driver
         shared = self._shared
         backend = shared.backend
         # Where a dead connection looks like a living one, only an answer tells.
         ping_after = shared.ping_after if backend.can_detect_close else 0.0
         load_hpack()
         while True:
-            connection = self._connect(is_cached, alpn=_ALPN)
+            connection, slot.connection = slot.connection, None
+            if connection is not None and connection.closed():
+                connection.close()
+                connection = None
+            if connection is None:
+                connection = self._connect(is_cached, alpn=_ALPN)
             try:
                 if connection.alpn_protocol not in _ALPN:
                     raise ConnectError(
@@ -167,21 +161,22 @@ class Http2Connection(Connection):
     def _release(self, driver):
         # type: (Http2Driver) -> None
         shared = self._shared
+        connection = None
         try:
             if driver.rest() and self._is_cached:
-                surplus = shared.backend.store(driver.connection)
-                if surplus is not None:
-                    shared.close_idle([surplus])
+                connection = driver.connection
             else:
                 driver.close()
         finally:
-            driver.turn.give_back()
+            surplus = driver.turn.release(connection)
+        if surplus:
+            shared.close_idle(surplus)
 
     def _state(self):
         # type: () -> str
         state = super(Http2Connection, self)._state()
         if self._is_cached:
-            turns = self._shared.turns
+            backend = self._shared.backend
             state += ", %d in use, %d callers waiting" % (
-                turns.in_use(self._key), turns.waiting(self._key))
+                backend.in_use_count(*self._key), backend.waiting_count(*self._key))
         return state

@@ -7,7 +7,6 @@ import logging
 from .._compat import MYPY
 from .._interrupts import is_interrupt
 from ..addresses import environment_of
-from ..backends._turns import Turns
 from ..sending.binary import BinaryDriver
 from ..sending.http2 import Http2Driver
 from ..sending.refusals import Refusals
@@ -58,7 +57,6 @@ class Shared(object):
         # type: (BaseBackend) -> None
         """Go on with another back-end; what is idle in the pool of the last one is closed."""
         self.backend = backend
-        self.turns = Turns(backend)
         self._closer = Closer(backend, self.feedback)
 
     def close_idle(self, connections):

@@ -302,7 +302,7 @@ def test_keys_do_not_pile_up():
         backend.get(address=("here", number), certificate=str(number))
     backend.fill(3)
     backend.outdate(datetime.timedelta(0))
-    assert not backend._BaseBackend__pool().idle
+    assert backend._BaseBackend__pool()._idle.keys_of() == []
 
 
 def test_many_threads_never_share_a_connection():
@@ -460,4 +460,4 @@ def test_a_finalizer_may_use_the_pool_in_the_thread_that_holds_its_lock(action):
         assert not late.is_closed and backend.get() is late
     assert reentered.finalizer is None
     assert [one.calls.count("close") for one in others + [reentered]] == [1] * 4
-    assert not backend._BaseBackend__pool().idle
+    assert backend._BaseBackend__pool()._idle.keys_of() == []

@@ -1,4 +1,4 @@
-"""Turns while finalizers run and interrupts come, before any line of what deals with them."""
+"""Slots while finalizers run and interrupts come, before any line of what deals with them."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -8,11 +8,14 @@ import sys
 
 import pytest
 
-from apnsclient.backends import _turns
-from apnsclient.backends._turns import Event, Turn
-from turns_support import Caller, TimedBackend, Turns, new_turns, take, until
+from apnsclient.backends import _pool
+from apnsclient.backends._events import Event
+from slots_support import Caller, Slots, TimedBackend, until
 
 pytestmark = pytest.mark.timeout(240)
+
+#: What deals with slots.
+_FILES = ("_pool", "_events")
 
 
 class AtLine(object):
@@ -32,7 +35,7 @@ class AtLine(object):
         return self.runs == len(self._numbers)
 
     def _trace(self, frame, event, argument):
-        if os.path.basename(frame.f_code.co_filename).split(".")[0] != "_turns":
+        if os.path.basename(frame.f_code.co_filename).split(".")[0] not in _FILES:
             return None
         if event == "line":
             self._line += 1
@@ -65,16 +68,16 @@ def at_each_line(test, least=3):
 def test_a_finalizer_gives_back_in_the_middle_of_giving_back():
     """In whichever line it runs: two are served of those who wait, and not a third."""
     def give_back_twice(number):
-        turns, served = new_turns(), []
-        take(turns, count=3, limit=3)
-        callers = [Caller(turns, limit=3, served=served) for _ in range(3)]
-        with AtLine([number], lambda: turns.give_back("a")) as finalizer:
-            turns.give_back("a")
+        slots, served = Slots(), []
+        slots.fill(count=3, limit=3)
+        callers = [Caller(slots, limit=3, served=served) for _ in range(3)]
+        with AtLine([number], lambda: slots.release()) as finalizer:
+            slots.release()
         if not finalizer.has_run:
-            turns.give_back("a")
+            slots.release()
         until(lambda: len(served) == 2)
-        assert (turns.in_use("a"), turns.waiting("a")) == (3, 1)
-        turns.give_back("a")
+        assert slots.counts() == (3, 1)
+        slots.release()
         assert [caller.join() for caller in callers] == [True] * 3
         return finalizer.has_run
 
@@ -82,18 +85,15 @@ def test_a_finalizer_gives_back_in_the_middle_of_giving_back():
 
 
 def test_finalizers_give_back_several_times_in_the_middle_of_giving_back():
-    """Nobody is forgotten, and nobody served for whom there is no turn."""
+    """Nobody is forgotten, and nobody gets a slot that there is not."""
     def give_back(*numbers):
-        turns = new_turns()
-        take(turns, count=4, limit=4)
-        line = turns._store()[1]["a"]
-        waiters = [Turn(turns._backend.lock, 4) for _ in range(4)]
-        for one in waiters:
-            line.join(one)
-        with AtLine(numbers, lambda: turns.give_back("a")) as finalizer:
-            turns.give_back("a")
-        assert [line.has_served(one) for one in waiters].count(True) == 1 + finalizer.runs
-        assert (len(line.taken), len(line.waiters)) == (4, 3 - finalizer.runs)
+        slots = Slots()
+        slots.fill(count=4, limit=4)
+        waiters = [slots.line_up(limit=4) for _ in range(4)]
+        with AtLine(numbers, lambda: slots.release()) as finalizer:
+            slots.release()
+        assert [one.is_granted for one in waiters].count(True) == 1 + finalizer.runs
+        assert slots.counts() == (4, 3 - finalizer.runs)
         return finalizer.has_run
 
     assert at_each_line(lambda first: at_each_line(
@@ -102,36 +102,36 @@ def test_finalizers_give_back_several_times_in_the_middle_of_giving_back():
 
 @pytest.mark.parametrize("limit", [1, 2, None])
 def test_a_finalizer_gives_back_in_the_middle_of_taking(limit):
-    """The turn goes to the one who asks or to the one who waits already; to exactly one."""
+    """The slot goes to the one who asks or to the one who waits already; to exactly one."""
     def take_once(number):
-        turns = new_turns()
-        take(turns, count=2, limit=2)
-        first = Caller(turns, limit=2)
-        with AtLine([number], lambda: turns.give_back("a")) as finalizer:
-            # Whoever asks for one turn of one is not served as long as another is out.
-            is_served = turns.take("a", limit, 0)
+        slots = Slots()
+        slots.fill(count=2, limit=2)
+        first = Caller(slots, limit=2)
+        with AtLine([number], lambda: slots.release()) as finalizer:
+            # Whoever asks for one slot of one is not served as long as another is in use.
+            is_served = slots.acquire("a", limit, 0)
         assert not is_served or limit is None
         if not finalizer.has_run:
-            turns.give_back("a")
+            slots.release()
         if is_served:
-            turns.give_back("a")
+            slots.release()
         assert first.join() is True
-        assert (turns.in_use("a"), turns.waiting("a")) == (2, 0)
+        assert slots.counts() == (2, 0)
         return finalizer.has_run
 
     at_each_line(take_once)
 
 
-def test_a_finalizer_empties_a_line_while_another_begins():
-    """Lines that are empty go, and no other."""
+def test_a_finalizer_empties_a_queue_while_another_begins():
+    """Queues that are empty go, and no other."""
     def begin(number):
-        turns = new_turns()
-        take(turns, key="b")
-        take(turns, key="c")
-        with AtLine([number], lambda: turns.give_back("b")) as finalizer:
-            assert turns.take("a", 1, 0)
-        assert [turns.in_use(key) for key in "abc"] == [1, 0 if finalizer.has_run else 1, 1]
-        assert not turns.take("c", 1, 0)
+        slots = Slots()
+        slots.fill(host="b")
+        slots.fill(host="c")
+        with AtLine([number], lambda: slots.release("b")) as finalizer:
+            assert slots.acquire()
+        assert [slots.in_use(host) for host in "abc"] == [1, 0 if finalizer.has_run else 1, 1]
+        assert not slots.acquire("c")
         return finalizer.has_run
 
     at_each_line(begin)
@@ -219,84 +219,83 @@ def interrupted(number, function):
     return returned, interrupter.has_run
 
 
-def test_an_interrupt_takes_no_turn_of_anothers():
-    """In whichever line it comes, the turn that is out stays out, and nobody is left waiting."""
+def test_an_interrupt_takes_no_slot_of_anothers():
+    """In whichever line it comes, the slot in use stays in use, and nobody is left waiting."""
     def take_in_vain(number):
-        turns = new_turns()
-        take(turns)
-        is_served, has_run = interrupted(number, lambda: turns.take("a", 1, 0))
+        slots = Slots()
+        slots.fill()
+        is_served, has_run = interrupted(number, lambda: slots.acquire())
         assert not is_served
-        assert (turns.in_use("a"), turns.waiting("a")) == (1, 0)
+        assert slots.counts() == (1, 0)
         return has_run
 
     at_each_line(take_in_vain)
 
 
 @pytest.mark.parametrize("ends", [True, False])
-def test_an_interrupt_loses_no_turn(ends):
-    """Taken and given back, or just forgotten: whichever line it comes in, all can be taken again.
+def test_an_interrupt_loses_no_slot(ends):
+    """Acquired and released, or just forgotten: in whichever line, all can be acquired again.
 
     And whoever waits is served.
     """
-    def use(turns):
-        turn = _turns.Turns.take(turns, "a", 2, 0)
-        if ends and turn is not None:
-            turn.give_back()
+    def use(slots):
+        slot = slots.ask(limit=2)
+        if ends and slot is not None:
+            slot.release()
 
     def use_once(number):
-        turns = new_turns()
-        take(turns, limit=2)
-        has_run = interrupted(number, lambda: use(turns))[1]
-        take(turns, limit=2)
-        assert not turns.take("a", 2, 0)
-        assert (turns.in_use("a"), turns.waiting("a")) == (2, 0)
+        slots = Slots()
+        slots.fill(limit=2)
+        has_run = interrupted(number, lambda: use(slots))[1]
+        slots.fill(limit=2)
+        assert not slots.acquire(limit=2)
+        assert slots.counts() == (2, 0)
         return has_run
 
     at_each_line(use_once, least=20)
 
 
-def test_an_interrupt_while_giving_back_leaves_nobody_waiting():
+def test_an_interrupt_while_releasing_leaves_nobody_waiting():
     """Those who wait see for themselves: whoever was to wake them may have been interrupted."""
-    def give_back(number):
-        backend = TimedBackend()
-        turns, runs = Turns(backend), []
-        turn = _turns.Turns.take(turns, "a", 1, 0)
+    def release(number):
+        slots, runs = Slots(TimedBackend()), []
+        slot, clock = slots.ask(), slots.backend.clock
 
-        def interrupt_giving_back():
-            runs.append(interrupted(number, turn.give_back)[1])
-            if not turn.is_over:
-                turn.give_back()
+        def interrupt_releasing():
+            runs.append(interrupted(number, slot.release)[1])
+            if not slot.is_over:
+                slot.release()
 
-        begin = backend.clock.now
-        backend.clock.call_later(5, interrupt_giving_back)
-        # From there on it does not matter that the turn is still at hand.
-        assert turns.take("a", 1, None) is True
-        assert 5 <= backend.clock.now - begin <= 5 + _turns._LONGEST_WAIT
-        assert (turns.in_use("a"), turns.waiting("a")) == (1, 0)
+        begin = clock.now
+        clock.call_later(5, interrupt_releasing)
+        # From there on it does not matter that the slot is still at hand.
+        assert slots.acquire(timeout=None) is True
+        assert 5 <= clock.now - begin <= 5 + _pool._LONGEST_WAIT
+        assert slots.counts() == (1, 0)
         return runs[0]
 
-    at_each_line(give_back, least=10)
+    at_each_line(release, least=10)
 
 
-def test_a_turn_that_nobody_has_any_more_is_not_taken():
-    """Although nobody gave it back: the next one has it, and so has whoever waits."""
-    backend = TimedBackend()
-    turns = Turns(backend)
-    assert _turns.Turns.take(turns, "a", 1, 0) is not None
-    take(turns)
-    lost = [turns._kept["a"].pop()]
-    begin = backend.clock.now
-    backend.clock.call_later(5, lost.pop)
-    assert turns.take("a", 1, 3600) is True
-    assert 5 <= backend.clock.now - begin <= 5 + _turns._LONGEST_WAIT
-    assert (turns.in_use("a"), turns.waiting("a")) == (1, 0)
+def test_a_slot_that_nobody_has_any_more_is_free():
+    """Although nobody released it: the next one has it, and so has whoever waits."""
+    slots = Slots(TimedBackend())
+    clock = slots.backend.clock
+    assert slots.ask() is not None
+    slots.fill()
+    lost = [slots.pop()]
+    begin = clock.now
+    clock.call_later(5, lost.pop)
+    assert slots.acquire(timeout=3600) is True
+    assert 5 <= clock.now - begin <= 5 + _pool._LONGEST_WAIT
+    assert slots.counts() == (1, 0)
 
 
-def test_a_turn_is_given_back_once():
+def test_a_slot_is_released_once():
     """Another time it may be somebody else's."""
-    turns = new_turns()
-    turn = _turns.Turns.take(turns, "a", 1, 0)
-    turn.give_back()
-    take(turns)
-    turn.give_back()
-    assert turns.in_use("a") == 1
+    slots = Slots()
+    slot = slots.ask()
+    slot.release()
+    slots.fill()
+    slot.release()
+    assert slots.in_use() == 1
