@@ -9,6 +9,7 @@ from collections import namedtuple
 import six
 
 from ._compat import MYPY
+from ._extras import NotInstalled
 
 if MYPY:
     from typing import Any, Optional
@@ -65,6 +66,8 @@ def make_backend(pool, options):
     if isinstance(pool, six.string_types):
         try:
             module = _import(pool)
+        except NotInstalled:
+            raise
         except (ImportError, TypeError, ValueError) as error:
             # An empty or a relative name is the latter two.
             six.raise_from(

@@ -6,7 +6,7 @@ version from an index, and fetches another one for everybody else.
 
 from __future__ import absolute_import, division, print_function
 
-__all__ = ["PACKAGES", "installation", "not_installed"]
+__all__ = ["NotInstalled", "PACKAGES", "installation", "not_installed"]
 
 #: The packages of each extra.
 PACKAGES = {
@@ -23,13 +23,17 @@ def installation(extra):
     return "pip install " + " ".join(PACKAGES[extra])
 
 
+class NotInstalled(ImportError):
+    """A part of this package needs a package that is not installed; the text is complete."""
+
+
 def not_installed(what, extra, error):
-    # type: (str, str, ImportError) -> ImportError
+    # type: (str, str, ImportError) -> NotInstalled
     """Return the exception for a part of this package that needs an extra.
 
     :param what: the part (str).
     :param extra: name of the extra (str).
     :param error: exception that says what is missing.
     """
-    return ImportError("%s needs a package that is not installed (%s): %s"
-                       % (what, error, installation(extra)))
+    return NotInstalled("%s needs a package that is not installed (%s): %s"
+                        % (what, error, installation(extra)))

@@ -55,13 +55,20 @@ _MISSPELT = {"push_sanbox": "push_sandbox"}
 RETIRED = "Apple switched the binary protocol off on 31 March 2021, and %s with it"
 
 
+def _host(address):
+    # type: (Address) -> str
+    """Return the host in lower case, without the dot that makes a name absolute."""
+    host = address[0].lower()
+    return host[:-1] if host.endswith(".") else host
+
+
 def retired_name(address):
     # type: (Address) -> Optional[str]
     """Return the name of a host of the binary protocol that Apple switched off, or else None.
 
     :param address: ``(host, port)``.
     """
-    return _RETIRED_NAMES.get(address[0].lower())
+    return _RETIRED_NAMES.get(_host(address))
 
 
 def environment_of(address):
@@ -71,7 +78,7 @@ def environment_of(address):
     :param address: ``(host, port)``.
     :return: ``"sandbox"`` or ``"production"``; ``"other"`` for a host that is not Apple's.
     """
-    host = address[0].lower()
+    host = _host(address)
     if not host.endswith(".push.apple.com"):
         return "other"
     # api.development.push.apple.com is another name of the sandbox's.
@@ -108,6 +115,6 @@ def resolve_address(address, known):
     shown = repr(address)
     if len(shown) > 100:
         # Whatever it is, it may be a secret.
-        shown = "a %s of %d characters" % (type(address).__name__, len(shown))
+        shown = "of type %s and %d characters long" % (type(address).__name__, len(shown))
     raise ValueError("the address is %s, expected (host, port) with a port from 1 to 65535, or one "
                      "of %s" % (shown, ", ".join(sorted(known))))

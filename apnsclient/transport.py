@@ -284,9 +284,9 @@ class Session(object):
             raise TypeError("there is a certificate and there are also arguments for one: %s"
                             % ", ".join(sorted(cert_params)))
         if (is_theirs or protocol == "http2") and not isinstance(certificate, BaseCertificate):
-            raise TypeError("the certificate is a %s, expected a certificate of the back-end or a "
-                            "ProviderToken; for its text or its file use the arguments cert_string "
-                            "or cert_file" % type(certificate).__name__)
+            raise TypeError("the certificate is of type %s, expected a certificate of the back-end "
+                            "or a ProviderToken; for its text or its file use the arguments "
+                            "cert_string or cert_file" % type(certificate).__name__)
         if isinstance(certificate, ProviderToken) and protocol == "binary":
             raise ValueError("a provider token is for HTTP/2: set the session's protocol to "
                              "\"http2\", or give a certificate")

@@ -259,6 +259,12 @@ def test_digits_that_are_not_even_are_counted():
         decode_token("3f9a01c75")
 
 
+def test_a_token_of_another_type_is_called_by_its_type():
+    """Whatever article would be before its name."""
+    with pytest.raises(ValueError, match="the token is of type int, expected str or bytes"):
+        decode_token(5)
+
+
 def test_a_token_is_text_or_bytes_in_either_case():
     """All are the same two bytes."""
     assert [decode_token(token) for token in ("aAbB", b"aAbB", u"aAbB")] == [b"\xaa\xbb"] * 3

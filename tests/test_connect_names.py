@@ -64,7 +64,8 @@ def asked(monkeypatch):
 def test_http2_is_spoken_to_apple(protocol, method, name):
     """By name, or by a host that was switched off, whatever the port, and however it is written."""
     host, port = HOSTS[name]
-    for address in (name, (host, port), [host, port], (host.upper(), port), (host, 1)):
+    for address in (name, (host, port), [host, port], (host.upper(), port), (host + ".", port),
+                    (host, 1)):
         handle = handle_of(address, method, protocol=protocol)
         assert leads_to(handle) == ("http2", PROVIDERS[name])
 
@@ -77,11 +78,13 @@ def test_http2_is_spoken_to_apple(protocol, method, name):
 def test_hosts_of_today_are_where_they_are(address, environment):
     """Also with the other port, and the other name of the sandbox (Apple, *Sending notification
     requests to APNs*)."""
-    assert leads_to(handle_of(address)) == ("http2", address)
-    assert environment_of(address) == environment
+    for host in (address[0], address[0].upper(), address[0] + "."):
+        where = (host, address[1])
+        assert leads_to(handle_of(where)) == ("http2", where)
+        assert environment_of(where) == environment
 
 
-@each("address", [("localhost", 2195), ("gateway.push.apple.com.example.com", 2195),
+@each("address", [("localhost", 2195), ("api.push.apple.com..", 443), ("gateway.push.apple.com.example.com", 2195),
                   ("push.apple.com", 443), ("17.188.143.34", 443)])
 def test_the_binary_protocol_is_spoken_elsewhere(address):
     """Unless the session is told to speak HTTP/2."""

@@ -237,7 +237,7 @@ def test_a_token_that_a_message_has_twice_is_failed_if_it_failed_once():
 def test_garbage_among_the_tokens_is_failed_over_http2():
     """Under its representation if it cannot be a key."""
     outcomes = RequestOutcomes()
-    outcomes.reject(1, TokenError(8, "the token is a list, expected str or bytes"))
+    outcomes.reject(1, TokenError(8, "the token is of type list, expected str or bytes"))
     result = Result(Message([A, ["x"]]), outcomes=outcomes)
     assert list(result.failed) == ["['x']"]
     assert result.retry() is None

@@ -105,6 +105,18 @@ def test_a_module_that_cannot_be_imported_for_its_own_reasons(tmpdir, monkeypatc
     assert "not_installed_at_all" in str(caught.value)
 
 
+def test_a_missing_package_is_told_once(monkeypatch):
+    """With the command that installs it, and the name of the back-end only once."""
+    monkeypatch.delitem(sys.modules, "apnsclient.backends.gevent", raising=False)
+    monkeypatch.setitem(sys.modules, "gevent", None)
+    with pytest.raises(ImportError) as caught:
+        Session(pool="apnsclient.backends.gevent")
+    told = str(caught.value)
+    assert told.startswith("the back-end apnsclient.backends.gevent needs a package")
+    assert told.endswith("pip install gevent")
+    assert told.count("back-end") == 1
+
+
 def test_a_back_end_of_ones_own_module(monkeypatch):
     """Any importable module will do."""
     module = types.ModuleType("a_back_end_of_ones_own")

@@ -86,7 +86,8 @@ def decode_token(token):
     if token is None:
         raise TokenError(2, "the token is None")
     if not isinstance(token, (six.text_type, bytes)):
-        raise TokenError(8, "the token is a %s, expected str or bytes" % type(token).__name__)
+        raise TokenError(8, "the token is of type %s, expected str or bytes"
+                         % type(token).__name__)
     if not token:
         raise TokenError(2, "the token is empty")
     if len(token) > 2 * MAX_ITEM_SIZE:
