@@ -94,7 +94,8 @@ def test_nothing_else_is_installed(wheel_names):
 
 def test_the_source_distribution_is_whole(sdist_names):
     """It can be built from, and has the pages and the tests with all that they need."""
-    expected = {"setup.py", "pyproject.toml", "README.rst", "LICENSE", "CHANGELOG.rst", "tox.ini"}
+    expected = {"setup.py", "pyproject.toml", "README.rst", "LICENSE", "CHANGELOG.rst",
+                "CONTRIBUTING.rst", "tox.ini"}
     for folder, endings in [(".ci", ("run", ".py", "install_interpreters")),
                             ("docs", (".rst", "conf.py")), ("tests", (".py", ".js", ".conf"))]:
         found = source_files(folder, *endings)
