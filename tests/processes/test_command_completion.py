@@ -14,10 +14,10 @@ from cli_support import environment, write_file
 ASK = """
 eval "$1"
 while read -r line; do
-    COMP_LINE=$line COMP_POINT=${#line} COMP_TYPE=9 COMP_WORDS=($line) COMPRESPONSE=()
+    COMP_LINE=$line COMP_POINT=${#line} COMP_TYPE=9 COMP_WORDS=($line) COMPREPLY=()
     COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
     _python_argcomplete apns "${COMP_WORDS[COMP_CWORD]}"
-    echo "${COMPRESPONSE[@]}"
+    echo "${COMPREPLY[@]}"
 done
 """
 
