@@ -39,7 +39,7 @@ def running(arguments, **options):
     options.setdefault("preexec_fn", os.setsid)
     options.setdefault("close_fds", True)
     process = subprocess.Popen(arguments, **options)
-    watchdog = threading.Timer(HANG, end_and_tell, (process,))
+    watchdog = threading.Timer(HANG, abort, (process,))
     watchdog.start()
     try:
         yield process
@@ -54,7 +54,7 @@ def running(arguments, **options):
         process.wait()
 
 
-def end_and_tell(process):
+def abort(process):
     """Kill a process that hangs; Python 3 writes to standard error first where it was."""
     with ignored_failures():
         process.send_signal(signal.SIGABRT)

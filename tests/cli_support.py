@@ -329,7 +329,7 @@ class Screen(object):
         return self.shown
 
 
-class _ToldStop(Stop):
+class _StopByTest(Stop):
     """Ends the waiting when the test says so: signals are handled in the main thread alone."""
 
     signals = ()
@@ -340,7 +340,7 @@ class _ToldStop(Stop):
         self._is_over = False
 
     def __enter__(self):
-        super(_ToldStop, self).__enter__()
+        super(_StopByTest, self).__enter__()
         self.has_begun.set()
         return self
 
@@ -353,7 +353,7 @@ class _ToldStop(Stop):
     def __exit__(self, *exception):
         with self._ending:
             self._is_over = True
-            super(_ToldStop, self).__exit__(*exception)
+            super(_StopByTest, self).__exit__(*exception)
 
 
 class Serving(object):
@@ -408,7 +408,7 @@ class Serving(object):
 @contextlib.contextmanager
 def serving(*arguments):
     """Run a command until the block, or :meth:`Serving.end`, ends it; yield a :class:`Serving`."""
-    output, stop = Pipe(), _ToldStop()
+    output, stop = Pipe(), _StopByTest()
     with _stopped_by(stop):
         streams = _Streams(stdout=output.writer)
         output.close()

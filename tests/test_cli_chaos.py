@@ -1,4 +1,4 @@
-"""``apns chaos``: runs until a signal, does what it is told, and tells what is wrong with that."""
+"""``apns chaos``: runs until a signal, and reports what is wrong with options."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -47,7 +47,7 @@ def started(backend, *more):
         yield Started(command)
 
 
-def test_it_tells_what_was_done():
+def test_it_reports_what_was_done():
     """A line for each connection as soon as it is over, and a summary. Status 0."""
     with Server(echo) as backend, started(
             backend, "--seed", "7", "--behavior", "100:delay", "--handler-delay-sleep", "0",
@@ -220,14 +220,14 @@ MISTAKES_IN_A_FILE = [
 
 
 def test_the_same_mistakes_in_a_file(tmpdir):
-    """They are told in the same words."""
+    """They are reported in the same words."""
     assert_wrong_usage([
         (["chaos", "--proxy", "127.0.0.1:0", "--config",
           write_file(tmpdir.join("%d.ini" % number), text)], part)
         for number, (text, part) in enumerate(MISTAKES_IN_A_FILE)])
 
 
-def test_a_port_that_is_taken_is_told():
+def test_a_port_that_is_taken_is_reported():
     """Status 3, with the option that names it."""
     taken = socket.socket()
     taken.bind(("127.0.0.1", 0))

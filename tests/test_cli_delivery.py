@@ -147,38 +147,38 @@ def test_a_read_that_fails_ends_the_source():
 # The books.
 
 class Gateway(object):
-    """Takes messages as ``send_many`` does, and answers as a list of numbers says.
+    """Takes messages as ``send_many`` does, and responds as a list of numbers says.
 
     0 and 1: all accepted. 2: the token in the middle is bad. 3: nothing is known. 4: shut down
-    after the first. 5: thrown away whole. 6: the connection cannot be had. 7: processing error.
+    after the first. 5: discarded whole. 6: the connection cannot be had. 7: processing error.
     """
 
-    def __init__(self, answers):
-        self.answers = list(answers)
+    def __init__(self, responses):
+        self.responses = list(responses)
         self.accepted = []
 
     def send_many(self, messages):
         for message in messages:
-            answer = self.answers.pop(0) if self.answers else 0
-            if answer == 6:
+            response = self.responses.pop(0) if self.responses else 0
+            if response == 6:
                 raise ConnectError("nobody there")
-            yield self.answer(answer, message)
+            yield self.respond(response, message)
 
-    def answer(self, answer, message):
+    def respond(self, response, message):
         middle = len(message.tokens) // 2
-        failure = {2: (8, middle), 3: (None, 0), 4: (10, 0), 7: (1, 0)}.get(answer)
-        taken = {2: middle, 3: 0, 4: 1, 5: 0, 7: 0}.get(answer, len(message.tokens))
+        failure = {2: (8, middle), 3: (None, 0), 4: (10, 0), 7: (1, 0)}.get(response)
+        taken = {2: middle, 3: 0, 4: 1, 5: 0, 7: 0}.get(response, len(message.tokens))
         self.accepted.extend(message.tokens[:taken])
-        return Result(message, failure, unprocessed=answer == 5)
+        return Result(message, failure, unprocessed=response == 5)
 
 
 @settings(max_examples=200)
-@given(answers=st.lists(st.integers(0, 7), max_size=30), count=st.integers(0, 12),
+@given(responses=st.lists(st.integers(0, 7), max_size=30), count=st.integers(0, 12),
        size=st.integers(1, 5), retries=st.integers(0, 2))
-def test_every_token_ends_in_exactly_one_place(answers, count, size, retries):
-    """Whatever the gateway answers: accepted, failed or not sent, and once."""
+def test_every_token_ends_in_exactly_one_place(responses, count, size, retries):
+    """Whatever the gateway responds: accepted, failed or not sent, and once."""
     tokens = [token(number) for number in range(count)]
-    gateway = Gateway(answers)
+    gateway = Gateway(responses)
     source = TokenSource(tokens)
     delivery = _deliver(gateway.send_many, source, slice_size=size, retries=retries)
     ended = (gateway.accepted + [one[0] for one in delivery.failed]
@@ -191,14 +191,14 @@ def test_every_token_ends_in_exactly_one_place(answers, count, size, retries):
 
 
 class Provider(object):
-    """Takes messages as ``send_many`` does over HTTP/2, and answers each token as a list says.
+    """Takes messages as ``send_many`` does over HTTP/2, and responds to each token as a list says.
 
-    None accepts; a reason is answered; "unknown" processes it and says nothing, "lost" neither;
+    None accepts; a reason rejects; "unknown" processes it and says nothing, "lost" neither;
     "nobody" is no connection.
     """
 
-    def __init__(self, answers):
-        self.answers = list(answers)
+    def __init__(self, responses):
+        self.responses = list(responses)
         self.processed = []
 
     def send_many(self, messages):
@@ -206,19 +206,19 @@ class Provider(object):
             outcomes = RequestOutcomes()
             count = len(message.tokens)
             for index, one in enumerate(message.tokens):
-                answer = self.answers.pop(0) if self.answers else None
-                if answer == "nobody":
+                response = self.responses.pop(0) if self.responses else None
+                if response == "nobody":
                     if not index:
                         raise ConnectError("nobody there")
-                    answer = "lost"
-                if answer in (None, "unknown"):
+                    response = "lost"
+                if response in (None, "unknown"):
                     self.processed.append(one)
-                if answer == "unknown":
-                    outcomes.unknown(index, "no answer")
-                elif answer == "lost":
+                if response == "unknown":
+                    outcomes.unknown(index, "no response")
+                elif response == "lost":
                     outcomes.unprocessed([index], (None, "Not sent: lost"))
-                elif answer is not None:
-                    reason = reason_of_response(RESPONSES[answer].status, answer)
+                elif response is not None:
+                    reason = reason_of_response(RESPONSES[response].status, response)
                     outcomes.answer(index, reason)
                     if reason.stops_message or reason.stops_everything:
                         report = (outcomes.unprocessed if reason.retries_reported
@@ -234,12 +234,12 @@ RESPONSE = st.sampled_from([None] * 6 + [
 
 
 @settings(max_examples=200)
-@given(answers=st.lists(RESPONSE, max_size=30), count=st.integers(0, 12), size=st.integers(1, 5),
+@given(responses=st.lists(RESPONSE, max_size=30), count=st.integers(0, 12), size=st.integers(1, 5),
        retries=st.integers(0, 2))
-def test_every_token_ends_in_exactly_one_place_over_http2(answers, count, size, retries):
-    """And none is processed twice: what had no answer is unknown, and not sent again."""
+def test_every_token_ends_in_exactly_one_place_over_http2(responses, count, size, retries):
+    """And none is processed twice: what has no response is unknown, and not sent again."""
     tokens = [token(number) for number in range(count)]
-    provider = Provider(answers)
+    provider = Provider(responses)
     delivery = _deliver(provider.send_many, TokenSource(tokens), slice_size=size, retries=retries,
                         resends_unknown=False)
     aside = [one[0] for one in delivery.failed + delivery.not_sent + delivery.unknown]
@@ -250,15 +250,15 @@ def test_every_token_ends_in_exactly_one_place_over_http2(answers, count, size, 
     assert set(accepted) <= set(provider.processed)
     assert not set(provider.processed) & set(one[0] for one in delivery.failed + delivery.not_sent)
     assert all(one[-1] for one in delivery.not_sent + delivery.unknown)
-    assert (delivery.refusal is None) or delivery.refusal.reason in ("BadTopic", "Forbidden")
+    assert (delivery.rejection is None) or delivery.rejection.reason in ("BadTopic", "Forbidden")
 
 
-def test_only_what_was_not_answered_is_unknown():
+def test_only_what_has_no_response_is_unknown():
     """The rest of the same slice is sent again."""
     provider = Provider([None, "unknown", "lost", "TooManyRequests"])
     tokens = [token(number) for number in range(4)]
     delivery = _deliver(provider.send_many, TokenSource(tokens), resends_unknown=False)
-    assert delivery.unknown == [(tokens[1], "Unknown: no answer")]
+    assert delivery.unknown == [(tokens[1], "Unknown: no response")]
     assert (delivery.accepted, delivery.resent, delivery.not_sent) == (3, 2, [])
     assert provider.processed == tokens
 
@@ -277,7 +277,7 @@ def test_who_asks_for_a_long_pause_is_left_alone():
 
 
 def test_what_cannot_be_sent_says_why():
-    """Such as a header that is longer than the server takes, which nobody answered."""
+    """Such as a header that is longer than the server takes, which has no response."""
     def send_many(messages):
         for message in messages:
             outcomes = RequestOutcomes()
@@ -289,7 +289,7 @@ def test_what_cannot_be_sent_says_why():
 
 
 @each("loss", ["unknown", "unprocessed", "undeliver"])
-def test_what_a_result_says_to_do_is_told_in_options(loss):
+def test_what_a_result_says_to_do_is_explained_in_options(loss):
     """There it is text, at the end of another; the library's own words mean nothing here."""
     text = "Unknown: end of stream; " + REMEDIES["http2"]
 
@@ -307,15 +307,15 @@ def test_what_a_result_says_to_do_is_told_in_options(loss):
     assert said == ["Unknown: end of stream; if it speaks HTTP/2, give --http2"] * 2
 
 
-def test_the_first_refusal_is_the_last_request():
-    """What is refused for everybody is not tried with further slices."""
+def test_nothing_is_sent_after_a_rejection_that_concerns_every_token():
+    """What is rejected for every token is not tried with further slices."""
     provider = Provider([None, "Forbidden"])
     source = TokenSource([token(number) for number in range(6)])
     delivery = _deliver(provider.send_many, source, slice_size=2, resends_unknown=False)
     assert delivery.accepted == 1
     assert [one[1:] for one in delivery.not_sent] == [(403, "Forbidden")] * 5
     assert len(provider.processed) == 1
-    assert delivery.refusal.status == 403
+    assert delivery.rejection.status == 403
 
 
 def test_a_late_result_is_sent_again_and_counted_once():
@@ -332,7 +332,7 @@ def test_a_late_result_is_sent_again_and_counted_once():
     def close():
         if len(first) == 1:
             first.append(None)
-            delivery.account_late(Result(first[0], (8, 1)))
+            delivery.apply_late_result(Result(first[0], (8, 1)))
 
     delivery = Delivery(send_many, lambda tokens: Message(tokens, alert="x"), TokenSource(tokens),
                         slice_size=3, close=close)
@@ -371,7 +371,7 @@ def test_it_works_where_signals_cannot_be_handled(monkeypatch):
 
 
 def test_sigint_before_the_first_message_sends_nothing():
-    """What had been taken by then is told as not sent."""
+    """What had been taken by then is reported as not sent."""
     before = signal.getsignal(signal.SIGINT)
     sent = []
 
@@ -396,7 +396,7 @@ def test_sigint_before_the_first_message_sends_nothing():
 
 
 @pytest.mark.parametrize("can_say", [True, False])
-def test_sigint_while_answers_are_awaited_says_so_once(can_say):
+def test_sigint_while_responses_are_awaited_says_so_once(can_say):
     """Where that cannot be written, the delivery ends all the same."""
     before = signal.getsignal(signal.SIGINT)
     said = []
@@ -413,7 +413,7 @@ def test_sigint_while_answers_are_awaited_says_so_once(can_say):
             yield Result(message)
 
     delivery = Delivery(send_many, lambda tokens: Message(tokens, alert="x"),
-                        TokenSource(["1", "2", "3"]), slice_size=2, say=say)
+                        TokenSource(["1", "2", "3"]), slice_size=2, notify=say)
     try:
         delivery.run()
     finally:
@@ -423,7 +423,7 @@ def test_sigint_while_answers_are_awaited_says_so_once(can_say):
 
 
 @pytest.mark.parametrize("is_connected", [True, False])
-def test_sigint_before_the_first_answer_waits_for_it_if_there_is_a_connection(is_connected):
+def test_sigint_before_the_first_response_waits_for_it_if_there_is_a_connection(is_connected):
     """Whether the client asks for the next message then or not; it is said once."""
     before = signal.getsignal(signal.SIGINT)
     said = []
@@ -436,7 +436,7 @@ def test_sigint_before_the_first_answer_waits_for_it_if_there_is_a_connection(is
         yield Result(message)
 
     delivery = Delivery(send_many, lambda tokens: Message(tokens, alert="x"),
-                        TokenSource(["1", "2", "3"]), slice_size=2, say=said.append,
+                        TokenSource(["1", "2", "3"]), slice_size=2, notify=said.append,
                         is_connected=lambda: is_connected)
     try:
         delivery.run()
@@ -537,15 +537,15 @@ class _Interrupting(io.RawIOBase):
     def __init__(self):
         super(_Interrupting, self).__init__()
         self.written = bytearray()
-        self.is_told = False
+        self.has_noted = False
 
     def writable(self):
         return True
 
     def write(self, data):
         self.written += bytearray(data)
-        if not self.is_told:
-            self.is_told = True
+        if not self.has_noted:
+            self.has_noted = True
             os.kill(os.getpid(), signal.SIGINT)
         return len(data)
 

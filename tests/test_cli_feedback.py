@@ -79,7 +79,7 @@ def test_a_list_that_is_not_read_to_its_end_is_status_1(bed, ending):
     assert len(lines) == 2
     assert lines[0].startswith("apns: warning: ")
     assert lines[1] == ("apns: error: the list was not read to its end; "
-                        "the rest comes the next time")
+                        "the rest is reported the next time")
 
 
 def test_a_reader_that_goes_away_ends_it_quietly(bed):
@@ -101,7 +101,7 @@ def test_an_unknown_address_is_status_2(bed):
 
 
 def test_no_connection_is_status_3(bed):
-    """Nobody listens; or the service refuses the certificate."""
+    """Nobody listens; or the service rejects the certificate."""
     foreign = bed.file("foreign.pem", bed.simulator.client_certificate(foreign=True))
     ended = apns(*_arguments(bed, "--cert", foreign))
     assert ended.status == 3

@@ -41,7 +41,7 @@ def bed(simulator, tmp_path):
     return Bed(simulator, tmp_path)
 
 
-# What goes out.
+# What is sent.
 
 def test_a_provider_token_sends(bed):
     """--key-id stands for --http2; the message is for the topic that was given."""
@@ -55,7 +55,7 @@ def test_a_provider_token_sends(bed):
     assert bed.simulator.provider_connections == 1
 
 
-def test_a_certificate_sends_and_tells_the_topic(bed):
+def test_a_certificate_has_the_topic(bed):
     """As the documents of Apple have it: one that is for one topic needs no other word."""
     ended = bed.send_with(bed.simulator.client_certificate(topic=TOPIC), "--alert", "hi", *GOOD)
     assert (ended.status, ended.err) == (0, "")
@@ -63,7 +63,7 @@ def test_a_certificate_sends_and_tells_the_topic(bed):
 
 
 def test_towards_apple_it_is_http2_unless_told_otherwise(bed, monkeypatch):
-    """By name or by host: nothing else answers there."""
+    """By name or by host: nothing else is there."""
     where = {"push_production": bed.simulator.provider_address}
     monkeypatch.setitem(addresses.PROVIDER_ADDRESSES, *where.popitem())
     arguments = ["send", "--address", "push_production", "--ca-file", bed.ca, "--cert", bed.file(
@@ -98,7 +98,7 @@ def test_all_headers_arrive(bed):
 
 
 def test_a_background_message_has_the_priority_that_apple_takes(bed):
-    """Its type is derived. Whoever asked for another priority is told."""
+    """Its type is derived. Another priority is an error."""
     for options, warning in (([], ""), (["--priority", "10"],
                                         "apns: warning: a background notification of priority 10")):
         ended = bed.send2("--content-available", *(options + GOOD[:1]))
@@ -125,7 +125,7 @@ def test_many_slices_share_one_connection(bed):
 
 
 def test_silence_is_not_waited_for(bed):
-    """Each request is answered, so that the tail timeout means nothing."""
+    """Each request has a response, so that the tail timeout means nothing."""
     started = time.time()
     assert bed.send2("--alert", "hi", "--tail-timeout", "3600", *GOOD).status == 0
     assert time.time() - started < 600
@@ -136,7 +136,7 @@ def test_silence_is_not_waited_for(bed):
 NO_DIGIT = 'is not hexadecimal: "z" is number 1 of its 2 characters'
 
 
-def test_failures_are_told_with_apples_reason(bed):
+def test_failures_are_reported_with_apples_reason(bed):
     """Several in one go, and since when a token has been dead."""
     bed.simulator.devices.bad(GOOD[1])
     bed.simulator.devices.bad(GOOD[2], reason="DeviceTokenNotForTopic")
@@ -154,7 +154,7 @@ def test_failures_are_told_with_apples_reason(bed):
 
 
 @pytest.mark.parametrize("reason", ["BadDeviceToken", "DeviceTokenNotForTopic"])
-def test_a_list_that_is_refused_as_a_whole_is_nothing_to_delete(bed, reason):
+def test_a_list_that_is_rejected_as_a_whole_is_nothing_to_delete(bed, reason):
     """All of it belongs elsewhere, most likely; one that is known there proves that it does not."""
     for one in GOOD[:2]:
         bed.simulator.devices.bad(one, reason=reason)
@@ -171,14 +171,14 @@ def test_a_list_that_is_refused_as_a_whole_is_nothing_to_delete(bed, reason):
     assert bed.send2("--alert", "hi", "zz").err == ""
 
 
-def test_a_long_list_that_is_refused_as_a_whole_is_told_of_once(bed):
+def test_a_long_list_that_is_rejected_as_a_whole_is_reported_once(bed):
     """The library has a warning of its own from ten tokens on."""
     tokens = [token(number) for number in range(Refusals.MANY)]
     for one in tokens:
         bed.simulator.devices.bad(one)
-    told = bed.send2("--alert", "hi", *tokens).err
-    assert told.count("before you delete anything") == 1
-    assert told.startswith("apns: all answers were BadDeviceToken")
+    err = bed.send2("--alert", "hi", *tokens).err
+    assert err.count("before you delete anything") == 1
+    assert err.startswith("apns: every token was rejected with BadDeviceToken")
 
 
 def test_json_has_all_that_apple_says(bed):
@@ -193,14 +193,14 @@ def test_json_has_all_that_apple_says(bed):
     assert (shown["accepted"], shown["status"], shown["error"]) == (6, 1, None)
 
 
-def test_a_credential_that_is_refused_is_status_3(bed):
+def test_a_credential_that_is_rejected_is_status_3(bed):
     """One line; nothing was sent, and nothing of the key is shown."""
     bed.simulator.revoke_key(bed.simulator.key_id)
     for form in ([], ["--json"]):
         ended = bed.send2("--alert", "hi", *(GOOD + form))
         assert ended.status == 3
         assert ended.err == (
-            "apns: error: the server refuses the provider token (403, InvalidProviderToken), so "
+            "apns: error: the server rejects the provider token (403, InvalidProviderToken), so "
             "nothing more was sent; check --key-id, --team-id and --key, and the clock of this "
             "machine\n")
         if form:
@@ -212,7 +212,7 @@ def test_a_credential_that_is_refused_is_status_3(bed):
     assert bed.simulator.answer_count == 2
 
 
-def test_a_credential_that_is_refused_midway_stops_the_batch(bed):
+def test_a_credential_that_is_rejected_midway_stops_the_batch(bed):
     """Status 1: some were accepted. The rest is not sent, and not tried a hundred times."""
     bed.simulator.script_provider(ProviderScript(
         settings={"max_concurrent_streams": 1}, answer_at={3: "BadCertificateEnvironment"}))
@@ -223,12 +223,12 @@ def test_a_credential_that_is_refused_midway_stops_the_batch(bed):
     assert [row[:2] for row in ended.rows[:-1]] == [["not-sent", one] for one in GOOD[2:]]
     assert ended.rows[0][2:] == ["403", "BadCertificateEnvironment"]
     assert ended.err == (
-        "apns: the server refuses the certificate (403, BadCertificateEnvironment), so nothing "
+        "apns: the server rejects the certificate (403, BadCertificateEnvironment), so nothing "
         "more was sent; it is for the other environment; check --address\n")
 
 
-def test_a_message_that_is_refused_says_what_to_do(bed):
-    """Here Apple is to be told the topic."""
+def test_a_message_that_is_rejected_says_what_to_do(bed):
+    """Here the topic is missing."""
     arguments = ["send"] + bed.provider + bed.token + ["--alert", "hi"]
     ended = apns(*(arguments + GOOD))
     assert ended.status == 1
@@ -236,13 +236,13 @@ def test_a_message_that_is_refused_says_what_to_do(bed):
     assert ended.rows[0] == ["not-sent", GOOD[0], "3", reason]
     assert ended.rows[-1][0].startswith("0 of 7 tokens accepted, 0 failed, 7 not sent, 0 unknown")
     assert ended.err == (
-        "apns: the gateway refuses this message (3, %s): sent again as it is, it would be refused "
-        "again; give --topic\n" % reason)
+        "apns: the server rejects this message (3, %s): unchanged, it would be rejected again; "
+        "give --topic\n" % reason)
     assert bed.simulator.answer_count == 1
 
 
-def test_a_single_request_that_is_refused_stops_nothing(bed):
-    """Its token is told with the reason, which is one that nobody knows yet."""
+def test_a_single_request_that_is_rejected_stops_nothing(bed):
+    """Its token is reported with the reason, which is an unknown one."""
     bed.simulator.script_provider(ProviderScript(answer_at={2: (418, "Teapot")}))
     ended = bed.send2("--alert", "hi", *GOOD)
     assert ended.status == 1
@@ -264,7 +264,7 @@ def test_what_was_not_processed_is_sent_again(bed, script, resent):
     assert ended.document["resent"] == resent
 
 
-def test_what_was_not_answered_is_unknown_and_not_sent_again(bed):
+def test_what_has_no_response_is_unknown_and_not_sent_again(bed):
     """The server may have processed it, and here it has: a second time would be one too many."""
     bed.simulator.script_provider(ProviderScript(unanswered_at=[2, 5]))
     ended = bed.send2("--alert", "hi", "--read-timeout", "0.5", *GOOD)
@@ -279,9 +279,9 @@ def test_what_was_not_answered_is_unknown_and_not_sent_again(bed):
 
 
 def test_ctrl_c_in_the_last_wait_says_what_is_awaited(bed):
-    """And the answers are awaited then."""
+    """And the responses are waited for then."""
     def interrupt(running):
-        # The others follow when the first answer has shown that the credential is good.
+        # The others follow when the first response has shown that the credential is good.
         await_held(bed.simulator, 1)
         assert bed.simulator.release_held() == 1
         await_held(bed.simulator, 6)
@@ -293,13 +293,13 @@ def test_ctrl_c_in_the_last_wait_says_what_is_awaited(bed):
     ended = bed.send2("--alert", "hi", "--read-timeout", "100", *GOOD, terminal=["stderr"],
                       meanwhile=interrupt)
     assert ended.status == 130
-    assert ended.shown.count(b"apns: stopping; waiting for the gateway's answers to what has been "
+    assert ended.shown.count(b"apns: stopping; waiting for the responses to what has been "
                              b"sent") == 1
     assert ended.out.startswith("7 of 7 tokens accepted")
 
 
 def test_ctrl_c_while_connecting_ends_at_once(bed):
-    """There are no answers to wait for."""
+    """There are no responses to wait for."""
     def interrupt(running):
         running.screen.await_text(b"0.00/7.00")
         running.interrupt_until_ended()
@@ -402,7 +402,7 @@ def test_a_server_that_speaks_http2_only_is_warned_of(bed):
     assert ended.err.splitlines()[0].endswith("end of stream; if it speaks HTTP/2, give --http2")
 
 
-def test_the_hosts_that_apple_retired_are_told(bed, monkeypatch):
+def test_the_hosts_that_apple_retired_are_reported(bed, monkeypatch):
     """With the way out."""
     def getaddrinfo(*arguments):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -468,7 +468,7 @@ def _feedback(bed, name, *more, **options):
                 **options)
 
 
-def test_what_send_was_told_is_feedback_for_another_command(bed):
+def test_what_send_found_dead_is_feedback_for_another_command(bed):
     """Once, with Apple's time; the file is its owner's alone."""
     name = str(bed.directory / "gone.db")
     bed.simulator.devices.uninstall(GOOD[1], WHEN)
@@ -479,9 +479,9 @@ def test_what_send_was_told_is_feedback_for_another_command(bed):
         assert (ended.status, ended.err) == (1, "")
     assert stat.S_IMODE(os.stat(name).st_mode) == 0o600
     connections = bed.simulator.provider_connections
-    told = _feedback(bed, name)
-    assert (told.status, told.err) == (0, "")
-    assert told.rows == [[GOOD[1], "2014-01-02T03:04:05Z"], [GOOD[2], "2014-01-02T03:04:06Z"]]
+    ended = _feedback(bed, name)
+    assert (ended.status, ended.err) == (0, "")
+    assert ended.rows == [[GOOD[1], "2014-01-02T03:04:05Z"], [GOOD[2], "2014-01-02T03:04:06Z"]]
     again = _feedback(bed, name)
     assert (again.status, again.out, again.err) == (0, "", "")
     assert bed.simulator.provider_connections == connections
@@ -492,8 +492,8 @@ def test_the_environment_names_the_file_for_both_commands(bed, monkeypatch):
     monkeypatch.setenv("APNSCLIENT_FEEDBACK_STORE", str(bed.directory / "gone.db"))
     bed.simulator.devices.uninstall(GOOD[1], WHEN)
     assert bed.send2("--alert", "hi", *GOOD).status == 1
-    told = apns("feedback", *(bed.provider + bed.token))
-    assert (told.status, told.rows) == (0, [[GOOD[1], "2014-01-02T03:04:05Z"]])
+    ended = apns("feedback", *(bed.provider + bed.token))
+    assert (ended.status, ended.rows) == (0, [[GOOD[1], "2014-01-02T03:04:05Z"]])
     assert bed.send("--alert", "hi", GOOD[0]).status == 0
 
 
@@ -508,8 +508,8 @@ def test_feedback_is_kept_apart_by_application(bed):
     assert apns("send", "--alert", "hi", "--cert", cert, *(http2 + GOOD)).status == 1
     assert _feedback(bed, name).out == ""
     assert apns("feedback", "--cert", other, *http2).out == ""
-    told = apns("feedback", "--json", "--cert", renewed, *http2)
-    assert json.loads(told.out) == {
+    ended = apns("feedback", "--json", "--cert", renewed, *http2)
+    assert json.loads(ended.out) == {
         "token": GOOD[1], "time": "2014-01-02T03:04:05Z", "timestamp": WHEN}
 
 
@@ -522,8 +522,8 @@ def test_rows_that_nobody_read_stay_in_the_store(bed):
     with unread_pipe() as writer:
         ended = _feedback(bed, name, stdout=writer)
     assert (ended.status, ended.err) == (141, "")
-    told = _feedback(bed, name).rows
-    assert sorted(told) == sorted([one, "2014-01-02T03:04:05Z"] for one in GOOD)
+    ended = _feedback(bed, name).rows
+    assert sorted(ended) == sorted([one, "2014-01-02T03:04:05Z"] for one in GOOD)
 
 
 def test_feedback_over_http2_needs_the_store(bed):

@@ -22,8 +22,8 @@ def test_version_goes_to_standard_output():
     assert ended.out == "apns (apns-client) %s\n" % apnsclient.__version__
 
 
-def test_help_of_each_command_tells_its_exit_statuses():
-    """Whoever writes a script finds them there."""
+def test_help_of_each_command_has_its_exit_statuses():
+    """The author of a script finds them there."""
     for name in ("demo", "send", "feedback", "simulator", "chaos"):
         ended = apns(name, "--help")
         assert ended.status == 0
@@ -126,7 +126,7 @@ def test_a_reader_that_goes_away_in_the_middle_of_a_line(monkeypatch):
 
 
 def test_nobody_reads_either_output(simulator, tmp_path):
-    """Then there is nobody to tell, be it a warning or an error."""
+    """Neither a warning nor an error can be reported then."""
     bed = Bed(simulator, tmp_path)
     expired = bed.file("expired.pem", simulator.client_certificate(expired=True))
     with unread_pipe() as writer:
@@ -158,7 +158,7 @@ def test_it_gives_the_handling_of_ctrl_c_back(capsys):
 
 def test_a_standard_input_that_is_closed_is_not_an_empty_list(simulator, tmp_path, capsys,
                                                               monkeypatch):
-    """Whoever names it wants it to be read."""
+    """The user who names it wants it to be read."""
     monkeypatch.setattr(sys, "stdin", None)  # As Python 3 has it then.
     certificate = write_file(tmp_path / "push.pem", simulator.cert_string)
     assert main(["send", "--address", "localhost:1", "--cert", certificate, "--alert", "x",

@@ -1,4 +1,4 @@
-"""``apns send``: what goes out, what comes back, and with which status it ends."""
+"""``apns send``: what is sent, what is received, and with which status it ends."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -22,7 +22,7 @@ def bed(simulator, tmp_path):
     return Bed(simulator, tmp_path)
 
 
-# What goes out.
+# What is sent.
 
 def test_tokens_from_arguments_are_accepted_in_order(bed):
     """Status 0: every token was accepted."""
@@ -119,7 +119,7 @@ def test_a_token_that_is_given_twice_is_sent_twice(bed):
 
 
 def test_no_tokens_at_all_is_no_failure_and_needs_no_connection(bed):
-    """Every token was accepted: there was none. A job with an empty list goes on."""
+    """Every token was accepted: there was none. A job with an empty list succeeds."""
     ended = bed.send("--alert", "hi")
     assert ended.status == 0
     assert "there were no tokens" in ended.err
@@ -128,7 +128,7 @@ def test_no_tokens_at_all_is_no_failure_and_needs_no_connection(bed):
 
 # What comes back.
 
-def test_refused_and_malformed_tokens_are_told_with_their_reason(bed):
+def test_rejected_and_malformed_tokens_are_reported_with_their_reason(bed):
     """Status 1: some token was not accepted. All the others were."""
     bed.simulator.devices.bad(GOOD[2])
     bed.simulator.devices.bad(GOOD[4], 5)
@@ -177,8 +177,8 @@ def test_a_gateway_that_recovers_gets_everything(bed):
     assert ended.document["resent"] == 21
 
 
-def test_attempts_in_vain_come_to_an_end(bed):
-    """Then all that was not sent is told, with the reason, including what had not been read yet."""
+def test_attempts_without_progress_come_to_an_end(bed):
+    """Then all that was not sent is reported with the reason, also what had not been read yet."""
     bed.simulator.script(*[Script(status_at={1: 1})] * 20)
     name = bed.file("tokens", "\n".join(GOOD))
     ended = bed.send("--alert", "hi", "--json", "--retries", "2", "--slice", "3",
@@ -193,7 +193,7 @@ def test_attempts_in_vain_come_to_an_end(bed):
 
 
 def test_without_retries_one_attempt_is_made(bed):
-    """What may be sent again is told, for whoever wants to do it himself."""
+    """What may be sent again is reported, for a caller that does it by itself."""
     bed.simulator.script(Script(close_after=0), Script(close_after=0))
     ended = bed.send("--alert", "hi", "--retries", "0", *GOOD)
     assert ended.status == 1
@@ -203,7 +203,7 @@ def test_without_retries_one_attempt_is_made(bed):
 
 @pytest.mark.parametrize("status, reason", [(4, "Missing payload"), (7, "Invalid payload size")])
 def test_a_message_that_nobody_may_get_is_not_sent_again(bed, status, reason):
-    """The gateway would refuse it for every token, so the first refusal is the last."""
+    """The gateway would reject it for every token, so nothing more is sent."""
     bed.simulator.script(*[Script(status_at={1: status})] * 20)
     ended = bed.send("--alert", "hi", "--json", "--slice", "3",
                      standard_input="\n".join(GOOD).encode("ascii"))
@@ -216,17 +216,17 @@ def test_a_message_that_nobody_may_get_is_not_sent_again(bed, status, reason):
     assert shown["accepted"] + len(shown["not_sent"]) == shown["tokens"]
 
 
-def test_the_text_has_the_code_of_a_refused_message(bed):
-    """And does not let anybody believe that the same could be sent again."""
+def test_the_text_has_the_code_of_a_rejected_message(bed):
+    """And says that the same would be rejected again."""
     bed.simulator.script(*[Script(status_at={1: 7})] * 20)
     ended = bed.send("--alert", "hi", GOOD[0])
     assert ended.status == 1
     assert ended.rows[0] == ["not-sent", GOOD[0], "7", "Invalid payload size"]
-    assert "(7, Invalid payload size): sent again as it is, it would be refused" in ended.err
+    assert "(7, Invalid payload size): unchanged, it would be rejected" in ended.err
 
 
 def test_a_gateway_that_goes_away_midway_is_status_1(bed):
-    """Some tokens were accepted, so it is not a failure to connect; the rest is told."""
+    """Some tokens were accepted, so it is not a failure to connect; the rest is reported."""
     bed.simulator.script(Script(shutdown_after=2), *[Script(refuse=True)] * 20)
     ended = bed.send("--alert", "hi", "--json", "--retries", "1", *GOOD)
     assert ended.status == 1
@@ -237,7 +237,7 @@ def test_a_gateway_that_goes_away_midway_is_status_1(bed):
 
 
 def test_an_error_frame_that_comes_late_corrects_the_summary(bed):
-    """What was counted as accepted, for lack of an answer, and was not, is sent again."""
+    """What was counted as accepted, for lack of a response, and was not, is sent again."""
     bed.simulator.script(Script(hold=True))
     bed.simulator.devices.bad(GOOD[0])
     reader, writer = os.pipe()
@@ -281,7 +281,7 @@ MISTAKES = [
     (["--extra", "key=NaN"], "'key=NaN' is not JSON: Out of range float values"),
     (["--extra", "key=[-Infinity]"], "is not JSON: Out of range float values"),
     (["--extra", 'key="\\ud800"'], "is not JSON: 'utf-8' codec can't encode"),
-    (["--extra", "aps=1"], "aps is Apple's part of the payload; --payload-file takes "),
+    (["--extra", "aps=1"], "aps is Apple's part of the payload; give the whole payload with "),
     (["--slice", "0"], "is not a whole number from 1 up"),
     (["--retries", "x"], "is not a whole number from 0 up"),
     (["--tail-timeout", "0"], "is not a number of seconds above 0"),
@@ -302,7 +302,7 @@ def test_wrong_usage_is_status_2(bed):
 
 
 def test_a_payload_that_is_no_json_object_is_status_2(bed):
-    """Apple would refuse it for every token."""
+    """Apple would reject it for every token."""
     assert_wrong_usage([
         (bed.arguments("--payload-file", bed.file(name, content), GOOD[0]), complaint)
         for name, content, complaint in (
@@ -391,7 +391,7 @@ def test_an_argument_that_is_not_text_is_status_2(bed):
 
 # No connection: status 3, one line, nothing sent.
 
-def _assert_refused(ended, *complaints):
+def _assert_no_connection(ended, *complaints):
     assert ended.status == 3
     assert ended.out == ""
     assert ended.err.startswith("apns: error: ")
@@ -403,7 +403,7 @@ def _assert_refused(ended, *complaints):
 def test_nobody_listening_is_status_3(bed):
     """With JSON, the document accounts for the tokens all the same."""
     bed.simulator.stop()
-    _assert_refused(bed.send("--alert", "hi", *GOOD), "%s" % bed.simulator.gateway_address[1])
+    _assert_no_connection(bed.send("--alert", "hi", *GOOD), "%s" % bed.simulator.gateway_address[1])
     ended = bed.send("--alert", "hi", "--json", *GOOD)
     assert ended.status == ended.document["status"] == 3
     assert [one["token"] for one in ended.document["not_sent"]] == GOOD
@@ -413,7 +413,7 @@ def test_nobody_listening_is_status_3(bed):
 def test_a_host_that_says_nothing_is_status_3(bed):
     """Within the connect timeout, and with the IPv6 notation if there is IPv6."""
     bed.simulator.script(*[Script(stall_handshake=True)] * 9)
-    _assert_refused(bed.send("--alert", "hi", "--connect-timeout", "0.3", *GOOD))
+    _assert_no_connection(bed.send("--alert", "hi", "--connect-timeout", "0.3", *GOOD))
 
 
 @pytest.mark.usefixtures("ipv6")
@@ -430,12 +430,12 @@ def test_a_server_of_another_authority_is_status_3(bed):
     """Unless the user does not want to know who it is."""
     other = bed.file("other.pem", Simulator().ca_string)
     arguments = bed.arguments("--alert", "hi", "--ca-file", other, *GOOD)
-    _assert_refused(apns(*arguments), "not among the trusted ones",
-                    "give --ca-file with the certificate of its authority; --no-verify ")
+    _assert_no_connection(apns(*arguments), "not among the trusted ones",
+                          "give --ca-file with the certificate of its authority; --no-verify ")
     assert apns(*(arguments + ["--no-verify"] + QUIET)).status == 0
 
 
-def test_a_certificate_that_the_server_refuses_is_status_3(bed):
+def test_a_certificate_that_the_server_rejects_is_status_3(bed):
     """With TLS 1.3 the client learns of it only later; the status is the same."""
     cert = bed.file("foreign.pem", bed.simulator.client_certificate(foreign=True))
     ended = bed.send("--alert", "hi", "--cert", cert, *GOOD)
@@ -446,7 +446,7 @@ def test_a_certificate_that_the_server_refuses_is_status_3(bed):
 
 
 def test_an_expired_certificate_is_warned_of(bed):
-    """And when the server then refuses it, the error says so too."""
+    """And when the server then rejects it, the error says so too."""
     cert = bed.file("expired.pem", bed.simulator.client_certificate(expired=True))
     ended = bed.send("--alert", "hi", "--cert", cert, *GOOD)
     assert ended.status == 3
@@ -460,8 +460,8 @@ def test_a_file_that_cannot_be_read_is_status_3(bed):
     for option, complaint in (
             ("--cert", "the certificate"), ("--key", "the key"),
             ("--ca-file", "the file of authorities"), ("--passphrase-file", "--passphrase-file")):
-        _assert_refused(bed.send("--alert", "hi", option, "/nonexistent/f", *GOOD),
-                        "cannot read", complaint, "No such file")
+        _assert_no_connection(bed.send("--alert", "hi", option, "/nonexistent/f", *GOOD),
+                              "cannot read", complaint, "No such file")
 
 
 def test_an_empty_file_is_not_an_option_that_is_missing(bed):
@@ -469,7 +469,8 @@ def test_an_empty_file_is_not_an_option_that_is_missing(bed):
     empty = bed.file("empty.pem", "")
     for option, what in (("--cert", "the certificate"), ("--key", "the key"),
                          ("--ca-file", "the file of authorities")):
-        _assert_refused(bed.send("--alert", "hi", option, empty, *GOOD), what, empty, "is empty")
+        _assert_no_connection(bed.send("--alert", "hi", option, empty, *GOOD), what, empty,
+                              "is empty")
 
 
 def test_a_secret_in_place_of_the_name_of_a_file_is_not_shown(bed):
@@ -489,10 +490,10 @@ def test_a_secret_in_place_of_the_name_of_a_file_is_not_shown(bed):
 def test_garbage_in_place_of_certificates_is_status_3(bed):
     """Ours and the authority's."""
     name = bed.file("garbage.pem", "nothing\n")
-    _assert_refused(bed.send("--alert", "hi", "--cert", name, *GOOD),
-                    "--cert %s holds garbage" % name)
-    _assert_refused(bed.send("--alert", "hi", "--ca-file", name, *GOOD),
-                    "--ca-file %s cannot be used" % name)
+    _assert_no_connection(bed.send("--alert", "hi", "--cert", name, *GOOD),
+                          "--cert %s holds garbage" % name)
+    _assert_no_connection(bed.send("--alert", "hi", "--ca-file", name, *GOOD),
+                          "--ca-file %s cannot be used" % name)
 
 
 # The passphrase.
@@ -535,9 +536,9 @@ def test_a_wrong_or_missing_passphrase_is_status_3_and_stays_secret(locked):
     """Neither what was given nor the key is in the output."""
     arguments = locked.arguments("--key", locked.key, "--alert", "hi", GOOD[0])
     wrong = apns(*arguments, env=environment(APNS_PASSPHRASE="wrong-secret"))
-    _assert_refused(wrong, "passphrase")
+    _assert_no_connection(wrong, "passphrase")
     assert "wrong-secret" not in wrong.err
-    _assert_refused(apns(*arguments), "the key is encrypted: give --passphrase-file")
+    _assert_no_connection(apns(*arguments), "the key is encrypted: give --passphrase-file")
     mistaken = apns(*(arguments + ["--passphrase", SECRET]))
     assert mistaken.status in (2, 3)
     assert SECRET not in mistaken.err + mistaken.out
@@ -548,13 +549,13 @@ def test_a_wrong_or_missing_passphrase_is_status_3_and_stays_secret(locked):
 def test_an_empty_passphrase_file_is_said(locked):
     """Rather than that no passphrase was given."""
     arguments = locked.arguments("--key", locked.key, "--alert", "hi", GOOD[0])
-    _assert_refused(apns(*(arguments + ["--passphrase-file", locked.file("empty", "")])),
-                    "the first line of the file of --passphrase-file is empty")
+    _assert_no_connection(apns(*(arguments + ["--passphrase-file", locked.file("empty", "")])),
+                          "the first line of the file of --passphrase-file is empty")
 
 
 def test_errors_of_the_credential_name_options_and_files(bed):
     """And not the parameters of the library."""
     key = bed.file("garbage.pem", "garbage")
     ended = bed.send("--alert", "hi", "--key", key, *GOOD)
-    _assert_refused(ended, "--key %s holds no private key" % key, "; give it with --key, or ")
+    _assert_no_connection(ended, "--key %s holds no private key" % key, "; give it with --key, or ")
     assert "_string" not in ended.err

@@ -90,7 +90,7 @@ def _address(text):
     return host.strip("[]"), int(port)
 
 
-def test_it_runs_until_its_end_and_tells_what_happened():
+def test_it_runs_until_its_end_and_reports_what_happened():
     """Status 0. The temporary files are gone then."""
     with started("--bad", GOOD[4]) as simulator:
         assert simulator.ready["event"] == "ready"
@@ -171,21 +171,22 @@ def test_what_is_in_the_directory_is_used_and_the_rest_is_made(tmp_path):
     assert run_once() == second
 
 
-def test_what_cannot_be_used_is_told_and_left_alone(tmp_path):
+def test_what_cannot_be_used_is_reported_and_left_alone(tmp_path):
     """With the way out. No file is made beside it."""
     authority, other = Authority(), Authority()
     now = datetime.datetime.utcnow() if PY2 else datetime.datetime.now(datetime.timezone.utc)
     day = datetime.timedelta(1)
     good = {"ca.pem": authority.ca_string, "ca-key.pem": authority.key_string}
     for number, (files, name, complaint) in enumerate((
-            ({"ca.pem": authority.ca_string}, "ca.pem", "is there without"),
-            ({"ca-key.pem": authority.key_string}, "ca-key.pem", "is there without"),
+            ({"ca.pem": authority.ca_string}, "ca.pem", " exists, but not "),
+            ({"ca-key.pem": authority.key_string}, "ca-key.pem", " exists, but not "),
             (dict(good, **{"ca.pem": other.ca_string}), "ca.pem",
              "the key of another certificate"),
             (dict(good, **{"ca-key.pem": "garbage"}), "ca.pem", "holds no private key"),
-            ({"client.pem": authority.issue("x").pem}, "client.pem", "not of the authority in "),
+            ({"client.pem": authority.issue("x").pem}, "client.pem",
+             "not issued by the authority in "),
             (dict(good, **{"client.pem": other.issue("x").pem}), "client.pem",
-             "not of the authority in "),
+             "not issued by the authority in "),
             (dict(good, **{"client.pem": "precious"}), "client.pem", "holds garbage"),
             (dict(good, **{"client.pem": authority.issue("x", not_after=now - day).pem}),
              "client.pem", "it expired on "),
@@ -201,15 +202,15 @@ def test_what_cannot_be_used_is_told_and_left_alone(tmp_path):
         assert (ended.status, ended.out) == (2, ""), (number, ended.err)
         assert "%r" % str(directory / name) in ended.err.replace("u'", "'"), number
         assert complaint in ended.err, (number, ended.err)
-        assert "remove it, and an" in ended.err
+        assert "remove it to have an" in ended.err
         assert dict((one.name, one.read_bytes().decode("ascii"))
                     for one in directory.iterdir()) == files
 
 
 # What arrives.
 
-def test_a_line_tells_of_each_notification_that_arrives():
-    """When, how, for whom, for what, and what was answered; at once. No token is shown whole."""
+def test_each_notification_that_arrives_has_a_line():
+    """When, how, for whom, for what, and the response; at once. No token is shown whole."""
     with serving("simulator", "--bad", GOOD[1] + "=5", "--bad", "ab" * 40, "--uninstalled",
                  GOOD[3]) as command:
         lines = _introduction(command)
@@ -276,11 +277,11 @@ def test_a_reader_that_is_slow_is_not_waited_for():
     arrivals.accept([one] * 10005)
     arrivals.show()
     assert len(shown) == 10001
-    assert shown[-1] == "... and 5 more, which came too fast to be shown"
+    assert shown[-1] == "... and 5 more, too fast to be shown"
 
 
 def test_devices_and_ports_are_as_the_arguments_say():
-    """Known, bad and uninstalled ones; the rest is refused where it is strict."""
+    """Known, bad and uninstalled ones; the rest is rejected where it is strict."""
     port = _free_port()
     with started("--strict", "--device", GOOD[0], "--device", GOOD[1], "--bad", GOOD[2] + "=5",
                  "--bad", GOOD[3], "--uninstalled", GOOD[4], "--gateway-port", port) as simulator:
@@ -327,7 +328,7 @@ def test_the_record_has_what_was_accepted_as_it_comes(tmp_path):
     assert rows[2]["identifier"] == rows[1]["identifier"] + 1
 
 
-def test_all_addresses_are_told(tmp_path):
+def test_all_addresses_are_reported(tmp_path):
     """With labels; each of them is another port, and somebody listens there."""
     with serving("simulator", "--directory", tmp_path) as command:
         shown = [command.readline().split(None, 2) for _ in range(4)]
@@ -380,7 +381,7 @@ def test_options_for_errors_are_the_script_of_the_provider_api():
 
 
 def test_channels_are_managed_at_the_announced_address():
-    """Another service answers there than for notifications."""
+    """It is another service than for notifications."""
     with started() as simulator:
         session = Session(ca_file=simulator.ready["ca_file"], protocol="http2")
         connection = session.get_connection(
@@ -394,7 +395,7 @@ def test_channels_are_managed_at_the_announced_address():
     (["--close-after", "2"], [2]), (["--reset-after", "2"], [2]), (["--garbage-after", "2"], [2]),
     (["--shutdown-after", "2"], [2, 2, 1]), (["--delay", "0.05"], [5]), (["--delay", "0"], [5])])
 def test_it_misbehaves_over_http2_as_well(arguments, counts, tmp_path):
-    """On every connection. Only GOAWAY tells what may go out again over the next one."""
+    """On every connection. Only GOAWAY makes clear what may be sent again over the next one."""
     name = str(tmp_path / "record")
     with started("--record", name, *arguments) as simulator:
         result = simulator.send2(*GOOD)
@@ -422,7 +423,7 @@ def test_without_the_libraries_of_http2_the_rest_is_served(missing, monkeypatch)
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
 def test_a_record_that_cannot_be_written_is_status_4():
-    """It goes on serving, and tells at the end."""
+    """It goes on serving, and reports that at the end."""
     with started("--record", "/dev/full", "--bad", GOOD[4]) as simulator:
         simulator.send(*GOOD)
         ended = simulator.stop()
@@ -434,8 +435,9 @@ def test_a_record_that_cannot_be_written_is_status_4():
 MISTAKES = [
     (["--gateway-port", "70000"], "is not a port"),
     (["--gateway-port", "x"], "is not a whole number from 0 up"),
-    (["--bad", "5f=x"], "'x' is no status from 0 to 255, and no reason such as BadDeviceToken"),
-    (["--bad", "5f="], "'' is no status"),
+    (["--bad", "5f=x"],
+     "'x' is neither a status from 0 to 255 nor a reason such as BadDeviceToken"),
+    (["--bad", "5f="], "'' is neither a status"),
     (["--bad", "5f=256"], "status is 256"),
     (["--bad", "xyz"], "the token "),
     (["--bad", GOOD[0] + "=Nonsense"], "there is no reason 'Nonsense', expected one of"),

@@ -35,7 +35,7 @@ def test_a_terminal_gets_a_progress_bar_and_the_output_does_not(bed):
     assert ended.status == 0
     assert b"100%" in ended.shown
     assert b"3.00k/3.00k" in ended.shown
-    assert b"awaiting answers" in ended.shown
+    assert b"awaiting responses" in ended.shown
     assert ended.out.startswith("3000 of 3000 tokens accepted")
     assert ended.out.count("\n") == 1
 
@@ -56,7 +56,7 @@ def test_the_bar_can_be_switched_off(bed):
     assert (ended.status, ended.shown) == (0, b"")
 
 
-def test_without_tqdm_all_works_and_a_terminal_is_told_once(bed, monkeypatch):
+def test_without_tqdm_all_works_and_a_terminal_has_one_notice(bed, monkeypatch):
     """The bar is an extra."""
     monkeypatch.setitem(sys.modules, "tqdm", None)
     arguments = bed.arguments("--alert", "hi", "--slice", "2", *(GOOD + QUIET))
@@ -116,7 +116,7 @@ class TokensPipe(object):
 
 
 def test_ctrl_c_while_reading_tokens_ends_in_good_order(bed, tokens_pipe):
-    """What was sent is awaited and told; status 130. Its standard input stays open."""
+    """What was sent is waited for and reported; status 130. Its standard input stays open."""
     def interrupt(running):
         tokens_pipe.write(GOOD[:3])
         assert bed.simulator.wait_for(lambda: bed.simulator.accepted_count == 3, 30)
@@ -132,7 +132,7 @@ def test_ctrl_c_while_reading_tokens_ends_in_good_order(bed, tokens_pipe):
 
 
 def test_ctrl_c_while_reading_keeps_what_had_been_read(bed, tokens_pipe):
-    """A slice that is not full yet is told as not sent, if it had been read by then."""
+    """A slice that is not full yet is reported as not sent, if it had been read by then."""
     def interrupt(running):
         tokens_pipe.write(MANY[:8])
         assert bed.simulator.wait_for(lambda: bed.simulator.accepted_count == 6, 30)
@@ -148,7 +148,7 @@ def test_ctrl_c_while_reading_keeps_what_had_been_read(bed, tokens_pipe):
 
 
 def test_ctrl_c_while_waiting_to_try_again_ends_at_once(bed):
-    """What was to be tried again is told as not sent."""
+    """What was to be tried again is reported as not sent."""
     def interrupt(running):
         running.screen.await_text(b"trying again in 40 s")
         running.interrupt_until_ended()
@@ -160,10 +160,10 @@ def test_ctrl_c_while_waiting_to_try_again_ends_at_once(bed):
     assert "0 of 7 tokens accepted, 0 failed, 7 not sent, 0 unknown" in ended.out
 
 
-def test_ctrl_c_once_awaits_the_answers(bed):
+def test_ctrl_c_once_waits_for_the_responses(bed):
     """The user is told that, and how not to wait."""
     def interrupt(running):
-        running.screen.await_text(b"awaiting answers")
+        running.screen.await_text(b"awaiting responses")
         running.interrupt()
         running.screen.await_text(b"(Ctrl-C again: do not wait)")
         await_held(bed.simulator)
@@ -176,7 +176,7 @@ def test_ctrl_c_once_awaits_the_answers(bed):
                      terminal=["stderr"], meanwhile=interrupt)
     assert ended.status == 130
     assert "2999 of 3000 tokens accepted, 1 failed, 0 not sent, 0 unknown" in ended.out
-    assert ended.shown.count(b"apns: stopping; waiting for the gateway's answers") == 1
+    assert ended.shown.count(b"apns: stopping; waiting for the responses") == 1
 
 
 def test_a_background_job_does_not_heed_ctrl_c(bed, tokens_pipe):

@@ -84,7 +84,8 @@ def test_hosts_of_today_are_where_they_are(address, environment):
         assert environment_of(where) == environment
 
 
-@each("address", [("localhost", 2195), ("api.push.apple.com..", 443), ("gateway.push.apple.com.example.com", 2195),
+@each("address", [("localhost", 2195), ("api.push.apple.com..", 443),
+                  ("gateway.push.apple.com.example.com", 2195),
                   ("push.apple.com", 443), ("17.188.143.34", 443)])
 def test_the_binary_protocol_is_spoken_elsewhere(address):
     """Unless the session is told to speak HTTP/2."""

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 from apnsclient import ProviderToken
 from apnsclient.backends._tls import Trust
 from apnsclient.backends.stdio import Certificate
-from apnsclient.cli import _words
+from apnsclient.cli import _explain
 from apnsclient.errors import CertificateError
 from apnsclient.testing.certs import Authority
 from tables import each
@@ -139,7 +139,7 @@ def test_the_command_says_it_in_its_own_words():
         for content, _ in OTHERS:
             with pytest.raises(CertificateError) as caught:
                 load(content)
-            said = _words.explain(caught.value)
+            said = _explain.explain(caught.value)
             assert not re.search("(?:cert|key|ca)_(?:string|file)", said)
 
 

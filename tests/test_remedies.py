@@ -8,7 +8,7 @@ import pickle
 
 from apnsclient import errors
 from apnsclient.backends import _tls
-from apnsclient.cli import _log, _words
+from apnsclient.cli import _explain, _log
 from cli_support import LIBRARY_TERM
 from tables import each
 
@@ -69,21 +69,21 @@ def test_an_error_that_openssl_has_no_words_for_is_named(monkeypatch):
 
 def test_the_command_has_words_for_every_remedy():
     """Its own, in which nothing of the library is left."""
-    assert sorted(_words.REMEDIES) == sorted(errors.REMEDIES)
-    for text in _words.REMEDIES.values():
+    assert sorted(_explain.REMEDIES) == sorted(errors.REMEDIES)
+    for text in _explain.REMEDIES.values():
         assert LIBRARY_TERM.search(text) is None
 
 
 @each("error, said", [
     (errors.CertificateError("the key in key_string is not for cert_string", "key"),
-     "the key in --key is not for --cert a key_id.pem; " + _words.REMEDIES["key"]),
+     "the key in --key is not for --cert a key_id.pem; " + _explain.REMEDIES["key"]),
     (ValueError("apns_id is 'x', expected a UUID"), "--apns-id is 'x', expected a UUID"),
     (ValueError("priority is 256"), "--priority is 256"),
     (ValueError("of low priority is the badge"), "of low priority is the badge"),
     (IOError(2, "No such file"), "No such file")])
 def test_parameters_are_told_as_options(error, said):
     """With the name of the file; a word that only looks like one is left alone."""
-    assert _words.explain(error, argparse.Namespace(cert="a key_id.pem", key=None)) == said
+    assert _explain.explain(error, argparse.Namespace(cert="a key_id.pem", key=None)) == said
 
 
 def test_what_is_logged_is_told_in_the_same_words():

@@ -1,10 +1,10 @@
 # PYTHON_ARGCOMPLETE_OK: what argcomplete looks for where it is on for all commands.
 """The command ``apns``: client, feedback service, simulator and chaos proxy from a shell.
 
-Each sub-command has a file of its own, with ``add_parser`` and ``run``. What ``run`` needs beyond
+Each sub-command has a module of its own, with ``add_parser`` and ``run``. What ``run`` needs beyond
 the standard library is imported when it runs, so that ``apns --help`` is quick and works without
-the extras. What may be expected to go wrong ends as one line on standard error; a traceback is a
-defect of this package.
+the extras. An error that can be expected is reported as one line on standard error; a traceback is
+a defect of this package.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -18,7 +18,7 @@ import warnings
 from .. import __version__
 from .._compat import MYPY
 from . import _console, chaos, demo, feedback, send, simulator
-from ._completion import answer_shell
+from ._completion import complete
 from ._log import log_to
 from ._parser import Parser
 
@@ -29,9 +29,9 @@ __all__ = ["main"]
 
 _DESCRIPTION = "Push notifications to Apple devices, and to a gateway of your own for tests."
 _EPILOG = """\
-apns demo needs nothing and shows what the others are about.
+apns demo needs nothing and shows what the others do.
 
-apns COMMAND --help tells all about a command.
+apns COMMAND --help explains a command.
 """
 
 
@@ -63,8 +63,8 @@ def main(argv=None):
 
     :param argv: arguments without the command's own name (list of str); None takes them from
         ``sys.argv``.
-    :return: exit status (int). After an interruption (130) SIGINT stays ignored, so that nothing
-        disturbs the end of the process.
+    :return: exit status (int). After an interruption (130) SIGINT stays ignored, so that the
+        process can end undisturbed.
     :raises SystemExit: where argparse ends the program: for ``--help``, ``--version`` and wrong
         usage.
     """
@@ -90,14 +90,14 @@ def main(argv=None):
 def _run(argv, console):
     # type: (Optional[List[str]], _console.Console) -> int
     parser = _build_parser()
-    answer_shell(parser)
+    complete(parser)
     arguments = parser.parse_args(argv)
     if getattr(arguments, "run", None) is None:
         parser.error("a command is needed: demo, send, feedback, simulator or chaos")
     with warnings.catch_warnings(), log_to(console), _one_interruption():
         if not sys.warnoptions:
-            # Libraries announce there which Python they are going to drop; nobody who runs a
-            # command can act on it. With -W or PYTHONWARNINGS all is shown.
+            # Libraries announce there which Python they are going to drop, and the user of a
+            # command cannot act on it. With -W or PYTHONWARNINGS all warnings are shown.
             warnings.simplefilter("ignore")
         status = arguments.run(arguments, console)  # type: int
     return status
@@ -106,9 +106,10 @@ def _run(argv, console):
 @contextlib.contextmanager
 def _one_interruption():
     # type: () -> Iterator[None]
-    """Let the first SIGINT raise KeyboardInterrupt, and ignore those that follow.
+    """Raise KeyboardInterrupt at the first SIGINT, and ignore those that follow.
 
-    Connections are closed then, which an impatient user must not turn into a traceback.
+    Connections are closed after the first, and an impatient user must not turn that into a
+    traceback.
     """
     def interrupted(number, frame):
         # type: (int, Any) -> None
@@ -116,11 +117,11 @@ def _one_interruption():
         raise KeyboardInterrupt
 
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield  # It is ignored, or the caller of main() has something else in mind.
+        yield  # It is ignored, or the caller of main() handles it.
         return
     try:
         signal.signal(signal.SIGINT, interrupted)
-    except ValueError:  # This is not the main thread, which is the one to be interrupted.
+    except ValueError:  # This is not the main thread, which alone handles signals.
         yield
         return
     try:
@@ -132,7 +133,7 @@ def _one_interruption():
 
 def _report(failure, console):
     # type: (_console.Failure, _console.Console) -> int
-    """Say on standard error what went wrong, and return the exit status."""
+    """Report a failure on standard error, and return the exit status."""
     try:
         console.error(failure)
         console.flush()

@@ -1,4 +1,4 @@
-"""A line for each notification that a simulator is sent: noted by its thread, shown by ours."""
+"""A line for each notification that a simulator receives: queued by its thread, written by ours."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -16,19 +16,19 @@ if MYPY:
 
 __all__ = ["Arrivals"]
 
-#: How many may wait to be shown, if whoever reads is slower than those who send.
+#: How many may be queued, if the output is slower than the senders.
 _LARGEST_BACKLOG = 10000
 
-#: What is noted of one: time, connection, protocol, token, topic, push type, status and reason.
+#: What is shown of each notification.
 _FIELDS = ("time", "connection", "protocol", "token", "topic", "push_type", "status", "reason")
 
 
 class Arrivals(object):
-    """Shows what arrives. That nobody reads it does not disturb the simulator.
+    """Shows notifications. The simulator goes on if the output cannot be written.
 
-    :param console: where to.
-    :param wake: called, by the simulator's thread, when there is something to be shown.
-    :param as_json: whether each is shown as an object (bool).
+    :param console: what they are written to.
+    :param wake: called, by the simulator's thread, when there is something to show.
+    :param as_json: whether each is written as a JSON object (bool).
     :param is_wanted: False shows nothing.
     """
 
@@ -46,18 +46,18 @@ class Arrivals(object):
 
     def accept(self, notifications):
         # type: (Sequence[Any]) -> None
-        """Note notifications that were accepted."""
+        """Queue notifications that were accepted."""
         for one in notifications:
             is_http2 = one.headers is not None
-            self._note(one, "http2" if is_http2 else "binary", 200 if is_http2 else 0, None)
+            self._queue(one, "http2" if is_http2 else "binary", 200 if is_http2 else 0, None)
 
-    def refuse(self, one):
+    def reject(self, one):
         # type: (Any) -> None
-        """Note one that was refused."""
-        # Apple's old statuses are below 256, those of HTTP that refuse something are not.
-        self._note(one, "binary" if one.status < 256 else "http2", one.status, one.reason)
+        """Queue one that was rejected."""
+        # A status of the binary protocol is below 256, one of HTTP that means an error is not.
+        self._queue(one, "binary" if one.status < 256 else "http2", one.status, one.reason)
 
-    def _note(self, one, protocol, status, reason):
+    def _queue(self, one, protocol, status, reason):
         # type: (Any, str, int, Optional[str]) -> None
         if not self._is_wanted:
             return
@@ -68,17 +68,17 @@ class Arrivals(object):
                               one.push_type, status, reason))
         self._wake()
 
-    # Called by the command's own.
+    # Called by the command's own thread.
 
     def show(self):
         # type: () -> None
-        """Show what has come since the last call."""
+        """Show what has been queued since the last call."""
         try:
             while self._waiting:
                 self._show(self._waiting.popleft())
             skipped, self._skipped = self._skipped, 0
             if skipped and not self._as_json:
-                self._console.line("... and %d more, which came too fast to be shown" % skipped)
+                self._console.line("... and %d more, too fast to be shown" % skipped)
             self._console.flush()
         except (Failure, OutputClosed) as error:
             self._is_wanted, self._failure = False, error
@@ -86,7 +86,7 @@ class Arrivals(object):
 
     def raise_failure(self):
         # type: () -> None
-        """Raise what kept the output from being written, if anything did."""
+        """Raise the exception that kept the output from being written, if there was one."""
         if self._failure is not None:
             raise self._failure
 
@@ -99,12 +99,12 @@ class Arrivals(object):
             self._console.document(dict(values, event="notification"))
             return
         if values["status"] in (0, 200):
-            answer = "accepted"
+            response = "accepted"
         elif values["protocol"] == "binary":
-            answer = "%d %s" % (values["status"], Result.ERROR_CODES.get(values["status"], ""))
+            response = "%d %s" % (values["status"], Result.ERROR_CODES.get(values["status"], ""))
         else:
-            answer = "%d %s" % (values["status"], values["reason"] or "")
+            response = "%d %s" % (values["status"], values["reason"] or "")
         self._console.line("%s  %-6s  %-11s  %s  %s  %s" % (
             time.strftime("%H:%M:%S", time.localtime(values["time"])), values["protocol"],
             values["token"] or "-", printable(values["topic"] or "-"),
-            printable(values["push_type"] or "-"), answer.strip()))
+            printable(values["push_type"] or "-"), response.strip()))

@@ -1,8 +1,8 @@
-"""The options of ``apns chaos`` that depend on which handlers and protocols there are.
+"""The options of ``apns chaos`` that depend on the handlers and protocols in use.
 
-``--handler-NAME-OPTION`` exists for each option of each handler: of those that come along, of those
-that the behavior names by qualified name, and of those in the configuration file. So they are added
-when the arguments are there, just before these are parsed.
+``--handler-NAME-OPTION`` exists for each option of each handler: those of this package, those that
+the behavior gives by qualified name, and those in the configuration file. So these options are
+added when the arguments are known, just before they are parsed.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -21,10 +21,10 @@ __all__ = ["add_plugin_arguments", "import_chaos"]
 
 def import_chaos():
     # type: () -> Any
-    """Return the package, once handlers can also be imported from the current directory."""
+    """Return the package, after making the current directory a place to import handlers from."""
     from ..testing import chaos
 
-    # At the end: nothing that lies around there takes the place of something installed.
+    # At the end, so that no file there hides an installed package.
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.append(os.getcwd())
     return chaos
@@ -45,7 +45,7 @@ def add_plugin_arguments(parser, arguments):
     # type: (argparse.ArgumentParser, List[str]) -> None
     """Add the options of handlers and protocols to a parser.
 
-    Mistakes in what has been asked for are left to whoever uses it.
+    Errors in the behavior and in the configuration are not reported here, but when they are used.
     """
     for kind, title, plugins in _plugins(arguments):
         group = parser.add_argument_group(title)
@@ -90,7 +90,7 @@ def _plugins(arguments):
 
 def _scan(arguments):
     # type: (List[str]) -> argparse.Namespace
-    """Return the arguments that say which handlers and protocols are meant."""
+    """Return the arguments that name handlers and protocols."""
     parser = argparse.ArgumentParser(add_help=False)
     for name in ("--behavior", "--config", "--protocol"):
         parser.add_argument(name, nargs="?")
@@ -105,15 +105,15 @@ def _find(plugins, names, aliases, error):
         try:
             found[name] = plugins.get(aliases.get(name, name))
         except error:
-            pass  # Whoever uses it says so.
+            pass  # It is reported when it is used.
     return found
 
 
 def _table(kind, plugins):
     # type: (str, Dict[str, Any]) -> Dict[str, Any]
-    """Return, by flag, its spellings, the options that it stands for, and one of these.
+    """Return, by flag, its spellings, the options that it sets, and a description of one of them.
 
-    What is named by qualified name goes by its short name here.
+    A class that is given by its qualified name has its short name in the flag.
     """
     table = {}  # type: Dict[str, Any]
     for name in sorted(plugins):
@@ -132,5 +132,5 @@ def _help(what, default):
     text = what.rstrip(".").replace("%", "%%")
     shown = "%s" % (default,)
     if default is None or isinstance(default, bool):
-        shown = shown.lower()  # As it is written on the command line and in a file.
+        shown = shown.lower()  # As on the command line and in a file.
     return "%s (default: %s)" % (text[:1].lower() + text[1:], shown.replace("%", "%%"))

@@ -1,7 +1,7 @@
-"""Completion in a shell, where the package argcomplete is installed.
+"""Completion in a shell, if the package argcomplete is installed.
 
-The shell runs the command, with variables in its environment that say how far the line has been
-typed; argcomplete asks the parser what may follow, tells the shell, and ends the process.
+The shell runs the command with the line so far in environment variables; argcomplete derives the
+completions from the parser, prints them for the shell, and ends the process.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -13,12 +13,12 @@ from .._compat import MYPY
 if MYPY:
     import argparse
 
-__all__ = ["answer_shell"]
+__all__ = ["complete"]
 
 
-def answer_shell(parser):
+def complete(parser):
     # type: (argparse.ArgumentParser) -> None
-    """Do not return if it is a shell that asks how a line may go on."""
+    """Print completions and end the process, if a shell runs the command to get them."""
     if "_ARGCOMPLETE" not in os.environ:
         return
     try:

@@ -1,8 +1,8 @@
-"""Where the commands write: standard output for results, standard error for everything else.
+"""The output of the commands: results to standard output, everything else to standard error.
 
-What always holds: results alone go to standard output, so that a pipe gets nothing but them; a
-reader that goes away ends the command quietly; a character that the terminal's encoding lacks is
-written as an escape.
+Invariants: standard output has nothing but results, so that they can be piped; a command ends
+quietly when the reader of its output goes away; a character that the encoding of the terminal lacks
+is written as an escape.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -24,15 +24,15 @@ if MYPY:
     from typing import Any, Iterator, List
 
 #: Exit statuses that every command shares.
-ALL_WELL, NOT_ALL, USAGE, NO_CONNECTION, OUTPUT_FAILED = range(5)
-#: Exit statuses as a shell gives them to a program that SIGINT or SIGPIPE has ended.
+SUCCESS, INCOMPLETE, USAGE, NO_CONNECTION, OUTPUT_FAILED = range(5)
+#: The exit statuses that a shell reports for a program that SIGINT or SIGPIPE has ended.
 INTERRUPTED, OUTPUT_CLOSED = 130, 141
 
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
 
 
 class Failure(Exception):
-    """An end that was to be expected: one line for the user, and the exit status.
+    """An error that is the user's to handle: one line of text, and the exit status.
 
     :param message: the line, without the command's name (str).
     :param status: exit status (int).
@@ -45,7 +45,7 @@ class Failure(Exception):
 
 
 class OutputClosed(Exception):
-    """Whoever read our output has gone away; there is nobody left to tell."""
+    """The reader of the output has gone away, so nothing more can be reported."""
 
 
 class Console(object):
@@ -57,7 +57,7 @@ class Console(object):
         self._err = sys.stderr
         self._is_writing = False
         self._deferred = []  # type: List[object]
-        #: What is shown at the end of standard error, and has to make way for a line (Progress).
+        #: What is shown below the last line of standard error (:class:`Progress`).
         self.progress = Progress()
 
     def line(self, text=""):
@@ -74,8 +74,8 @@ class Console(object):
         # type: (object) -> None
         """Write one line to standard error, above the progress bar if there is one.
 
-        A signal handler may call it in the middle of another write, which a stream does not bear:
-        the line is written right after that, then.
+        A signal handler may call it during another write, and streams are not reentrant: then the
+        line is written right after the other one.
         """
         if self._is_writing:
             self._deferred.append(text)
@@ -88,7 +88,7 @@ class Console(object):
     @contextlib.contextmanager
     def writing(self):
         # type: () -> Iterator[None]
-        """Write to standard error; what is noted meanwhile follows at the end."""
+        """Write to standard error; lines that are noted meanwhile follow at the end."""
         try:
             self._is_writing = True
             yield
@@ -98,16 +98,16 @@ class Console(object):
             try:
                 self.note(self._deferred.pop(0))
             except (OutputClosed, Failure):
-                pass  # Whoever noted it has gone on; the next result to be written will tell.
+                pass  # Its caller has returned; the next write of a result fails as well.
 
     def error(self, failure):
         # type: (object) -> None
-        """Write to standard error, in one line, why the command ends."""
+        """Write the reason why the command ends to standard error, in one line."""
         write_line(self._err, "apns: error: %s" % one_line(failure))
 
     def flush(self):
         # type: () -> None
-        """Hand over what has been written, so that a failure shows here and not at exit."""
+        """Flush both streams, so that a failure is noticed here and not at exit."""
         for stream in (self._out, self._err):
             if stream is not None:
                 with _failures_of(stream):
@@ -115,12 +115,12 @@ class Console(object):
 
     def abandon(self):
         # type: () -> None
-        """Write nothing further, not even when the interpreter flushes its buffers at exit."""
+        """Write nothing more, not even when the interpreter flushes its buffers at exit."""
         for stream in (self._out, self._err):
             try:
                 stream.flush()
             except (AttributeError, IOError, OSError, ValueError):
-                _lead_nowhere(stream)
+                _redirect_to_null(stream)
 
     def is_terminal(self):
         # type: () -> bool
@@ -142,8 +142,8 @@ class Console(object):
         # type: (object, str) -> str
         """Return the text in a style (``bold``, ``dim``, ``red``, ``green`` or ``yellow``).
 
-        Plain where the result goes to a file or a pipe, where the environment sets ``NO_COLOR``,
-        and on terminals that cannot show styles.
+        It stays plain if the output is a file or a pipe, if ``NO_COLOR`` is set, and on terminals
+        that cannot show styles.
         """
         if not self.is_terminal() or "NO_COLOR" in os.environ \
                 or os.environ.get("TERM", "dumb") == "dumb":
@@ -152,31 +152,31 @@ class Console(object):
 
 
 class Progress(object):
-    """Shows nothing: the progress of a command whose standard error is not a terminal."""
+    """Shows nothing: for a command whose standard error is not a terminal."""
 
     def advance(self, count):
         # type: (int) -> None
-        """Note that ``count`` more tokens (int, may be negative) have been dealt with."""
+        """Add ``count`` (int, may be negative) to the number of tokens that are done."""
 
     def expect(self, total):
         # type: (int) -> None
-        """Set the number of tokens that there are in all, as far as it is known."""
+        """Set the number of tokens in all, as far as it is known."""
 
     def describe(self, text):
         # type: (str) -> None
-        """Say what is going on now."""
+        """Set the text that says what is going on."""
 
     def hide(self):
         # type: () -> None
-        """Make way for a line of text."""
+        """Remove it from the terminal, before a line of text is written."""
 
     def show(self):
         # type: () -> None
-        """Be seen again."""
+        """Show it again."""
 
     def close(self):
         # type: () -> None
-        """Leave the terminal as it is; nothing is shown any more."""
+        """Show nothing more; what is on the terminal stays there."""
 
 
 class _Bar(Progress):
@@ -184,8 +184,8 @@ class _Bar(Progress):
 
     def __init__(self, tqdm, console):
         # type: (Any, Console) -> None
-        tqdm.monitor_interval = 0  # No thread of tqdm's own.
-        # Nor a process: its own lock is for processes, and Python 3.14 and later starts one for it.
+        tqdm.monitor_interval = 0  # tqdm must not start a thread.
+        # Nor a process: its default lock is for processes, and Python 3.14 starts one for it.
         tqdm.set_lock(threading.RLock())
         self._bar = tqdm(total=0, unit="token", unit_scale=True, file=console.error_stream,
                          dynamic_ncols=True)
@@ -252,7 +252,7 @@ def one_line(value):
 
 def printable(text):
     # type: (str) -> str
-    """Return a text with what would draw on a terminal, or begin another line, as escapes."""
+    """Return a text with control characters as escapes, so that a terminal does not act on them."""
     return u"".join(one if u" " <= one <= u"~" or one >= u"\xa1" else
                     one.encode("unicode_escape").decode("ascii")
                     for one in six.ensure_text(text, "utf-8", "replace"))
@@ -260,23 +260,23 @@ def printable(text):
 
 def occupy_descriptors():
     # type: () -> None
-    """Open the standard descriptors that the command was started without.
+    """Open the standard descriptors that were closed when the command was started.
 
-    Otherwise a socket gets the number of one, and on Python 2.7 what is written to standard output
-    goes to the peer. What is written is thrown away now, and a read fails.
+    Otherwise a socket would get one of these numbers, and Python 2.7 would write standard output to
+    the peer. What is written to them is discarded, and a read fails.
     """
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_WRONLY)  # Takes the lowest number that is free.
+            os.open(os.devnull, os.O_WRONLY)  # Gets the lowest free number.
 
 
 def write_line(stream, text):
     # type: (Any, object) -> None
     """Write a text and the end of a line.
 
-    :raises OutputClosed: if whoever read the stream has gone away.
+    :raises OutputClosed: if the reader of the stream has gone away.
     :raises Failure: if it cannot be written for another reason.
     """
     if stream is None:  # Python 3 was started with this descriptor closed.
@@ -294,9 +294,9 @@ def write_line(stream, text):
 
 def _write_all(stream, data):
     # type: (Any, bytes) -> None
-    """Write to a text stream that has no buffer, as with PYTHONUNBUFFERED.
+    """Write to a text stream without a buffer, as with PYTHONUNBUFFERED.
 
-    Such a one of Python 3 drops what the system has not taken at once, without a word.
+    Python 3 silently drops what the system does not take at once there.
     """
     stream.flush()
     left = memoryview(data)
@@ -310,7 +310,7 @@ def _write_all(stream, data):
 @contextlib.contextmanager
 def _failures_of(stream):
     # type: (Any) -> Iterator[None]
-    """Turn the failure of a write into what it means for the command."""
+    """Turn the failure of a write into :class:`OutputClosed` or :class:`Failure`."""
     try:
         yield
     except (IOError, OSError) as error:
@@ -328,9 +328,9 @@ def _is_terminal(stream):
         return False
 
 
-def _lead_nowhere(stream):
+def _redirect_to_null(stream):
     # type: (Any) -> None
-    """Let what is still buffered go to the null device."""
+    """Redirect a stream to the null device, so that flushing its buffer cannot fail."""
     try:
         descriptor = stream.fileno()
         null = os.open(os.devnull, os.O_WRONLY)

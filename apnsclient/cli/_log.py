@@ -1,4 +1,4 @@
-"""What the package logs, as lines on standard error."""
+"""The log messages of the package, as lines on standard error."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -9,7 +9,7 @@ from .._compat import MYPY
 from ..errors import APNsError
 from ..sending.refusals import ADVICE
 from ._console import Failure, OutputClosed, one_line
-from ._words import explain
+from ._explain import explain
 
 if MYPY:
     from typing import Iterator
@@ -20,7 +20,7 @@ __all__ = ["log_to"]
 
 
 class _Handler(logging.Handler):
-    """Shows each record as a line; a traceback that is attached to it is left out."""
+    """Writes each record as a line, without its traceback."""
 
     def __init__(self, console):
         # type: (Console) -> None
@@ -29,10 +29,9 @@ class _Handler(logging.Handler):
 
     def emit(self, record):
         # type: (logging.LogRecord) -> None
-        """Write a line, in which errors are told as everywhere else.
+        """Write a line, with errors explained in terms of the options.
 
-        The hint to check before anything is deleted is left to the summary, which has one in terms
-        of the options.
+        The advice to check before anything is deleted is left out: the summary has it.
         """
         if record.getMessage().endswith(ADVICE):
             return
@@ -43,13 +42,13 @@ class _Handler(logging.Handler):
             self._console.note("apns: %s: %s" % (record.levelname.lower(),
                                                  one_line(record.getMessage())))
         except (OutputClosed, Failure):
-            pass  # The code that logs cannot help it; the next result to be written will tell.
+            pass  # The code that logs cannot handle it; the next write of a result fails as well.
 
 
 @contextlib.contextmanager
 def log_to(console):
     # type: (Console) -> Iterator[None]
-    """Show the warnings of this package on standard error as long as the block runs."""
+    """Write the warnings of this package to standard error as long as the block runs."""
     logger = logging.getLogger("apnsclient")
     handler = _Handler(console)
     logger.addHandler(handler)

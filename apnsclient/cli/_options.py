@@ -1,4 +1,4 @@
-"""What the arguments of all commands have in common: their types, and reading files."""
+"""The argument types that the commands share, and reading files."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -22,10 +22,10 @@ if MYPY:
 
 def text(value):
     # type: (Any) -> Any
-    """Argument type: text. Python 2.7 hands arguments over as bytes."""
+    """Argument type: text. The arguments of Python 2.7 are bytes."""
     try:
         decoded = six.ensure_text(value, sys.getfilesystemencoding() or "utf-8")
-        decoded.encode("utf-8")  # Python 3 smuggles what it could not decode in as surrogates.
+        decoded.encode("utf-8")  # Python 3 turns what it could not decode into surrogates.
     except UnicodeError:
         raise argparse.ArgumentTypeError("is not text in the encoding of this system")
     return decoded
@@ -33,7 +33,7 @@ def text(value):
 
 def seconds(value):
     # type: (str) -> float
-    """Argument type: a time in seconds, more than none."""
+    """Argument type: a time in seconds, above 0."""
     found = pause(value)
     if not found:
         raise argparse.ArgumentTypeError("%r is not a number of seconds above 0" % value)
@@ -42,7 +42,7 @@ def seconds(value):
 
 def pause(value):
     # type: (str) -> float
-    """Argument type: how long to wait, in seconds, if at all."""
+    """Argument type: a time in seconds, 0 or more."""
     try:
         found = float(value)
     except ValueError:
@@ -81,8 +81,8 @@ def address(value, lowest=1):
     # type: (str, int) -> Address
     """Argument type: ``host:port``, ``[IPv6 address]:port``, or a name that the session knows.
 
-    :param lowest: lowest port that makes sense (int): 0, which takes a free one, where it is to be
-        listened at.
+    :param lowest: lowest port that is allowed (int): 0, which means a free one, for an address to
+        listen at.
     """
     host, colon, number = value.rpartition(":")
     if not colon:
@@ -103,7 +103,7 @@ def address(value, lowest=1):
 
 def read_file(name, what, status):
     # type: (str, str, int) -> bytes
-    """Return what a file holds.
+    """Return the content of a file.
 
     :param name: name of the file (str).
     :param what: what it is, for the message of the failure (str).
@@ -127,10 +127,10 @@ def unreadable(name, what, error, status):
 
 def as_utf8(content):
     # type: (bytes) -> bytes
-    """Return text in UTF-8 and without the byte order mark that an editor has put in front.
+    """Return text in UTF-8 and without a byte order mark.
 
-    :param content: what a file holds (bytes): text with such a mark, in UTF-8 or UTF-16, or
-        anything, which is returned as it is.
+    :param content: content of a file (bytes): text with such a mark, in UTF-8 or UTF-16, or
+        anything else, which is returned unchanged.
     """
     if content.startswith(codecs.BOM_UTF8):
         return content[len(codecs.BOM_UTF8):]

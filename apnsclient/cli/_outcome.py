@@ -1,4 +1,4 @@
-"""What ``apns send`` tells in the end: the summary, the document of ``--json``, the exit status."""
+"""The outcome of ``apns send``: its summary, the document of ``--json``, and the exit status."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -6,7 +6,7 @@ import time
 
 from .._compat import MYPY
 from ..reasons import CREDENTIAL, reason_of_response
-from ._console import ALL_WELL, INTERRUPTED, NO_CONNECTION, NOT_ALL, USAGE, printable
+from ._console import INCOMPLETE, INTERRUPTED, NO_CONNECTION, SUCCESS, USAGE, printable
 
 if MYPY:
     import argparse
@@ -16,10 +16,10 @@ if MYPY:
     from ._delivery import Delivery
     from ._tokens import TokenSource
 
-#: How many rows of one kind a terminal is shown.
+#: Most rows of one kind that are shown on a terminal.
 ROWS_ON_TERMINAL = 20
 
-#: How many characters of a token the table shows; twice what the longest one of Apple's has.
+#: How many characters of a token the table shows: more than the longest of Apple's tokens has.
 _LONGEST_TOKEN = 200
 
 #: What to do about Apple's reasons, in terms of the options.
@@ -43,11 +43,11 @@ _ADVICE = {
     "UnrelatedKeyIdInToken": "check --key-id, --team-id and --key",
 }
 
-#: What bad tokens are, most often, if all are.
-_REFUSED_HERE = (
-    "all answers were BadDeviceToken or DeviceTokenNotForTopic, as they are for every token of the "
-    "other environment, and for every token where the topic is another app's: check --address and "
-    "--topic before you delete anything")
+#: The most likely cause, if all tokens are rejected.
+_ALL_REJECTED = (
+    "every token was rejected with BadDeviceToken or DeviceTokenNotForTopic, as happens in the "
+    "wrong environment or with another app's topic: check --address and --topic before you delete "
+    "anything")
 
 
 def exit_status(delivery, source):
@@ -59,43 +59,43 @@ def exit_status(delivery, source):
         return INTERRUPTED
     if delivery.error is not None and not delivery.has_connected:
         return NO_CONNECTION
-    if is_credential_refused(delivery) and not (
+    if is_credential_rejected(delivery) and not (
             delivery.accepted or delivery.failed or delivery.unknown):
         return NO_CONNECTION
     is_complete = source.is_exhausted and not (
         delivery.failed or delivery.not_sent or delivery.unknown)
-    return ALL_WELL if is_complete else NOT_ALL
+    return SUCCESS if is_complete else INCOMPLETE
 
 
-def is_credential_refused(delivery):
+def is_credential_rejected(delivery):
     # type: (Delivery) -> bool
     """Return True if the delivery ended because of the certificate or the provider token."""
-    refusal = delivery.refusal
-    return (refusal is not None and refusal.status is not None
-            and reason_of_response(refusal.status, refusal.reason).scope == CREDENTIAL)
+    rejection = delivery.rejection
+    return (rejection is not None and rejection.status is not None
+            and reason_of_response(rejection.status, rejection.reason).scope == CREDENTIAL)
 
 
-def describe_refusal(delivery, arguments):
+def describe_rejection(delivery, arguments):
     # type: (Delivery, argparse.Namespace) -> str
     """Return why nothing more was sent, and what to do about it."""
-    code, reason = delivery.refusal
-    advice = _ADVICE.get(delivery.refusal.reason)
-    if is_credential_refused(delivery):
+    code, reason = delivery.rejection
+    advice = _ADVICE.get(delivery.rejection.reason)
+    if is_credential_rejected(delivery):
         what = "certificate" if arguments.key_id is None else "provider token"
-        text = "the server refuses the %s (%s, %s), so nothing more was sent" % (what, code, reason)
+        text = "the server rejects the %s (%s, %s), so nothing more was sent" % (what, code, reason)
     else:
-        text = ("the gateway refuses this message (%s, %s): sent again as it is, it would be "
-                "refused again" % (code, reason))
+        text = ("the server rejects this message (%s, %s): unchanged, it would be rejected again"
+                % (code, reason))
     return text if advice is None else "%s; %s" % (text, advice)
 
 
 def hint_of(delivery):
     # type: (Delivery) -> Optional[str]
-    """Return what to check before anything is deleted, or None if nothing speaks for that."""
-    answered = [failure for _, failure in delivery.failed if failure.status is not None]
-    is_suspicious = answered and not delivery.accepted and all(
-        reason_of_response(failure.status, failure.reason).is_refused_here for failure in answered)
-    return _REFUSED_HERE if is_suspicious else None
+    """Return what to check before anything is deleted, or None if there is no reason to check."""
+    rejected = [failure for _, failure in delivery.failed if failure.status is not None]
+    is_suspicious = rejected and not delivery.accepted and all(
+        reason_of_response(failure.status, failure.reason).is_refused_here for failure in rejected)
+    return _ALL_REJECTED if is_suspicious else None
 
 
 def document_of(delivery, source, arguments, status, seconds):
@@ -137,8 +137,8 @@ def summarise(delivery, source, arguments, console, seconds):
                  "%.1f s"
                  % (delivery.accepted, source.count, len(delivery.failed), len(delivery.not_sent),
                     len(delivery.unknown), delivery.resent, seconds))
-    if delivery.refusal is not None:
-        console.note("apns: %s" % describe_refusal(delivery, arguments))
+    if delivery.rejection is not None:
+        console.note("apns: %s" % describe_rejection(delivery, arguments))
     hint = hint_of(delivery)
     if hint is not None:
         console.note("apns: %s" % hint)
@@ -169,7 +169,7 @@ def _list_tokens(delivery, console):
 
 def _since(failure):
     # type: (Any) -> str
-    """Return since when a token has been dead, if it is."""
+    """Return since when a token has been dead, as a part of a sentence; empty if it is not."""
     if not failure.is_gone:
         return ""
     return time.strftime(", since %Y-%m-%dT%H:%M:%SZ", time.gmtime(failure.timestamp))
@@ -177,6 +177,6 @@ def _since(failure):
 
 def _shown(token):
     # type: (str) -> str
-    """Return a token as the table has it, which is not too long."""
+    """Return a token as the table shows it: printable, and shortened if it is very long."""
     shown = printable(token[:_LONGEST_TOKEN])
     return shown + u"..." if len(token) > _LONGEST_TOKEN else shown

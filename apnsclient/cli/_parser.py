@@ -1,8 +1,8 @@
-"""The parser of the command: help that fits the terminal, and one line for what is wrong.
+"""The parser of the command: help that fits the terminal, and one line for an error.
 
-argparse shows the whole usage for each mistake, complains about what is missing before it complains
-about an option that it does not know, and takes ``--alret="a b"`` for an argument. Here an unknown
-option comes first, and a complaint is followed by one hint.
+argparse prints the whole usage for each error, reports missing arguments before unknown options,
+and takes ``--alret="a b"`` for a positional argument. Here unknown options are reported first, and
+an error is followed by one hint.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -23,26 +23,26 @@ if MYPY:
 
 __all__ = ["HelpFormatter", "Parser"]
 
-#: Most columns that help takes; longer lines are hard to read.
+#: Widest line of help, in columns; longer lines are hard to read.
 _WIDEST = 100
-#: Columns that the names of the commands take, with their indentation.
+#: Width of the names of the commands with their indentation, in columns.
 _LONGEST_COMMAND = 14
-#: Lines that are indented by so many columns are commands and data, and stay as they are.
+#: Lines with at least this indentation, in columns, are commands or data, and are not wrapped.
 _VERBATIM = 4
 #: How a block of text begins: indentation, then the term of a list, if there is one.
 _BEGINNING = re.compile(r" *(?:\S+ {2,})?")
-#: What is meant as an option, up to its "=".
+#: What looks like an option, up to its "=".
 _OPTION = re.compile(r"--?[A-Za-z][A-Za-z0-9_-]*\Z")
 
 
 class HelpFormatter(argparse.HelpFormatter):
-    """Fits description and epilog to the terminal as well, and keeps their paragraphs and lists."""
+    """Wraps description and epilog to the terminal, too, keeping their paragraphs and lists."""
 
     def __init__(self, prog):
         # type: (str) -> None
         super(HelpFormatter, self).__init__(
             prog, max_help_position=28, width=min(_columns() - 2, _WIDEST))
-        # argparse forgets that the names of commands are indented.
+        # argparse ignores the indentation of the names of commands.
         self._action_max_length = _LONGEST_COMMAND
 
     def _fill_text(self, text, width, indent):
@@ -69,14 +69,14 @@ class HelpFormatter(argparse.HelpFormatter):
 
 def _wrap(text, width, hang=0):
     # type: (str, int, int) -> List[str]
-    """Return text as lines; an option or an address is not broken."""
+    """Return text as lines, without breaking options or addresses."""
     return textwrap.wrap(text, width, subsequent_indent=" " * hang, break_long_words=False,
                          break_on_hyphens=False)
 
 
 def _columns():
     # type: () -> int
-    """Return the width of the terminal in characters; argparse of Python 2.7 does not look."""
+    """Return the width of the terminal in columns; argparse of Python 2.7 does not determine it."""
     if hasattr(shutil, "get_terminal_size"):
         return shutil.get_terminal_size().columns
     import fcntl
@@ -94,20 +94,20 @@ def _columns():
 
 
 class Parser(argparse.ArgumentParser):
-    """Parses the arguments of ``apns``, or of one of its commands; writes as the commands do."""
+    """Parses the arguments of ``apns``, or of one of its commands."""
 
-    #: Called with the parser and the arguments before these are parsed: may add what depends on
-    #: them.
+    #: Called with the parser and the arguments before they are parsed; may add arguments that
+    #: depend on them.
     prepare = None  # type: Optional[Callable[[argparse.ArgumentParser, List[str]], None]]
 
     def __init__(self, **options):
         # type: (**Any) -> None
-        # All options are explained below; a list of them first would fill the screen.
+        # argparse would begin with a list of all options, which are explained below.
         options.setdefault("usage", "%(prog)s [OPTION ...]")
         super(Parser, self).__init__(formatter_class=HelpFormatter, **options)
 
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
-        """Parse what is known; see the base class."""
+        """Parse the known arguments; see the base class."""
         args = sys.argv[1:] if args is None else list(args)
         if self.prepare is not None:
             self.prepare(self, args)
@@ -116,21 +116,21 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message, hint=None):
         # type: (str, Optional[str]) -> Any
-        """End the program with a line that says what is wrong, and one that says what to do.
+        """End the program with a line for the error, and a line that says what to do.
 
-        :param hint: the latter (str); by default how to get help.
+        :param hint: the second line (str); by default how to get help.
         """
         self.exit(_console.USAGE, "%s: error: %s\n%s\n" % (
             self.prog, _console.one_line(message), hint or "Try: %s --help" % self.prog))
 
     def _check_options(self, arguments):
         # type: (List[str]) -> None
-        """End the program if there is an option that is not known."""
+        """End the program if there is an unknown option."""
         before = None
         for argument in arguments:
             name = argument.partition("=")[0]
             if argument == "--" or self._subparsers is not None and not argument.startswith("-"):
-                return  # Nothing but tokens follows, or what another parser is for.
+                return  # Only tokens follow, or the arguments of another parser.
             if _OPTION.match(name) and not any(
                     known.startswith(name) for known in self._option_string_actions):
                 self.error("unknown option %s" % name,
@@ -154,14 +154,14 @@ class Parser(argparse.ArgumentParser):
 
     def _print_message(self, message, file=None):
         # type: (str, Any) -> None
-        # argparse, depending on the Python, fails or hides a failure.
+        # argparse fails here, or hides a failure, depending on the version of Python.
         if message:
             _console.write_line(sys.stderr if file is None else file, message.rstrip("\n"))
 
 
 def _suggestion(given, known):
     # type: (str, Iterable[str]) -> Optional[str]
-    """Return which name may be meant, as a hint; None if none is alike."""
+    """Return a hint with the most similar name, or None if none is similar."""
     by_name = dict((name.strip("-"), name) for name in known)
     found = difflib.get_close_matches(given.strip("-"), sorted(by_name), 1)
     return "Did you mean %s?" % by_name[found[0]] if found else None

@@ -1,7 +1,7 @@
-"""From the arguments that say whom to talk to, and as whom, to a session and a connection.
+"""Turns the arguments about server and credential into a session and a connection.
 
-Both protocols share them. Which one is meant is settled first, and what does not go together is
-found then, before any file is read.
+Both protocols share them. The protocol is decided first, and contradictory options are reported
+then, before any file is read.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -20,17 +20,17 @@ from .._pem import is_encrypted, keys_in
 from ..addresses import is_apples
 from ..errors import APNsError, CertificateError
 from ._console import NO_CONNECTION, USAGE, Failure, one_line
+from ._explain import explain
 from ._options import address, as_utf8, read_file, seconds
-from ._words import explain
 
 if MYPY:
     from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 
     from ._console import Console
 
-#: Environment variables that the passphrase, and the address of the proxy, are taken from.
+#: Environment variables for the passphrase and for the address of the proxy.
 PASSPHRASE_VARIABLE, PROXY_VARIABLE = "APNS_PASSPHRASE", "APNS_PROXY"
-#: The library's own.
+#: The environment variable that the library itself reads.
 FEEDBACK_STORE_VARIABLE = "APNSCLIENT_FEEDBACK_STORE"
 
 #: What connecting may raise. Names and sockets fail with their own exceptions on Python 2.7.
@@ -39,9 +39,9 @@ CONNECT_ERRORS = (APNsError, EnvironmentError)
 
 def add_connection_arguments(parser, names):
     # type: (argparse.ArgumentParser, Sequence[str]) -> None
-    """Add where to connect to, who we are, whom we trust, and how long we wait.
+    """Add the options for server, credential, authorities and timeouts.
 
-    :param names: names of Apple's hosts that make sense here.
+    :param names: names of Apple's hosts that this command can use.
     """
     where = parser.add_argument_group("connection")
     place = where.add_argument(
@@ -67,16 +67,15 @@ def add_connection_arguments(parser, names):
              "ask, if it runs on a terminal" % PASSPHRASE_VARIABLE)
     where.add_argument(
         "--ca-file", metavar="FILE",
-        help="trust the authorities in this PEM file, in place of the system's, to vouch for the "
-             "server")
+        help="verify the server with the authorities in this PEM file, in place of the system's")
     where.add_argument(
         "--no-verify", action="store_true",
-        help="do not verify who the server is; for test beds only")
+        help="do not verify the server; for test beds only")
     where.add_argument(
         "--proxy", metavar="URL",
         help="connect through this HTTP proxy: http://host:port or http://user:password@host:port. "
-             "Others on this machine can read arguments; the environment variable %s, which is "
-             "used without it, they cannot" % PROXY_VARIABLE)
+             "Other users of this machine can read arguments, but not the environment variable "
+             "%s, which is used without this option" % PROXY_VARIABLE)
     where.add_argument(
         "--connect-timeout", metavar="SECONDS", type=seconds, default=10.0,
         help="longest wait for the name lookup, TCP and TLS together (default: 10)")
@@ -119,12 +118,12 @@ def add_feedback_store_argument(group, what):
                             % (what, FEEDBACK_STORE_VARIABLE))
 
 
-def settle_protocol(arguments, only_http2=()):
+def decide_protocol(arguments, only_http2=()):
     # type: (argparse.Namespace, Sequence[str]) -> None
     """Set ``arguments.protocol``, if no option has, to what the other arguments imply.
 
-    :param only_http2: options that only HTTP/2 has a place for (sequence of str).
-    :raises Failure: if something is missing, or does not go together.
+    :param only_http2: options that only HTTP/2 supports (sequence of str).
+    :raises Failure: if an option is missing, or options contradict each other.
     """
     if arguments.key_id is None and arguments.team_id is None:
         if arguments.cert is None:
@@ -164,7 +163,7 @@ def _check_provider_token(arguments):
 
 def new_session(arguments, on_connected=None, **options):
     # type: (argparse.Namespace, Optional[Callable[[], Any]], Any) -> Any
-    """Make the session that the arguments describe.
+    """Return the session that the arguments describe.
 
     :param on_connected: called whenever a connection has been opened.
     :param options: further arguments of :class:`~apnsclient.transport.Session`.
@@ -178,7 +177,7 @@ def new_session(arguments, on_connected=None, **options):
     if proxy:
         options["proxy"] = proxy
     if on_connected is not None:
-        options["pool"] = _watched_backend(on_connected)
+        options["pool"] = _backend_that_reports(on_connected)
     try:
         return Session(connect_timeout=arguments.connect_timeout, verify=not arguments.no_verify,
                        protocol=arguments.protocol, **options)
@@ -187,19 +186,19 @@ def new_session(arguments, on_connected=None, **options):
     except CONNECT_ERRORS + (ValueError,) as error:
         said = one_line(error)
         if said.startswith("proxy "):
-            # It does not say what was given, which may have a password in it.
+            # It does not contain the value, which may have a password in it.
             name = PROXY_VARIABLE if arguments.proxy is None else "--proxy"
             raise Failure(name + said[len("proxy"):], USAGE)
         raise Failure(explain(error, arguments), NO_CONNECTION)
 
 
-def _watched_backend(on_connected):
+def _backend_that_reports(on_connected):
     # type: (Callable[[], Any]) -> Any
-    """Return the default back-end, as one that tells when it has opened a connection."""
+    """Return the default back-end, extended to report when a connection has been opened."""
     from ..backends import stdio
 
     class Backend(stdio.Backend):
-        """Tells when it has opened a connection."""
+        """Calls ``on_connected`` when a connection has been opened."""
 
         def get_new_connection(self, *arguments, **options):
             # type: (*Any, **Any) -> Any
@@ -212,7 +211,7 @@ def _watched_backend(on_connected):
 
 def open_feedback_store(arguments):
     # type: (argparse.Namespace) -> Any
-    """Return the store that the arguments name; None if they name none.
+    """Return the feedback store that the arguments name, or None if they name none.
 
     :raises Failure: if it cannot be used.
     """
@@ -233,7 +232,7 @@ def store_errors():
     """Return what a feedback store raises when its file cannot be used."""
     try:
         from sqlite3 import Error
-    except ImportError:  # There are Pythons without it.
+    except ImportError:  # Python can be built without it.
         return ()
     return (Error,)
 
@@ -260,7 +259,7 @@ def credential(arguments, console):
 
 def _read_pem(name, what):
     # type: (str, str) -> bytes
-    """Return what a file holds; an empty one would pass for an option that is not given."""
+    """Return the content of a file. An empty one would count as an option that is not given."""
     content = read_file(name, what, NO_CONNECTION)
     if not content:
         raise Failure("%s %s is empty" % (what, shown_path(str(name))), NO_CONNECTION)
@@ -291,7 +290,7 @@ def _passphrase(arguments, is_encrypted, console):
                 if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
                     content += stream.read()
         except EnvironmentError as error:
-            # Its name is left out: it may be the passphrase itself, given by mistake.
+            # Its name is left out, since it may be the passphrase itself, given by mistake.
             raise Failure("cannot read the file of --passphrase-file: %s"
                           % os.strerror(error.errno or 0), NO_CONNECTION)
         lines = as_utf8(content).splitlines()
@@ -314,7 +313,7 @@ def _passphrase(arguments, is_encrypted, console):
 
 def _has_terminal():
     # type: () -> bool
-    """Return True if this process has a terminal to ask on, wherever standard input comes from."""
+    """Return True if this process has a terminal to prompt on, whatever standard input is."""
     try:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
     except OSError:

@@ -1,7 +1,7 @@
 """The files of ``apns simulator``: authority, client's certificate, and key for provider tokens.
 
-What lies in the directory is used, and what is missing is made, so that a program goes on working
-when the simulator is started again. Nothing that is there is ever written over.
+Files that exist in the directory are used, and those that are missing are created, so that a
+program keeps working when the simulator is started again. No file is ever overwritten.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -26,7 +26,7 @@ __all__ = ["Files", "directory_of"]
 @contextlib.contextmanager
 def directory_of(name):
     # type: (Optional[str]) -> Iterator[str]
-    """Make the directory for the files; one without a name is removed at the end."""
+    """Create the directory for the files. Without a name it is a temporary one."""
     if name is None:
         directory = tempfile.mkdtemp(prefix="apns-simulator-")
         try:
@@ -44,10 +44,10 @@ def directory_of(name):
 
 
 class Files(object):
-    """What a directory holds of a simulator, and what it is to hold.
+    """The files of a simulator in a directory.
 
     :param directory: its name (str).
-    :raises Failure: if something in it cannot be used.
+    :raises Failure: if a file in it cannot be used.
 
     :ivar ca: name of the file with the authority's certificate; ``ca_key``, ``client`` and ``key``
         are those with its key, with the client's certificate and key, and with the key for provider
@@ -72,8 +72,9 @@ class Files(object):
 
     def save(self, apns):
         # type: (Any) -> None
-        """Write what was not there, from a simulator that was made of the rest.
+        """Write the files that are missing.
 
+        :param apns: simulator that uses the others.
         :raises Failure: if that cannot be done.
         """
         for name, is_there, content, mode in (
@@ -94,7 +95,7 @@ class Files(object):
         for text, name, other in ((certificate, self.ca, self.ca_key),
                                   (key, self.ca_key, self.ca)):
             if text is None:
-                raise Failure("%r is there without %r; remove it, and an authority is made, or "
+                raise Failure("%r exists, but not %r; remove it to have an authority created, or "
                               "choose another --directory" % (other, name), USAGE)
         _load_identity("%s\n%s" % (certificate, key), self.ca)
         return Authority.load(certificate or "", key or "")
@@ -103,7 +104,7 @@ class Files(object):
         # type: (str) -> None
         _load_identity(pem, self.client)
         if self.authority is None or not self.authority.has_issued(pem):
-            raise _unusable(self.client, "it is not of the authority in %r" % self.ca)
+            raise _unusable(self.client, "it was not issued by the authority in %r" % self.ca)
 
     def _check_key(self, pem):
         # type: (str) -> None
@@ -117,7 +118,7 @@ class Files(object):
 
 def _load_identity(pem, name):
     # type: (str, str) -> None
-    """Raise Failure unless a text holds a certificate that is valid now, and its key."""
+    """Raise Failure unless a text has a certificate that is valid now, and its key."""
     from ..backends._identity import Identity, Material
     from ..errors import CertificateError
 
@@ -131,13 +132,13 @@ def _load_identity(pem, name):
 
 def _unusable(name, problem):
     # type: (str, str) -> Failure
-    return Failure("cannot use %r: %s; remove it, and another one is made, or choose another "
+    return Failure("cannot use %r: %s; remove it to have another one created, or choose another "
                    "--directory" % (name, problem), USAGE)
 
 
 def _read(name):
     # type: (str) -> Optional[str]
-    """Return the text of a file, None if there is no such file."""
+    """Return the text of a file, or None if there is no such file."""
     if not os.path.lexists(name):
         return None
     try:
@@ -149,7 +150,7 @@ def _read(name):
 
 def _write(name, content, mode):
     # type: (str, str, int) -> None
-    """Write a file that is not there yet; ``mode`` says who may read it."""
+    """Write a file that does not exist yet, with the permissions ``mode``."""
     try:
         descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with os.fdopen(descriptor, "wb") as stream:

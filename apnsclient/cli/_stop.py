@@ -1,4 +1,4 @@
-"""Running until a signal comes: what the commands that serve have in common."""
+"""Running until a signal arrives, for the commands that serve."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -16,9 +16,9 @@ __all__ = ["Stop"]
 
 
 class Stop(object):
-    """Waits for SIGINT or SIGTERM. A signal that comes before the waiting ends it, too."""
+    """Waits for SIGINT or SIGTERM, also if it arrives before :meth:`wait` is called."""
 
-    #: The signals that end the waiting.
+    #: The signals that it waits for.
     signals = (signal.SIGINT, signal.SIGTERM)
 
     def __enter__(self):
@@ -32,12 +32,12 @@ class Stop(object):
 
     def end(self, number=None, frame=None):
         # type: (Optional[int], Any) -> None
-        """End the waiting for good, as a signal does; its number and frame are of no account."""
+        """Have :meth:`wait` return True, as a signal does. The arguments are not used."""
         os.write(self._writer, b"s")
 
     def wake(self):
         # type: () -> None
-        """End the waiting, or the next one, although there is no signal. From any thread."""
+        """Have :meth:`wait`, or its next call, return False. May be called from any thread."""
         with self._lock:
             if not self._is_awake:
                 self._is_awake = True
@@ -45,11 +45,11 @@ class Stop(object):
 
     def wait(self):
         # type: () -> bool
-        """Return True once a signal has come, False if :meth:`wake` was called."""
+        """Block; return True when a signal has arrived, False when :meth:`wake` was called."""
         while True:
             try:
                 is_signal = os.read(self._reader, 1) == b"s"
-            except OSError as error:  # Python 2.7 does not go on after a signal.
+            except OSError as error:  # Python 2.7 does not restart it after a signal.
                 if error.errno != errno.EINTR:
                     raise
                 continue

@@ -1,7 +1,7 @@
-"""Where the tokens of ``apns send`` come from: arguments, then lines of a file or a pipe.
+"""The source of the tokens of ``apns send``: arguments, then the lines of a file or a pipe.
 
-Tokens are read when they are needed, so that a list of any length passes through in slices. Nothing
-is asked of a token here; one that is malformed gets its verdict from the client like every other.
+Tokens are read when they are needed, so that a list of any length is never held in memory. They are
+not validated here: the client reports those that are malformed.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -22,7 +22,7 @@ _LONGEST_LINE = 1 << 18
 
 
 class TokenSource(object):
-    """Tokens, once through.
+    """Hands out each token once.
 
     :param tokens: the first tokens (list of str).
     :param stream: binary stream with one token a line; None for none. Blank lines, and lines that
@@ -39,7 +39,7 @@ class TokenSource(object):
         self._bytes_read = 0
         self._lines_read = 0
         self._taken = []  # type: List[str]
-        #: True while a read may take as long as it likes, because it is not from a regular file.
+        #: True while a read may block for ever, because it is not from a regular file.
         self.is_waiting = False
         self._is_stopped = False
         #: How many tokens have been handed out (int).
@@ -51,10 +51,10 @@ class TokenSource(object):
 
     def take(self, size):
         # type: (int) -> List[str]
-        """Return the next tokens: at most ``size``, none of them twice; an empty list at the end.
+        """Return the next tokens: at most ``size``, no two alike; an empty list at the end.
 
-        The outcome of a message tells its tokens apart by their value, so one that comes again is
-        left for the next call. If this is interrupted, :meth:`rest` has what was read.
+        A result identifies tokens by their value, so one that is repeated is left for the next
+        call. If this is interrupted, :meth:`rest` has what was read.
         """
         seen = set(token.lower() for token in self._taken)
         while len(self._taken) < size:
@@ -74,15 +74,15 @@ class TokenSource(object):
 
     def stop(self):
         # type: () -> None
-        """Let the next read that might wait raise KeyboardInterrupt instead."""
+        """Have the next read that might block raise KeyboardInterrupt instead."""
         self._is_stopped = True
 
     def rest(self):
         # type: () -> List[str]
-        """Return the tokens that have not been handed out, as far as they can be had at once.
+        """Return the tokens that have not been handed out, as far as they are available at once.
 
         All that is left of the arguments and of a regular file; of a pipe only what has been read.
-        :attr:`is_exhausted` tells whether that was all.
+        :attr:`is_exhausted` is True if that was all.
         """
         rest, self._taken = self._taken, []
         if self._next is not None:
@@ -116,10 +116,10 @@ class TokenSource(object):
 
     def _lines(self):
         # type: () -> Iterator[bytes]
-        """Yield the lines, with any kind of line end; of one that is too long the beginning."""
+        """Yield the lines, with any kind of line end, cutting off those that are too long."""
         piece = self._read()
         if piece.startswith(codecs.BOM_UTF8):
-            piece = piece[len(codecs.BOM_UTF8):]  # Editors of Windows put it in front.
+            piece = piece[len(codecs.BOM_UTF8):]  # Editors on Windows write it.
         begun, is_cut = b"", False
         while piece:
             lines = (begun + piece).splitlines(True)
@@ -139,11 +139,11 @@ class TokenSource(object):
 
     def _read(self):
         # type: () -> bytes
-        """Return what comes next, up to the end of a line as Unix has it; b"" at the end."""
+        """Return the next bytes, up to a line feed at most; b"" at the end."""
         if self._stream is None:
             return b""
         try:
-            # One line at a time: iterating over a pipe of Python 2.7 waits for a full buffer.
+            # By lines: iterating over a pipe waits for a full buffer on Python 2.7.
             self.is_waiting = self._size is None
             if self.is_waiting and self._is_stopped:
                 raise KeyboardInterrupt

@@ -9,7 +9,7 @@ from collections import deque
 from .._compat import MYPY
 from . import _options
 from ._chaos_options import add_plugin_arguments, import_chaos
-from ._console import ALL_WELL, NO_CONNECTION, USAGE, Failure, one_line
+from ._console import NO_CONNECTION, SUCCESS, USAGE, Failure, one_line
 from ._stop import Stop
 
 if MYPY:
@@ -17,24 +17,24 @@ if MYPY:
 
     from ._console import Console
 
-#: Where it listens and what it leads to if nothing else is said.
+#: The values of options that neither the command line nor the configuration file has.
 _DEFAULTS = {"proxy": "localhost:8000", "backend": "localhost:8888", "behavior": "",
              "protocol": "tcp", "timeout": "30"}
 
 _DESCRIPTION = """\
-Passes TCP connections on to a backend until SIGINT (Ctrl-C) or SIGTERM, and injects faults. A
-behavior such as 20:delay,5:reset says how many connections of a hundred get which handler; it is
-decided by chance for each connection when it is accepted, and the others pass unharmed. The same
+Forwards TCP connections to a backend until SIGINT (Ctrl-C) or SIGTERM, and injects faults. A
+behavior such as 20:delay,5:reset gives the percentage of connections for each handler; a handler is
+picked at random for each connection when it is accepted, and the others are left alone. The same
 seed gives the same faults again.
 
-A handler can also be a class of yours, by its qualified name; it is looked for in the current
-directory as well.
+A handler can also be a class of yours, by its qualified name; it is also imported from the current
+directory.
 """
 _EPILOG = """\
 output:
-  the addresses and the seed; a line for each connection when it is over, with its handler, what was
-  done to it and the bytes that passed; and at the end a summary. With --json each line is an
-  object, with "event": "ready", "connection" or "summary".
+  the addresses and the seed; a line for each connection when it has ended, with its handler, its
+  faults and the number of bytes; and at the end a summary. With --json each line is an object, with
+  "event": "ready", "connection" or "summary".
 
 exit status:
   0    it was ended by a signal
@@ -42,7 +42,7 @@ exit status:
        file that cannot be used
   3    it cannot listen at that address
   4    the output could not be written
-  141  whoever read the output has gone away
+  141  the reader of the output has gone away
 
 examples:
     apns chaos --proxy localhost:8000 --backend localhost:2195 \\
@@ -60,22 +60,22 @@ def add_parser(commands):
     parser.add_argument("--proxy", metavar="HOST:PORT",
                         help="where to listen; port 0 takes a free one (default: localhost:8000)")
     parser.add_argument("--backend", metavar="HOST:PORT",
-                        help="where to pass connections on to (default: localhost:8888)")
+                        help="where to forward connections to (default: localhost:8888)")
     parser.add_argument("--behavior", metavar="PERCENT:HANDLER[,...]",
-                        help="handlers, and for how many connections of a hundred; the rest gets "
-                             "dummy, which leaves them alone (default: all)")
+                        help="percentage of connections for each handler; the rest are left alone "
+                             "(default: all)")
     parser.add_argument("--config", metavar="FILE",
-                        help="read an ini file; what stands on the command line goes before it")
+                        help="read an ini file; the command line overrides it")
     parser.add_argument("--protocol", metavar="NAME",
-                        help="tcp, apns, http2, or the qualified name of a class: what frames are "
-                             "(default: tcp)")
+                        help="tcp, apns, http2, or the qualified name of a class that knows the "
+                             "frames (default: tcp)")
     parser.add_argument("--seed", metavar="NUMBER",
-                        help="what chance comes from (default: another one each time)")
+                        help="seed of the random numbers (default: a new one each time)")
     parser.add_argument("--http", metavar="HOST:PORT",
                         help="serve the HTTP API there, on loopback (default: nowhere)")
     parser.add_argument("--timeout", metavar="SECONDS",
                         help="longest time for connecting, for a handler's read and for a write "
-                             "that gets nowhere (default: 30)")
+                             "without progress (default: 30)")
     parser.add_argument("--json", action="store_true", help="print JSON, one object a line")
     _add_tls_arguments(parser)
     parser.set_defaults(run=run)
@@ -84,20 +84,19 @@ def add_parser(commands):
 def _add_tls_arguments(parser):
     # type: (argparse.ArgumentParser) -> None
     group = parser.add_argument_group(
-        "TLS", "with --tls-cert TLS ends at the proxy, on either side")
+        "TLS", "with --tls-cert, TLS is terminated at the proxy on both sides")
     group.add_argument("--tls-cert", metavar="FILE",
                        help="certificate and key that clients see, in PEM format")
     group.add_argument("--client-cert", metavar="FILE",
                        help="certificate and key that the backend sees (default: none)")
     group.add_argument("--ca-file", metavar="FILE",
-                       help="authorities that certificates of clients and of the backend must come "
-                            "from (default: clients are not asked, and the system's for the "
-                            "backend)")
+                       help="authorities that clients and the backend are verified with (default: "
+                            "clients are not verified, the backend is with the system's)")
 
 
 def run(arguments, console):
     # type: (argparse.Namespace, Console) -> int
-    """Run until a signal comes, and return the exit status."""
+    """Run until a signal arrives, and return the exit status."""
     import_chaos()
     from ..testing.chaos.errors import ConfigurationError
 
@@ -125,13 +124,13 @@ def run(arguments, console):
             proxy.stop()
         _report(ended, arguments.json, console)
         _summarise(proxy, arguments.json, console)
-    return ALL_WELL
+    return SUCCESS
 
 
 @contextlib.contextmanager
 def _listening(server, option):
     # type: (Any, str) -> Iterator[None]
-    """Have the proxy, or the HTTP API, run as long as the block does; None is no server."""
+    """Run the proxy or the HTTP API as long as the block runs; does nothing if it is None."""
     if server is None:
         yield
         return
@@ -166,7 +165,7 @@ def _build(arguments, note):
         for name, option, value in given:
             found.setdefault(name, {})[option] = value
     for name, wanted in protocols.items():
-        # Also of those that are not in use, as with handlers.
+        # Those that are not in use are checked too, like handlers.
         merge("protocol", name, Protocol.get(name), wanted)
     host, port = _convert("proxy", values["proxy"], _listen_address)
     seed = values.get("seed")
@@ -189,13 +188,13 @@ def _read_configuration(name):
     try:
         return read_configuration(name)
     except EnvironmentError:
-        _options.read_file(name, "the configuration", USAGE)  # It says why.
+        _options.read_file(name, "the configuration", USAGE)  # Raises the Failure for it.
         raise
 
 
 def _convert(key, value, kind):
     # type: (str, str, Any) -> Any
-    """Return a value by its argument type; it may also come from the file, so run late."""
+    """Convert a value, which may be from the configuration file, by its argument type."""
     try:
         return kind(value)
     except argparse.ArgumentTypeError as error:
@@ -219,7 +218,7 @@ def _backend_address(value, lowest=1):
 
 def _new_tls(values):
     # type: (Dict[str, str]) -> Any
-    """Return what the files for TLS hold, None if TLS is to be passed on."""
+    """Return the TLS settings from the files, or None if TLS is not terminated."""
     if values.get("tls-cert") is None:
         for key in ("client-cert", "ca-file"):
             if values.get(key) is not None:
@@ -260,7 +259,7 @@ def _announce(proxy, api, as_json, console):
     else:
         console.line("%-9s %s" % ("proxy", _display(proxy.address)))
         console.line("%-9s %s" % ("backend", _display(proxy.backend)))
-        console.line("%-9s %s" % ("behavior", proxy.behavior or "none, all passes unharmed"))
+        console.line("%-9s %s" % ("behavior", proxy.behavior or "none, connections are left alone"))
         console.line("%-9s %d" % ("seed", proxy.seed))
         if http:
             console.line("%-9s %s" % ("http", http))
@@ -271,7 +270,7 @@ def _announce(proxy, api, as_json, console):
 
 def _report(ended, as_json, console):
     # type: (Any, bool, Console) -> None
-    """Print what became of the connections that are over."""
+    """Print a line for each connection that has ended."""
     if not ended:
         return
     while ended:

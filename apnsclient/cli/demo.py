@@ -8,7 +8,7 @@ import time
 
 from .._compat import MYPY, monotonic
 from . import _options, _session
-from ._console import ALL_WELL, NO_CONNECTION, NOT_ALL, Failure, one_line
+from ._console import INCOMPLETE, NO_CONNECTION, SUCCESS, Failure, one_line
 
 if MYPY:
     from typing import Any, List
@@ -70,7 +70,7 @@ def run(arguments, console):
                      % (apns.accepted_count, monotonic() - started))
     console.line("Next: %sapns simulator, and apns send --help"
                  % ("" if arguments.http2 else "apns demo --http2, "))
-    return ALL_WELL if is_finished else NOT_ALL
+    return SUCCESS if is_finished else INCOMPLETE
 
 
 def _make_devices(devices, count):

@@ -1,4 +1,4 @@
-"""``apns feedback``: the tokens that have gone, as the feedback service tells them."""
+"""``apns feedback``: the tokens that the feedback service, or a feedback store, has."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -10,8 +10,8 @@ import os
 
 from .._compat import MYPY
 from . import _options, _session
-from ._console import ALL_WELL, NO_CONNECTION, NOT_ALL, USAGE, Failure, one_line
-from ._words import explain
+from ._console import INCOMPLETE, NO_CONNECTION, SUCCESS, USAGE, Failure, one_line
+from ._explain import explain
 
 if MYPY:
     from typing import Any, Iterator, List
@@ -20,33 +20,33 @@ if MYPY:
 
 _EPOCH = datetime.datetime(1970, 1, 1)
 
-#: Warns when the list ends before its end.
+#: The logger that warns when the list is cut short.
 _READER = "apnsclient.backends.stdio.connection"
 
 _DESCRIPTION = """\
 Read the feedback service: the tokens of devices that your app has been removed from, and when that
-was noticed. Stop sending to them, unless the device has given you its token again since.
-Reading clears the list: what has been printed is not told again.
+was noticed. Stop sending to them, unless the device has registered its token again since. Reading
+clears the list: what has been printed is not reported again.
 
-Over HTTP/2, and so at Apple, there is no such service: the answer to a notification says that its
-token has gone. With --feedback-store FILE this prints what apns send, or a program of yours, has
-put into that file for the same environment and the same certificate or team. Nothing is connected
-to then.
+Over HTTP/2, and so at Apple, there is no such service: the response to a notification says that the
+token is gone. With --feedback-store FILE this prints what apns send, or a program of yours, has put
+into that file for the same environment and the same certificate or team. No connection is opened
+then.
 """
 _EPILOG = """\
 output:
   one row a line, token and time (ISO 8601, UTC) with a tab between them; with --json, one object
-  {"time": ..., "timestamp": ..., "token": ...} a line. Each row is written as soon as it is there.
+  {"time": ..., "timestamp": ..., "token": ...} a line. Each row is written as soon as it arrives.
 
 exit status:
-  0    the list was read to its end, even if there was nothing in it
-  1    the list was not read to its end; the rest comes the next time
+  0    the list was read to its end, even if it was empty
+  1    the list was not read to its end; the rest is reported the next time
   2    wrong usage, or a feedback store that cannot be used
   3    no connection, or the certificate, key, passphrase, provider token or authorities cannot be
        read or used
   4    the output could not be written
   130  interrupted
-  141  whoever read the output has gone away
+  141  the reader of the output has gone away
 
 examples:
     apns feedback --address feedback.example.com:2196 --cert push.pem |
@@ -65,7 +65,7 @@ def add_parser(commands):
     _session.add_connection_arguments(
         parser, ["feedback_sandbox", "feedback_production", "push_sandbox", "push_production"])
     _session.add_feedback_store_argument(
-        parser, "over HTTP/2, print, and take out, what is in it")
+        parser, "over HTTP/2, print what is in it, and remove that")
     parser.add_argument("--read-timeout", metavar="SECONDS", type=_options.seconds, default=20.0,
                         help="longest wait for the next rows (default: 20)")
     parser.add_argument("--json", action="store_true", help="print JSON, one object a line")
@@ -74,16 +74,16 @@ def add_parser(commands):
 
 def run(arguments, console):
     # type: (argparse.Namespace, Console) -> int
-    """Print the rows as they come, and return the exit status."""
-    _session.settle_protocol(arguments, ["--feedback-store"])
+    """Print the rows as they arrive, and return the exit status."""
+    _session.decide_protocol(arguments, ["--feedback-store"])
     if arguments.protocol == "http2" and arguments.feedback_store is None:
-        raise Failure("over HTTP/2 there is no feedback service to ask; give --feedback-store, or "
-                      "set %s, with the file that apns send was given"
+        raise Failure("over HTTP/2 there is no feedback service; give --feedback-store, or set "
+                      "%s, with the file that apns send was given"
                       % _session.FEEDBACK_STORE_VARIABLE, USAGE)
     if arguments.feedback_store is not None and not os.path.exists(arguments.feedback_store):
-        # A store that is opened is made; one with its name mistyped would stay empty for ever.
+        # Opening a store creates the file; one with a mistyped name would stay empty for ever.
         raise Failure("cannot use the feedback store %r: there is no such file; apns send, or a "
-                      "program of yours, makes it" % str(arguments.feedback_store), USAGE)
+                      "program of yours, creates it" % str(arguments.feedback_store), USAGE)
     with _warnings_of(_READER) as warnings, \
             contextlib.closing(_rows(arguments, console)) as rows:
         for token, when in rows:
@@ -95,12 +95,13 @@ def run(arguments, console):
                 console.line("%s\t%s" % (token, time))
             console.flush()
     if warnings:
-        raise Failure("the list was not read to its end; the rest comes the next time", NOT_ALL)
-    return ALL_WELL
+        raise Failure("the list was not read to its end; the rest is reported the next time",
+                      INCOMPLETE)
+    return SUCCESS
 
 
 class _Store(object):
-    """A store of feedback that takes back the row that it gave out last.
+    """A feedback store that a row can be put back into.
 
     :param store: :class:`~apnsclient.feedback_store.FeedbackStore`, or None if there is none.
     """
@@ -112,24 +113,24 @@ class _Store(object):
 
     def drain(self, source):
         # type: (str) -> Any
-        """Take out all tokens of a source."""
+        """Remove and return all rows of a source."""
         self._source = source
         return self._store.drain(source)
 
     def add(self, source, rows):
         # type: (str, Any) -> None
-        """Keep rows."""
+        """Store rows."""
         self._store.add(source, rows)
 
     def put_back(self, token, when):
         # type: (bytes, datetime.datetime) -> None
-        """Keep a row that was given out; that of a service cannot be."""
+        """Store a row again that was returned; one of a feedback service cannot be."""
         if self._source is not None:
             self.add(self._source, [(token, int((when - _EPOCH).total_seconds()))])
 
 
 class _Recorder(logging.Handler):
-    """Keeps the warnings that it is given."""
+    """Collects warnings."""
 
     def __init__(self, records):
         # type: (List[logging.LogRecord]) -> None
@@ -138,7 +139,7 @@ class _Recorder(logging.Handler):
 
     def emit(self, record):
         # type: (logging.LogRecord) -> None
-        """Keep one."""
+        """Collect a record."""
         self._records.append(record)
 
 
@@ -161,7 +162,7 @@ def _rows(arguments, console):
     from ..apns import APNs
 
     class Service(APNs):
-        """Tells times in UTC, so that the output means the same wherever it is read."""
+        """Returns times in UTC, so that the output means the same in every time zone."""
 
         def _datetime_from_timestamp(self, timestamp):
             # type: (float) -> datetime.datetime
@@ -173,10 +174,10 @@ def _rows(arguments, console):
                                    feedback_store=store)
     service = Service(_session.connect(session.new_connection, arguments, credential))
     try:
-        # Rows of a store that are not come to are put back when it is closed.
-        told = service.feedback()  # type: Any
-        with contextlib.closing(told):
-            for token, when in told:
+        # The rows of a store that are not reached are put back when the generator is closed.
+        rows = service.feedback()  # type: Any
+        with contextlib.closing(rows):
+            for token, when in rows:
                 try:
                     yield token.decode("ascii"), when
                 except GeneratorExit:

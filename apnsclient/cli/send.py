@@ -14,8 +14,8 @@ from .._json import decode_json, encode_usual, to_utf8
 from . import _options, _outcome, _session
 from ._console import NO_CONNECTION, USAGE, Failure, one_line, open_progress
 from ._delivery import Delivery
+from ._explain import explain
 from ._tokens import TokenSource
-from ._words import explain
 
 if MYPY:
     from typing import Any, Dict, Iterator, List, Tuple
@@ -31,8 +31,8 @@ _HEADERS = (("--topic", "apns_topic"), ("--push-type", "apns_push_type"),
             ("--collapse-id", "apns_collapse_id"), ("--apns-id", "apns_id"))
 
 _DESCRIPTION = """\
-Send one message to many devices over one connection, learn which tokens were refused and why, and
-send again what the gateway threw away.
+Send one message to many devices, report which tokens were rejected and why, and send again what the
+gateway discarded.
 """
 _EPILOG = """\
 tokens:
@@ -51,28 +51,28 @@ output:
      "not_sent": [{{"code": null, "reason": ..., "token": ...}}],
      "read_to_end": true, "resent": 0, "seconds": 3.1, "status": 1,
      "tokens": 3, "unknown": [token, ...]}}
-  of which wrong usage and an unusable credential leave no more than error and status. Over HTTP/2
-  the rows of failed have also Apple's reason and since when, in seconds since 1970:
+  After wrong usage, or with an unusable credential, it has only error and status. Over HTTP/2 the
+  rows of failed also have Apple's reason and since when, in seconds since 1970:
     {{"apns_id": ..., "apns_reason": "Unregistered", "gone": true,
      "status": 410, "timestamp": 1760000000, ...}}
-  failed: refused. Delete a token only where the row says since when it has been dead ("gone" with
-  --json), and the device has not registered it again since; any other may be good in the other
-  environment or for another topic. If all are refused so, a hint says that. not_sent: may be sent
-  again; with a code (3, 4, 6, 7, or from 400 up) it would be refused again, so correct that first.
-  If the server asks for minutes, as Apple does after an error of its own (5XX), the reason says so.
-  unknown: written, and the outcome was not awaited, because the command was interrupted; or, over
-  HTTP/2, there was no answer.
+  failed: rejected. Delete a token only if the row says since when it has been dead ("gone" with
+  --json), and the device has not registered it again since; any other may be valid in the other
+  environment or for another topic. If all are rejected like that, a hint says so. not_sent: may be
+  sent again; with a code (3, 4, 6, 7, or 400 and above) it would be rejected again, so correct that
+  first. If the server asks for a wait of minutes, as Apple does after an error of its own (5XX),
+  the reason says so. unknown: written, but the command was interrupted before the outcome was
+  known; or, over HTTP/2, there was no response.
 
 exit status:
   0    every token was accepted
-  1    some token was not
+  1    at least one token was not
   2    wrong usage: arguments, a message that cannot be made, tokens, a payload or a feedback store
        that cannot be read
   3    no connection, or the certificate, key, passphrase, provider token or authorities cannot be
        read or used; nothing was sent
   4    the output could not be written
-  130  interrupted (Ctrl-C once: stop and await the answers; twice: stop at once)
-  141  whoever read the output has gone away
+  130  interrupted (Ctrl-C once: stop and wait for the responses; twice: stop at once)
+  141  the reader of the output has gone away
 
 examples:
     apns send --address gateway.example.com:2195 --cert push.pem \\
@@ -117,7 +117,7 @@ def _add_message_arguments(parser):
         help="more to put into the payload; VALUE is JSON, or text where it is not JSON")
     message.add_argument(
         "--payload-file", metavar="FILE",
-        help="JSON object that is the whole payload, sent as it stands, in place of all the above")
+        help="JSON object that is the whole payload, sent byte for byte, in place of all the above")
     message.add_argument(
         "--expiry", metavar="WHEN", type=_expiry, default="86400",
         help="when the gateway may stop trying: seconds from now, or a Unix time (numbers from "
@@ -152,31 +152,31 @@ def _add_delivery_arguments(parser):
     delivery = parser.add_argument_group("delivery")
     delivery.add_argument(
         "--retries", metavar="NUMBER", type=_options.number_from(0), default=5,
-        help="how often in a row to try again when an attempt achieved nothing at all; as long as "
-             "something goes, what can be sent again is (default: 5)")
+        help="how often in a row to try again after an attempt without any progress; as long as "
+             "there is progress, what can be sent again is (default: 5)")
     delivery.add_argument(
         "--retry-delay", metavar="SECONDS", type=_options.pause, default=1.0,
         help="wait before the first of these; each further wait is twice as long (default: 1)")
     delivery.add_argument(
         "--slice", metavar="NUMBER", type=_options.number_from(1), default=5000,
-        help="most tokens to read and hand over at a time (default: 5000)")
+        help="most tokens to read and send at a time (default: 5000)")
     delivery.add_argument(
         "--write-timeout", metavar="SECONDS", type=_options.seconds, default=20.0,
-        help="longest wait for the gateway to take a block of data (default: 20)")
+        help="longest wait for the server to take a block of data (default: 20)")
     delivery.add_argument(
         "--read-timeout", metavar="SECONDS", type=_options.seconds, default=20.0,
-        help="over HTTP/2: longest wait for the answer to a request (default: 20)")
+        help="over HTTP/2: longest wait for the response to a request (default: 20)")
     delivery.add_argument(
         "--tail-timeout", metavar="SECONDS", type=_options.seconds, default=3.0,
-        help="silence of the gateway that is taken for success (default: 3). HTTP/2 has no use for "
-             "it: each request is answered")
+        help="how long the gateway has to be silent for that to count as success (default: 3). Not "
+             "used over HTTP/2, where each request has a response")
     _session.add_feedback_store_argument(
         delivery, "over HTTP/2, keep the tokens that are dead (410) there, for apns feedback")
 
 
 def run(arguments, console):
     # type: (argparse.Namespace, Console) -> int
-    """Send, tell what became of the tokens, and return the exit status."""
+    """Send, report the outcome of each token, and return the exit status."""
     started = monotonic()
     try:
         delivery, source = _deliver(arguments, console)
@@ -193,16 +193,16 @@ def run(arguments, console):
     if source.error is not None:
         raise Failure("cannot read the tokens: %s" % source.error, status)
     if status == NO_CONNECTION:
-        raise Failure(_outcome.describe_refusal(delivery, arguments) if delivery.refusal
+        raise Failure(_outcome.describe_rejection(delivery, arguments) if delivery.rejection
                       else delivery.error, status)
     return status
 
 
 def _deliver(arguments, console):
     # type: (argparse.Namespace, Console) -> Tuple[Delivery, TokenSource]
-    """Send, and return what is known then."""
+    """Send to all tokens; return the delivery and the source of the tokens."""
     from ..apns import APNs
-    _session.settle_protocol(
+    _session.decide_protocol(
         arguments, [option for option, _ in _HEADERS] + ["--feedback-store"])
     parts = _message_parts(arguments)
     _new_message([], parts)
@@ -210,7 +210,7 @@ def _deliver(arguments, console):
 
     def correct(result):
         # type: (Any) -> None
-        delivery.account_late(result)
+        delivery.apply_late_result(result)
 
     connected = []  # type: List[bool]
     session = _session.new_session(
@@ -224,7 +224,7 @@ def _deliver(arguments, console):
         delivery = Delivery(
             service.send_many, lambda tokens: _new_message(tokens, parts), source,
             slice_size=arguments.slice, retries=arguments.retries, pause=arguments.retry_delay,
-            close=session.shutdown, progress=progress, say=console.note,
+            close=session.shutdown, progress=progress, notify=console.note,
             resends_unknown=arguments.protocol == "binary", is_connected=lambda: connected)
         try:
             delivery.run()
@@ -273,7 +273,7 @@ def _read_payload(name):
     content = _options.as_utf8(_options.read_file(name, "the payload", USAGE))
     try:
         payload = decode_json(content)
-        encode_usual(payload)  # Python reads NaN and infinite numbers, too, which are no JSON.
+        encode_usual(payload)  # Python also reads NaN and infinity, which are not JSON.
     except ValueError as error:
         raise Failure("the payload %r is not JSON: %s" % (str(name), one_line(error)), USAGE)
     if not isinstance(payload, dict):
@@ -284,7 +284,7 @@ def _read_payload(name):
 @contextlib.contextmanager
 def _token_source(arguments):
     # type: (argparse.Namespace) -> Iterator[TokenSource]
-    """Open where the tokens come from.
+    """Open the source of the tokens.
 
     :raises Failure: if there are none, or the file cannot be read.
     """
@@ -317,13 +317,13 @@ def _token_source(arguments):
 
 def _check_is_text(stream, name):
     # type: (Any, str) -> None
-    """Raise Failure if a regular file begins as no list of tokens does."""
+    """Raise Failure if a regular file is binary, so that it cannot be a list of tokens."""
     if not os.path.isfile(name):
         return
     try:
         start = stream.peek(4096)
     except EnvironmentError:
-        return  # Reading it will tell.
+        return  # Reading it will fail as well, with the reason.
     if b"\0" in start:
         raise Failure("%r does not look like a list of tokens" % str(name), USAGE)
 
@@ -335,8 +335,8 @@ def _pair(value):
     if not separator or not key:
         raise argparse.ArgumentTypeError("%r is not KEY=VALUE" % value)
     if key == "aps":
-        raise argparse.ArgumentTypeError("aps is Apple's part of the payload; --payload-file takes "
-                                         "a payload that is all yours")
+        raise argparse.ArgumentTypeError("aps is Apple's part of the payload; give the whole "
+                                         "payload with --payload-file")
     try:
         found = decode_json(content)
     except ValueError:

@@ -1,4 +1,4 @@
-"""``apns simulator``: Apple's side of the wire, for trying a program out by hand or by script."""
+"""``apns simulator``: Apple's servers, for trying a program out by hand or by script."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -16,7 +16,7 @@ from .._compat import MYPY
 from .._extras import installation
 from . import _options
 from ._arrivals import Arrivals
-from ._console import ALL_WELL, NO_CONNECTION, OUTPUT_FAILED, USAGE, Failure, one_line
+from ._console import NO_CONNECTION, OUTPUT_FAILED, SUCCESS, USAGE, Failure, one_line
 from ._simulator_files import Files, directory_of
 from ._stop import Stop
 
@@ -33,7 +33,7 @@ _SERVICES = (
     ("channels", "channel management over HTTP/2"),
 )
 
-#: Stands for a service of HTTP/2 that cannot run.
+#: Shown in place of a service over HTTP/2 that cannot run.
 _NOT_INSTALLED = "needs more packages: " + installation("testing")
 
 _DESCRIPTION = """\
@@ -42,22 +42,22 @@ the binary protocol and its feedback service, and over HTTP/2 the provider API a
 broadcast channels. Prints commands that send to it, and a line for each notification that arrives.
 
 An authority (ca.pem, and its key in ca-key.pem), a client certificate (client.pem) and a key for
-provider tokens (key.p8) are made, unless --directory has them from an earlier start.
+provider tokens (key.p8) are created, unless --directory has them from an earlier start.
 """
 _EPILOG = """\
 output:
   the addresses and files; a line for each notification, with time, protocol, beginning of the
-  token, topic, push type ("-" if there is none) and what was answered, and one for each request
-  about channels that is refused; at the end a summary.
+  token, topic, push type ("-" if there is none) and response, and one for each request about
+  channels that is rejected; at the end a summary.
   With --json each line is an object, with "event": "ready" when clients can connect,
-  "notification" or "summary". If nobody reads it any more, the simulator runs on.
+  "notification" or "summary". The simulator keeps running if the output is not read any more.
 
 exit status:
   0    it was ended by a signal
   2    wrong usage, or a file that cannot be used or written
   3    it cannot listen at that address
   4    the output or the record could not be written
-  141  whoever read the output has gone away
+  141  the reader of the output has gone away
 
 examples:
     apns simulator --directory certs --gateway-port 2195 --bad 5f1c...=8
@@ -78,13 +78,13 @@ def add_parser(commands):
         parser.add_argument("--%s-port" % name, metavar="PORT", type=_options.port, default=0,
                             help="port of the %s (default: a free one)" % what)
     parser.add_argument("--directory", metavar="DIR",
-                        help="where authority, certificate and key are kept from one start to the "
+                        help="keep authority, certificate and key there from one start to the "
                              "next (default: a temporary directory that is removed at the end)")
     parser.add_argument("--record", metavar="FILE",
-                        help="append what is accepted to this file as it comes, one JSON object a "
-                             "line")
+                        help="append each notification that is accepted to this file, one JSON "
+                             "object a line")
     parser.add_argument("--json", action="store_true", help="print JSON, one object a line")
-    parser.add_argument("--quiet", action="store_true", help="no line for what arrives")
+    parser.add_argument("--quiet", action="store_true", help="no line for each notification")
     _add_device_arguments(parser)
     _add_script_arguments(parser)
     _add_error_arguments(parser)
@@ -95,17 +95,17 @@ def _add_device_arguments(parser):
     # type: (argparse.ArgumentParser) -> None
     devices = parser.add_argument_group("devices")
     devices.add_argument("--strict", action="store_true",
-                         help="refuse every token that no --device names")
+                         help="reject every token that no --device names")
     devices.add_argument("--device", metavar="TOKEN", action="append", default=[],
                          help="a device that exists; may be given many times")
     devices.add_argument(
         "--bad", metavar="TOKEN[=STATUS]", action="append", default=[], type=_bad,
-        help="refuse this token: the gateway with this status (default: 8, invalid token), the "
-             "provider API with BadDeviceToken, or with the reason that stands in place of the "
+        help="reject this token: the gateway with this status (default: 8, invalid token), the "
+             "provider API with BadDeviceToken, or with the reason that is given in place of the "
              "status; may be given many times")
     devices.add_argument("--uninstalled", metavar="TOKEN", action="append", default=[],
                          help="put this token on the feedback list, and have the provider API "
-                              "answer Unregistered; may be given many times")
+                              "respond with Unregistered; may be given many times")
 
 
 def _add_script_arguments(parser):
@@ -121,35 +121,36 @@ def _add_script_arguments(parser):
             ("close", "close without an error frame, or GOAWAY"),
             ("stall", "stop reading, and keep the connection open"),
             ("reset", "reset the connection"),
-            ("garbage", "answer with bytes that are no frame, and close"),
-            ("shutdown", "answer with status 10, shutdown, or GOAWAY, and close")):
+            ("garbage", "respond with bytes that are not a frame, and close"),
+            ("shutdown", "respond with status 10, shutdown, or GOAWAY, and close")):
         endings.add_argument("--%s-after" % name, metavar="NUMBER", type=count,
-                             help="%s, once so many notifications were accepted, or requests "
-                                  "taken" % what)
+                             help="%s, after this many accepted notifications, or requests"
+                                  % what)
 
 
 def _add_error_arguments(parser):
     # type: (argparse.ArgumentParser) -> None
     errors = parser.add_argument_group(
-        "throttling", "on every connection to the provider API; errors are answers 4XX but 410")
+        "throttling",
+        "on every connection to the provider API; errors are responses 4XX except 410")
     errors.add_argument("--throttle", action="store_true",
-                        help="allow for one stream from a notification that is rejected to one "
-                             "that is accepted, and refuse what was sent beyond it")
+                        help="after a notification that is rejected allow one stream only, and "
+                             "refuse others, until one is accepted")
     errors.add_argument("--limit-after-errors", metavar="NUMBER=STREAMS", action="append",
                         default=[], type=_limit,
-                        help="lower the limit of streams after so many errors; may be given many "
+                        help="lower the limit of streams after this many errors; may be given many "
                              "times")
     for name, what in (("errors", "errors"), ("bad-tokens", "BadDeviceToken")):
         errors.add_argument("--goaway-after-" + name, metavar="NUMBER",
                             type=_options.number_from(1),
-                            help="send GOAWAY and close after so many " + what)
+                            help="send GOAWAY and close after this many " + what)
     errors.add_argument("--one-app", action="store_true",
-                        help="take pushes for the application of the first one alone")
+                        help="accept pushes only for the application of the first one")
 
 
 def run(arguments, console):
     # type: (argparse.Namespace, Console) -> int
-    """Run until a signal comes, and return the exit status."""
+    """Run until a signal arrives, and return the exit status."""
     _check_ports(arguments)
     with directory_of(arguments.directory) as directory, Stop() as stop:
         files = Files(directory)
@@ -173,12 +174,12 @@ def run(arguments, console):
         _summarise(apns, arguments.json, console)
     if record.error is not None:
         raise Failure("cannot write the record: %s" % record.error, OUTPUT_FAILED)
-    return ALL_WELL
+    return SUCCESS
 
 
 def _check_ports(arguments):
     # type: (argparse.Namespace) -> None
-    """Raise Failure if two services are to have the same port."""
+    """Raise Failure if two services have the same port."""
     seen = {}  # type: Dict[int, str]
     for name, _ in _SERVICES:
         port = getattr(arguments, name + "_port")
@@ -190,7 +191,7 @@ def _check_ports(arguments):
 
 def _find_taken_port(arguments):
     # type: (argparse.Namespace) -> str
-    """Return which of the ports is in use, as a part of a message; nothing if none is."""
+    """Return which of the ports is in use, as a part of a message; empty if none is."""
     for name, _ in _SERVICES:
         port = getattr(arguments, name + "_port")
         if port and _is_taken(arguments.host, port):
@@ -213,11 +214,11 @@ def _is_taken(host, port):
 
 
 class _RecordFile(object):
-    """Where ``--record`` goes; nowhere if there is no name. Written by the simulator's thread."""
+    """The file of ``--record``, written by the simulator's thread; does nothing without a name."""
 
     def __init__(self, name):
         # type: (Optional[str]) -> None
-        #: Why not all was written (str), or None.
+        #: Why it could not be written completely (str), or None.
         self.error = None  # type: Optional[str]
         self._stream = None  # type: Any
         if name is not None:
@@ -258,7 +259,7 @@ class _RecordFile(object):
 
 def _headers_of(notification):
     # type: (Any) -> Dict[str, Any]
-    """Return what the record has of a notification that came over HTTP/2."""
+    """Return the fields of the record that only a notification over HTTP/2 has."""
     if notification.headers is None:
         return {}
     return {"topic": notification.topic, "push_type": notification.push_type,
@@ -268,7 +269,7 @@ def _headers_of(notification):
 
 def _new_simulator(arguments, files, record, arrivals):
     # type: (argparse.Namespace, Files, _RecordFile, Arrivals) -> Any
-    """Make the simulator that the arguments describe; it is not started yet."""
+    """Return the simulator that the arguments describe, not started yet."""
     from ..testing.simulator import ProviderScript, Script, Simulator
 
     def accept(notifications):
@@ -282,8 +283,8 @@ def _new_simulator(arguments, files, record, arrivals):
     errors = dict((name, getattr(arguments, name)) for name in (
         "throttle", "goaway_after_errors", "goaway_after_bad_tokens", "one_app"))
     apns = Simulator(
-        # It runs for as long as it is needed, so nothing is kept in memory.
-        record=False, on_refused=arrivals.refuse,
+        # It may run for days, so nothing is kept in memory.
+        record=False, on_refused=arrivals.reject,
         on_accepted=None if arguments.quiet and arguments.record is None else accept,
         authority=files.authority, key_string=files.key_string,
         strict=arguments.strict, host=arguments.host,
@@ -305,7 +306,7 @@ def _new_simulator(arguments, files, record, arrivals):
 
 def _addresses(apns):
     # type: (Any) -> Iterator[Tuple[str, Optional[str]]]
-    """Yield name and address of each service; None where a library is missing that it needs."""
+    """Yield name and address of each service; the address is None if it needs a missing library."""
     for name, _ in _SERVICES:
         try:
             host, port = getattr(apns, name + "_address")
@@ -384,7 +385,7 @@ def _bad(value):
         return token, {"reason": what}
     if not what.isdigit():
         raise argparse.ArgumentTypeError(
-            "%r is no status from 0 to 255, and no reason such as BadDeviceToken" % what)
+            "%r is neither a status from 0 to 255 nor a reason such as BadDeviceToken" % what)
     return token, {"status": int(what)}
 
 

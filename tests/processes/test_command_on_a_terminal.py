@@ -63,7 +63,7 @@ def test_the_passphrase_is_asked_for(locked):
     assert SECRET.encode("ascii") not in shown
 
 
-def test_nobody_is_asked_where_nobody_can_answer(locked):
+def test_there_is_no_prompt_without_a_terminal(locked):
     """A terminal that is not the controlling one is only looked at."""
     with terminal(command(*(locked + GOOD)), is_controlling=False) as (process, screen):
         shown = read_terminal(screen)
@@ -73,7 +73,7 @@ def test_nobody_is_asked_where_nobody_can_answer(locked):
 
 @pytest.mark.parametrize("typed, status, complaint", [
     (b"\x04", 3, b"no passphrase was given"), (b"\x03", 130, b"apns: error: interrupted")])
-def test_no_answer_to_the_question_ends_it(locked, typed, status, complaint):
+def test_no_passphrase_at_the_prompt_ends_it(locked, typed, status, complaint):
     """End of input where the passphrase was to be, or Ctrl-C. Without a traceback."""
     with terminal(command(*(locked + GOOD))) as (process, screen):
         read_terminal(screen, until=b"Passphrase of the key: ")

@@ -50,7 +50,7 @@ def test_a_reader_that_goes_away_in_the_middle_of_a_line():
 
 
 def test_nobody_reads_either_output():
-    """Then there is nobody to tell."""
+    """Nothing can be reported then."""
     with unread_pipe() as writer:
         ended = apns_process("send", "--address", "localhost:1", "--cert", "/nonexistent",
                              "--alert", "x", "5f", stdout=writer, stderr=writer)

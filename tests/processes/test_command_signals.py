@@ -28,7 +28,7 @@ def test_the_status_reaches_the_shell():
 
 
 def test_ctrl_c_while_reading_tokens_ends_in_good_order(simulator, tmp_path):
-    """What was sent is awaited and told; status 130, no traceback."""
+    """What was sent is waited for and reported; status 130, no traceback."""
     bed = Bed(simulator, tmp_path)
     with running(command(*bed.arguments("--alert", "hi", "--slice", "1"))) as process:
         process.stdin.write(_lines(TOKENS))

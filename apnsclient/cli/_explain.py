@@ -1,8 +1,8 @@
-"""What errors of the library say, in terms of the options of the commands.
+"""Explains errors of the library in terms of the options of the commands.
 
-A text of the library names its own parameters, and an error says by name what to do about it. So
-there is a table for either, and nothing else is replaced in a text. What a result tells of an error
-is text alone, at whose end the remedy stands as the library words it.
+The text of an error names parameters of the library, and the error has the name of a remedy. There
+is a table for each of the two, and nothing else is replaced in a text. A result has only the text
+of an error, which ends with the library's wording of the remedy.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -19,7 +19,7 @@ if MYPY:
 
 __all__ = ["OPTIONS", "REMEDIES", "explain"]
 
-#: The option that stands for a parameter of the library.
+#: The option for each parameter of the library.
 OPTIONS = {
     "apns_collapse_id": "--collapse-id", "apns_id": "--apns-id", "apns_push_type": "--push-type",
     "apns_topic": "--topic", "ca_file": "--ca-file", "ca_string": "--ca-file",
@@ -27,7 +27,7 @@ OPTIONS = {
     "key_file": "--key", "key_id": "--key-id", "key_string": "--key", "team_id": "--team-id",
 }
 
-#: The same for names that are words as well: a text begins with them where they are meant.
+#: The same for names that are ordinary words, too: they are replaced only where a text begins.
 _AT_BEGINNING = {"badge": "--badge", "expiry": "--expiry", "priority": "--priority"}
 
 #: What to do about an error; the names are those of :data:`apnsclient.errors.REMEDIES`.
@@ -38,21 +38,21 @@ REMEDIES = {
     "binary": "if it is a gateway of the binary protocol, give --binary",
     "certificate or provider token": "give the certificate that belongs to it; a .p8 file is for "
                                      "provider tokens: give it with --key, --key-id and --team-id",
-    "dates": "check this machine's clock; if that is right, the server needs a new certificate",
-    "host": "give in --address a name that the server's certificate is for, or have it present one "
-            "for this name; --no-verify switches the check off (tests only)",
+    "dates": "check this machine's clock; if it is right, the server needs a new certificate",
+    "host": "give in --address a name that the server's certificate is for, or have the server "
+            "present one for this name; --no-verify switches the check off (tests only)",
     "http2": "if it speaks HTTP/2, give --http2",
     "key": "give it with --key, or together with the certificate",
-    "key in the same text": "it has to be there together with the certificate",
+    "key in the same text": "it has to be in the same file as the certificate",
     "other server certificate": "the server needs another certificate; --no-verify switches the "
                                 "check off (tests only)",
     "proxy": "check --proxy",
     "proxy's password": "give --proxy \"http://user:password@host:port\"",
     "proxy's special characters": "in --proxy, special characters of user and password have to be "
                                   "percent-encoded",
-    "stronger certificate": "get a new one that is signed with SHA-256 and for a key of today: RSA "
+    "stronger certificate": "get a new one that is signed with SHA-256 and has a current key: RSA "
                             "with 2048 bits, or elliptic curve P-256",
-    "trust": "if this server is meant, give --ca-file with the certificate of its authority; "
+    "trust": "if this is the right server, give --ca-file with the certificate of its authority; "
              "--no-verify switches the check off (tests only)",
 }
 
@@ -62,10 +62,10 @@ _PARAMETER = re.compile(r"\b(?:%s)\b|^(?:%s)(?= )"
 
 def explain(error, arguments=None):
     # type: (object, Optional[argparse.Namespace]) -> str
-    """Return what an error says.
+    """Return the text of an error, with options in place of parameters.
 
     :param error: exception, or its text.
-    :param arguments: those of the command, for the names of files (``argparse.Namespace``).
+    :param arguments: the command's, for the names of files (``argparse.Namespace``).
     """
     def option(match):
         # type: (Any) -> str
