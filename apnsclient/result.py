@@ -33,8 +33,9 @@ class Result(object):
         an IO failure, int), or None if it reported nothing.
     :param rejected: ``(index, code, explanation)`` of each token that could not be put on the wire.
     :param unprocessed: True if no token of the message was processed, which is no fault of theirs.
-    :param outcomes: what became of its tokens over HTTP/2, instead of the three above
-        (:class:`~apnsclient.outcomes.RequestOutcomes`).
+    :param outcomes: what became of its tokens, instead of the three above
+        (:class:`~apnsclient.outcomes.RequestOutcomes` or
+        :class:`~apnsclient.outcomes.FrameOutcomes`).
     :param hint: see :attr:`hint` (str), or None.
     """
 
@@ -54,7 +55,7 @@ class Result(object):
 
     def __init__(self, message, failure=None, rejected=(), unprocessed=False, outcomes=None,
                  hint=None):
-        # type: (Message, Optional[Tuple[Optional[int], int]], Sequence[Tuple[int, int, str]], bool, Optional[RequestOutcomes], Optional[str]) -> None  # noqa: E501
+        # type: (Message, Optional[Tuple[Optional[int], int]], Sequence[Tuple[int, int, str]], bool, Union[FrameOutcomes, RequestOutcomes, None], Optional[str]) -> None  # noqa: E501
         self.message = message
         if hint is not None:
             self.hint = hint

@@ -365,7 +365,7 @@ class Scenario(object):
             assert claims.result.message is message
         claims.at = self.gateway.now
 
-    def send_many(self, messages):
+    def send_many(self, messages, is_at_hand=False):
         taken = []
 
         def take():
@@ -374,9 +374,13 @@ class Scenario(object):
                 self.claims.append(taken[-1])
                 yield message
 
+        class AtHand(list):
+            def __iter__(self):
+                return take()
+
         count = 0
         try:
-            for result in self.apns.send_many(take()):
+            for result in self.apns.send_many(AtHand(messages) if is_at_hand else take()):
                 claims = taken[count]
                 count += 1
                 assert result.message is claims.message, "results are out of order"

@@ -63,7 +63,7 @@ def test_every_token_of_every_message_ends_in_exactly_one_place(
                 for one in messages:
                     scenario.send(one)
             else:
-                scenario.send_many(messages)
+                scenario.send_many(messages, data.draw(st.booleans()))
         scenario.finish()
     finally:
         logging.disable(logging.NOTSET)

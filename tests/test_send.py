@@ -12,7 +12,7 @@ from apnsclient import APNs, Message, Result
 from apnsclient._compat import monotonic
 from apnsclient.backends.stdio import Connection
 from apnsclient.errors import ConnectError
-from apnsclient.sending.binary_dispatch import BinaryDispatch
+from apnsclient.sending.binary import BinarySender
 from apnsclient.testing.simulator import Script, Simulator
 from net_support import (
     AUTHORITY,
@@ -294,7 +294,7 @@ def test_silence_proves_nothing_as_long_as_something_has_not_arrived():
         result = server.client(read_tail_timeout=4).send(Message(TOKENS, alert="hello"))
         assert not result.needs_retry()
         # It is looked at now and then whether it has.
-        assert 10 <= server.clock.now - begin <= 10 + BinaryDispatch.PAUSE
+        assert 10 <= server.clock.now - begin <= 10 + BinarySender.PAUSE
 
 
 def test_what_never_arrives_is_to_be_retried():
@@ -308,7 +308,7 @@ def test_what_never_arrives_is_to_be_retried():
         client = server.client(read_tail_timeout=4, write_timeout=16)
         result = client.send(Message(TOKENS, alert="hello"))
         took = server.clock.now - begin - CLOSE_TIMEOUT
-        assert 4 + 16 <= took <= 4 + 16 + BinaryDispatch.PAUSE
+        assert 4 + 16 <= took <= 4 + 16 + BinarySender.PAUSE
         assert result.errors == [(None, "Unknown")]
         assert result.retry().tokens == TOKENS
 
@@ -340,7 +340,7 @@ def test_a_part_of_an_error_frame_is_no_silence():
             result = server.client(read_tail_timeout=4).send(Message(TOKENS, alert="hello"))
             # The rest has as long to come as a whole one.
             took = server.clock.now - begin
-            assert 4 + 4 <= took <= 4 + 4 + BinaryDispatch.PAUSE
+            assert 4 + 4 <= took <= 4 + 4 + BinarySender.PAUSE
             assert (result.failed, result.errors) == ({}, [(None, "Unknown")])
             assert tokens_of(result.retry()) == TOKENS
 

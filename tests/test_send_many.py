@@ -11,7 +11,7 @@ from apnsclient import APNs, Message, Session
 from apnsclient.backends import dummy
 from apnsclient.errors import ConnectError, ConnectionLost, Timeout
 from apnsclient.protocols.binary import NotificationParser
-from apnsclient.sending.binary_dispatch import BinaryDispatch
+from apnsclient.sending.binary import BinarySender
 from apnsclient.testing.simulator import Script, Simulator
 from net_support import (
     SILENCE,
@@ -333,7 +333,7 @@ def test_a_generator_that_was_never_started_connects_to_nothing(apple):
 
 def test_no_more_messages_are_taken_than_the_window_holds(apple, monkeypatch):
     """The first of so many messages has its result before the next one is taken."""
-    monkeypatch.setattr(BinaryDispatch, "WINDOW", 4)
+    monkeypatch.setattr(BinarySender, "WINDOW", 4)
     taken, ahead = [], []
 
     def messages():

@@ -61,6 +61,9 @@ _U8 = struct.Struct(">B")
 _U16 = struct.Struct(">H")
 _U32 = struct.Struct(">I")
 
+#: Bytes of a frame of command 2 beside token and payload.
+_FRAME_OVERHEAD = _FRAME_HEAD.size + 5 * _ITEM_HEAD.size + 2 * _U32.size + _U8.size
+
 
 class TokenError(ValueError):
     """A device token that cannot be put on the wire.
@@ -278,6 +281,13 @@ class NotificationEncoder(object):
                              % (len(payload), MAX_ITEM_SIZE))
         self._fields = (payload, expiry, priority)
         self._layouts = {}  # type: Dict[int, _Layout]
+
+    def size_for(self, tokens):
+        # type: (Sequence[Any]) -> int
+        """Return how many bytes the frames of some tokens have, if all are as long as the first."""
+        token = tokens[0]
+        digits = len(token) if isinstance(token, (six.text_type, bytes)) else 0
+        return len(tokens) * (_FRAME_OVERHEAD + digits // 2 + len(self._fields[0]))
 
     def chunks(self, tokens, chunk_size, first_identifier=0, rejected=None):
         # type: (Sequence[Any], int, int, Optional[List[Rejection]]) -> Iterator[Span]

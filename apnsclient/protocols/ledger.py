@@ -13,6 +13,7 @@ number is kept, for responses that come too late.
 from __future__ import absolute_import, division, print_function
 
 from collections import deque, namedtuple
+from itertools import takewhile
 
 from .._compat import MYPY
 from .binary import MAX_IDENTIFIERS
@@ -100,11 +101,23 @@ class Ledger(object):
         """Return the owners that are known, in the order in which they were recorded."""
         return [entry.owner for entry in self._entries]
 
+    def settled(self):
+        # type: () -> List[Any]
+        """Return those of the owners that are settled, in order."""
+        return self.owners()[:self._settled]
+
+    def unsettled(self):
+        # type: () -> List[Any]
+        """Return those of the owners that still wait for their results, in order."""
+        return self.owners()[self._settled:]
+
+    def owners_before(self, owner):
+        # type: (Any) -> List[Any]
+        """Return the owners that were recorded before this one, in order."""
+        return [entry.owner for entry in takewhile(
+            lambda entry: entry.owner is not owner, self._entries)]
+
     def owners_after(self, owner):
         # type: (Any) -> List[Any]
         """Return the owners that were recorded after this one, in order."""
-        owners = self.owners()
-        for index, candidate in enumerate(owners):
-            if candidate is owner:
-                return owners[index + 1:]
-        return []
+        return self.owners()[len(self.owners_before(owner)) + 1:]

@@ -1,8 +1,8 @@
-"""Drives the binary protocol over one leased connection.
+"""What of which message is still to be written to a gateway, and what became of the others.
 
-The gateway says nothing about what it accepts. It names the first notification that it refuses, and
-hangs up; what had been written behind that one is lost. All that can be known of a message follows
-from there:
+The gateway of the binary protocol says nothing about what it accepts. It names the first
+notification that it refuses, and hangs up; what had been written behind that one is lost. All that
+can be known of a message follows from there:
 
 - An error frame names it: the tokens before the named one were delivered, those behind it were not.
 - An error frame names a later message: it was delivered.
@@ -12,85 +12,113 @@ from there:
 
 The third and the fourth case differ: a message that is known not to have been processed may be sent
 again without asking anybody.
+
+Nothing here waits, reads or writes: :mod:`apnsclient.sync.binary` does, tells what came of it, and
+hands the results out. Time is an argument, in seconds (float) that never go back.
 """
 
 from __future__ import absolute_import, division, print_function
 
-import logging
-import sys
+from collections import deque
 
 from .._compat import MYPY
-from .._interrupts import is_interrupt
-from ..errors import ConnectError, ConnectionLost, ProtocolError, Timeout, is_timeout
+from ..errors import ConnectError, ProtocolError, Timeout
+from ..outcomes import FrameOutcomes
 from ..protocols.binary import ErrorResponseParser
-from ..protocols.feedback import FeedbackParser
 from ..protocols.ledger import Ledger
 from ..reasons import ACCEPTED, reason_of
 from ..result import Result
 
 if MYPY:
-    from typing import Callable, Iterator, List, Optional, Tuple
+    from typing import Any, Deque, Iterator, List, Optional, Tuple
 
     from .._arguments import Timing
-    from ..apns import Message
-    from ..backends import BaseConnection
+    from ..message import Message
+    from ..protocols.binary import ErrorResponse
 
-__all__ = ["BinaryDriver", "Delivery", "read_feedback"]
+__all__ = ["BinarySender", "GatewayStream", "PendingMessage"]
 
-#: How many bytes an error frame is read with; there is never more than one, of six bytes.
-_RESPONSE_SIZE = 64
+# States of a message.
+
+#: It is to be sent, from its first token on: nothing of it was processed.
+WAITING = "waiting"
+#: It was written, or a part of it, and nobody has said what became of it.
+WRITTEN = "written"
+#: It was delivered up to its end.
+CONFIRMED = "confirmed"
+#: The gateway named a token of it.
+NAMED = "named"
+#: It was written, or a part of it, and nobody will say what became of it.
+UNKNOWN = "unknown"
+#: Nothing of it was processed, and it is left to the caller to send it again.
+RETURNED = "returned"
+
+#: Those in which there is a result to hand out.
+DECIDED = frozenset([CONFIRMED, NAMED, UNKNOWN, RETURNED])
+
+# What happens to it.
+
+WRITE, CONFIRM, NAME, DISCARD, LOSE, REPEAT, GIVE_UP = (
+    "write", "confirm", "name", "discard", "lose", "repeat", "give up")
+
+#: ``{state: {event: next state}}``. What is not there changes nothing.
+TRANSITIONS = {
+    # It is confirmed right away where none of its tokens can be put on the wire.
+    WAITING: {WRITE: WRITTEN, CONFIRM: CONFIRMED, GIVE_UP: RETURNED},
+    WRITTEN: {CONFIRM: CONFIRMED, NAME: NAMED, DISCARD: WAITING, LOSE: UNKNOWN, GIVE_UP: UNKNOWN},
+    # Too late: its result has been handed out.
+    CONFIRMED: {NAME: NAMED, DISCARD: RETURNED},
+    NAMED: {},
+    # Over a connection that had been dead before anything was written.
+    UNKNOWN: {REPEAT: WAITING},
+    RETURNED: {},
+}
 
 
-class Delivery(object):
-    """One message on its way.
+class PendingMessage(object):
+    """A message on its way.
 
     :param message: the :class:`~apnsclient.apns.Message`.
     :raises ValueError, TypeError: if its payload cannot be put on the wire.
 
-    :ivar reached: index behind the last token that was written, or that it was tried with.
-    :ivar written_to: how many bytes the driver had written when it was written.
-    :ivar written_at: when its last byte was written (monotonic seconds), or None before that.
-    :ivar failure: ``(status, index)`` once the gateway named a token of it, or ``(None, 0)`` once
-        nothing can be known of it any more; else None.
-    :ivar is_confirmed: whether it is known to be delivered up to its end.
-    :ivar is_discarded: whether it is known that no token of it was processed.
-    :ivar is_given_up: whether it is not going to be sent again although none was.
-    :ivar is_settled: whether its result was handed out.
+    :ivar state: one of the states above; :meth:`apply` changes it.
+    :ivar reached: index behind the last token that was handed out to be written.
+    :ivar written_at: when its last byte was written (seconds), or None before that.
+    :ivar written_to: how many bytes had been written over the connection by then.
+    :ivar chunks: what of it is still to be encoded, once that has begun; else None.
     """
+
+    __slots__ = ("_named", "chunks", "encoder", "message", "reached", "rejected", "state",
+                 "written_at", "written_to")
 
     def __init__(self, message):
         # type: (Message) -> None
         self.message = message
         self.encoder = message.encoder()
-        self.is_settled = False
-        self.restart()
-
-    def restart(self):
-        # type: () -> None
-        """Forget what was known: the message is sent again from the start."""
+        self.state = WAITING
         self.rejected = []  # type: List[Tuple[int, int, str]]
         self.reached = self.written_to = 0
         self.written_at = None  # type: Optional[float]
-        self.failure = None  # type: Optional[Tuple[Optional[int], int]]
-        self.is_confirmed = self.is_discarded = self.is_given_up = False
+        self.chunks = None  # type: Any
+        self._named = None  # type: Optional[Tuple[int, int]]
 
-    def give_up(self):
-        # type: () -> None
-        """Leave it to the caller to send the message again: no token of it was processed."""
-        self.failure = None
-        self.is_discarded = self.is_given_up = True
+    def begin(self, first_identifier, chunk_size):
+        # type: (int, int) -> None
+        """Encode it from the start, for another connection perhaps."""
+        self.rejected, self.reached, self.written_at = [], 0, None
+        self.chunks = self.encoder.chunks(
+            self.message.tokens, chunk_size, first_identifier, self.rejected)
 
-    @property
-    def is_decided(self):
-        # type: () -> bool
-        """True once there is a result to hand out."""
-        return self.is_confirmed or self.is_given_up or self.failure is not None
+    def apply(self, event):
+        # type: (str) -> None
+        """Take note of what happened to it."""
+        self.state = TRANSITIONS[self.state].get(event, self.state)
 
-    @property
-    def is_answered(self):
-        # type: () -> bool
-        """True if the gateway has taken note of the message, by an answer or by its silence."""
-        return self.is_confirmed or self.failure not in (None, (None, 0))
+    def name(self, status, index):
+        # type: (int, int) -> None
+        """Take note of the status that the gateway gave to a token of it."""
+        self._named = status, index
+        self.apply(NAME)
 
     @property
     def is_undelivered(self):
@@ -99,8 +127,8 @@ class Delivery(object):
 
         A shutdown that names the last token of a message does it no harm.
         """
-        if self.failure is not None and not self.is_discarded:
-            reason = reason_of(self.failure[0])
+        if self.state == NAMED and self._named is not None:
+            reason = reason_of(self._named[0])
             if reason.blames_token or reason.is_error:
                 return True
         return self.result().needs_retry()
@@ -108,233 +136,148 @@ class Delivery(object):
     def result(self):
         # type: () -> Result
         """Return what is known now."""
-        return Result(self.message, self.failure, self.rejected, self.is_discarded)
+        state = self.state
+        if state == CONFIRMED and not self.rejected:
+            return Result(self.message)
+        count = len(self.message.tokens)
+        if state == UNKNOWN:
+            outcomes = FrameOutcomes(count, (None, 0), self.rejected, reached=self.reached)
+        else:
+            outcomes = FrameOutcomes(count, self._named if state == NAMED else None, self.rejected,
+                                     state in (WAITING, RETURNED))
+        return Result(self.message, outcomes=outcomes)
 
 
-class _State(object):
-    """What the protocol knows of a connection; it lives and dies with it."""
+class GatewayStream(object):
+    """What was written to a gateway over one connection, and what it has said.
 
-    def __init__(self):
-        # type: () -> None
-        self.parser = ErrorResponseParser()
-        self.ledger = Ledger()
-        #: When something was written for the first time (monotonic seconds).
-        self.written_at = None  # type: Optional[float]
-        #: Whether the gateway has let us in: it was silent since for as long as success takes.
-        self.is_proven = False
+    It lives and dies with the connection, and serves one call after the other.
 
-
-class BinaryDriver(object):
-    """Sends messages over one connection, and finds out what became of them.
-
-    :param connection: leased from the back-end (:class:`~apnsclient.backends.BaseConnection`).
-    :param timing: timeouts and buffer sizes (``Timing``).
-    :param report_late: called with a list of :class:`~apnsclient.apns.Result` when it turns out
-        that messages whose results were handed out had not been delivered after all.
-
-    :ivar is_over: True once the connection is of no more use.
-    :ivar is_stale: True if it was used before, and failed in the first thing that was done with it.
-    :ivar is_shut_down: True if the gateway is shutting down, and has accepted nothing here.
+    :ivar is_over: whether the connection is of no more use.
+    :ivar response: what the gateway said at its end: ``(status, identifier)``, or None.
+    :ivar failure: what ended it instead: an exception, or None for a mere end.
+    :ivar lost: how many messages it left unknown that had no result yet.
+    :ivar is_refused: whether the gateway never let us in: nothing was processed.
+    :ivar is_stale: whether it was used before, and failed in the first thing that was written then.
+    :ivar is_shut_down: whether the gateway is shutting down, and has accepted nothing here.
+    :ivar is_untried: whether nothing was done yet with a connection that was used before: it may
+        have died meanwhile.
+    :ivar written: how many bytes were written.
+    :ivar ledger: who has which identifiers (:class:`~apnsclient.protocols.ledger.Ledger`).
     """
 
     #: How many bytes are written between two looks for an error frame.
     LOOK_INTERVAL = 65536
 
-    def __init__(self, connection, timing, report_late):
-        # type: (BaseConnection, Timing, Callable[[List[Result]], None]) -> None
-        self.connection = connection
-        self._log = connection.logger
-        self.is_over = False
-        self.is_stale = False
-        self.is_shut_down = False
-        self._where = "%s:%s" % tuple(connection.address)
-        self._timing = timing
-        self._report_late = report_late
-        self._written = self._unread = 0
-        self._amid_since = None  # type: Optional[float]
-        # Nothing was done yet with a connection that was used before: it may have died meanwhile.
-        self._is_untried = connection.protocol is not None
-        if not self._is_untried:
-            connection.protocol = _State()
-        self._state = connection.protocol  # type: _State
+    def __init__(self):
+        # type: () -> None
+        self.ledger = Ledger()
+        self.is_over = self.is_refused = self.is_stale = self.is_shut_down = False
+        self.is_untried = False
+        self.response = None  # type: Optional[ErrorResponse]
+        self.failure = None  # type: Optional[BaseException]
+        self.lost = self.written = 0
+        self.wrote_at = None  # type: Optional[float]
+        self._parser = ErrorResponseParser()
+        self._late = []  # type: List[Result]
+        self._looked_at = 0
+        self._wrote_first_at = self._amid_since = None  # type: Optional[float]
+        # Whether the gateway was silent for as long as success takes: then it has let us in.
+        self._is_proven = False
 
-    def prepare(self):
+    def reuse(self):
+        # type: () -> None
+        """Begin another call."""
+        self.is_untried = True
+
+    def wrote(self, size, now):
+        # type: (int, float) -> None
+        """Take note of bytes that were written."""
+        self.is_untried = False
+        self.written += size
+        self.wrote_at = now
+        if self._wrote_first_at is None:
+            self._wrote_first_at = now
+
+    @property
+    def needs_look(self):
         # type: () -> bool
-        """Read what came while it was idle; return True if the connection can still be used."""
-        if self._is_untried:
-            try:
-                self.look()
-            except ConnectError as error:
-                self._log.warning("what was sent over an idle connection to %s may not have been "
-                                  "processed: %s", self._where, error)
-            if not self.is_over:
-                self.connection.reset()
-        return not self.is_over
+        """True if so much was written that it is to be looked whether an error frame has come."""
+        return self.written - self._looked_at >= self.LOOK_INTERVAL
 
-    def hear_out(self):
-        # type: () -> None
-        """Take in what came while the connection was being closed: an error frame may be late."""
-        if self.connection.received_on_close and not self.is_over:
-            self._take(self.connection.received_on_close)
+    def write_failed(self, error):
+        # type: (BaseException) -> None
+        """Take note of a write that failed, perhaps in the middle.
 
-    def transmit(self, delivery):
-        # type: (Delivery) -> None
-        """Write one message, as far as the gateway takes it.
-
-        Afterwards it may be decided already, or discarded; the connection may be over or stale.
-
-        :raises ~apnsclient.errors.ConnectError: if the gateway refused our certificate only now,
-            as TLS 1.3 has it. Nothing was processed.
+        The gateway may have hung up after an error frame that is still unread: read on, and call
+        :meth:`end` if there was none.
         """
-        try:
-            self._write(delivery)
-        except BaseException:
-            # Nobody knows how much of the last frame was written.
-            self._end(sys.exc_info()[1])
-            raise
-        delivery.written_at = self.connection.clock()
+        self.is_stale = self.is_untried and not isinstance(error, Timeout)
+        if self._refuses(error):
+            self.end(error)
 
-    def _write(self, delivery):
-        # type: (Delivery) -> None
-        tokens = delivery.message.tokens
-        first = self._state.ledger.record(delivery, len(tokens))
-        write, timeout = self.connection.write, self._timing.write_timeout
-        for _, end, chunk in delivery.encoder.chunks(
-                tokens, self._timing.write_buffer_size, first, delivery.rejected):
-            delivery.reached = end
-            try:
-                write(chunk, timeout)
-            except Exception as error:
-                if is_interrupt():
-                    raise
-                self._write_failed(error)
-                return
-            self._is_untried = False
-            if self._state.written_at is None:
-                self._state.written_at = self.connection.clock()
-            self._written += len(chunk)
-            self._unread += len(chunk)
-            if self._unread >= self.LOOK_INTERVAL:
-                self.look()
-                if self.is_over:
-                    return
-        delivery.written_to = self._written
-        # There is no answer to wait for where nothing could be put on the wire.
-        delivery.is_confirmed = not delivery.reached
-
-    def _write_failed(self, error):
-        # type: (Exception) -> None
-        """Find out why: the gateway may have hung up after an error frame that is still unread."""
-        self._log.debug("writing to %s failed", self._where, exc_info=True)
-        self.is_stale = self._is_untried and not is_timeout(error)
-        if self._is_refusal(error):
-            self._end(error)
-            raise error
-        deadline = self.connection.clock() + self._timing.read_tail_timeout
-        while not self.is_over and self._read_until(deadline):
-            pass
-        self._end(error)
-
-    def look(self):
-        # type: () -> None
-        """Take in what has arrived, without waiting."""
-        self._unread = 0
-        while not self.is_over:
-            try:
-                data = self.connection.peek(_RESPONSE_SIZE)
-            except Exception as error:
-                if is_interrupt():
-                    raise
-                self._failed(error)
-                return
-            if data is None:
-                self._note_silence()
-                return
-            self._take(data)
-
-    def listen(self, deadline):
-        # type: (float) -> None
-        """Wait for an error frame until a point in time (monotonic seconds)."""
-        while not self.is_over and self._read_until(deadline):
-            pass
-
-    def _read_until(self, deadline):
-        # type: (float) -> bool
-        """Wait once; return False if nothing came in time."""
-        timeout = deadline - self.connection.clock()
-        if timeout <= 0:
-            self.look()
-            return False
-        try:
-            data = self.connection.read(_RESPONSE_SIZE, timeout)
-        except Exception as error:
-            if is_interrupt():
-                raise
-            if is_timeout(error):
-                self._note_silence()
-            else:
-                self._failed(error)
-            return False
-        self._take(data)
-        return True
-
-    def _failed(self, error):
-        # type: (Exception) -> None
-        """The connection failed while reading; a refused certificate is the caller's to know."""
-        self._log.debug("reading from %s failed", self._where, exc_info=True)
-        self._end(error)
-        if self._is_refusal(error):
-            raise error
-
-    def _is_refusal(self, error):
-        # type: (Optional[BaseException]) -> bool
-        """Return True if the gateway has not let us in at all: then nothing was processed."""
-        return isinstance(error, ConnectError) and not self._state.is_proven
-
-    def _note_silence(self):
-        # type: () -> None
-        """Note that nothing has come: a refusal would have, by the time that means success."""
-        state, tail = self._state, self._timing.read_tail_timeout
-        if (state.written_at is not None and tail
-                and self.connection.clock() - state.written_at >= tail):
-            state.is_proven = True
-
-    def _take(self, data):
-        # type: (Optional[bytes]) -> None
-        """Take what was read: bytes, or ``b""`` or None at the end of the stream."""
-        if not data:
-            self._end(None)
-            return
-        parser = self._state.parser
-        response = parser.feed(data)
-        if response is not None:
-            self._answered(response.status, response.identifier)
-        elif parser.error is not None:
-            self._end(parser.error)
-
-    def _end(self, error):
-        # type: (Optional[BaseException]) -> None
-        """The connection is over, and nothing was said about what is still undecided."""
+    def received(self, data):
+        # type: (bytes) -> None
+        """Take note of what was read: bytes, or ``b""`` at the end of the stream."""
         if self.is_over:
             return
-        self.is_over = True
-        undecided = [one for one in self._state.ledger.owners()
-                     if not (one.is_settled or one.is_decided or one.is_discarded)]
-        # A refused certificate is raised, and needs no warning as well.
-        is_news = bool(undecided) and not self._is_refusal(error)
-        self._log.log(logging.WARNING if is_news else logging.DEBUG,
-                      "the connection to %s ended without an answer: %s",
-                      self._where, error or ConnectionLost("end of stream", "http2"))
-        for delivery in undecided:
-            delivery.failure = (None, 0)
+        response = self._parser.feed(data)
+        if response is not None:
+            self._respond(response)
+        elif not data or self._parser.error is not None:
+            self.end(self._parser.error)
 
-    def _answered(self, status, identifier):
-        # type: (int, int) -> None
+    def silent(self, now, tail):
+        # type: (float, float) -> None
+        """Take note that nothing has come up to now.
+
+        :param tail: seconds of silence that mean success: a refusal would have come by then.
+        """
+        self._looked_at = self.written
+        first = self._wrote_first_at
+        if first is not None and tail and now - first >= tail:
+            self._is_proven = True
+
+    def is_amid(self, now, tail):
+        # type: (float, float) -> bool
+        """Return True if an error frame has begun: that is no silence.
+
+        Its rest has as long to come as a whole one has; then the stream is over.
+        """
+        if not self._parser.is_amid:
+            return False
+        if self._amid_since is None:
+            self._amid_since = now
+        if now - self._amid_since >= tail:
+            self.end(ProtocolError("the gateway sent a part of an error frame, and not its rest"))
+        return True
+
+    def end(self, error=None):
+        # type: (Optional[BaseException]) -> None
+        """Take note that the connection is over, and nothing was said about what is undecided.
+
+        :param error: what ended it; a :class:`~apnsclient.errors.ConnectError` says that the
+            gateway never let us in, unless it has taken note of us before.
+        """
+        if self.is_over:
+            return
+        self.is_over, self.failure = True, error
+        self.is_refused = self._refuses(error)
+        event = DISCARD if self.is_refused else LOSE
+        for pending in self.ledger.owners():
+            pending.apply(event)
+        self.lost = sum(one.state == UNKNOWN for one in self.ledger.unsettled())
+        self._find_late()
+
+    def _refuses(self, error):
+        # type: (Optional[BaseException]) -> bool
+        return isinstance(error, ConnectError) and not self._is_proven
+
+    def _respond(self, response):
+        # type: (ErrorResponse) -> None
         """Attribute an error frame to the message it belongs to, and to those it does away with."""
-        ledger = self._state.ledger
-        found = ledger.find(identifier)
-        self._log.debug("%s answered status %d for identifier %d", self._where, status, identifier)
-        culprit, index = found or (None, 0)
+        ledger, (status, identifier) = self.ledger, response
+        culprit, index = ledger.find(identifier) or (None, 0)
         if culprit is not None and index < culprit.reached:
             discarded = ledger.owners_after(culprit)
         elif culprit is None and (identifier == 0 and reason_of(status).verdict == ACCEPTED
@@ -343,79 +286,306 @@ class BinaryDriver(object):
             discarded = ledger.owners()
             self.is_shut_down = not ledger.was_issued(identifier)
         else:
-            self._end(ProtocolError("status %d for an identifier that was never sent, %d"
-                                    % (status, identifier), identifier))
+            self.end(ProtocolError("status %d for an identifier that was never sent, %d"
+                                   % (status, identifier), identifier))
             return
-        self.is_over = True
-        for delivery in ledger.owners():
-            delivery.is_confirmed = True
-        for delivery in discarded:
-            delivery.is_confirmed, delivery.is_discarded = False, True
+        self.is_over, self.response = True, response
+        for pending in discarded:
+            pending.apply(DISCARD)
         if culprit is not None:
-            culprit.is_confirmed, culprit.failure = False, (status, index)
-        late = [one.result() for one in ledger.owners() if one.is_settled and one.is_undelivered]
-        if late:
-            self._report_late(late)
+            culprit.name(status, index)
+            for pending in ledger.owners_before(culprit):
+                pending.apply(CONFIRM)
+        self._find_late()
 
-    def arrived(self):
-        # type: () -> int
-        """Return how many of the bytes that were written have reached the peer's system, at least.
-
-        It counts like :attr:`Delivery.written_to`. Where no silence is waited for, all have.
-        """
-        if not self._timing.read_tail_timeout:
-            return self._written
-        return self._written - self.connection.unacknowledged()
-
-    def is_silent(self, now):
-        # type: (float) -> bool
-        """Return True if the gateway has been silent up to now (monotonic seconds).
-
-        A part of an error frame is no silence. Its rest has as long to come as a whole one has.
-        """
-        if not self._state.parser.is_amid:
-            return True
-        if self._amid_since is None:
-            self._amid_since = now
-        if now - self._amid_since >= self._timing.read_tail_timeout:
-            self._end(ProtocolError("the gateway sent a part of an error frame, and not its rest"))
-        return False
-
-    def expire(self):
+    def _find_late(self):
         # type: () -> None
-        """Give the connection up: for too long nothing has reached the peer's system."""
-        self._end(Timeout("what was written has not reached %s" % self._where))
+        """Find the messages whose results were handed out, and that were not delivered after all.
 
-    def settle(self, delivery):
-        # type: (Delivery) -> None
-        """Note that the result of a message, the next in order, was handed out."""
-        self._state.ledger.settle(delivery)
+        Of those that are unknown the results have said so.
+        """
+        self._late += [one.result() for one in self.ledger.settled()
+                       if one.state not in (CONFIRMED, UNKNOWN) and one.is_undelivered]
+
+    def take_late(self):
+        # type: () -> List[Result]
+        """Return the results of messages for which those that were handed out do not hold."""
+        late, self._late = self._late, []
+        return late
 
 
-def read_feedback(connection, timing):
-    # type: (BaseConnection, Timing) -> Iterator[Tuple[int, bytes]]
-    """Read the stream of the feedback service up to its end.
+class BinarySender(object):
+    """Messages of one caller on their way, over one connection after the other.
 
-    :return: generator of ``(timestamp, token)``. It ends, with a warning in the log, when the
-        connection fails or the stream makes no sense.
-    :raises ~apnsclient.errors.ConnectError: if the service refuses our certificate.
+    They wait in a window until it is certain what became of them. A connection that ends, which is
+    how the gateway refuses anything, decides some of them; those that it proves not to have been
+    processed go out again over the next one. In the end there is one wait for the silence that
+    means success, not one for each message.
+
+    :param timing: timeouts and buffer sizes (``Timing``).
+    :param replaces_stale: whether the back-end cannot know that a pooled connection is dead, so
+        that what was written first over one that is goes out again (bool).
+
+    :ivar deadline: when the call is to end (seconds), or None.
+    :ivar stream: the :class:`GatewayStream` of the connection in use, or None.
     """
-    parser, where, log = FeedbackParser(), "%s:%s" % tuple(connection.address), connection.logger
-    while parser.error is None:
-        try:
-            data = connection.read(timing.read_buffer_size, timing.read_timeout)
-        except ConnectError:
-            raise
-        except Exception as error:
-            if is_interrupt():
-                raise
-            log.warning("reading feedback from %s failed, the rest comes the next time: %s",
-                        where, error)
+
+    #: How many messages may wait for their results.
+    WINDOW = 65536
+    #: Seconds between two looks at whether what was written has reached the peer's system.
+    PAUSE = 0.05
+    #: Seconds that a message may take to come; before one that takes longer everything is written.
+    PATIENCE = 0.001
+    #: One in so many of the messages that came without a pause may be held back for the next ones.
+    SHARE = 8
+
+    def __init__(self, timing, replaces_stale=False):
+        # type: (Timing, bool) -> None
+        self.stream = None  # type: Optional[GatewayStream]
+        self.deadline = None  # type: Optional[float]
+        self._timing = timing
+        self._replaces_stale = replaces_stale
+        # What was taken and has no result yet, what of it is to be written, and what of that has
+        # come to its end in the bytes that are being written.
+        self._window = deque()  # type: Deque[PendingMessage]
+        self._queue = deque()  # type: Deque[PendingMessage]
+        self._ending = []  # type: List[PendingMessage]
+        self._queued_size = 0
+        # How many messages came without a pause; None where all of them are at hand.
+        self._streak = 0  # type: Optional[int]
+        self._check_at = 0.0
+        self._has_begun = self._is_stopped = False
+
+    # Messages in.
+
+    def add(self, message, seconds=None):
+        # type: (Message, Optional[float]) -> None
+        """Take a message.
+
+        :param seconds: how long it took to come; None if the ones that follow it are at hand.
+        :raises ValueError, TypeError: if its payload cannot be put on the wire.
+        """
+        pending = PendingMessage(message)
+        self._window.append(pending)
+        if not message.tokens:
+            pending.apply(CONFIRM)
+        elif self._is_stopped:
+            pending.apply(GIVE_UP)
+        else:
+            self._queue.append(pending)
+            self._queued_size += pending.encoder.size_for(message.tokens)
+        if seconds is None:
+            self._streak = None
+        else:
+            self._streak = self._streak + 1 if self._streak and seconds <= self.PATIENCE else 1
+
+    @property
+    def is_full(self):
+        # type: () -> bool
+        """True if no further message may be taken before there is a result."""
+        return len(self._window) >= self.WINDOW
+
+    @property
+    def is_empty(self):
+        # type: () -> bool
+        """True if no message waits for its result."""
+        return not self._window
+
+    @property
+    def has_results(self):
+        # type: () -> bool
+        """True if there is a result to hand out."""
+        return bool(self._window) and self._window[0].state in DECIDED
+
+    # Bytes out.
+
+    @property
+    def has_output(self):
+        # type: () -> bool
+        """True if something is to be written, at the latest before anything is waited for."""
+        return bool(self._queue)
+
+    @property
+    def has_enough_output(self):
+        # type: () -> bool
+        """True if it is to be written before another message is taken.
+
+        Small messages are written together as long as they come quickly. Nobody knows when the next
+        one comes, so only a small part of them is held back for it.
+        """
+        if self._queued_size >= self._timing.write_buffer_size:
+            return True
+        return self._streak is not None and len(self._queue) * self.SHARE > self._streak
+
+    def next_write(self):
+        # type: () -> bytes
+        """Return what is to be written next over the connection in use; nothing if that is all.
+
+        Then tell with :meth:`written` or :meth:`GatewayStream.write_failed` how it went.
+        """
+        stream, queue, size = self.stream, self._queue, self._timing.write_buffer_size
+        assert stream is not None
+        pieces, length = [], 0
+        self._queued_size = 0
+        while queue and length < size:
+            pending = queue[0]
+            if pending.chunks is None:
+                tokens = pending.message.tokens
+                pending.begin(stream.ledger.record(pending, len(tokens)), size)
+            chunk = next(pending.chunks, None)
+            if chunk is None:
+                self._ending.append(queue.popleft())
+                pending.chunks = None
+                continue
+            pending.reached = chunk[1]
+            pending.apply(WRITE)
+            pieces.append(chunk[2])
+            length += len(chunk[2])
+        if not length:
+            # What could not be put on the wire, and the end of what was written before.
+            self._end_writing()
+        return b"".join(pieces)
+
+    def written(self, size, now):
+        # type: (int, float) -> None
+        """Take note of bytes that were written: their number, and when."""
+        assert self.stream is not None
+        self.stream.wrote(size, now)
+        self._end_writing()
+
+    def _end_writing(self):
+        # type: () -> None
+        """Begin to wait for the silence after messages that were written to their ends."""
+        stream, ending = self.stream, self._ending
+        assert stream is not None
+        for pending in ending:
+            if pending.reached:
+                pending.written_at, pending.written_to = stream.wrote_at, stream.written
+            else:
+                pending.apply(CONFIRM)
+        del ending[:]
+
+    # Silence in.
+
+    def is_due(self, now):
+        # type: (float) -> bool
+        """Return True if silence up to now would decide about the message that was taken first."""
+        if not self._window:
+            return False
+        pending = self._window[0]
+        return pending.written_at is not None and pending.state == WRITTEN and now >= max(
+            self._check_at, pending.written_at + self._timing.read_tail_timeout)
+
+    def wait_until(self):
+        # type: () -> Optional[float]
+        """Return until when an error frame is to be waited for (seconds), None if for none.
+
+        That is for the message that was taken first, where no further one may be taken before it
+        has its result, and else for the last one that was written.
+        """
+        for pending in self._window if self.is_full else reversed(self._window):
+            if pending.state == WRITTEN and pending.written_at is not None:
+                until = max(self._check_at, pending.written_at + self._timing.read_tail_timeout)
+                return until if self.deadline is None else min(until, self.deadline)
+        return None
+
+    def silent(self, now, unacknowledged):
+        # type: (float, int) -> None
+        """Confirm the messages after which there was silence for long enough, up to now.
+
+        Silence says nothing of a message that has not even left this machine. The time to write a
+        chunk is also the time that is given it for that.
+
+        :param unacknowledged: how many bytes, at most, have not reached the peer's system.
+        """
+        stream, tail = self.stream, self._timing.read_tail_timeout
+        if stream is None or stream.is_over:
             return
-        if not data:
-            parser.finish()
-            break
-        for row in parser.feed(data):
-            yield row
-    if parser.error is not None:
-        log.warning("feedback from %s: %s", where, parser.error)
+        if stream.is_amid(now, tail):
+            self._check_at = now + self.PAUSE
+            return
+        arrived, limit = stream.written - unacknowledged, self._timing.write_timeout
+        for pending in self._window:
+            if pending.state in DECIDED:
+                continue
+            if pending.written_at is None or pending.written_at + tail > now:
+                break
+            if pending.written_to > arrived:
+                self._check_at = now + self.PAUSE
+                if limit is not None and pending.written_at + tail + limit <= now:
+                    stream.end(Timeout("what was written has not reached the gateway's system"))
+                break
+            pending.apply(CONFIRM)
+
+    # The ends of connections, and of the call.
+
+    def leave_stream(self):
+        # type: () -> bool
+        """Take note that the connection in use is over, and see what goes over the next one.
+
+        :return: whether it was dead before anything was written over it, so that all of that does.
+        """
+        stream, self.stream = self.stream, None
+        assert stream is not None
+        was_stale = stream.is_stale and self._replaces_stale and stream.response is None
+        if was_stale:
+            for pending in stream.ledger.unsettled():
+                pending.apply(REPEAT)
+        self._queue = deque(one for one in self._window if one.state not in DECIDED)
+        del self._ending[:]
+        for pending in self._queue:
+            pending.chunks = None
+        if stream.is_shut_down:
+            # The next connection would fare no better.
+            self._give_up()
+        return was_stale
+
+    def no_stream(self):
+        # type: () -> None
+        """Take note that no connection can be had: nothing more is sent.
+
+        If nothing was sent before, there is nothing to report but why.
+        """
+        self.stream = None
+        if not self._has_begun and all(one.state == WAITING for one in self._window):
+            self._window.clear()
+        self.stop()
+
+    def is_late(self, now):
+        # type: (float) -> bool
+        """Return True if the deadline is over."""
+        return self.deadline is not None and now >= self.deadline
+
+    def stop(self):
+        # type: () -> None
+        """Send nothing more, and wait for nothing: whatever is undecided stays so."""
+        self._is_stopped = True
+        self._give_up()
+
+    def _give_up(self):
+        # type: () -> None
+        for pending in self._window:
+            pending.apply(GIVE_UP)
+        self._queue.clear()
+
+    # Outcomes out.
+
+    def results(self):
+        # type: () -> Iterator[Result]
+        """Yield the results that are certain, in order, as far as none before them is missing."""
+        while self._window and self._window[0].state in DECIDED:
+            pending = self._window.popleft()
+            self._has_begun = True
+            self._settle(pending)
+            yield pending.result()
+
+    def close(self):
+        # type: () -> None
+        """Hand no more results out: what is said of their messages from now on comes too late."""
+        for pending in self._window:
+            self._settle(pending)
+
+    def _settle(self, pending):
+        # type: (PendingMessage) -> None
+        if self.stream is not None:
+            self.stream.ledger.settle(pending)

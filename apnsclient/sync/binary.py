@@ -2,21 +2,31 @@
 
 from __future__ import absolute_import, division, print_function
 
+import logging
+
+import six
+
 from .._compat import MYPY
+from .._interrupts import take_failure
 from ..addresses import RETIRED, retired_name
-from ..errors import REMEDIES, ConnectError
-from ..sending.binary import BinaryDriver, read_feedback
-from ..sending.binary_dispatch import BinaryDispatch
+from ..backends.link import Link
+from ..errors import REMEDIES, ConnectError, ConnectionLost, Timeout, is_timeout
+from ..protocols.feedback import FeedbackParser
+from ..sending.binary import BinarySender
+from .gateway import Gateway, time_left
 from .handle import Connection
 
 if MYPY:
-    from typing import Any, Generator, Iterable, Optional, Tuple
+    from typing import Callable, Generator, Iterable, Iterator, Optional, Tuple
 
-    from ..apns import Message
+    from .._arguments import Timing
     from ..backends import BaseConnection
+    from ..message import Message
     from ..result import Result
 
 __all__ = ["BinaryConnection"]
+
+_log = logging.getLogger(__name__)
 
 
 class BinaryConnection(Connection):
@@ -24,32 +34,37 @@ class BinaryConnection(Connection):
 
     protocol = "binary"
 
-    def send_many(self, messages):
-        # type: (Iterable[Message]) -> Generator[Result, None, None]
+    def send_many(self, messages, timeout=None):
+        # type: (Iterable[Message], Optional[float]) -> Generator[Result, None, None]
         """Send many messages; see :meth:`apnsclient.apns.APNs.send_many`."""
-        shared = self._shared
-        dispatch = BinaryDispatch(self._lease, self._replace, self._release, shared.timing,
-                                  shared.backend.clock)
-        return dispatch.results(messages)
+        timing, backend = self._shared.timing, self._shared.backend
+        # Where the back-end would have noticed that a connection is dead, the failure is another.
+        sender = BinarySender(timing, not backend.can_detect_close)
+        call = _Call(sender, self._lease, self._release, timing.read_tail_timeout, backend.clock)
+        return call.results(messages, timeout)
 
     def feedback(self):
         # type: () -> Generator[Tuple[int, bytes], None, None]
         """Read the feedback service over a connection of its own, which is closed at the end."""
-        connection = self._connect(False)
+        timing = self._shared.timing
+        connection = self._open(False, timing.connect_timeout)
         try:
-            for row in read_feedback(connection, self._shared.timing):
+            for row in _read_feedback(connection, timing):
                 yield row
         finally:
             connection.close()
 
-    def _connect(self, is_cached, **options):
-        # type: (bool, Any) -> BaseConnection
+    def _open(self, is_cached, timeout):
+        # type: (bool, Optional[float]) -> BaseConnection
+        """Get a connection from the pool, or a new one."""
+        backend = self._shared.backend
+        connect = backend.get_cached_connection if is_cached else backend.get_new_connection
         try:
-            return super(BinaryConnection, self)._connect(is_cached, **options)
+            return connect(self.address, self.certificate, timeout)
         except IOError as error:
             if retired_name(self.address) is not None:
                 cause = RETIRED % self.address[0]
-                remedy = "another gateway" if self._shared.backend.has_alpn else "another back-end"
+                remedy = "another gateway" if backend.has_alpn else "another back-end"
                 if isinstance(error, ConnectError):
                     error.advise(remedy, cause)
                 else:
@@ -57,37 +72,225 @@ class BinaryConnection(Connection):
                     self._shared.warn("%s; %s" % (cause, REMEDIES[remedy]))
             raise
 
-    def _driver(self, is_cached):
-        # type: (bool) -> BinaryDriver
-        """Return a driver whose connection is ready for use; a stale one is replaced."""
+    def _lease(self, is_replacement, deadline):
+        # type: (bool, Optional[float]) -> Gateway
+        """Return a connection that is ready for use.
+
+        :param is_replacement: whether it is for one from the pool that turned out to be dead.
+        :param deadline: when it has to be there, whatever the session's timeout is; or None.
+        """
         shared = self._shared
+        backend = shared.backend
         while True:
-            connection = self._connect(is_cached)
-            driver = BinaryDriver(connection, shared.timing, shared.report_late)
-            if driver.prepare():
-                return driver
-            connection.close()
-            is_cached = is_cached and shared.backend.use_cache_for_reconnects
+            is_cached = self._is_cached and (
+                not is_replacement or backend.use_cache_for_reconnects)
+            timeout = time_left(shared.timing.connect_timeout, deadline, backend.clock)
+            gateway = Gateway(self._open(is_cached, timeout), shared.timing, shared.report_late)
+            if gateway.prepare():
+                return gateway
+            gateway.close()
+            is_replacement = True
 
-    def _lease(self):
-        # type: () -> BinaryDriver
-        return self._driver(self._is_cached)
+    def _release(self, gateway, is_late):
+        # type: (Gateway, bool) -> None
+        """Give a connection back.
 
-    def _replace(self):
-        # type: () -> Optional[BinaryDriver]
-        """Return another driver where the back-end could not have known that one is stale."""
-        backend = self._shared.backend
-        if backend.can_detect_close:
-            return None
-        return self._driver(self._is_cached and backend.use_cache_for_reconnects)
+        :param is_late: whether there is no time to close it in good order.
+        """
+        connection = gateway.connection
+        if not gateway.stream.is_over:
+            surplus = self._shared.backend.store(connection) if self._is_cached else connection
+            if surplus is not None:
+                self._shared.close_idle([surplus])
+        elif is_late:
+            gateway.abort()
+        else:
+            gateway.close()
 
-    def _release(self, driver):
-        # type: (BinaryDriver) -> None
-        surplus = driver.connection  # type: Optional[BaseConnection]
-        if driver.is_over:
-            driver.connection.close()
-            return
-        if self._is_cached:
-            surplus = self._shared.backend.store(driver.connection)
-        if surplus is not None:
-            self._shared.close_idle([surplus])
+
+class _Call(object):
+    """One call of ``send_many()``: does what a sender says, one connection after the other.
+
+    :param sender: the :class:`~apnsclient.sending.binary.BinarySender`.
+    :param lease: called with whether the connection is a replacement for a stale one, and with the
+        deadline, returns a :class:`Gateway`; raises what the back-end raises.
+    :param release: called with each of them once, and with whether the deadline is over.
+    :param tail: how long the gateway has to be silent, in seconds (float).
+    :param clock: returns the time in seconds (float).
+    """
+
+    def __init__(self, sender, lease, release, tail, clock):
+        # type: (BinarySender, Callable[[bool, Optional[float]], Gateway], Callable[[Gateway, bool], None], float, Callable[[], float]) -> None  # noqa: E501
+        self._sender = sender
+        self._lease = lease
+        self._release = release
+        self._tail = tail
+        self._clock = clock
+        self._gateway = None  # type: Optional[Gateway]
+        self._is_replacing = False
+
+    def results(self, messages, timeout):
+        # type: (Iterable[Message], Optional[float]) -> Generator[Result, None, None]
+        """Send the messages; yield their results in order.
+
+        An exception, be it of the iterable, of a message that cannot be encoded, or of the
+        back-end, is raised after the results of what had been sent before.
+
+        :param timeout: longest time from now on, in seconds, or None.
+        """
+        sender = self._sender
+        if timeout is not None:
+            sender.deadline = self._clock() + timeout
+        is_at_hand = hasattr(messages, "__len__")
+        failure, is_more = None, True
+        try:
+            pending = iter(messages)
+            while is_more or not sender.is_empty:
+                try:
+                    if is_more and not sender.is_full:
+                        is_more = self._take(pending, is_at_hand)
+                except Exception:
+                    failure, is_more = take_failure(), False
+                try:
+                    self._advance(not is_more)
+                except Exception:
+                    another = take_failure()
+                    if not self._is_out_of_time(another[1]):
+                        failure, is_more = failure or another, False
+                        sender.no_stream()
+                for result in sender.results():
+                    yield result
+            if failure is not None:
+                six.reraise(*failure)
+        finally:
+            failure = another = None
+            self._close()
+
+    def _take(self, pending, is_at_hand):
+        # type: (Iterator[Message], bool) -> bool
+        """Take messages until there is something else to do; return False if there are no more.
+
+        :param is_at_hand: whether none of them takes its time to come.
+        """
+        sender, clock = self._sender, self._clock
+        while True:
+            began = clock()
+            try:
+                message = next(pending)
+            except StopIteration:
+                return False
+            now = clock()
+            sender.add(message, None if is_at_hand else now - began)
+            if not message.tokens:
+                _log.warning("a message without tokens was not sent")
+            if sender.has_enough_output or sender.has_results or (
+                    sender.is_full or sender.is_due(now)):
+                return True
+
+    def _advance(self, is_last):
+        # type: (bool) -> None
+        """Write what there is, and listen as long as there is a result to wait for."""
+        sender = self._sender
+        self._check_time()
+        while sender.has_output:
+            self._write()
+        now = self._clock()
+        until = sender.wait_until() if is_last or sender.is_full else None
+        if until is None and sender.is_due(now):
+            until = now
+        if until is not None and self._gateway is not None:
+            self._listen(self._gateway, until)
+
+    def _write(self):
+        # type: () -> None
+        """Write once, over another connection where there is none."""
+        sender, gateway = self._sender, self._gateway
+        if gateway is None:
+            gateway = self._gateway = self._lease(self._is_replacing, sender.deadline)
+            self._is_replacing = False
+            sender.stream = gateway.stream
+        data = sender.next_write()
+        if data:
+            if gateway.write(data, sender.deadline):
+                sender.written(len(data), self._clock())
+                if gateway.stream.needs_look:
+                    gateway.look()
+            self._leave_if_over(gateway)
+            self._check_time()
+
+    def _listen(self, gateway, until):
+        # type: (Gateway, float) -> None
+        """Listen for an error frame; then take silence for success where it lasted long enough."""
+        gateway.listen(until)
+        # Where no silence is waited for, what was written counts as arrived.
+        self._sender.silent(until, gateway.connection.unacknowledged() if self._tail else 0)
+        self._leave_if_over(gateway)
+
+    def _leave_if_over(self, gateway):
+        # type: (Gateway) -> None
+        if gateway.stream.is_over:
+            gateway.note_end()
+            self._is_replacing = self._sender.leave_stream()
+            self._let_go(gateway)
+
+    def _check_time(self):
+        # type: () -> None
+        """Stop once the time for the call is over, after a last look."""
+        sender, gateway = self._sender, self._gateway
+        if sender.is_late(self._clock()):
+            if gateway is not None:
+                self._listen(gateway, self._clock())
+            sender.stop()
+
+    def _is_out_of_time(self, error):
+        # type: (BaseException) -> bool
+        """Return True if it is a failure for no other reason than the end of the time."""
+        sender = self._sender
+        if not (isinstance(error, Timeout) or is_timeout(error)) or (
+                not sender.is_late(self._clock())):
+            return False
+        sender.stop()
+        return True
+
+    def _let_go(self, gateway):
+        # type: (Gateway) -> None
+        self._gateway = self._sender.stream = None
+        self._release(gateway, self._sender.is_late(self._clock()))
+
+    def _close(self):
+        # type: () -> None
+        """Give the connection back. What is said of messages without result comes too late."""
+        self._sender.close()
+        if self._gateway is not None:
+            self._let_go(self._gateway)
+
+
+def _read_feedback(connection, timing):
+    # type: (BaseConnection, Timing) -> Iterator[Tuple[int, bytes]]
+    """Read the stream of the feedback service up to its end.
+
+    :return: generator of ``(timestamp, token)``. It ends, with a warning in the log, when the
+        connection fails or the stream makes no sense.
+    :raises ~apnsclient.errors.ConnectError: if the service refuses our certificate.
+    """
+    parser, where, log = FeedbackParser(), "%s:%s" % tuple(connection.address), connection.logger
+    link, failure = Link(connection), None  # type: Link, Optional[Exception]
+    while parser.error is None and failure is None:
+        try:
+            data = link.read(timing.read_buffer_size, timing.read_timeout)
+        except ConnectionLost as error:
+            failure = error
+            break
+        if data is None:
+            failure = Timeout("nothing came within %s s" % timing.read_timeout)
+        elif data:
+            for row in parser.feed(data):
+                yield row
+        else:
+            parser.finish()
+            break
+    if failure is not None:
+        log.warning("reading feedback from %s failed, the rest comes the next time: %s", where,
+                    failure)
+    elif parser.error is not None:
+        log.warning("feedback from %s: %s", where, parser.error)

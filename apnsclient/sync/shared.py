@@ -7,12 +7,12 @@ import logging
 from .._compat import MYPY
 from .._interrupts import is_interrupt
 from ..addresses import environment_of
-from ..sending.binary import BinaryDriver
 from ..sending.http2 import Http2Driver
 from ..sending.refusals import Refusals
 from ._feedback_buffer import FeedbackBuffer
 from ._lifetime import Closer
 from ._notices import WarnOnce
+from .gateway import Gateway
 
 if MYPY:
     from typing import Callable, List, Optional, Tuple, Union
@@ -62,21 +62,21 @@ class Shared(object):
     def close_idle(self, connections):
         # type: (List[BaseConnection]) -> None
         """Close connections that nobody uses, after what is to be read and said."""
-        drivers = []
+        gateways = []
         try:
             for connection in connections:
                 if connection.alpn_protocol is None:
                     # What came in the meantime, or comes at the very end, may be a late frame.
-                    driver = BinaryDriver(connection, self.timing, self.report_late)
-                    driver.prepare()
-                    drivers.append(driver)
+                    gateway = Gateway(connection, self.timing, self.report_late)
+                    gateway.prepare()
+                    gateways.append(gateway)
                 else:
                     Http2Driver(connection, self.timing, self.gone_reporter(
                         connection.address, connection.certificate)).take_leave()
         finally:
             self.backend.close_all(connections)
-        for driver in drivers:
-            driver.hear_out()
+        for gateway in gateways:
+            gateway.read_after_close()
 
     def gone_reporter(self, address, certificate):
         # type: (Address, Credential) -> Callable[[List[Tuple[bytes, int]]], None]
