@@ -125,7 +125,7 @@ class Outcome(object):
     def finish(self, client, session, simulator, answers):
         """Go on until the gateway has sent so many error frames, and nothing is left."""
         while True:
-            answered = simulator.answer_count
+            answered = simulator.error_count
             # What is unread on the pooled connections is read before they are closed.
             session.shutdown()
             messages = self.take()
@@ -135,8 +135,8 @@ class Outcome(object):
                 break
             else:
                 # It has got everything, and answers what it gets.
-                assert simulator.wait_for(lambda: simulator.answer_count > answered, SOON)
-        assert simulator.answer_count == answers
+                assert simulator.wait_for(lambda: simulator.error_count > answered, SOON)
+        assert simulator.error_count == answers
 
 
 class Script(object):

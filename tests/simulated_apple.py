@@ -12,8 +12,7 @@ from cryptography.hazmat.backends import default_backend
 from apnsclient import APNs
 from apnsclient.errors import ConnectError, ConnectTimeout
 from apnsclient.testing.simulator import Simulator
-from apnsclient.testing.simulator.script import FeedbackScript
-from apnsclient.testing.simulator.services import FeedbackService, GatewayService
+from apnsclient.testing.simulator.services import Services
 from simulated_time import RECEIVE_BUFFER, Channel, Host
 from stdio_support import AUTHORITY
 
@@ -55,9 +54,8 @@ class Apple(Simulator):
         """Let time pass until something is true, or the timeout is over; return whether it is."""
         return self.clock.wait(predicate, timeout)
 
-    def _new_engine(self):
-        return _Engine(self.clock, self._record, self.devices, self._script, self._limits,
-                       self._linger, self._new_http2_services)
+    def _new_engine(self, configuration, addresses):
+        return _Engine(configuration, addresses, self.clock)
 
     def __exit__(self, *exception):
         if not any(exception):
@@ -68,15 +66,11 @@ class Apple(Simulator):
 class _Engine(object):
     """The services of a simulator, whose loop is the clock."""
 
-    def __init__(self, clock, record, devices, script, limits, linger, new_http2_services):
+    def __init__(self, configuration, addresses, clock):
         self.loop = clock
-        self.linger = linger
-        self.gateway = GatewayService(clock, None, record, devices, script, linger, limits)
-        self.feedback = FeedbackService(clock, None, record, devices, FeedbackScript(), linger)
-        self.provider, self.channels = new_http2_services(clock, record, devices, linger)
-
-    def release_held(self):
-        return sum(each.release_held() for each in (self.gateway, self.provider, self.channels))
+        self.linger = configuration.linger
+        self.addresses = addresses
+        self.services = Services(configuration, clock)
 
     def stop(self):
         """There is no thread, and nothing to be closed."""
@@ -92,20 +86,21 @@ class _AppleHost(Host):
 
     def open_channel(self, address, certificate, timeout, protocol):
         engine = self._simulator._started()
-        service = {self._simulator.gateway_address: engine.gateway,
-                   self._simulator.feedback_address: engine.feedback,
-                   self._simulator.provider_address: engine.provider}[address]
+        services = engine.services
+        service = {self._simulator.gateway_address: services.gateway,
+                   self._simulator.feedback_address: services.feedback,
+                   self._simulator.provider_address: services.provider}[address]
         script = service.next_script()
-        if getattr(script, "refuse", False):
-            self._simulator._record.add(refused=1)
+        if script.refuse:
+            service.record.add(refused=1)
             raise ConnectError("cannot connect to %s:%d: refused by script" % address)
-        if getattr(script, "stall_handshake", False):
+        if script.stall_handshake:
             assert not self.clock.wait(lambda: False, timeout)
             raise ConnectTimeout("cannot connect to %s:%d within %s s" % (address + (timeout,)))
         handler = service.new_handler(script)
         channel = Channel(self.clock, handler, _load(certificate), protocol, engine.linger,
                           self._receive_buffer)
-        service.channels.add(channel)
+        service.connections.add(channel)
         handler.opened(channel)
         return channel
 

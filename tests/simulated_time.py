@@ -24,8 +24,8 @@ from apnsclient.errors import CertificateRefused, ConnectionLost, Timeout
 from apnsclient.feedback_store import MemoryStore
 from apnsclient.protocols.http2 import frames
 from apnsclient.protocols.http2.frames import FrameReader
-from apnsclient.testing.simulator.channel import RECORD_SIZE, Handler
 from apnsclient.testing.simulator.loop import Timer
+from apnsclient.testing.simulator.tls_connection import RECORD_SIZE, ConnectionHandler
 
 #: Seconds for which a connection that is closed waits for the end of the stream.
 CLOSE_TIMEOUT = 1.0
@@ -131,9 +131,9 @@ class Waker(object):
 
 
 class Channel(object):
-    """The peer's end of a connection, with the interface of the simulator's ``Channel``.
+    """The peer's end of a connection, with the interface of the simulator's ``TLSConnection``.
 
-    :param handler: is told what happens (``Handler`` of the simulator).
+    :param handler: is told what happens (``ConnectionHandler`` of the simulator).
     :param certificate: the client's, as ``cryptography`` has it, or None.
     :param linger: seconds for which a channel that is finished takes what comes.
     :param receive_buffer: bytes that are taken while the channel is paused.
@@ -145,7 +145,7 @@ class Channel(object):
     :ivar has_client: whether the client has not closed its end.
     """
 
-    is_established = verified = True
+    is_established, is_resumed = True, False
 
     def __init__(self, clock, handler, certificate=None, protocol=b"", linger=5.0,
                  receive_buffer=RECEIVE_BUFFER):
@@ -415,7 +415,7 @@ class Host(object):
             self._sessions.pop().shutdown()
 
 
-class Peer(Handler):
+class Peer(ConnectionHandler):
     """A peer that a generator function plays, step by step.
 
     The function gets the peer, says something, and yields what it waits for: a function that

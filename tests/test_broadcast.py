@@ -159,7 +159,7 @@ def test_an_expired_provider_token_is_made_anew_once(simulator, session):
     broadcast = Broadcast(session.get_connection(simulator.provider_address, certificate=token),
                           APP)
     channel_id = simulator.channels.create(APP)
-    expired = ProviderScript(answer_at={1: "ExpiredProviderToken"})
+    expired = ProviderScript(response_at={1: "ExpiredProviderToken"})
     session.shutdown()
     simulator.script_provider(expired)
 
@@ -180,10 +180,10 @@ def test_what_another_connection_cures_is_asked_once_more(simulator, session):
     channel_id = simulator.channels.create(APP)
     for answer in "UnrelatedKeyIdInToken", (421, None):
         session.shutdown()
-        simulator.script_provider(ProviderScript(answer_at={1: answer}))
+        simulator.script_provider(ProviderScript(response_at={1: answer}))
         broadcast.send(channel_id, Message([], expiry=0))
     session.shutdown()
-    simulator.script_provider(*[ProviderScript(answer_at={1: (421, None)})] * 2)
+    simulator.script_provider(*[ProviderScript(response_at={1: (421, None)})] * 2)
     with pytest.raises(RequestRefused) as caught:
         broadcast.send(channel_id, Message([], expiry=0))
     assert caught.value.status == 421

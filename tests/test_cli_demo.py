@@ -52,7 +52,7 @@ def _use(monkeypatch, **options):
 
 @pytest.mark.parametrize("options, arguments, error", [
     ({"script": Script(status_at={1: 1})}, (), "Processing error"),
-    ({"provider_script": ProviderScript(answer_at={1: "Forbidden"})}, ("--http2",), "Forbidden"),
+    ({"provider_script": ProviderScript(response_at={1: "Forbidden"})}, ("--http2",), "Forbidden"),
 ], ids=["always busy", "credential refused"])
 def test_demo_ends_with_status_1_where_tokens_are_left(options, arguments, error, monkeypatch):
     """It is not tried for ever."""

@@ -209,17 +209,17 @@ def test_a_credential_that_is_rejected_is_status_3(bed):
                 == [(one, 403, "InvalidProviderToken") for one in GOOD]
         else:
             assert ended.out == ""
-    assert bed.simulator.answer_count == 2
+    assert bed.simulator.error_count == 2
 
 
 def test_a_credential_that_is_rejected_midway_stops_the_batch(bed):
     """Status 1: some were accepted. The rest is not sent, and not tried a hundred times."""
     bed.simulator.script_provider(ProviderScript(
-        settings={"max_concurrent_streams": 1}, answer_at={3: "BadCertificateEnvironment"}))
+        settings={"max_concurrent_streams": 1}, response_at={3: "BadCertificateEnvironment"}))
     ended = bed.send_with(bed.simulator.cert_string, "--alert", "hi", "--slice", "2", *GOOD)
     assert ended.status == 1
     assert bed.simulator.accepted_tokens() == GOOD[:2]
-    assert bed.simulator.answer_count == 1
+    assert bed.simulator.error_count == 1
     assert [row[:2] for row in ended.rows[:-1]] == [["not-sent", one] for one in GOOD[2:]]
     assert ended.rows[0][2:] == ["403", "BadCertificateEnvironment"]
     assert ended.err == (
@@ -238,12 +238,12 @@ def test_a_message_that_is_rejected_says_what_to_do(bed):
     assert ended.err == (
         "apns: the server rejects this message (3, %s): unchanged, it would be rejected again; "
         "give --topic\n" % reason)
-    assert bed.simulator.answer_count == 1
+    assert bed.simulator.error_count == 1
 
 
 def test_a_single_request_that_is_rejected_stops_nothing(bed):
     """Its token is reported with the reason, which is an unknown one."""
-    bed.simulator.script_provider(ProviderScript(answer_at={2: (418, "Teapot")}))
+    bed.simulator.script_provider(ProviderScript(response_at={2: (418, "Teapot")}))
     ended = bed.send2("--alert", "hi", *GOOD)
     assert ended.status == 1
     assert ended.rows[0] == ["not-sent", GOOD[1], "418", "Teapot"]
@@ -251,7 +251,7 @@ def test_a_single_request_that_is_rejected_stops_nothing(bed):
 
 
 @pytest.mark.parametrize("script, resent", [
-    (ProviderScript(answer_at={2: "TooManyRequests", 4: "TooManyRequests"}), 2),
+    (ProviderScript(response_at={2: "TooManyRequests", 4: "TooManyRequests"}), 2),
     (ProviderScript(goaway_after=3, goaway_reason="Shutdown"), 0),
     (ProviderScript(reset_at={2: 7}), 0),
 ], ids=["busy", "GOAWAY", "REFUSED_STREAM"])
@@ -266,7 +266,7 @@ def test_what_was_not_processed_is_sent_again(bed, script, resent):
 
 def test_what_has_no_response_is_unknown_and_not_sent_again(bed):
     """The server may have processed it, and here it has: a second time would be one too many."""
-    bed.simulator.script_provider(ProviderScript(unanswered_at=[2, 5]))
+    bed.simulator.script_provider(ProviderScript(no_response_at=[2, 5]))
     ended = bed.send2("--alert", "hi", "--read-timeout", "0.5", *GOOD)
     assert ended.status == 1
     assert [row[:3] for row in ended.rows[:-1]] == [["unknown", one, "-"]

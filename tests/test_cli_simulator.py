@@ -364,7 +364,7 @@ def test_http2_is_served_with_the_announced_key(tmp_path):
 
 def test_options_for_errors_are_the_script_of_the_provider_api():
     """Each of them, on every connection; none by default."""
-    from apnsclient.testing.simulator.server import _running
+    from apnsclient.testing.simulator.simulator import _running
 
     options = ["--throttle", "--one-app", "--limit-after-errors", "2=100", "--limit-after-errors",
                "9=1", "--goaway-after-errors", "50", "--goaway-after-bad-tokens", "7"]
@@ -373,7 +373,7 @@ def test_options_for_errors_are_the_script_of_the_provider_api():
             goaway_after_bad_tokens=7))):
         with started(*arguments) as simulator:
             running, = _running
-            assert running._provider_script == script
+            assert running._configuration.provider_script == script
             simulator.stop()
     for option, value in (("--limit-after-errors", "5"), ("--limit-after-errors", "0=5"),
                           ("--goaway-after-errors", "0")):

@@ -362,7 +362,7 @@ def test_a_change_of_the_half_hour_is_no_reason_for_the_server_to_complain():
         tokens = set(one.headers.get("authorization") for one in apns.accepted)
         assert tokens == {None}
         assert apns.provider_connections == 1
-        assert apns.answer_count == 0
+        assert apns.error_count == 0
 
 
 def test_one_request_goes_first_with_a_provider_token():
@@ -389,7 +389,7 @@ def test_one_request_goes_first_with_a_provider_token():
 
 def test_too_many_updates_stop_the_sending_for_now(apple, sessions):
     """It is no fault of any token, and going on at once would make it worse."""
-    apple.script_provider(ProviderScript(answer_at={1: "TooManyProviderTokenUpdates"}))
+    apple.script_provider(ProviderScript(response_at={1: "TooManyProviderTokenUpdates"}))
     client = client_for(sessions(), apple, True)
     result = client.send(message(count=500, apns_topic=TOPIC))
     assert outcome(result) == ({}, [(429, "TooManyProviderTokenUpdates")], TOKENS[:500], [])
@@ -442,7 +442,7 @@ def test_a_key_of_the_other_environment_is_named_as_such(apple, sessions):
     client = client_for(sessions(), apple, certificate=token)
     result = client.send(message(count=3000, apns_topic=TOPIC))
     assert outcome(result) == ({}, [(403, "BadEnvironmentKeyInToken")], [], TOKENS)
-    assert (apple.provider_connections, apple.answer_count) == (1, 1)
+    assert (apple.provider_connections, apple.error_count) == (1, 1)
 
 
 # 8. An expired certificate as an obscure alert.

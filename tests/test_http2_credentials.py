@@ -36,19 +36,19 @@ pytestmark = pytest.mark.timeout(240)
 def test_a_refused_credential_stops_everything(simulator, session, is_token):
     """One answer is enough: what was not sent is undelivered, and no connection is made for it."""
     simulator.script_provider(*[ProviderScript(
-        answer_at={n: "InvalidProviderToken" for n in range(1, 3000)})] * 9)
+        response_at={n: "InvalidProviderToken" for n in range(1, 3000)})] * 9)
     messages = [message(count=3000), message()]
     first, second = client_for(session, simulator, is_token).send_many(messages)
     assert outcome(first) == ({}, [(403, "InvalidProviderToken")], [], TOKENS)
     assert outcome(second) == ({}, [(403, "InvalidProviderToken")], [], TOKENS[:1])
     # What had been written by then was answered, too: all that the server allows at most.
-    assert simulator.answer_count <= (1 if is_token else 1000)
+    assert simulator.error_count <= (1 if is_token else 1000)
     assert (simulator.accepted_count, simulator.provider_connections) == (0, 1)
 
 
 def test_a_refused_credential_stops_what_was_to_be_sent_again(simulator, client):
     """Also requests that were refused before do not go out over another connection."""
-    script = ProviderScript(reset_at={1: frames.REFUSED_STREAM}, answer_at={2: "BadCertificate"})
+    script = ProviderScript(reset_at={1: frames.REFUSED_STREAM}, response_at={2: "BadCertificate"})
     simulator.script_provider(script, None)
     assert outcome(client.send(message(count=3))) == (
         {}, [(403, "BadCertificate")], [], TOKENS[:2])
@@ -76,7 +76,7 @@ def test_the_reason_may_come_with_the_second_goaway(http2_sessions):
 
 def test_an_expired_provider_token_is_made_anew_once(simulator, session):
     """On a fresh connection, and everything is sent; nobody hears of it."""
-    simulator.script_provider(ProviderScript(answer_at={1: "ExpiredProviderToken"}))
+    simulator.script_provider(ProviderScript(response_at={1: "ExpiredProviderToken"}))
     result = client_for(session, simulator, True).send(message(count=300))
     assert outcome(result) == ACCEPTED
     assert simulator.accepted_tokens() == TOKENS[:300]
@@ -85,7 +85,7 @@ def test_an_expired_provider_token_is_made_anew_once(simulator, session):
 
 def test_a_provider_token_that_is_expired_again_is_an_error(simulator, session):
     """The clock must be wrong by more than a new token can make up for."""
-    simulator.script_provider(*[ProviderScript(answer_at={1: "ExpiredProviderToken"})] * 3)
+    simulator.script_provider(*[ProviderScript(response_at={1: "ExpiredProviderToken"})] * 3)
     result = client_for(session, simulator, True).send(message(count=300))
     assert outcome(result) == ({}, [(403, "ExpiredProviderToken")], [], TOKENS[:300])
     assert simulator.provider_connections == 2
@@ -97,7 +97,7 @@ def test_a_key_that_is_not_related_gets_a_connection_of_its_own(
         simulator, session, times, expected):
     """With the same token, and once: Apple wants no new one within 20 minutes."""
     simulator.script_provider(
-        *[ProviderScript(answer_at={1: "UnrelatedKeyIdInToken"})] * times)
+        *[ProviderScript(response_at={1: "UnrelatedKeyIdInToken"})] * times)
     credential = ProviderToken(**simulator.token_parameters)
     client = APNs(session.get_connection(simulator.provider_address, certificate=credential))
     token = credential.bearer()
@@ -112,17 +112,17 @@ def test_a_key_that_is_not_related_gets_a_connection_of_its_own(
 def test_what_was_not_processed_goes_out_over_another_connection(apple, status):
     """Once; and nothing more is started on the connection that was the wrong one."""
     client = apple.provider_client()
-    apple.script_provider(ProviderScript(answer_at={n: (status, None) for n in range(5, 3000)}))
+    apple.script_provider(ProviderScript(response_at={n: (status, None) for n in range(5, 3000)}))
     assert outcome(client.send(message(count=3000))) == ACCEPTED
     assert sorted(apple.accepted_tokens()) == TOKENS[:3000]
-    assert (apple.provider_connections, apple.answer_count <= 4000) == (2, True)
+    assert (apple.provider_connections, apple.error_count <= 4000) == (2, True)
 
 
 def test_a_request_that_is_not_processed_anywhere_is_the_callers_to_send(apple):
     """Others that are behind it are not held up."""
     client = apple.provider_client()
-    apple.script_provider(ProviderScript(answer_at={3: (421, None)}),
-                          ProviderScript(answer_at={1: (421, None)}))
+    apple.script_provider(ProviderScript(response_at={3: (421, None)}),
+                          ProviderScript(response_at={1: (421, None)}))
     messages = [message(number) for number in range(10)]
     told = [outcome(result) for result in client.send_many(messages)]
     assert told == [ACCEPTED] * 2 + [({}, [(421, "HTTP status 421")], TOKENS[2:3], [])] + [
@@ -133,7 +133,7 @@ def test_a_request_that_is_not_processed_anywhere_is_the_callers_to_send(apple):
 def test_a_server_that_processes_nothing_ends_the_sending(apple):
     """After a few connections; what was not sent says why, and is in retry."""
     client = apple.provider_client()
-    refusing = ProviderScript(answer_at={n: (421, None) for n in range(1, 2000)})
+    refusing = ProviderScript(response_at={n: (421, None) for n in range(1, 2000)})
     apple.script_provider(*[refusing] * 50)
     messages = [message(count=3000), message(0), message(1)]
     told = [outcome(result) for result in client.send_many(messages)]
@@ -145,7 +145,7 @@ def test_a_provider_token_may_be_made_anew_again_some_day(simulator, session, mo
     """Messages may come for days from one iterable, with a clock that is wrong all the time."""
     # Less than nothing: on Python 2.7 the clock may stand still for 10 ms.
     monkeypatch.setattr(Http2Dispatch, "RENEWAL", -1)
-    simulator.script_provider(*[ProviderScript(answer_at={2: "ExpiredProviderToken"})] * 3)
+    simulator.script_provider(*[ProviderScript(response_at={2: "ExpiredProviderToken"})] * 3)
     client = client_for(session, simulator, True)
     results = client.send_many(message(number) for number in range(10))
     assert [outcome(result) for result in results] == [ACCEPTED] * 10
@@ -251,7 +251,7 @@ def test_a_token_that_was_refused_may_be_accepted_later(wall):
         client = APNs(apple.session(protocol="http2").get_connection(
             apple.provider_address,
             certificate=ProviderToken(clock=wall, **apple.token_parameters)))
-        apple.script_provider(ProviderScript(answer_at={1: "Forbidden"}))
+        apple.script_provider(ProviderScript(response_at={1: "Forbidden"}))
         assert outcome(client.send(message())) == ({}, [(403, "Forbidden")], [], TOKENS[:1])
         for _ in range(3):
             assert outcome(client.send(message())) == ACCEPTED

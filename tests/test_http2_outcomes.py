@@ -171,7 +171,7 @@ def scripts(draw):
         "reset_at": st.dictionaries(numbers, st.sampled_from(
             [REFUSED_STREAM, REFUSED_STREAM, CANCEL, INTERNAL_ERROR, ENHANCE_YOUR_CALM, 1000]),
             max_size=3),
-        "answer_at": st.dictionaries(numbers, st.sampled_from(
+        "response_at": st.dictionaries(numbers, st.sampled_from(
             ["TooManyRequests", "InternalServerError", "Shutdown", "BadDeviceToken", "BadPath",
              "Unregistered", "PayloadTooLarge", "InvalidProviderToken", "ExpiredProviderToken",
              "TooManyProviderTokenUpdates", (418, "Teapot"), (599, None)]), max_size=2),
@@ -190,7 +190,7 @@ def scripts(draw):
     if ending is not None:
         options[ending] = draw(st.integers(0, 120))
     if draw(st.integers(0, 4)) == 0:
-        options["unanswered_at"] = [draw(numbers)]
+        options["no_response_at"] = [draw(numbers)]
     if draw(st.integers(0, 7)) == 0:
         options["warning_after"] = draw(st.integers(0, 30))
     if draw(st.integers(0, 15)) == 0:
@@ -276,7 +276,7 @@ def test_what_is_proven_not_to_be_processed_goes_out_again_by_itself(fault, is_m
 #: Faults that leave single requests in the dark: their tokens, and no others, are unknown.
 DARK = {
     "reset after processing": (Script(reset_at={3: CANCEL, 9: INTERNAL_ERROR}), 2, 20),
-    "never answered": (Script(unanswered_at=[3, 9]), 2, IMPATIENT),
+    "never answered": (Script(no_response_at=[3, 9]), 2, IMPATIENT),
     "answered too late": (Script(delay_at={3: 10 * LIMIT}), 1, IMPATIENT),
 }
 

@@ -176,7 +176,7 @@ def test_a_question_that_cannot_be_asked_is_lost(last_words, seconds, text):
 
 def test_a_question_whose_provider_token_is_refused_spoils_no_connection(apple):
     """The next one is asked over another."""
-    apple.script_provider(ProviderScript(answer_at={1: "InvalidProviderToken"}))
+    apple.script_provider(ProviderScript(response_at={1: "InvalidProviderToken"}))
     connection = apple.session(protocol="http2").get_connection(
         apple.provider_address, ProviderToken(**apple.token_parameters))
     path = b"/3/device/" + TOKENS[0].encode("ascii")
@@ -351,7 +351,7 @@ def test_a_token_that_is_too_long_costs_no_other_anything(apple, digits):
 def test_shutdown_is_a_reason_to_try_again_later(apple):
     """It has the code that it had in the binary protocol; here the request was not accepted."""
     client = apple.provider_client()
-    apple.script_provider(ProviderScript(answer_at={2: "Shutdown"}))
+    apple.script_provider(ProviderScript(response_at={2: "Shutdown"}))
     result = client.send(message(count=3))
     assert outcome(result) == ({}, [(10, "Shutdown")], TOKENS[1:2], [])
     assert result.errors[0].status == 503
@@ -362,7 +362,7 @@ def test_results_come_in_order_whatever_they_are(apple):
     client = apple.provider_client()
     apple.devices.bad(TOKENS[1])
     apple.devices.uninstall(TOKENS[2], 1700000000)
-    apple.script_provider(ProviderScript(delay_at={1: 0.2}, answer_at={5: "TooManyRequests"}))
+    apple.script_provider(ProviderScript(delay_at={1: 0.2}, response_at={5: "TooManyRequests"}))
     messages = [message(0), message(1), message(2), Message(["none"], alert="hello"), message(3),
                 message(4, alert="x" * 3000), message(5), message(6)]
     results = list(client.send_many(messages))

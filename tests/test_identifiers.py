@@ -69,8 +69,8 @@ def test_messages_to_one_token_each_have_them_too(apple):
 def test_what_is_sent_again_has_the_same_identifier(apple):
     """By the session, by the caller, and by another process that got the state."""
     client = client_of(apple)
-    apple.script_provider(
-        ProviderScript(goaway_after=50, answer_at={7: "TooManyRequests", 9: "InternalServerError"}))
+    apple.script_provider(ProviderScript(
+        goaway_after=50, response_at={7: "TooManyRequests", 9: "InternalServerError"}))
     retry = client.send(Message(TOKENS, alert="x", apns_id_namespace=NAMESPACE)).retry()
     assert retry.tokens == [TOKENS[6], TOKENS[8]]
     for other in (Message(**json.loads(json.dumps(retry.__getstate__()))),
@@ -123,7 +123,7 @@ def test_one_identifier_for_several_tokens_is_warned_of_once(apple, caplog):
 def test_results_have_the_identifiers_of_what_was_accepted(apple, is_many, upper_case):
     """In lower case; nothing of what was not accepted is there."""
     client = client_of(apple, keep_ids=True)
-    apple.script_provider(ProviderScript(upper_case_ids=upper_case, answer_at={
+    apple.script_provider(ProviderScript(upper_case_ids=upper_case, response_at={
         3: "BadDeviceToken", 5: "TooManyRequests"}, reset_at={8: 7}), None)
     messages = [Message(tokens, alert="x", apns_id_namespace=NAMESPACE)
                 for tokens in ([[token] for token in TOKENS] if is_many else [TOKENS])]

@@ -247,7 +247,7 @@ def test_identifiers_that_wrap_around_still_name_the_right_token(apple, bad):
     result = client_of(session, apple).send(Message(EARLIER, alert="current"))
     assert result.failed == {EARLIER[bad]: (8, "Invalid token")}
     assert tokens_of(result.retry()) == EARLIER[bad + 1:]
-    assert [one.identifier for one in apple.answers] == [((1 << 32) - 3 + bad) % (1 << 32)]
+    assert [one.identifier for one in apple.errors] == [((1 << 32) - 3 + bad) % (1 << 32)]
     assert apple.connections == 1
 
 

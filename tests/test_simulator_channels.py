@@ -114,9 +114,9 @@ def test_bad_requests_get_their_reason(apns, manager):
 
         assert (response.status, response.said) == (status, {"reason": reason}), row
         assert len(response.fields["apns-request-id"]) == 36 and "apns-id" not in response.fields
-        answer = apns.answers[-1]
+        answer = apns.errors[-1]
         assert (answer.status, answer.reason, answer.path) == (status, reason, path)
-    assert apns.answer_count == len(BAD_REQUESTS)
+    assert apns.error_count == len(BAD_REQUESTS)
     assert apns.channels.ids(APP) == []
 
 
@@ -168,8 +168,8 @@ def test_callers_are_checked_as_for_a_push(apns):
 
 def test_the_management_follows_scripts_of_its_own(apns):
     """Those of the provider API are none of its."""
-    apns.script_provider(ProviderScript(answer_at={1: "Shutdown"}))
-    apns.script_channels(ProviderScript(answer_at={1: "InternalServerError"}, split=2))
+    apns.script_provider(ProviderScript(response_at={1: "Shutdown"}))
+    apns.script_channels(ProviderScript(response_at={1: "InternalServerError"}, split=2))
     with ProviderClient(apns.channels_address, apns.cert_string) as client:
         assert ask(client, "GET", ALL).status == 500
         assert ask(client, "GET", ALL).said == {"channels": []}

@@ -96,7 +96,7 @@ def test_a_client_that_leaves_clears_nothing(apns):
     client = feedback_client(apns)
     client.read(ROW_SIZE)
     client.reset()
-    assert apns.wait_for(lambda: not apns._engine.feedback.channels, HANG)
+    assert apns.wait_for(lambda: not apns._engine.services.feedback.connections, HANG)
     assert len(apns.devices.feedback) == 100000
     with feedback_client(apns) as client:
         assert len(client.read_to_end()) == 100000 * ROW_SIZE
@@ -148,7 +148,7 @@ def test_a_stream_can_be_reset(apns):
     apns.script_feedback(FeedbackScript(reset_after=ROW_SIZE))
     with pytest.raises(SSL.SysCallError), feedback_client(apns) as client:
         client.read(2 * ROW_SIZE)
-    assert apns.wait_for(lambda: not apns._engine.feedback.channels, HANG)
+    assert apns.wait_for(lambda: not apns._engine.services.feedback.connections, HANG)
     assert len(apns.devices.feedback) == 2
 
 

@@ -4,7 +4,6 @@ from __future__ import absolute_import, division, print_function
 
 import logging
 import os
-import signal
 import socket
 import ssl
 import sys
@@ -14,7 +13,7 @@ import pytest
 from OpenSSL import SSL
 
 from apnsclient.testing.certs import Authority
-from apnsclient.testing.simulator import Accepted, Answer, Simulator
+from apnsclient.testing.simulator import Accepted, Simulator
 from simulator_client import (
     PAYLOAD,
     TOKEN,
@@ -61,7 +60,7 @@ def test_all_commands_are_accepted(apns):
         Accepted(1, None, HEX, PAYLOAD, 77, 10),
     ]
     assert apns.accepted_tokens() == [HEX] * 5
-    assert apns.answers == []
+    assert apns.errors == []
 
 
 def test_frames_may_come_byte_by_byte(apns):
@@ -125,9 +124,9 @@ def test_one_error_frame_then_the_end(apns, bad, status, identifier):
     with gateway_client(apns) as client:
         client.send(modern(1), bad, modern(10), modern(11))
         assert client.read_to_end() == error_frame(status, identifier)
-    assert apns.answers == [Answer(1, status, identifier)]
+    assert [each[:3] for each in apns.errors] == [(1, status, identifier)]
     assert [each.identifier for each in apns.accepted] == [1]
-    assert apns.answer_count == 1
+    assert apns.error_count == 1
 
 
 def test_command_0_gets_no_error_frame(apns):
@@ -136,7 +135,7 @@ def test_command_0_gets_no_error_frame(apns):
         client.send(simple(), simple(token=b"1"), simple())
         assert client.read_to_end() == b""
     assert apns.accepted_count == 1
-    assert apns.answers == []
+    assert apns.errors == []
 
 
 def test_the_error_frame_survives_a_client_that_goes_on_writing(apns):
@@ -425,43 +424,6 @@ def test_a_forked_child_leaves_the_parent_alone(apns, in_forked_child):
         assert client.read_to_end() == error_frame(5, 3)
 
 
-def test_run_forever_ends_with_a_signal():
-    """The signal is returned, everything is closed, and the handler of before is back."""
-    before, apns = signal.getsignal(signal.SIGTERM), Simulator()
-
-    def interrupt():
-        # Until the handler is in place, the signal would end the tests.
-        pause = threading.Event()
-        while signal.getsignal(signal.SIGTERM) == before:
-            pause.wait(0.01)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    assert apns.run_forever() == signal.SIGTERM
-    thread.join()
-    assert signal.getsignal(signal.SIGTERM) == before
-    with pytest.raises((OSError, IOError)):
-        socket.create_connection(apns.gateway_address)
-
-
-def test_run_forever_ends_with_stop():
-    """Called in another thread it handles no signals; stop() ends it, and it returns None."""
-    apns = Simulator()
-    results = []
-    thread = threading.Thread(target=lambda: results.append(apns.run_forever()))
-    thread.start()
-    pause = threading.Event()
-    while apns.gateway_address[1] == 0 or not apns._waiting:
-        pause.wait(0.01)
-    with gateway_client(apns) as client:
-        client.send(modern(1))
-        assert apns.wait_for(lambda: apns.accepted_count == 1, None)
-    apns.stop()
-    thread.join(HANG)
-    assert results == [None]
-
-
 def test_whoever_wants_to_know_is_told_what_is_accepted():
     """The function gets every batch, also when nothing is kept."""
     told = []
@@ -479,15 +441,15 @@ def test_what_is_recorded_can_be_forgotten(apns):
         client.send(modern(1), modern(2, token=b"1"))
         client.read_to_end()
     apns.forget()
-    assert (apns.accepted, apns.answers) == ([], [])
-    assert (apns.accepted_count, apns.answer_count) == (1, 1)
+    assert (apns.accepted, apns.errors) == ([], [])
+    assert (apns.accepted_count, apns.error_count) == (1, 1)
 
 
 def test_a_connection_tells_of_its_end_once(apns):
     """However often it is closed."""
     with gateway_client(apns):
         assert apns.wait_for(lambda: apns.open_connections == 1, HANG)
-        channel = list(apns._engine.gateway.channels)[0]
+        channel = list(apns._engine.services.gateway.connections)[0]
         for close in (channel.close, channel.finish, channel.reset, channel.close):
             apns._engine.loop.ask(close)
         assert apns.wait_for(lambda: apns.open_connections == 0, HANG)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from apnsclient.errors import ProtocolError
 from apnsclient.protocols.binary import Notification
-from apnsclient.testing.simulator import Accepted, Answer, Devices, FeedbackScript, Script
-from apnsclient.testing.simulator.policy import Conversation, Ending, Limits
+from apnsclient.testing.simulator import Accepted, Devices, ErrorResponse, FeedbackScript, Script
+from apnsclient.testing.simulator.gateway_conversation import Ending, GatewayConversation, Limits
 from apnsclient.testing.simulator.record import Record
 from tables import each
 
@@ -28,7 +28,7 @@ def notification(identifier=1, token=TOKEN, payload=b"{}", command=2):
 
 
 def converse(script=None, devices=None, limits=LIMITS):
-    return Conversation(devices or Devices(), limits, script or Script())
+    return GatewayConversation(devices or Devices(), limits, script or Script())
 
 
 def error(status, identifier):
@@ -366,15 +366,15 @@ def test_a_record_keeps_everything_in_order():
     record = Record()
     record.accept(1, [notification(7, payload=b"a"), notification(8)])
     record.accept(2, [notification(1)])
-    record.answer(1, 8, 9)
+    record.add_error(ErrorResponse(1, 8, 9))
     assert record.accepted()[0] == Accepted(1, 7, HEX, b"a", 77, 10)
     assert [(each.connection, each.identifier) for each in record.accepted()] == [
         (1, 7), (1, 8), (2, 1)]
     assert record.accepted_tokens() == [HEX] * 3
-    assert record.answers() == [Answer(1, 8, 9)]
+    assert record.errors() == [ErrorResponse(1, 8, 9)]
     record.forget()
-    assert (record.accepted(), record.answers()) == ([], [])
-    assert (record.accepted_count, record.answer_count) == (3, 1)
+    assert (record.accepted(), record.errors()) == ([], [])
+    assert (record.accepted_count, record.error_count) == (3, 1)
 
 
 @pytest.mark.parametrize("keep, kept", [(False, []), (0, []), (2, [3, 4])])

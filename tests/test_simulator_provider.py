@@ -10,8 +10,8 @@ import warnings
 import pytest
 from OpenSSL import SSL
 
-from apnsclient.testing.simulator import Accepted, Answer, Simulator
-from apnsclient.testing.simulator.channel import MOST_WAITING
+from apnsclient.testing.simulator import Accepted, ErrorResponse, Simulator
+from apnsclient.testing.simulator.tls_connection import MOST_WAITING
 from provider_client import (
     BODY,
     TOKEN,
@@ -58,7 +58,7 @@ def test_a_push_is_accepted_and_recorded(apns):
     assert last == Accepted(1, 3, "cd" * 32, BODY, None, None, None, None, None, None,
                             last.headers)
     assert apns.accepted_tokens() == [TOKEN, "cd" * 32]
-    assert apns.answers == []
+    assert apns.errors == []
 
 
 def test_an_id_that_the_client_does_not_give_is_made(apns):
@@ -96,8 +96,10 @@ def test_both_halves_share_devices_and_record(apns):
         assert client.push().status == 200
 
     assert apns.accepted_tokens() == ["01" * 32, TOKEN]
-    assert apns.answers == [
-        Answer(1, 400, 1, "DeviceTokenNotForTopic", "/3/device/" + "bb" * 32), Answer(1, 5, 8)]
+    assert apns.errors == [
+        ErrorResponse(1, 400, 1, "DeviceTokenNotForTopic", "POST", "/3/device/" + "bb" * 32,
+                      "bb" * 32),
+        ErrorResponse(1, 5, 8, token="bb" * 32)]
     assert (apns.connections, apns.provider_connections) == (1, 1)
 
 
@@ -108,8 +110,8 @@ def test_what_is_not_kept_is_counted():
         client.push()
         client.push("bad")
 
-        assert (apns.accepted_count, apns.answer_count) == (1, 1)
-        assert apns.accepted == apns.answers == []
+        assert (apns.accepted_count, apns.error_count) == (1, 1)
+        assert apns.accepted == apns.errors == []
     assert [each.token for each in seen] == [TOKEN]
 
 
@@ -173,11 +175,11 @@ def test_a_bad_request_gets_its_reason(apns):
             response = client.push(**request)
             assert (response.status, response.said) == (status, {"reason": reason})
             assert response.fields["content-type"] == "application/json"
-            answer = apns.answers[-1]
+            answer = apns.errors[-1]
             assert (answer.status, answer.identifier, answer.reason) == (
                 status, client.next_stream - 2, reason)
             assert client.push().status == 200
-    assert apns.answer_count == len(REFUSED)
+    assert apns.error_count == len(REFUSED)
 
 
 OTHERS_REFUSED = [
@@ -391,7 +393,7 @@ def test_what_waits_for_a_client_that_does_not_read_is_bounded():
     chunk = pings * (16384 // len(pings))
     with Simulator(receive_buffer=65536) as apns, with_certificate(apns) as client:
         client.push()
-        channel, = apns._engine.provider.channels
+        channel, = apns._engine.services.provider.connections
         client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
         client.socket.setblocking(False)
         sent = blocked = 0

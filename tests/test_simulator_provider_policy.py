@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 
 from apnsclient.protocols.http2.server import Request
 from apnsclient.testing.simulator import BroadcastChannels, Devices, provider_rules
-from apnsclient.testing.simulator.channel_requests import ChannelPolicy
-from apnsclient.testing.simulator.provider_policy import CertificateCaller, ProviderPolicy
+from apnsclient.testing.simulator.broadcast_policy import BroadcastPolicy
+from apnsclient.testing.simulator.provider_callers import CertificateCaller, TokenCaller
+from apnsclient.testing.simulator.provider_head import HeadReader
+from apnsclient.testing.simulator.provider_keys import ProviderKeys
+from apnsclient.testing.simulator.provider_policy import ProviderPolicy
 from apnsclient.testing.simulator.provider_reasons import STATUSES
-from apnsclient.testing.simulator.tokens import ProviderKeys, TokenCaller
 from tables import each
 
 pytest.importorskip("jwt")
@@ -30,7 +32,8 @@ class World(object):
 
     def __init__(self):
         self.devices = Devices()
-        self.channels = ChannelPolicy(BroadcastChannels())
+        self.channels = BroadcastPolicy(BroadcastChannels())
+        self.heads = HeadReader()
         self.policy = ProviderPolicy(self.devices, self.channels.judge_broadcast)
         self.keys = ProviderKeys()
         self.certificate = CertificateCaller([APP], [], "sandbox")
@@ -38,7 +41,7 @@ class World(object):
 
     def judge(self, fields, body=b"{}", caller=None, judge=None):
         request = Request(1, fields, body)
-        path, head = self.policy.read_head(request)
+        path, head = self.heads.read(request)
         return (judge or self.policy.judge)(request, path, head, caller or self.certificate)
 
 
@@ -218,7 +221,7 @@ def test_a_token_of_one_topic_is_none_of_another(topic, caller, reason):
     assert world.judge(fields, caller=caller).reason == "Unregistered"
 
 
-@each("rule", [rule for _, rule in provider_rules.RULES] + [provider_rules.needs_token])
+@each("rule", [rule for _, rule in provider_rules.RULES])
 def test_each_rule_names_its_source(rule):
     """Apple's page, or what others saw of a real server; and which of them it is."""
     text = rule.__doc__
@@ -229,7 +232,7 @@ def test_each_rule_names_its_source(rule):
 def test_each_reason_is_on_the_page():
     """The page about testing tells when each comes by itself, or that it comes from a script."""
     with open(os.path.join(os.path.dirname(__file__), os.pardir, "docs", "testing.rst")) as stream:
-        words = set(re.findall(r"[A-Za-z]+", stream.read().partition("What it refuses\n---")[2]))
+        words = set(re.findall(r"[A-Za-z]+", stream.read().partition("What it rejects\n---")[2]))
     scripted = {"BadCertificate", "Forbidden", "IdleTimeout", "InternalServerError",
                 "ServiceUnavailable", "Shutdown", "TooManyRequests"}
     assert set(STATUSES) - words <= scripted
@@ -238,11 +241,13 @@ def test_each_reason_is_on_the_page():
 
 def test_header_fields_are_kept_up_to_a_limit(monkeypatch):
     """A client that sends others with each request does not fill the memory."""
-    monkeypatch.setattr("apnsclient.testing.simulator.provider_policy._KEPT_HEADS", 10)
+    monkeypatch.setattr("apnsclient.testing.simulator.provider_head._KEPT_HEADS", 10)
+    monkeypatch.setattr("apnsclient.testing.simulator.provider_policy._KEPT_FAULTS", 10)
     world = World()
     for number in range(100):
         field = (b"apns-collapse-id", b"%d" % number)
         verdict = world.judge(fields_of(b"/3/device/" + TOKEN, b"POST", field))
         assert verdict.push.head.collapse_id == "%d" % number
 
-    assert 0 < len(world.policy._heads) <= 10
+    assert 0 < len(world.heads._heads) <= 10
+    assert 0 < len(world.policy._faults) <= 10

@@ -44,7 +44,7 @@ def accepted(apns):
 
 def test_single_requests_get_other_answers(apns):
     """A documented reason, a made-up one, and a status without a body; none is processed."""
-    with scripted(apns, answer_at={2: "InternalServerError", 3: (418, "Teapot"),
+    with scripted(apns, response_at={2: "InternalServerError", 3: (418, "Teapot"),
                                    4: (503, None)}) as client:
         responses = [client.response(stream) for stream in send(client, 5)]
 
@@ -52,7 +52,7 @@ def test_single_requests_get_other_answers(apns):
         (200, None), (500, {"reason": "InternalServerError"}), (418, {"reason": "Teapot"}),
         (503, None), (200, None)]
     assert accepted(apns) == [1, 5]
-    assert [(each.status, each.reason) for each in apns.answers] == [
+    assert [(each.status, each.reason) for each in apns.errors] == [
         (500, "InternalServerError"), (418, "Teapot"), (503, None)]
 
 
@@ -68,7 +68,7 @@ def test_single_streams_are_reset(apns):
 
 def test_single_requests_are_processed_and_never_answered(apns):
     """The others are answered; the stream stays open."""
-    with scripted(apns, unanswered_at=[1]) as client:
+    with scripted(apns, no_response_at=[1]) as client:
         first, second = send(client, 2)
         assert client.response(second).status == 200
         client.h2.ping(b"12345678")
@@ -262,7 +262,7 @@ def test_refusing_and_stalling_the_handshake(apns):
     thread = threading.Thread(target=connect)
     thread.start()
     engine = apns._engine
-    while not engine.loop.ask(lambda: list(engine.provider._stalled)):
+    while not engine.loop.ask(lambda: list(engine.services.provider._stalled)):
         assert thread.is_alive()
     apns.stop()
     thread.join(HANG)
@@ -292,7 +292,7 @@ def test_responses_of_every_shape_say_the_same(apns, options):
 
 def test_how_responses_look(apns):
     """Each option does something at all."""
-    with scripted(apns, answer_at={1: "BadTopic"}, split=4, trailers=True, interim=True, pings=3,
+    with scripted(apns, response_at={1: "BadTopic"}, split=4, trailers=True, interim=True, pings=3,
                   noise=True) as client:
         client.push()
         assert max(len(event.data) for event in client.of(events.DataReceived)) == 4
@@ -398,8 +398,8 @@ def test_windows_that_are_never_given_back(apns):
 
 def test_scripts_are_used_once_and_in_order(apns):
     """Then it goes on as the simulator was told when it was made."""
-    apns.script_provider(ProviderScript(answer_at={1: "Shutdown"}), None,
-                         ProviderScript(answer_at={1: "BadTopic"}))
+    apns.script_provider(ProviderScript(response_at={1: "Shutdown"}), None,
+                         ProviderScript(response_at={1: "BadTopic"}))
     statuses = []
     for _ in range(4):
         with with_certificate(apns) as client:
@@ -409,7 +409,7 @@ def test_scripts_are_used_once_and_in_order(apns):
 
 def test_the_default_script(apns):
     """Simulator(provider_script=...) is for all connections that no other script is for."""
-    with Simulator(provider_script=ProviderScript(answer_at={1: "TooManyRequests"})) as other:
+    with Simulator(provider_script=ProviderScript(response_at={1: "TooManyRequests"})) as other:
         for _ in range(2):
             with with_certificate(other) as client:
                 assert client.push().status == 429
@@ -419,11 +419,11 @@ def test_the_default_script(apns):
     ({"close_after": 1, "goaway_after": 2}, "close_after and goaway_after exclude one another"),
     ({"close_after": -1}, "close_after is -1, expected an integer, 0 or more"),
     ({"refuse": True, "stall_handshake": True}, "refuse and stall_handshake exclude"),
-    ({"answer_at": {1: "Tired"}}, "no reason 'Tired'; give"),
-    ({"answer_at": {0: "Shutdown"}}, "answer_at is 0, expected an integer, 1 or more"),
-    ({"answer_at": {1: (42, "Tired")}}, "status is 42"),
+    ({"response_at": {1: "Tired"}}, "no reason 'Tired'; give"),
+    ({"response_at": {0: "Shutdown"}}, "response_at is 0, expected an integer, 1 or more"),
+    ({"response_at": {1: (42, "Tired")}}, "status is 42"),
     ({"reset_at": {1: -1}}, "reset_at is -1"),
-    ({"unanswered_at": [0]}, "unanswered_at is 0"),
+    ({"no_response_at": [0]}, "no_response_at is 0"),
     ({"delay": -1}, "delay is -1 seconds, expected 0 or more"),
     ({"delay_at": {1: -2}}, "delay_at is -2 seconds"),
     ({"padding": 256}, "padding is 256, expected an integer, 0 to 255"),
@@ -447,8 +447,8 @@ def test_scripts_know_their_parameters():
     """A misspelt one is not ignored; equal scripts are equal."""
     with pytest.raises(TypeError, match="no parameter 'closeafter'"):
         ProviderScript(closeafter=1)
-    assert ProviderScript(answer_at={1: "Shutdown"}) == ProviderScript(
-        answer_at={1: (503, "Shutdown")})
+    assert ProviderScript(response_at={1: "Shutdown"}) == ProviderScript(
+        response_at={1: (503, "Shutdown")})
     assert ProviderScript(goaway_after=3).ending == ("goaway", 3)
     assert ProviderScript().ending is None
     assert repr(ProviderScript(late=2, delay_at={1: 2})) == (

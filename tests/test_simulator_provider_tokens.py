@@ -9,7 +9,8 @@ import time
 import pytest
 
 from apnsclient.testing.simulator import Simulator
-from apnsclient.testing.simulator.tokens import ProviderKeys, TokenCaller
+from apnsclient.testing.simulator.provider_callers import TokenCaller
+from apnsclient.testing.simulator.provider_keys import ProviderKeys
 from provider_client import TOKEN, ProviderClient, jwt, new_token, with_certificate, with_token
 
 pytestmark = pytest.mark.timeout(240)
@@ -234,7 +235,7 @@ def test_with_a_certificate_all_streams_are_allowed_at_once(apns):
 
 def test_checked_tokens_are_kept_up_to_a_limit(monkeypatch):
     """A client that sends other tokens again and again does not fill the memory."""
-    monkeypatch.setattr("apnsclient.testing.simulator.tokens._KEPT_TOKENS", 10)
+    monkeypatch.setattr("apnsclient.testing.simulator.provider_keys._KEPT_TOKENS", 10)
     keys = ProviderKeys()
     caller = TokenCaller(keys, "sandbox", Clock())
     for number in range(100):

@@ -18,8 +18,11 @@ from hpack import Encoder
 from apnsclient import APNs, Message
 from apnsclient.protocols.http2 import frames
 from apnsclient.testing.simulator import Devices, ProviderScript
-from apnsclient.testing.simulator.provider_conversation import Ids, ProviderConversation
-from apnsclient.testing.simulator.provider_policy import CertificateCaller, ProviderPolicy
+from apnsclient.testing.simulator.provider_callers import CertificateCaller
+from apnsclient.testing.simulator.provider_conversation import ProviderConversation
+from apnsclient.testing.simulator.provider_head import HeadReader
+from apnsclient.testing.simulator.provider_policy import ProviderPolicy
+from apnsclient.testing.simulator.provider_responses import Ids
 from net_support import make_tokens
 from tables import each
 
@@ -44,7 +47,7 @@ class Talk(object):
         policy = ProviderPolicy(devices, None)
         self.later = []
         self.conversation = ProviderConversation(
-            policy.read_head, policy.judge, caller or CertificateCaller([], [], "sandbox"),
+            HeadReader(), policy.judge, caller or CertificateCaller([], [], "sandbox"),
             ProviderScript(**options), Ids(), True,
             lambda seconds, function: self.later.append(function))
         self.conversation.begin()
@@ -103,7 +106,7 @@ class Talk(object):
 
 
 def test_a_rejection_leaves_one_stream_until_a_notification_is_accepted():
-    """The limit is lowered behind the response, and comes back behind the next that is 200."""
+    """The limit is lowered behind each rejection, and comes back behind the next that is 200."""
     talk = Talk(throttle=True, settings={"max_concurrent_streams": 500})
     assert talk.say(talk.request()) == [(1, 200)]
     assert talk.say(talk.request("b")) == [(3, 400), ("limit", 1)]
@@ -213,9 +216,9 @@ def test_a_limit_for_errors_does_not_raise_that_before_a_valid_token():
 
 @each("options, letters, answered", [
     ({"goaway_after_errors": 2}, "abeba", 4),
-    ({"goaway_after_errors": 2, "answer_at": {1: "BadTopic", 2: "InternalServerError"}}, "aaba", 3),
+    ({"goaway_after_errors": 2, "response_at": {1: "BadTopic", 2: "Shutdown"}}, "aaba", 3),
     ({"goaway_after_bad_tokens": 2}, "babaa", 3),
-    ({"goaway_after_bad_tokens": 2, "answer_at": {1: "BadTopic", 3: "BadTopic"}}, "abababa", 4),
+    ({"goaway_after_bad_tokens": 2, "response_at": {1: "BadTopic", 3: "BadTopic"}}, "abababa", 4),
     ({"goaway_after_errors": 3, "goaway_after_bad_tokens": 1}, "aba", 2),
 ])
 def test_the_connection_ends_after_a_number_of_errors(options, letters, answered):
@@ -237,7 +240,7 @@ def test_a_connection_belongs_to_the_application_of_its_first_push():
         ("b", "com.other"), ("a", "com.example.voip"), ("a", "com.example"), ("a", "com.other"),
         ("a", "com.example.app"), ("a", "com.example")]])
     assert [status for _, status in said] == [400, 200, 200, 400, 400, 200]
-    assert [refusal[2] for refusal in talk.conversation.refused] == [
+    assert [error[2] for error in talk.conversation.take_errors()] == [
         "BadDeviceToken", "TopicDisallowed", "TopicDisallowed"]
 
 

@@ -108,7 +108,7 @@ class Files(object):
 
     def _check_key(self, pem):
         # type: (str) -> None
-        from ..testing.simulator.tokens import load_key
+        from ..testing.simulator.provider_keys import load_key
 
         try:
             load_key(pem)

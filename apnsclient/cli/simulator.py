@@ -284,7 +284,7 @@ def _new_simulator(arguments, files, record, arrivals):
         "throttle", "goaway_after_errors", "goaway_after_bad_tokens", "one_app"))
     apns = Simulator(
         # It may run for days, so nothing is kept in memory.
-        record=False, on_refused=arrivals.reject,
+        record=False, on_error=arrivals.reject,
         on_accepted=None if arguments.quiet and arguments.record is None else accept,
         authority=files.authority, key_string=files.key_string,
         strict=arguments.strict, host=arguments.host,
@@ -360,7 +360,7 @@ def _summarise(apns, as_json, console):
     # type: (Any, bool, Console) -> None
     if as_json:
         console.document({
-            "event": "summary", "accepted": apns.accepted_count, "errors": apns.answer_count,
+            "event": "summary", "accepted": apns.accepted_count, "errors": apns.error_count,
             "connections": apns.connections, "provider_connections": apns.provider_connections,
             "channel_connections": apns.channel_connections, "resumed": apns.resumed,
             "refused": apns.refused, "feedback_connections": apns.feedback_connections,
@@ -368,7 +368,7 @@ def _summarise(apns, as_json, console):
         return
     console.line("%d notifications accepted, %d error frames and responses, %d connections to the "
                  "gateway, %d over HTTP/2 (%d resumed, %d refused)"
-                 % (apns.accepted_count, apns.answer_count, apns.connections,
+                 % (apns.accepted_count, apns.error_count, apns.connections,
                     apns.provider_connections + apns.channel_connections, apns.resumed,
                     apns.refused))
     console.line("%d feedback rows read on %d connections"

@@ -244,7 +244,7 @@ def test_a_thousand_connections_at_once():
             # They are accepted in order.
             for _ in range(100):
                 clients.append(gateway_client(apns))
-            assert len(apns._engine.gateway.channels) == 1000
+            assert len(apns._engine.services.gateway.connections) == 1000
             assert apns.wait_for(lambda: apns.open_connections == 100, HANG)
             for number, client in enumerate(clients):
                 client.send(modern(number))

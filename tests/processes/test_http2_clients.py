@@ -231,7 +231,7 @@ def test_h2load_is_served(caller, simulator, streams, requests):
     assert done == requests
     assert succeeded == simulator.accepted_count
     assert requests - 2 * (streams - 1) <= succeeded <= requests
-    assert simulator.provider_connections == 2 and simulator.answer_count == 0
+    assert simulator.provider_connections == 2 and simulator.error_count == 0
 
 
 # Node.js.

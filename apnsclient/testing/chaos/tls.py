@@ -11,13 +11,13 @@ import errno
 import socket
 
 import six
-from OpenSSL import SSL, crypto
+from OpenSSL import SSL
 
 from ..._compat import MYPY
-from ..._files import to_bytes
 from ...backends import _tls
 from ...backends._identity import Identity, Material, reasons
 from ...errors import ConnectError
+from .. import server_tls
 from . import sockets
 
 if MYPY:
@@ -64,9 +64,11 @@ class ChaosTLS(object):
         # type: (Text, Optional[Text], Optional[Text], Optional[Text], Optional[str], bool, Optional[Dict[str, str]]) -> None  # noqa: E501
         called = dict(((name, name) for name in ("server", "ca_string", "client",
                                                  "backend_ca_string")), **(names or {}))
-        self._context = _server_context(Identity(Material.of_text(server, called["server"])))
+        self._context = server_tls.new_context(server, b"apnsclient-chaos", called["server"])
+        self._context.set_alpn_select_callback(_choose_protocol)
         if ca_string is not None:
-            _ask_for_certificates(self._context, ca_string, called["ca_string"])
+            server_tls.ask_for_certificates(
+                self._context, ca_string, False, name=called["ca_string"])
         self._identity = None if client is None else Identity(
             Material.of_text(client, called["client"]))
         self._trust = _tls.Trust(None, backend_ca_string, verify)
@@ -244,42 +246,6 @@ class TLSStream(sockets.Stream):
         # What OpenSSL has for it, some 100 kB, would wait for the garbage collector, which counts
         # objects: the connection and its protocol know of one another.
         self._tls = None
-
-
-def _server_context(identity):
-    # type: (Identity) -> SSL.Context
-    context = SSL.Context(SSL.TLS_SERVER_METHOD)
-    context.set_min_proto_version(SSL.TLS1_2_VERSION)
-    identity.install(context)
-    context.set_alpn_select_callback(_choose_protocol)
-    context.set_session_id(b"apnsclient-chaos")
-    return context
-
-
-def _ask_for_certificates(context, ca_string, name):
-    # type: (SSL.Context, Text, str) -> None
-    """Have a server ask for certificates of these authorities.
-
-    :param name: what messages call their text.
-    """
-    store = context.get_cert_store()  # type: Any
-    for authority in _tls.load_authorities(to_bytes(name, ca_string), name):
-        store.add_cert(authority)
-        _add_client_ca(context, authority)
-    context.set_verify(SSL.VERIFY_PEER, _verify)
-
-
-def _add_client_ca(context, authority):
-    # type: (SSL.Context, Any) -> None
-    try:
-        context.add_client_ca(authority.to_cryptography())
-    except TypeError:  # Before pyOpenSSL 24.3.
-        context.add_client_ca(authority)
-
-
-def _verify(tls, certificate, error, depth, succeeded):
-    # type: (SSL.Connection, crypto.X509, int, int, int) -> bool
-    return bool(succeeded)
 
 
 def _choose_protocol(tls, offered):

@@ -20,8 +20,8 @@ from OpenSSL import SSL
 from six.moves import queue
 
 from ..._compat import MYPY, PY2
+from .. import server_tls
 from ..certs import Authority
-from ..simulator.tls import ask_for_certificate, present
 
 if MYPY:
     from typing import Any, List, Optional, Sequence, Tuple
@@ -32,9 +32,6 @@ __all__ = ["HOST", "Peer", "Server", "new_context"]
 
 #: Name that all peers are reached by. Some TLS libraries verify names, and no IP addresses.
 HOST = "localhost"
-
-#: OpenSSL's SSL_OP_NO_TLSv1_3, which older versions of pyOpenSSL do not name.
-_NO_TLS_1_3 = 0x20000000
 
 #: Most bytes of a TLS record.
 _RECORD = 16384
@@ -54,12 +51,8 @@ def new_context(credential, clients, is_required=True, alpn=(), tls_1_3=True):
     :param alpn: protocols that the server speaks (sequence of str); an empty one chooses none.
     :param tls_1_3: False allows TLS 1.2 only.
     """
-    context = SSL.Context(SSL.SSLv23_METHOD)
-    context.set_options(SSL.OP_NO_SSLv2 | SSL.OP_NO_SSLv3 | SSL.OP_NO_TLSv1 | SSL.OP_NO_TLSv1_1
-                        | (0 if tls_1_3 else _NO_TLS_1_3))
-    present(context, credential)
-    ask_for_certificate(context, clients.ca_string, is_required, _is_good)
-    context.set_session_id(b"apnsclient-contract")
+    context = server_tls.new_context(credential.pem, b"apnsclient-contract", tls_1_3=tls_1_3)
+    server_tls.ask_for_certificates(context, clients.ca_string, is_required)
     offers = []  # type: List[List[bytes]]
 
     def choose(connection, offered):
@@ -72,11 +65,6 @@ def new_context(credential, clients, is_required=True, alpn=(), tls_1_3=True):
 
     context.set_alpn_select_callback(choose)
     return context, offers
-
-
-def _is_good(connection, certificate, error, depth, is_good):
-    # type: (Any, Any, int, int, int) -> bool
-    return bool(is_good)
 
 
 class Peer(object):

@@ -5,30 +5,30 @@
 ...     binary = apns.gateway_address, apns.feedback_address
 ...     http2 = apns.provider_address
 
-It speaks real TLS, checks client certificates and provider tokens, and answers as Apple documents
+It speaks real TLS, checks client certificates and provider tokens, and behaves as Apple documents
 it: the binary gateway with the commands 0, 1 and 2, the feedback service, the provider API over
 HTTP/2, and the management of broadcast channels. The latter two need the libraries ``hpack`` and
-``PyJWT``. How it is to misbehave on a connection is told by a :class:`Script` or a
-:class:`ProviderScript`.
+``PyJWT``. A :class:`Script` or a :class:`ProviderScript` says how it is to misbehave on a
+connection.
 """
 
 from __future__ import absolute_import, division, print_function
 
-from .channels import BroadcastChannels
+from .broadcast_channels import BroadcastChannels
 from .devices import Devices
 from .provider_script import ProviderScript
-from .record import Accepted, Answer, Refused
+from .record import Accepted, ChannelRequest, ErrorResponse
 from .script import FeedbackScript, Script
-from .server import Simulator
+from .simulator import Simulator
 
 __all__ = [
     "Accepted",
-    "Answer",
     "BroadcastChannels",
+    "ChannelRequest",
     "Devices",
+    "ErrorResponse",
     "FeedbackScript",
     "ProviderScript",
-    "Refused",
     "Script",
     "Simulator",
 ]

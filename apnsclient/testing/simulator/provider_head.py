@@ -10,20 +10,25 @@ import re
 import six
 
 from ..._compat import MYPY
-from .provider_rules import find_fault, is_uuid, needs_token, split_topic
+from .provider_topics import TOKEN_TYPES, split_topic
 
 if MYPY:
-    from typing import Dict, Optional, Sequence, Tuple
+    from typing import Dict, List, Optional, Sequence, Tuple
+
+    from ...protocols.http2.server import Request
 
     Field = Tuple[bytes, bytes]
 
-__all__ = ["Head", "as_text"]
+__all__ = ["Head", "HeadReader", "as_text", "is_uuid"]
 
 #: Largest payload in bytes, and that of a call.
 _PAYLOAD_SIZE, _VOIP_SIZE = 4096, 5120
 
 _PRIORITIES = {"1": 1, "5": 5, "10": 10}
 _is_number = re.compile(r"^[0-9]{1,18}\Z").match
+_UUID = re.compile(r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\Z")
+#: Combinations of header fields that are kept, at most so many.
+_KEPT_HEADS = 512
 
 
 class Head(object):
@@ -40,8 +45,7 @@ class Head(object):
     :ivar expiry: the same of apns-expiration.
     :ivar app: bundle identifier in the topic (str), or None.
     :ivar kind: type of push that the topic's suffix stands for (str), or None.
-    :ivar fault: the reason against it as the header of a push to a device, None if there is none.
-    :ivar needs_token: whether such a push takes a provider token.
+    :ivar needs_token: whether a push of this type takes a provider token.
     :ivar payload_size: its largest payload in bytes.
     :ivar echo: its identifier as the response has it (bytes), None if it has none that is valid.
     :ivar request_echo: the same of a request about channels.
@@ -49,7 +53,7 @@ class Head(object):
 
     __slots__ = ("method", "authorization", "names", "is_repetitive", "topic", "push_type",
                  "apns_id", "priority", "expiry", "collapse_id", "channel_id", "request_id",
-                 "app", "kind", "fault", "needs_token", "payload_size", "echo", "request_echo",
+                 "app", "kind", "needs_token", "payload_size", "echo", "request_echo",
                  "_fields", "_completed")
 
     def __init__(self, fields):
@@ -78,8 +82,7 @@ class Head(object):
             _VOIP_SIZE if "voip" in (self.push_type, self.kind) else _PAYLOAD_SIZE)
         self.echo = _echo_of(self.apns_id) if self.apns_id else None
         self.request_echo = _echo_of(self.request_id) if self.request_id else None
-        self.needs_token = needs_token(self)
-        self.fault = find_fault(self)
+        self.needs_token = self.push_type in TOKEN_TYPES or self.kind in TOKEN_TYPES
 
     def complete(self, topic):
         # type: (str) -> Head
@@ -91,9 +94,40 @@ class Head(object):
         return completed
 
 
+class HeadReader(object):
+    """Reads the header fields of requests, on all connections: most of them repeat one another."""
+
+    def __init__(self):
+        # type: () -> None
+        self._heads = {}  # type: Dict[Tuple[Field, ...], Head]
+
+    def read(self, request):
+        # type: (Request) -> Tuple[bytes, Head]
+        """Return the path of a request and its other fields."""
+        path, rest = b"", []  # type: Tuple[bytes, List[Field]]
+        for field in request.fields:
+            if field[0] == b":path":
+                path = field[1]
+            elif field[0] != b"content-length":
+                rest.append(field)
+        key = tuple(rest)
+        head = self._heads.get(key)
+        if head is None:
+            if len(self._heads) >= _KEPT_HEADS:
+                self._heads.clear()
+            head = self._heads[key] = Head(rest)
+        return path, head
+
+
 def _echo_of(identifier):
     # type: (str) -> Optional[bytes]
     return six.ensure_binary(identifier) if is_uuid(identifier) else None
+
+
+def is_uuid(text):
+    # type: (str) -> bool
+    """Return True if a text is a UUID in groups; upper case is not canonical, but is taken."""
+    return _UUID.match(text) is not None
 
 
 def as_text(value):

@@ -1,11 +1,9 @@
 """What Apple refuses in the header of a push to a device, rule by rule.
 
 A rule is a function that is given a :class:`.provider_head.Head` and returns True if it is broken.
-Its docstring names the source, and in brackets whether other clients' users saw a real server
-answer so, or whether it was read only. :data:`RULES` has them in the order in which they are asked,
-each with the reason that a request gets which breaks it.
-
-The table of suffixes is the simulator's own, so that a mistake in the client's shows here.
+Its docstring names the source, and in brackets whether other clients' users saw a real server do
+so, or whether it was read only. :data:`RULES` has them in the order in which they are checked, each
+with the reason that a request gets which breaks it.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -13,49 +11,17 @@ from __future__ import absolute_import, division, print_function
 import re
 
 from ..._compat import MYPY
+from .provider_topics import PLAIN_TYPES, SUFFIXES
 
 if MYPY:
-    from typing import Optional, Tuple
+    from typing import Optional
 
     from .provider_head import Head
 
-__all__ = ["RULES", "find_fault", "is_uuid", "needs_token", "split_topic"]
-
-#: What follows the bundle identifier in the topic of a type of push.
-_SUFFIXES = {
-    "complication": ".complication",
-    "controls": ".push-type.controls",
-    "fileprovider": ".pushkit.fileprovider",
-    "liveactivity": ".push-type.liveactivity",
-    "location": ".location-query",
-    "pushtotalk": ".voip-ptt",
-    "voip": ".voip",
-    "widgets": ".push-type.widgets",
-}
-#: The same by the last part of the suffix.
-_BY_LAST_PART = {suffix.rpartition(".")[2]: kind for kind, suffix in _SUFFIXES.items()}
-#: Types of a push whose topic has no suffix.
-_PLAIN_TYPES = frozenset(["alert", "background", "mdm"])
-#: Types of a push that need a provider token.
-_TOKEN_TYPES = frozenset(["liveactivity", "location"])
+__all__ = ["RULES", "find_fault"]
 
 _COLLAPSE_SIZE = 64
-_UUID = re.compile(r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\Z")
 _TOPIC = re.compile(r"^[0-9A-Za-z.-]{1,255}\Z")
-
-
-def split_topic(topic):
-    # type: (str) -> Tuple[str, Optional[str]]
-    """Return the bundle identifier in a topic, and the type of push that its suffix stands for.
-
-    The latter is None where there is no suffix. Which applications there are nobody knows here: one
-    whose bundle identifier ends like a suffix is taken for the other.
-    """
-    kind = _BY_LAST_PART.get(topic.rpartition(".")[2])
-    suffix = _SUFFIXES.get(kind or "")
-    if suffix is None or not topic.endswith(suffix):
-        return topic, None
-    return topic[:-len(suffix)], kind
 
 
 def find_fault(head):
@@ -65,16 +31,6 @@ def find_fault(head):
         if is_broken(head):
             return reason
     return None
-
-
-def needs_token(head):
-    # type: (Head) -> bool
-    """Return True if a push is not to be sent with a certificate.
-
-    Location: Apple, *Sending notification requests to APNs* (read). Live Activities:
-    jerryliurui/Live-Activities-Demo-NBA-Score 1, which also has the reason, TopicDisallowed (seen).
-    """
-    return head.push_type in _TOKEN_TYPES or head.kind in _TOKEN_TYPES
 
 
 def _has_repeated_fields(head):
@@ -117,7 +73,7 @@ def _has_unknown_push_type(head):
     # type: (Head) -> bool
     """Apple, *Handling notification responses from APNs* (read)."""
     push_type = head.push_type
-    return not (push_type is None or push_type in _SUFFIXES or push_type in _PLAIN_TYPES)
+    return not (push_type is None or push_type in SUFFIXES or push_type in PLAIN_TYPES)
 
 
 def _is_urgent_background(head):
@@ -141,13 +97,7 @@ def _lacks_suffix(head):
 
     Which type needs which suffix: Apple, *Sending notification requests to APNs*.
     """
-    return head.topic is not None and head.kind is None and head.push_type in _SUFFIXES
-
-
-def is_uuid(text):
-    # type: (str) -> bool
-    """Return True if a text is a UUID in groups; upper case is not canonical, but is taken."""
-    return _UUID.match(text) is not None
+    return head.topic is not None and head.kind is None and head.push_type in SUFFIXES
 
 
 RULES = (

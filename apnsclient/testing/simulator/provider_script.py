@@ -44,11 +44,11 @@ _DEFAULTS = {
     "one_app": False, "refuse": False, "stall_handshake": False,
 }  # type: Dict[str, Any]
 #: Parameters that are a dict by the number of the request, or of the error.
-_BY_NUMBER = ("settings_at", "answer_at", "reset_at", "delay_at", "limit_after_errors")
+_BY_NUMBER = ("settings_at", "response_at", "reset_at", "delay_at", "limit_after_errors")
 
 
 class ProviderScript(namedtuple("ProviderScript", [
-        "settings", "settings_at", "answer_at", "reset_at", "unanswered_at", "delay", "delay_at",
+        "settings", "settings_at", "response_at", "reset_at", "no_response_at", "delay", "delay_at",
         "hold", "close_after", "stall_after", "reset_after", "garbage_after", "goaway_after",
         "silent_after", "late", "goaway_last", "goaway_code", "goaway_reason", "goaway_timestamp",
         "goaway_delay", "goaway_stays", "warning_after", "garbage", "window_step", "padding",
@@ -64,12 +64,12 @@ class ProviderScript(namedtuple("ProviderScript", [
 
     *What becomes of requests.*
 
-    :param answer_at: ``{n: reason}``: the n-th request gets that reason, whatever it is. A reason
+    :param response_at: ``{n: reason}``: the n-th request gets that reason, whatever it is. A reason
         that Apple does not document takes ``(status, reason)``; None as reason sends no body.
     :param reset_at: ``{n: code}``: the n-th request gets RST_STREAM with that code (int, see
         ``apnsclient.protocols.http2.frames``). With REFUSED_STREAM it has not been processed;
         with every other code it has.
-    :param unanswered_at: numbers of requests that are processed and never answered.
+    :param no_response_at: numbers of requests that are processed and never get a response.
     :param delay: seconds by which each response is late.
     :param delay_at: ``{n: seconds}``: the same for single responses.
     :param hold: True keeps each response back until ``Simulator.release_held()``: late by no clock.
@@ -81,10 +81,10 @@ class ProviderScript(namedtuple("ProviderScript", [
     :param stall_after: stop reading, and keep the connection open.
     :param silent_after: say nothing more, not even to a PING. Requests are still processed.
     :param garbage_after: send ``garbage`` (bytes), and close.
-    :param goaway_after: send GOAWAY, answer what is ``late``, and close. Requests beyond it are
+    :param goaway_after: send GOAWAY and the ``late`` responses, and close. Requests beyond it are
         not processed.
-    :param late: how many of the last requests before the ending are processed, but not answered
-        before it (int). After GOAWAY they are answered; otherwise never.
+    :param late: how many of the last requests before the ending are processed, but get no response
+        before it (int). After GOAWAY they do; otherwise never.
     :param goaway_last: last stream that GOAWAY names (int); None for the last one processed. A
         lower one is a lie, and makes a correct client send again what was processed.
     :param goaway_code: its error code (int).
@@ -122,14 +122,14 @@ class ProviderScript(namedtuple("ProviderScript", [
         (int). ``goaway_code`` and the other parameters say how.
     :param goaway_after_bad_tokens: the same for responses with BadDeviceToken.
     :param throttle: True allows one stream from each notification that is rejected to the next one
-        that is accepted, and refuses what was sent beyond it meanwhile.
-    :param one_app: True answers pushes for another application than that of the first push with
+        that is accepted, and refuses what is in flight beyond it.
+    :param one_app: True rejects pushes for another application than that of the first push with
         TopicDisallowed.
 
     *Before anything is said.*
 
     :param refuse: True resets the connection before the TLS handshake.
-    :param stall_handshake: True accepts the connection and never answers the TLS handshake.
+    :param stall_handshake: True accepts the connection and says nothing in the TLS handshake.
     :raises ValueError: if a number is out of its range, or parameters exclude one another.
     :raises TypeError: if there is no parameter of a name.
     """
@@ -148,8 +148,8 @@ class ProviderScript(namedtuple("ProviderScript", [
             values[name] = _pairs(name, values[name])
         values["settings"] = read_settings(values["settings"] or {})
         values["settings_at"] = tuple((n, read_settings(each)) for n, each in values["settings_at"])
-        values["answer_at"] = tuple((n, _answer(each)) for n, each in values["answer_at"])
-        values["unanswered_at"] = frozenset(values["unanswered_at"] or ())
+        values["response_at"] = tuple((n, _response(each)) for n, each in values["response_at"])
+        values["no_response_at"] = frozenset(values["no_response_at"] or ())
         _check(values)
         return super(ProviderScript, cls).__new__(cls, *[values[name] for name in cls._fields])
 
@@ -197,12 +197,12 @@ def _pairs(name, mapping):
     return pairs
 
 
-def _answer(answer):
+def _response(given):
     # type: (Any) -> Tuple[int, Optional[str]]
-    if isinstance(answer, tuple):
-        status, reason = answer
+    if isinstance(given, tuple):
+        status, reason = given
     else:
-        status, reason = STATUSES.get(answer), answer
+        status, reason = STATUSES.get(given), given
     if status is None:
         raise ValueError("Apple documents no reason %r; give (status, reason)" % (reason,))
     if not _is_int(status, 200, 599):
@@ -224,8 +224,8 @@ def _check(values):
     for _, limit in values["limit_after_errors"]:
         _check_number("limit_after_errors", limit, 0, 0x7FFFFFFF)
     _check_numbers(values, ("padding",), 0, 255)
-    for number in values["unanswered_at"]:
-        _check_number("unanswered_at", number, 1)
+    for number in values["no_response_at"]:
+        _check_number("no_response_at", number, 1)
     for _, code in values["reset_at"]:
         _check_number("reset_at", code, 0, 0xFFFFFFFF)
     delays = [("delay", values["delay"]), ("goaway_delay", values["goaway_delay"])]

@@ -39,8 +39,8 @@ class Script(namedtuple("Script", [
     :param delay: seconds between a bad notification and its error frame (from 0). Meanwhile, as
         ever, what the client sends is read and discarded.
     :param hold: True keeps the error frame back until ``Simulator.release_held()``.
-    :param status_at: ``{n: status}``: the n-th notification on the connection, counted from 1, is
-        answered with that status (int, 0 to 255), whatever it is.
+    :param status_at: ``{n: status}``: the n-th notification on the connection, counted from 1, gets
+        that status (int, 0 to 255), whatever it is.
     :param close_after: close in an orderly manner, without an error frame.
     :param stall_after: stop reading, and keep the connection open.
     :param reset_after: reset the TCP connection.
@@ -48,7 +48,7 @@ class Script(namedtuple("Script", [
     :param shutdown_after: send the error frame with status 10, and close.
     :param garbage: what ``garbage_after`` sends (bytes). A part of an error frame will do.
     :param refuse: True resets the connection before the TLS handshake.
-    :param stall_handshake: True accepts the connection and never answers the TLS handshake.
+    :param stall_handshake: True accepts the connection and says nothing in the TLS handshake.
     :raises ValueError: if a number is out of its range, or parameters exclude one another.
     """
 
@@ -69,8 +69,7 @@ class Script(namedtuple("Script", [
             raise ValueError("delay is %r seconds, expected 0 or more" % (delay,))
         if delay and hold:
             raise ValueError("delay and hold exclude one another")
-        if refuse and stall_handshake:
-            raise ValueError("refuse and stall_handshake exclude one another")
+        _check_handshake(refuse, stall_handshake)
         return super(Script, cls).__new__(
             cls, delay, hold, statuses, close_after, stall_after, reset_after, garbage_after,
             shutdown_after, garbage, refuse, stall_handshake)
@@ -89,7 +88,8 @@ class Script(namedtuple("Script", [
 
 
 class FeedbackScript(namedtuple("FeedbackScript",
-                                "close_after stall_after reset_after garbage")):
+                                "close_after stall_after reset_after garbage refuse "
+                                "stall_handshake")):
     """How one connection to the feedback service fails. Immutable.
 
     Give the parameters by name. At most one of those that end in ``_after`` can be set; they count
@@ -99,17 +99,21 @@ class FeedbackScript(namedtuple("FeedbackScript",
     :param stall_after: send no more than so many bytes, and keep the connection open.
     :param reset_after: reset the TCP connection after so many bytes.
     :param garbage: what follows the list (bytes), for example ``b"\\0" * 6``, a row of no token.
-    :raises ValueError: if a number is negative, or more than one is set.
+    :param refuse: True resets the connection before the TLS handshake.
+    :param stall_handshake: True accepts the connection and says nothing in the TLS handshake.
+    :raises ValueError: if a number is negative, or parameters exclude one another.
     """
 
     __slots__ = ()
 
-    def __new__(cls, close_after=None, stall_after=None, reset_after=None, garbage=b""):
-        # type: (Optional[int], Optional[int], Optional[int], bytes) -> FeedbackScript
+    def __new__(cls, close_after=None, stall_after=None, reset_after=None, garbage=b"",
+                refuse=False, stall_handshake=False):
+        # type: (Optional[int], Optional[int], Optional[int], bytes, bool, bool) -> FeedbackScript
         _check_endings([("close_after", close_after), ("stall_after", stall_after),
                         ("reset_after", reset_after)])
+        _check_handshake(refuse, stall_handshake)
         return super(FeedbackScript, cls).__new__(
-            cls, close_after, stall_after, reset_after, garbage)
+            cls, close_after, stall_after, reset_after, garbage, refuse, stall_handshake)
 
     @property
     def ending(self):
@@ -135,6 +139,12 @@ def _check_endings(counts):
             _check_count(name, count, 0)
     if len(given) > 1:
         raise ValueError("%s exclude one another" % " and ".join(given))
+
+
+def _check_handshake(refuse, stall_handshake):
+    # type: (bool, bool) -> None
+    if refuse and stall_handshake:
+        raise ValueError("refuse and stall_handshake exclude one another")
 
 
 def _check_count(name, count, lowest, highest=None):

@@ -4,37 +4,41 @@ from __future__ import absolute_import, division, print_function
 
 import atexit
 import datetime
-import signal
-import socket
 import time
 
 from ..._compat import MYPY
 from ..certs import Authority
+from .broadcast_channels import BroadcastChannels
+from .configuration import Addresses, Configuration
 from .devices import Devices
 from .engine import Engine
-from .http2_half import Http2Half
-from .policy import Limits
-from .poller import best_poller
+from .gateway_conversation import Limits
+from .provider_keys import ProviderKeys
+from .provider_script import ProviderScript
+from .provider_service import find_missing_library
 from .record import Record
 from .script import Script
-from .tls import server_context
+from .tls import new_gateway_context, new_http2_context
 
 if MYPY:
-    from typing import Any, Callable, List, Optional, Sequence, Set, Tuple, Union
+    from typing import Any, Callable, Dict, Iterable, List, Optional, Set, Tuple, Union
 
-    from .provider_script import ProviderScript
-    from .record import Accepted, Answer, Refused
+    from .record import Accepted, ChannelRequest, ErrorResponse
     from .script import FeedbackScript
+    from .services import Services
 
     Address = Tuple[str, int]
 
 __all__ = ["Simulator"]
 
+#: The key that each simulator knows from the beginning, and whose it is.
+_KEY_ID, _TEAM_ID = "SIMULATOR1", "SIMTEAM123"
+
 #: Running simulators, to be stopped before the interpreter takes their threads apart.
 _running = set()  # type: Set[Simulator]
 
 
-class Simulator(Http2Half):
+class Simulator(object):
     """Apple's side on loopback: binary gateway, feedback service, provider API over HTTP/2.
 
     Use it as a context manager, or call :meth:`start` and :meth:`stop`. Everything about it may be
@@ -63,7 +67,8 @@ class Simulator(Http2Half):
     :param on_accepted: called with each batch of notifications that was accepted, a list of
         :class:`.Accepted`, by the simulator's thread; it must neither take long nor stop the
         simulator.
-    :param on_refused: called likewise with each :class:`.Refused`, when it is answered.
+    :param on_error: called likewise with each :class:`.ErrorResponse` that is sent.
+    :param on_channel_request: called likewise with each :class:`.ChannelRequest`.
     :param provider_port: port of the provider API; 0 takes a free one.
     :param provider_script: :class:`.ProviderScript` of the connections that
         :meth:`script_provider` says nothing about.
@@ -75,36 +80,44 @@ class Simulator(Http2Half):
         makes a new one.
 
     :ivar authority: the authority.
-    :ivar gateway_address: ``(host, port)`` of the gateway, once it has been started.
-    :ivar feedback_address: ``(host, port)`` of the feedback service, once it has been started.
+    :ivar devices: registry of devices (:class:`.Devices`).
     :ivar channels: broadcast channels of all applications (:class:`.BroadcastChannels`).
     """
+
+    #: Identifier of the key that :attr:`key_string` holds.
+    key_id = _KEY_ID
+    #: Identifier of the team that it belongs to.
+    team_id = _TEAM_ID
 
     def __init__(self, strict=False, record=True, host="127.0.0.1", gateway_port=0,
                  feedback_port=0, token_size=32, payload_size=2048, script=None, authority=None,
                  tls_1_3=True, linger=5.0, receive_buffer=None, on_accepted=None, provider_port=0,
                  provider_script=None, channels_port=0, production=False, clock=time.time,
-                 key_string=None, on_refused=None):
-        # type: (bool, Union[bool, int], str, int, int, Optional[int], int, Optional[Script], Optional[Authority], bool, float, Optional[int], Optional[Callable[[List[Accepted]], Any]], int, Optional[ProviderScript], int, bool, Callable[[], float], Optional[str], Optional[Callable[[Refused], Any]]) -> None
+                 key_string=None, on_error=None, on_channel_request=None):
+        # type: (bool, Union[bool, int], str, int, int, Optional[int], int, Optional[Script], Optional[Authority], bool, float, Optional[int], Optional[Callable[[List[Accepted]], Any]], int, Optional[ProviderScript], int, bool, Callable[[], float], Optional[str], Optional[Callable[[ErrorResponse], Any]], Optional[Callable[[ChannelRequest], Any]]) -> None
         self.authority = Authority() if authority is None else authority
         self.devices = Devices(strict)
-        self.gateway_address = (host, gateway_port)  # type: Address
-        self.feedback_address = (host, feedback_port)  # type: Address
-        self._record = Record(record, on_accepted, on_refused)
-        self._limits = Limits(token_size, payload_size)
-        self._script = Script() if script is None else script
-        self._linger = linger
-        self._receive_buffer = receive_buffer
-        server = self.authority.issue(
-            host, dns=["localhost"], addresses=["127.0.0.1", "::1"], usage="server")
-        self._context = server_context(server, self.authority.ca_string, tls_1_3)
-        self._set_up_http2(
-            server_context(server, self.authority.ca_string, tls_1_3, is_http2=True),
-            (host, provider_port), (host, channels_port), provider_script, production, clock,
-            key_string)
+        self.channels = BroadcastChannels()
+        self._keys = ProviderKeys()
+        self._key_string = self._keys.add(_KEY_ID, _TEAM_ID, key_string=key_string)
         self._credential = self.authority.issue("apnsclient simulator client")
+        self._record = Record(record, on_accepted, on_error, on_channel_request)
+        self._missing = find_missing_library()
+        has_http2 = self._missing is None
+        self._addresses = Addresses(
+            (host, gateway_port), (host, feedback_port),
+            (host, provider_port) if has_http2 else None,
+            (host, channels_port) if has_http2 else None)
+        server = self.authority.issue(
+            host, dns=["localhost"], addresses=["127.0.0.1", "::1"], usage="server").pem
+        self._configuration = Configuration(
+            self._record, self.devices, self.channels, self._keys,
+            new_gateway_context(server, self.authority.ca_string, tls_1_3),
+            new_http2_context(server, self.authority.ca_string, tls_1_3),
+            Script() if script is None else script,
+            ProviderScript() if provider_script is None else provider_script,
+            Limits(token_size, payload_size), production, clock, linger, receive_buffer)
         self._engine = None  # type: Optional[Engine]
-        self._waiting = set()  # type: Any
 
     # Life.
 
@@ -118,13 +131,14 @@ class Simulator(Http2Half):
         """
         if self._engine is not None:
             raise RuntimeError("the simulator runs already")
-        self._engine = self._new_engine()
+        self._engine = self._new_engine(self._configuration, self._addresses)
+        self._addresses = self._engine.addresses
         _running.add(self)
         return self
 
-    def _new_engine(self):
-        # type: () -> Engine
-        return Engine(self)
+    def _new_engine(self, configuration, addresses):
+        # type: (Configuration, Addresses) -> Engine
+        return Engine(configuration, addresses)
 
     def stop(self):
         # type: () -> None
@@ -133,8 +147,6 @@ class Simulator(Http2Half):
         if engine is not None:
             _running.discard(self)
             engine.stop()
-        for waker in list(self._waiting):
-            waker()
 
     def __enter__(self):
         # type: () -> Simulator
@@ -150,50 +162,44 @@ class Simulator(Http2Half):
         # type: (*Any) -> None
         self.stop()
 
-    def run_forever(self, signals=(signal.SIGINT, signal.SIGTERM)):
-        # type: (Sequence[int]) -> Optional[int]
-        """Serve until a signal arrives or :meth:`stop` is called; then stop.
+    # Addresses.
 
-        Starts the simulator if need be. Signals are handled only when called in the main thread,
-        and what handled them before does so again afterwards.
+    @property
+    def gateway_address(self):
+        # type: () -> Address
+        """``(host, port)`` of the gateway, once it has been started."""
+        return self._addresses.gateway
 
-        :param signals: numbers of the signals that end it.
-        :return: number of the signal, or None if it was stopped.
+    @property
+    def feedback_address(self):
+        # type: () -> Address
+        """``(host, port)`` of the feedback service, once it has been started."""
+        return self._addresses.feedback
+
+    @property
+    def provider_address(self):
+        # type: () -> Address
+        """``(host, port)`` of the provider API, once it has been started.
+
+        :raises ImportError: if ``hpack`` or ``PyJWT`` is not installed, which it needs.
         """
-        ours, theirs = socket.socketpair()
-        poller = best_poller()
-        poller.register(ours.fileno(), True, False)
-        received = []  # type: List[int]
+        self._need_http2()
+        return self._addresses.provider
 
-        def wake(number=None, frame=None):
-            # type: (Optional[int], Any) -> None
-            if number is not None:
-                received.append(number)
-            theirs.send(b"\0")
+    @property
+    def channels_address(self):
+        # type: () -> Address
+        """``(host, port)`` of the channel management, once it has been started.
 
-        previous = {}
-        self._waiting.add(wake)
-        try:
-            for number in signals:
-                try:
-                    previous[number] = signal.signal(number, wake)
-                except ValueError:
-                    # Not the main thread: only stop() ends it.
-                    break
-            if self._engine is None:
-                self.start()
-            while not poller.poll(None):
-                # Python 2.7 lets signals interrupt it that are none of ours.
-                pass
-        finally:
-            self._waiting.discard(wake)
-            for number in previous:
-                signal.signal(number, previous[number])
-            self.stop()
-            poller.close()
-            ours.close()
-            theirs.close()
-        return received[0] if received else None
+        :raises ImportError: as :attr:`provider_address` does.
+        """
+        self._need_http2()
+        return self._addresses.channels
+
+    def _need_http2(self):
+        # type: () -> None
+        if self._missing is not None:
+            raise ImportError(str(self._missing))
 
     # Credentials.
 
@@ -227,6 +233,39 @@ class Simulator(Http2Half):
         authority = Authority("another authority") if foreign else self.authority
         return authority.issue(common_name, **options).pem
 
+    @property
+    def key_string(self):
+        # type: () -> str
+        """PEM text of a private key for provider tokens, like that of Apple's .p8 files."""
+        return self._key_string
+
+    @property
+    def token_parameters(self):
+        # type: () -> Dict[str, Any]
+        """Arguments of a ``ProviderToken`` whose requests are accepted (dict)."""
+        return {"key_id": self.key_id, "team_id": self.team_id, "key_string": self.key_string}
+
+    def add_key(self, key_id, team_id=_TEAM_ID, environment=None, topics=None, related=None):
+        # type: (str, str, Optional[str], Optional[Iterable[str]], Optional[str]) -> str
+        """Make another key for provider tokens.
+
+        :param key_id: its identifier (str); a key of the same one is replaced.
+        :param team_id: identifier of the team that it belongs to (str).
+        :param environment: ``"sandbox"`` or ``"production"`` for a key of that environment only;
+            None for both.
+        :param topics: topics that it may push to (iterable of str); None for all.
+        :param related: identifier of another key of the team (str), whose provider tokens may be
+            used over the same connection, as when one replaces the other; None for none.
+        :return: PEM text of the private key.
+        :raises ValueError: if there is no such environment, or no such other key.
+        """
+        return self._keys.add(key_id, team_id, environment, topics, related=related)
+
+    def revoke_key(self, key_id):
+        # type: (str) -> None
+        """Forget a key: tokens that it signed are refused from now on."""
+        self._keys.remove(key_id)
+
     # What happened.
 
     @property
@@ -247,16 +286,22 @@ class Simulator(Http2Half):
         return self._record.accepted_count
 
     @property
-    def answers(self):
-        # type: () -> List[Answer]
-        """The error frames and error responses that were sent: a list of :class:`.Answer`."""
-        return self._record.answers()
+    def errors(self):
+        # type: () -> List[ErrorResponse]
+        """Error frames, and responses with an error, in order: :class:`.ErrorResponse`."""
+        return self._record.errors()
 
     @property
-    def answer_count(self):
+    def error_count(self):
         # type: () -> int
         """How many error frames, and responses with an error, were sent."""
-        return self._record.answer_count
+        return self._record.error_count
+
+    @property
+    def channel_requests(self):
+        # type: () -> List[ChannelRequest]
+        """Requests to the channel management that succeeded: list of :class:`.ChannelRequest`."""
+        return self._record.channel_requests()
 
     @property
     def connections(self):
@@ -281,6 +326,24 @@ class Simulator(Http2Half):
         # type: () -> int
         """How many rows of the feedback list have been read."""
         return self._record.feedback_count
+
+    @property
+    def provider_connections(self):
+        # type: () -> int
+        """How many connections to the provider API completed their handshake."""
+        return self._record.provider_connections
+
+    @property
+    def open_provider_connections(self):
+        # type: () -> int
+        """How many of them are not closed yet."""
+        return self._record.open_provider_connections
+
+    @property
+    def channel_connections(self):
+        # type: () -> int
+        """How many connections to the channel management completed their handshake."""
+        return self._record.channel_connections
 
     @property
     def resumed(self):
@@ -315,7 +378,7 @@ class Simulator(Http2Half):
         :param predicate: function without arguments; it is asked at once, and again whenever
             something happened.
         :param timeout: seconds, None for ever.
-        :return: whether it became true in time.
+        :return: True if it became true in time (bool).
         """
         return self._record.wait_for(predicate, timeout)
 
@@ -328,12 +391,24 @@ class Simulator(Http2Half):
         :param scripts: the n-th connection that is accepted from now on gets the n-th, after those
             of earlier calls; None stands for the usual behaviour, and so it goes on after the last.
         """
-        self._started().gateway.scripts.extend(scripts)
+        self._services().gateway.add_scripts(scripts)
 
     def script_feedback(self, *scripts):
         # type: (*Optional[FeedbackScript]) -> None
         """Say the same of the connections to the feedback service."""
-        self._started().feedback.scripts.extend(scripts)
+        self._services().feedback.add_scripts(scripts)
+
+    def script_provider(self, *scripts):
+        # type: (*Optional[ProviderScript]) -> None
+        """Say the same of the connections to the provider API."""
+        self._need_http2()
+        self._services().provider.add_scripts(scripts)
+
+    def script_channels(self, *scripts):
+        # type: (*Optional[ProviderScript]) -> None
+        """Say the same of the connections to the channel management."""
+        self._need_http2()
+        self._services().channels.add_scripts(scripts)
 
     def release_held(self):
         # type: () -> int
@@ -341,8 +416,7 @@ class Simulator(Http2Half):
 
         Wait for :attr:`held` first: a notification that is still on its way is not held yet.
         """
-        engine = self._started()
-        return int(engine.loop.ask(engine.release_held))
+        return self._do(self._services().release_held)
 
     def disconnect_all(self, reset=False):
         # type: (bool) -> int
@@ -353,8 +427,36 @@ class Simulator(Http2Half):
         :param reset: True resets the TCP connections.
         :return: how many connections that were.
         """
-        engine = self._started()
-        return int(engine.loop.ask(lambda: engine.gateway.disconnect(reset)))
+        gateway = self._services().gateway
+        return self._do(lambda: gateway.disconnect(reset))
+
+    def disconnect_providers(self, reset=False):
+        # type: (bool) -> int
+        """Close every connection to the provider API in the same way, without GOAWAY."""
+        self._need_http2()
+        provider = self._services().provider
+        return self._do(lambda: provider.disconnect(reset))
+
+    def goaway_all(self, reason=None, timestamp=None):
+        # type: (Optional[str], Optional[int]) -> int
+        """Send GOAWAY on every connection to the provider API, and close it.
+
+        :param reason: reason in the debug data (str), None for none.
+        :param timestamp: time in the same place, in milliseconds since 1970 (int).
+        :return: how many connections that were; GOAWAY has been sent on each.
+        """
+        self._need_http2()
+        provider = self._services().provider
+        return self._do(lambda: provider.goaway(reason, timestamp))
+
+    def _services(self):
+        # type: () -> Services
+        return self._started().services
+
+    def _do(self, function):
+        # type: (Callable[[], int]) -> int
+        """Call a function in the engine's thread; return its result."""
+        return int(self._started().loop.ask(function))
 
     def _started(self):
         # type: () -> Engine

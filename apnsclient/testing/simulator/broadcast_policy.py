@@ -14,17 +14,19 @@ import six
 
 from ..._compat import MYPY
 from ..._json import decode_json
-from .provider_policy import Push, Response, Verdict, refusal
-from .provider_rules import is_uuid, split_topic
+from .provider_head import is_uuid
+from .provider_policy import Push, Response, Verdict, rejection
+from .provider_reasons import STATUSES
+from .provider_topics import split_topic
 
 if MYPY:
     from typing import Any, Optional
 
     from ...protocols.http2.server import Request
-    from .channels import BroadcastChannels
+    from .broadcast_channels import BroadcastChannels
     from .provider_head import Head
 
-__all__ = ["ChannelPolicy"]
+__all__ = ["BroadcastPolicy"]
 
 #: Largest payload of a broadcast in bytes.
 PAYLOAD_SIZE = 5120
@@ -42,10 +44,10 @@ _BASE64 = re.compile(r"^(?:[0-9A-Za-z+/]{4})*(?:[0-9A-Za-z+/]{2}==|[0-9A-Za-z+/]
 _NO_BODY = Response((), b"")
 
 
-class ChannelPolicy(object):
+class BroadcastPolicy(object):
     """Decides about broadcasts and about requests to the channel management.
 
-    :param channels: :class:`.channels.BroadcastChannels`.
+    :param channels: :class:`.broadcast_channels.BroadcastChannels`.
     """
 
     def __init__(self, channels):
@@ -57,9 +59,9 @@ class ChannelPolicy(object):
         """Decide about a request to the provider API that is not for a device."""
         found = _BROADCAST.match(path)
         if found is None:
-            return refusal("BadPath")
+            return rejection("BadPath")
         if head.method != b"POST":
-            return _refusal("MethodNotAllowed")
+            return _rejection("MethodNotAllowed")
         bundle_id = six.ensure_str(found.group(1))
         reason = (self._find_fault(bundle_id, head, caller)
                   or self._find_fault_of_channel(bundle_id, head)
@@ -67,7 +69,7 @@ class ChannelPolicy(object):
         if reason is None and head.expiry and not self._is_storing(bundle_id, head):
             reason = "BadExpirationDate"
         if reason is not None:
-            return _refusal(reason)
+            return _rejection(reason)
         push = Push(request.stream, b"", request.body, head, path)
         return Verdict(200, None, None, push, _NO_BODY)
 
@@ -76,19 +78,19 @@ class ChannelPolicy(object):
         """Decide about a request to the channel management."""
         found = _MANAGEMENT.match(path)
         if found is None:
-            return _refusal("BadPath")
+            return _rejection("BadPath")
         bundle_id = six.ensure_str(found.group(1))
         reason = self._find_fault(bundle_id, head, caller)
         if reason is not None:
-            return _refusal(reason)
+            return _rejection(reason)
         if found.group(2) == b"all-channels":
             if head.method != b"GET":
-                return _refusal("MethodNotAllowed")
+                return _rejection("MethodNotAllowed")
             return _success(200, {"channels": self._channels.ids(bundle_id)})
         if head.method == b"POST":
             return self._create(bundle_id, request.body)
         if head.method not in (b"GET", b"DELETE"):
-            return _refusal("MethodNotAllowed")
+            return _rejection("MethodNotAllowed")
         return self._read_or_delete(bundle_id, head)
 
     def _find_fault(self, bundle_id, head, caller):
@@ -125,21 +127,21 @@ class ChannelPolicy(object):
         try:
             wanted = decode_json(body)
         except ValueError:
-            return _refusal("BadRequestPayload")
+            return _rejection("BadRequestPayload")
         reason = _find_fault_of_configuration(wanted)
         if reason is not None:
-            return _refusal(reason)
+            return _rejection(reason)
         try:
             channel_id = self._channels.create(bundle_id, wanted[_STORAGE])
         except ValueError:
-            return _refusal("CannotCreateChannelConfig")
+            return _rejection("CannotCreateChannelConfig")
         return _success(201, None, [(b"apns-channel-id", channel_id.encode("ascii"))])
 
     def _read_or_delete(self, bundle_id, head):
         # type: (str, Head) -> Verdict
         reason = self._find_fault_of_channel(bundle_id, head)
         if reason is not None:
-            return _refusal(reason)
+            return _rejection(reason)
         channel_id = head.channel_id or ""
         if head.method == b"DELETE":
             self._channels.delete(bundle_id, channel_id)
@@ -199,9 +201,9 @@ def _find_fault_of_broadcast(body, head):
     return None
 
 
-def _refusal(reason):
+def _rejection(reason):
     # type: (str) -> Verdict
-    return refusal(reason)._replace(response=_NO_BODY)
+    return Verdict(STATUSES[reason], reason, None, None, _NO_BODY)
 
 
 def _success(status, body=None, fields=()):

@@ -1,89 +1,86 @@
-"""Connections of the simulator: non-blocking TLS on the event loop, and the sockets it listens on.
+"""The server's end of a TLS connection, non-blocking, on the event loop.
 
-A channel ends in one of two ways. :meth:`Channel.finish` is orderly: what is still to be sent goes
-out, then close-notify, then the end of the stream; what the client goes on sending is read and
-discarded for a while, because unread bytes would make the kernel reset the connection, and the
-reset would destroy what the client has not read yet. :meth:`Channel.reset` is that reset.
+A connection ends in one of two ways. :meth:`TLSConnection.finish` is orderly: what is still to be
+sent goes out, then close-notify, then the end of the stream; what the client goes on sending is
+read and discarded for a while, because unread bytes would make the kernel reset the connection, and
+the reset would destroy what the client has not read yet. :meth:`TLSConnection.reset` is that reset.
 """
 
 from __future__ import absolute_import, division, print_function
 
 import errno
 import socket
-import struct
 from collections import deque
 
 from OpenSSL import SSL
 
 from ..._compat import MYPY
+from ...backends import _sockets
 
 if MYPY:
-    from typing import Any, Callable, Deque, Iterator, Optional, Tuple
+    from typing import Any, Deque, Iterator, Optional
 
     from .loop import Loop, Timer
 
-__all__ = ["Channel", "Handler", "Listener", "close_quietly", "refuse"]
+__all__ = ["ConnectionHandler", "TLSConnection", "close_quietly"]
 
 #: Bytes that one TLS record carries at most.
 RECORD_SIZE = 16384
-#: Records that are read from one connection before the next one has its turn.
-RECORDS_PER_TURN = 16
+#: Records that are read from one connection before the others are looked at.
+RECORDS_PER_ROUND = 16
 #: Bytes waiting to be sent at which no more is read from a connection, until they are fewer.
 MOST_WAITING = 1 << 20
-#: Connections that are accepted in one go.
-ACCEPTS_PER_TURN = 64
 
 _HANDSHAKE, _OPEN, _FINISHING, _LINGERING, _CLOSED = range(5)
 
 _WOULD_BLOCK = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR)
-_OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
-class Handler(object):
-    """What a channel tells of itself. Called by the loop's thread; the base class does nothing."""
+class ConnectionHandler(object):
+    """Told what happens to a connection, by the loop's thread. The base class does nothing."""
 
-    def opened(self, channel):
-        # type: (Channel) -> None
+    def opened(self, connection):
+        # type: (TLSConnection) -> None
         """The handshake is complete."""
 
-    def received(self, channel, data):
-        # type: (Channel, bytes) -> None
+    def received(self, connection, data):
+        # type: (TLSConnection, bytes) -> None
         """Bytes have arrived."""
 
-    def drained(self, channel):
-        # type: (Channel) -> None
+    def drained(self, connection):
+        # type: (TLSConnection) -> None
         """Everything that was given to ``send_all`` has been handed to the kernel."""
 
-    def ended(self, channel):
-        # type: (Channel) -> None
+    def ended(self, connection):
+        # type: (TLSConnection) -> None
         """The client has ended its side of the stream. It may still be reading."""
 
-    def closed(self, channel, orderly):
-        # type: (Channel, bool) -> None
-        """The channel is closed, for whatever reason; called exactly once.
+    def closed(self, connection, is_orderly):
+        # type: (TLSConnection, bool) -> None
+        """The connection is closed, for whatever reason; called exactly once.
 
-        :param orderly: True if :meth:`Channel.finish` ran to its end and the client then ended its
-            side too, so that it has read everything.
+        :param is_orderly: True if :meth:`TLSConnection.finish` ran to its end and the client then
+            ended its side too, so that it has read everything.
         """
 
 
-class Channel(object):
+class TLSConnection(object):
     """One connection. Belongs to the loop's thread.
 
     :param loop: event loop.
-    :param sock: connected socket; becomes the channel's.
+    :param sock: connected socket; becomes the connection's.
     :param context: TLS context of the server.
-    :param handler: :class:`Handler`.
-    :param linger: seconds for which a finished channel discards what arrives.
+    :param handler: :class:`ConnectionHandler`.
+    :param linger: seconds for which a finished connection discards what arrives.
 
     :ivar handler: the handler.
     :ivar is_established: True once the handshake is complete; also after the end.
-    :ivar verified: True if the client's certificate was checked; False also if a session was
+    :ivar is_verified: True if the client's certificate was checked; False also if a session was
         resumed, for which that had been done.
     """
 
     def __init__(self, loop, sock, context, handler, linger):
-        # type: (Loop, socket.socket, SSL.Context, Handler, float) -> None
+        # type: (Loop, socket.socket, SSL.Context, ConnectionHandler, float) -> None
         self._loop = loop
         self._socket = sock
         self.handler = handler
@@ -93,10 +90,10 @@ class Channel(object):
         self._output = deque()  # type: Deque[bytes]
         self._waiting = 0
         self._source = None  # type: Optional[Iterator[bytes]]
-        self._paused = False
+        self._is_paused = False
         self._watching = (True, False)
         self.is_established = False
-        self.verified = False
+        self.is_verified = False
         self._tls = SSL.Connection(context, sock)  # type: Any
         self._tls.set_app_data(self)
         self._tls.set_accept_state()
@@ -109,6 +106,12 @@ class Channel(object):
         """What ALPN chose; nothing if the client offered nothing."""
         return bytes(self._tls.get_alpn_proto_negotiated())
 
+    @property
+    def is_resumed(self):
+        # type: () -> bool
+        """True if a TLS session was resumed for which the client had shown a certificate."""
+        return not self.is_verified and self._tls.get_peer_certificate() is not None
+
     def peer_certificate(self):
         # type: () -> Any
         """Return the client's certificate as ``cryptography`` has it, None if there is none."""
@@ -117,7 +120,7 @@ class Channel(object):
 
     def send(self, data):
         # type: (bytes) -> None
-        """Send bytes as soon as the client takes them, if the channel is open."""
+        """Send bytes as soon as the client takes them, if the connection is open."""
         if self._state == _OPEN:
             self._queue(data)
             self._flush()
@@ -131,7 +134,7 @@ class Channel(object):
     def pause(self):
         # type: () -> None
         """Read no more. The connection stays open."""
-        self._paused = True
+        self._is_paused = True
         self._watch()
 
     def finish(self):
@@ -145,8 +148,8 @@ class Channel(object):
     def reset(self):
         # type: () -> None
         """Reset the TCP connection."""
-        _set_reset(self._socket)
-        self._close(orderly=False, reset=True)
+        _sockets.abandon(self._socket)
+        self._close(is_orderly=False, is_reset=True)
 
     def close(self):
         # type: () -> None
@@ -156,14 +159,14 @@ class Channel(object):
                 self._tls.shutdown()
             except SSL.Error:
                 pass
-        self._close(orderly=False)
+        self._close(is_orderly=False)
 
     def abandon(self):
         # type: () -> None
         """Close the descriptor alone: for a forked child, whose parent uses the connection."""
         self._socket.close()
 
-    def _close(self, orderly, reset=False):
+    def _close(self, is_orderly, is_reset=False):
         # type: (bool, bool) -> None
         if self._state == _CLOSED:
             return
@@ -171,12 +174,12 @@ class Channel(object):
         if self._timer is not None:
             self._timer.cancel()
         self._loop.unwatch(self._descriptor)
-        if reset:
+        if is_reset:
             self._socket.close()
         else:
             close_quietly(self._socket)
         self._output.clear()
-        self.handler.closed(self, orderly)
+        self.handler.closed(self, is_orderly)
         # What OpenSSL has for it, 75 kB, would wait for the garbage collector, which counts
         # objects: this one and its handler know of one another.
         self._tls = None
@@ -185,7 +188,7 @@ class Channel(object):
 
     def _watch(self, write=False):
         # type: (bool) -> None
-        read = self._state == _LINGERING or not (self._paused or self._waiting >= MOST_WAITING)
+        read = self._state == _LINGERING or not (self._is_paused or self._waiting >= MOST_WAITING)
         write = write or bool(self._output)
         if self._state != _CLOSED and self._watching != (read, write):
             self._watching = (read, write)
@@ -219,17 +222,17 @@ class Channel(object):
             self.is_established = True
             self._watch()
             self.handler.opened(self)
-            if self._state == _OPEN and not self._paused:
+            if self._state == _OPEN and not self._is_paused:
                 self._receive()
 
     def _receive(self):
         # type: () -> None
-        """Read what has arrived. A paused channel gets here only if the connection failed."""
-        if self._paused:
-            self._close(orderly=False)
+        """Read what has arrived. A paused connection gets here only if the connection failed."""
+        if self._is_paused:
+            self._close(is_orderly=False)
             return
         receive, received = self._tls.recv, self.handler.received
-        for _ in range(RECORDS_PER_TURN):
+        for _ in range(RECORDS_PER_ROUND):
             try:
                 data = receive(RECORD_SIZE)
             except (SSL.WantReadError, SSL.WantWriteError) as error:
@@ -239,19 +242,19 @@ class Channel(object):
                 self._stream_ended(error)
                 return
             except SSL.Error:
-                self._close(orderly=False)
+                self._close(is_orderly=False)
                 return
             received(self, data)
-            if self._state not in (_OPEN, _FINISHING) or self._paused:
+            if self._state not in (_OPEN, _FINISHING) or self._is_paused:
                 return
 
     def _stream_ended(self, error):
         # type: (SSL.Error) -> None
         # SysCallError(-1, ...) is the end of the stream without a close-notify.
         if isinstance(error, SSL.SysCallError) and error.args[0] != -1:
-            self._close(orderly=False)
+            self._close(is_orderly=False)
             return
-        # The end stays readable: nothing more is to be read, or the loop would turn and turn.
+        # The end stays readable: nothing more is to be read, or the loop would spin.
         self.pause()
         if self._state == _OPEN:
             self.handler.ended(self)
@@ -270,7 +273,7 @@ class Channel(object):
         except (SSL.WantWriteError, SSL.WantReadError):
             self._watch(write=True)
         except SSL.Error:
-            self._close(orderly=False)
+            self._close(is_orderly=False)
         else:
             if self._state == _FINISHING:
                 self._end_stream()
@@ -302,7 +305,7 @@ class Channel(object):
         try:
             self._socket.shutdown(socket.SHUT_WR)
         except (OSError, IOError):
-            self._close(orderly=False)
+            self._close(is_orderly=False)
             return
         self._watch()
         self._discard()
@@ -311,97 +314,13 @@ class Channel(object):
         # type: () -> None
         # Below TLS: what was encrypted need not be decrypted to be thrown away.
         try:
-            for _ in range(RECORDS_PER_TURN):
+            for _ in range(RECORDS_PER_ROUND):
                 if not self._socket.recv(65536):
-                    self._close(orderly=True)
+                    self._close(is_orderly=True)
                     return
         except (OSError, IOError) as error:
             if error.errno not in _WOULD_BLOCK:
-                self._close(orderly=False)
-
-
-class Listener(object):
-    """A socket that accepts connections.
-
-    :param loop: event loop.
-    :param address: ``(host, port)``; port 0 takes a free one.
-    :param accepted: called with each new socket, non-blocking already.
-    :param receive_buffer: size in bytes of the kernel's receive buffer of each connection; None
-        leaves it to the system.
-
-    :ivar address: ``(host, port)`` that it listens on.
-    """
-
-    #: Seconds for which nothing is accepted after the process ran out of descriptors.
-    PAUSE = 0.1
-
-    def __init__(self, loop, address, accepted, receive_buffer=None):
-        # type: (Loop, Tuple[str, int], Callable[[socket.socket], Any], Optional[int]) -> None
-        family, kind, protocol, _, resolved = socket.getaddrinfo(
-            address[0], address[1], 0, socket.SOCK_STREAM, 0, socket.AI_PASSIVE)[0]
-        self._loop = loop
-        self._accepted = accepted
-        self._socket = socket.socket(family, kind, protocol)
-        try:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if receive_buffer is not None:
-                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-            self._socket.setblocking(False)
-            self._socket.bind(resolved)
-            self._socket.listen(2048)
-        except BaseException:
-            self._socket.close()
-            raise
-        self.address = self._socket.getsockname()[:2]  # type: Tuple[str, int]
-        loop.watch(self._socket.fileno(), self._ready)
-
-    def close(self):
-        # type: () -> None
-        """Stop listening; by the loop's thread."""
-        self._loop.unwatch(self._socket.fileno())
-        self._socket.close()
-
-    def abandon(self):
-        # type: () -> None
-        """Close the descriptor alone: for a forked child."""
-        self._socket.close()
-
-    def _ready(self, readable, writable):
-        # type: (bool, bool) -> None
-        for _ in range(ACCEPTS_PER_TURN):
-            try:
-                sock, _address = self._socket.accept()
-            except (OSError, IOError) as error:
-                if error.errno in _OUT_OF_DESCRIPTORS:
-                    self._loop.rewatch(self._socket.fileno(), False, False)
-                    self._loop.call_later(self.PAUSE, self._resume)
-                return
-            sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._accepted(sock)
-
-    def _resume(self):
-        # type: () -> None
-        # Closed in the meantime: then its descriptor is -1 (Python 3) or gone (Python 2.7).
-        try:
-            self._loop.rewatch(self._socket.fileno(), True, False)
-        except (OSError, IOError, ValueError):
-            pass
-
-
-def refuse(sock):
-    # type: (socket.socket) -> None
-    """Reset a connection that was just accepted."""
-    _set_reset(sock)
-    sock.close()
-
-
-def _set_reset(sock):
-    # type: (socket.socket) -> None
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    except (OSError, IOError):
-        pass
+                self._close(is_orderly=False)
 
 
 def close_quietly(sock):

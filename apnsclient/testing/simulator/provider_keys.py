@@ -1,8 +1,7 @@
-"""Provider tokens as Apple checks them: signature, key, team, age, and how often they change.
+"""The keys of provider tokens, and whether a token is signed with one of them.
 
-A provider token is a JSON Web Token that its owner signs with a key from Apple (ES256). It is good
-for an hour from its time of issue, and a connection must not change it more than once in 20
-minutes: Apple, *Establishing a token-based connection to APNs*.
+A provider token is a JSON Web Token that its owner signs with a key from Apple (ES256): Apple,
+*Establishing a token-based connection to APNs*.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -20,38 +19,25 @@ from ..._compat import MYPY
 from ..._extras import not_installed
 
 if MYPY:
-    from typing import Any, Callable, Dict, Iterable, Optional, Tuple, Union
+    from typing import Any, Dict, Iterable, Optional, Union
 
-    from .provider_head import Head
+__all__ = ["INVALID", "ProviderKeys", "SignedToken", "load_jwt", "load_key"]
 
-__all__ = ["ProviderKeys", "TokenCaller", "load_jwt", "load_key"]
-
-#: Seconds for which a token is good after its issue.
-LIFETIME = 3600
-#: Seconds by which a token may be issued in the future: clocks differ.
-LARGEST_SKEW = 60
-#: Seconds that a connection has to keep a token. Both ends count them, so one is allowed for.
-SHORTEST_USE = 20 * 60 - 1
 #: Tokens whose signature has been checked, at most so many.
 _KEPT_TOKENS = 1024
 
 _SCHEME = b"bearer "
 
-EXPIRED = "ExpiredProviderToken"
+#: The reason against a token that is not good.
 INVALID = "InvalidProviderToken"
-MISSING = "MissingProviderToken"
-OFTEN = "TooManyProviderTokenUpdates"
-UNRELATED_KEY = "UnrelatedKeyIdInToken"
-#: As servers have been seen to spell it; Apple's page has BadEnvironmentKeyIdInToken.
-WRONG_ENVIRONMENT = "BadEnvironmentKeyInToken"
 
 #: A key of a team: what it is called, whose it is, its public half, the one environment that it is
 #: for (``"sandbox"`` or ``"production"``, None for both), the topics that it may push to (None for
-#: all), and the name of the key that it takes turns with (None if there is none).
+#: all), and the name of the key that it is related to (None if there is none).
 ProviderKey = namedtuple("ProviderKey", "key_id team_id public environment topics related")
 
 #: A token whose signature is good: its key, and the time of issue in seconds since 1970.
-_Token = namedtuple("_Token", "key issued")
+SignedToken = namedtuple("SignedToken", "key issued")
 
 
 def load_jwt():
@@ -74,7 +60,7 @@ class ProviderKeys(object):
         # type: () -> None
         self._lock = threading.Lock()
         self._keys = {}  # type: Dict[str, ProviderKey]
-        self._checked = {}  # type: Dict[bytes, Union[str, _Token]]
+        self._checked = {}  # type: Dict[bytes, Union[str, SignedToken]]
 
     def add(self, key_id, team_id, environment=None, topics=None, key_string=None, related=None):
         # type: (str, str, Optional[str], Optional[Iterable[str]], Optional[str], Optional[str]) -> str
@@ -107,7 +93,7 @@ class ProviderKeys(object):
             self._checked.clear()
 
     def check(self, authorization):
-        # type: (bytes) -> Union[str, _Token]
+        # type: (bytes) -> Union[str, SignedToken]
         """Return the token in the value of an authorization header, or the reason against it."""
         found = self._checked.get(authorization)
         if found is None:
@@ -119,7 +105,7 @@ class ProviderKeys(object):
         return found
 
     def _check(self, authorization):
-        # type: (bytes) -> Union[str, _Token]
+        # type: (bytes) -> Union[str, SignedToken]
         if authorization[:len(_SCHEME)].lower() != _SCHEME:
             return INVALID
         jwt = load_jwt()
@@ -139,7 +125,7 @@ class ProviderKeys(object):
         if claims.get("iss") != key.team_id or isinstance(issued, bool) or not isinstance(
                 issued, six.integer_types + (float,)):
             return INVALID
-        return _Token(key, issued)
+        return SignedToken(key, issued)
 
 
 def _new_key():
@@ -161,96 +147,3 @@ def load_key(key_string):
     if not isinstance(private, ec.EllipticCurvePrivateKey) or private.curve.name != "secp256r1":
         raise ValueError("it holds no private key in PEM format that is EC on the curve P-256")
     return private
-
-
-class TokenCaller(object):
-    """Who calls on a connection without a client certificate: whoever its tokens say.
-
-    :param keys: :class:`ProviderKeys`.
-    :param environment: ``"sandbox"`` or ``"production"``, which this is.
-    :param clock: returns the time in seconds since 1970.
-
-    :ivar is_proven: whether a request with a valid token has come.
-    """
-
-    #: Each push has to name its topic.
-    default_topic = None  # type: Optional[str]
-
-    def __init__(self, keys, environment, clock):
-        # type: (ProviderKeys, str, Callable[[], float]) -> None
-        self.is_proven = False
-        self._keys = keys
-        self._environment = environment
-        self._clock = clock
-        #: The token of each key that is used, and since when.
-        self._used = {}  # type: Dict[str, Tuple[bytes, float]]
-        #: The keys of the first token and of the last one.
-        self._first = self._key = None  # type: Optional[ProviderKey]
-
-    def judge(self, head):
-        # type: (Head) -> Optional[str]
-        """Decide about a push to a device.
-
-        :param head: its header.
-        :return: the reason against it, None if there is none.
-        """
-        reason = self.authenticate(head.authorization)
-        if reason is not None:
-            return reason
-        if head.topic is None:
-            return "MissingTopic"
-        return None if self.allows(head.topic) else "TopicDisallowed"
-
-    def authenticate(self, authorization):
-        # type: (Optional[bytes]) -> Optional[str]
-        """Return the reason against who calls, None if there is none.
-
-        :param authorization: value of the authorization header of a request, None without one.
-        """
-        if authorization is None:
-            return MISSING
-        token = self._keys.check(authorization)
-        if not isinstance(token, _Token):
-            return str(token)
-        now = self._clock()
-        reason = self._judge_token(token, now)
-        used = self._used.get(token.key.key_id)
-        if reason is None and (used is None or used[0] != authorization):
-            # A key that is related has tokens of its own, so that the two can take turns.
-            if used is not None and now - used[1] < SHORTEST_USE:
-                return OFTEN
-            self._used[token.key.key_id] = authorization, now
-        if reason is None:
-            self.is_proven = True
-            self._key = token.key
-            self._first = self._first or token.key
-        return reason
-
-    def allows(self, topic):
-        # type: (str) -> bool
-        """Return True if the key of the last token is for a topic."""
-        topics = self._key.topics if self._key is not None else None
-        return topics is None or topic in topics
-
-    def _judge_token(self, token, now):
-        # type: (_Token, float) -> Optional[str]
-        if now - token.issued > LIFETIME:
-            return EXPIRED
-        if token.issued - now > LARGEST_SKEW:
-            return INVALID
-        if token.key.environment not in (None, self._environment):
-            return WRONG_ENVIRONMENT
-        if self._first is not None and not _are_related(token.key, self._first):
-            return UNRELATED_KEY
-        return None
-
-
-def _are_related(key, other):
-    # type: (ProviderKey, ProviderKey) -> bool
-    """Return True if two keys may be used over one connection.
-
-    Apple, *Establishing a token-based connection to APNs*: a key for certain topics can have one
-    that it is related to, and tokens of both are taken (read).
-    """
-    return key.key_id == other.key_id or (key.team_id == other.team_id and (
-        key.related == other.key_id or other.related == key.key_id))

@@ -8,15 +8,14 @@ from __future__ import absolute_import, division, print_function
 from collections import deque
 
 from ..._compat import MYPY
-from .provider_policy import refusal
+from .provider_policy import rejection
 
 if MYPY:
     from typing import Any, Callable, Deque, Iterable, Optional, Set
 
     from ...protocols.http2.server import Request, ServerConnection
-    from .provider_conversation import Judge
     from .provider_head import Head
-    from .provider_policy import Verdict
+    from .provider_policy import Judge, Verdict
     from .provider_script import ProviderScript
 
 __all__ = ["ErrorLimits", "OneApp", "Throttle"]
@@ -45,9 +44,9 @@ class ErrorLimits(object):
         self._limit, self._hang_up = limit, hang_up
         self._errors = self._bad_tokens = 0
 
-    def answered(self, status, reason):
+    def responded(self, status, reason):
         # type: (int, Optional[str]) -> None
-        """Take note of what a request was answered with."""
+        """Take note of a response."""
         if not 400 <= status < 500 or status == 410:
             return
         self._errors += 1
@@ -61,8 +60,9 @@ class ErrorLimits(object):
 class Throttle(object):
     """Allows for one stream from a notification that is rejected to the next that is accepted.
 
-    What the client has sent meanwhile beyond it is refused, with STREAM_CLOSED for its DATA after
-    REFUSED_STREAM. openradar 27870881, jchambers/pushy 476 and 732 (seen 2016 to 2020).
+    Each rejection is followed by SETTINGS with that limit, and what is in flight beyond it is
+    refused: REFUSED_STREAM for the request, and STREAM_CLOSED for its DATA. openradar 27870881,
+    jchambers/pushy 476 and 732 (seen 2016 to 2020).
 
     :param connection: the server's side of the connection.
 
@@ -74,7 +74,7 @@ class Throttle(object):
         self.is_on = False
         self._connection = connection
         connection.resets_late_data = True
-        #: Streams of requests that have arrived together and have not been taken yet.
+        #: Streams of requests that have arrived together and have not been processed yet.
         self._waiting = deque()  # type: Deque[int]
         self._refused = set()  # type: Set[int]
 
@@ -92,9 +92,9 @@ class Throttle(object):
             pass
         return stream not in self._refused
 
-    def answered(self, status, most_streams):
+    def responded(self, status, most_streams):
         # type: (int, int) -> None
-        """Take note of what a request was answered with.
+        """Take note of a response.
 
         :param most_streams: limit of streams when nothing is rejected.
         """
@@ -106,15 +106,16 @@ class Throttle(object):
         if not self.is_on:
             self.is_on = True
             self._connection.limit_streams(min(_THROTTLED_STREAMS, most_streams))
-        self._refuse_waiting()
+        self._refuse_the_rest()
 
-    def _refuse_waiting(self):
+    def _refuse_the_rest(self):
         # type: () -> None
-        """Refuse what has arrived behind a request that was rejected, as far as it is too much."""
-        waiting = [stream for stream in self._waiting if self._connection.is_open(stream)]
-        others = self._connection.open_streams - len(waiting)
-        for stream in waiting[max(0, _THROTTLED_STREAMS - others):]:
-            self._connection.refuse(stream)
+        """Refuse what is in flight, and not processed yet, as far as it is too much."""
+        connection = self._connection
+        streams = [stream for stream in self._waiting if connection.is_open(stream)]
+        processed = connection.open_streams - len(streams)
+        for stream in streams[max(0, _THROTTLED_STREAMS - processed):]:
+            connection.refuse(stream)
             self._refused.add(stream)
 
 
@@ -141,4 +142,4 @@ class OneApp(object):
             return verdict
         if self._app is None:
             self._app = head.app
-        return verdict if head.app == self._app else refusal("TopicDisallowed")
+        return verdict if head.app == self._app else rejection("TopicDisallowed")

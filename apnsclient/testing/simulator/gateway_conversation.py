@@ -1,7 +1,7 @@
-"""What Apple's gateway answers to each notification. No socket, no clock, no thread.
+"""What Apple's gateway does with each notification. No socket, no clock, no thread.
 
 The facts are those of Apple, *Local and Remote Notification Programming Guide*, appendix "Binary
-Provider API": success is silence; the first bad notification is answered with one error frame, and
+Provider API": success is silence; the first bad notification gets one error frame, and
 everything behind it is discarded; status 10 names the last notification that was accepted. The old
 command 0 has no error frame: there the gateway only hangs up.
 """
@@ -21,7 +21,7 @@ if MYPY:
     from .devices import Devices
     from .script import Script
 
-__all__ = ["Conversation", "Ending", "Limits"]
+__all__ = ["Ending", "GatewayConversation", "Limits"]
 
 PROCESSING_ERROR = 1
 MISSING_TOKEN = 2
@@ -40,7 +40,7 @@ Limits = namedtuple("Limits", "token_size payload_size")
 Ending = namedtuple("Ending", "kind status identifier")
 
 
-class Conversation(object):
+class GatewayConversation(object):
     """What the gateway says on one connection, from its beginning to its end.
 
     Once an :class:`Ending` has been returned, the conversation is over, and whatever else the

@@ -1,0 +1,204 @@
+"""The services of HTTP/2, provider API and channel management: a conversation for each connection.
+
+Everything here runs in the event loop's thread.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+from ..._compat import MYPY
+from ...protocols.http2.headers import load_hpack
+from .provider_callers import CertificateCaller, TokenCaller, read_topics
+from .provider_conversation import ProviderConversation
+from .provider_keys import load_jwt
+from .provider_script import GOAWAY
+from .record import ChannelRequest, ErrorResponse
+from .script import RESET, STALL
+from .service import Service
+from .tls import HTTP2
+from .tls_connection import ConnectionHandler
+
+if MYPY:
+    from typing import Any, Callable, Optional
+
+    from OpenSSL import SSL
+
+    from .loop import Loop
+    from .provider_head import HeadReader
+    from .provider_keys import ProviderKeys
+    from .provider_policy import Judge
+    from .provider_responses import Ids
+    from .provider_script import ProviderScript
+    from .record import Record
+    from .tls_connection import TLSConnection
+
+__all__ = ["ProviderService", "find_missing_library"]
+
+
+def find_missing_library():
+    # type: () -> Optional[ImportError]
+    """Return what is raised for a library that these services need, None if they have all."""
+    try:
+        load_hpack()
+        load_jwt()
+    except ImportError as error:
+        return error
+    return None
+
+
+class Environment(object):
+    """What all connections over HTTP/2 have in common.
+
+    :param keys: :class:`.provider_keys.ProviderKeys`.
+    :param is_production: whether this is Apple's production environment, or the sandbox (bool).
+    :param clock: returns the time in seconds since 1970.
+    :param ids: :class:`.provider_responses.Ids`.
+    :param heads: :class:`.provider_head.HeadReader`.
+    """
+
+    def __init__(self, keys, is_production, clock, ids, heads):
+        # type: (ProviderKeys, bool, Callable[[], float], Ids, HeadReader) -> None
+        self.is_production = is_production
+        self.ids = ids
+        self.heads = heads
+        self._keys = keys
+        self._clock = clock
+        self._name = "production" if is_production else "sandbox"
+
+    def caller(self, connection):
+        # type: (TLSConnection) -> Any
+        """Return who calls on a connection."""
+        certificate = connection.peer_certificate()
+        if certificate is None:
+            return TokenCaller(self._keys, self._name, self._clock)
+        topics, environments = read_topics(certificate)
+        return CertificateCaller(topics, environments, self._name)
+
+
+class ProviderService(Service):
+    """The provider API, or the channel management.
+
+    The parameters are those of :class:`.service.Service`, and two more.
+
+    :param environment: :class:`Environment`.
+    :param judge: decides about requests, like :meth:`.provider_policy.ProviderPolicy.judge`.
+    """
+
+    def __init__(self, loop, record, context, script, linger, kind, environment, judge):
+        # type: (Loop, Record, SSL.Context, ProviderScript, float, str, Environment, Judge) -> None
+        super(ProviderService, self).__init__(loop, record, context, script, linger, kind)
+        self._environment = environment
+        self._judge = judge
+
+    def new_handler(self, script):
+        # type: (ProviderScript) -> ConnectionHandler
+        """Return the handler of a connection; see the base class."""
+        return _ProviderHandler(self, script)
+
+    def new_conversation(self, connection, script, later):
+        # type: (TLSConnection, ProviderScript, Any) -> ProviderConversation
+        """Return the conversation of a connection; ``later`` is described there."""
+        environment = self._environment
+        return ProviderConversation(
+            environment.heads, self._judge, environment.caller(connection), script,
+            environment.ids, not environment.is_production, later)
+
+    def goaway(self, reason, timestamp):
+        # type: (Optional[str], Optional[int]) -> int
+        """Send GOAWAY on all connections; return how many that were."""
+        handlers = [connection.handler for connection in self.connections]
+        return sum(handler.goaway(reason, timestamp) for handler in handlers
+                   if isinstance(handler, _ProviderHandler))
+
+
+class _ProviderHandler(ConnectionHandler):
+    """One connection to the provider API."""
+
+    def __init__(self, service, script):
+        # type: (ProviderService, ProviderScript) -> None
+        self._service = service
+        self._script = script
+        self._connection = None  # type: Optional[TLSConnection]
+        self._conversation = None  # type: Optional[ProviderConversation]
+        self._number = 0
+
+    def opened(self, connection):
+        # type: (TLSConnection) -> None
+        if connection.protocol != HTTP2:
+            connection.finish()
+            return
+        self._connection = connection
+        self._number = self._service.opened(connection)
+        self._conversation = self._service.new_conversation(connection, self._script, self._later)
+        self._conversation.begin()
+        self._flush()
+
+    def received(self, connection, data):
+        # type: (TLSConnection, bytes) -> None
+        conversation = self._conversation
+        if conversation is None:
+            return
+        accepted = conversation.receive(data)
+        if accepted:
+            self._service.record.accept(self._number, accepted)
+        self._flush()
+
+    def ended(self, connection):
+        # type: (TLSConnection) -> None
+        connection.finish()
+
+    def closed(self, connection, is_orderly):
+        # type: (TLSConnection, bool) -> None
+        self._service.closed(connection)
+
+    def goaway(self, reason, timestamp):
+        # type: (Optional[str], Optional[int]) -> int
+        """Send GOAWAY, and close once every request has its response; return 1 if it was sent."""
+        conversation = self._conversation
+        if conversation is None or conversation.ending is not None:
+            return 0
+        conversation.goaway(reason=reason, timestamp=timestamp)
+        self._flush()
+        return 1
+
+    def _later(self, delay, function):
+        # type: (Optional[float], Callable[[], Any]) -> None
+        def call():
+            # type: () -> None
+            function()
+            self._flush()
+
+        if delay is not None:
+            self._service.loop.call_later(delay, call)
+        elif self._connection is not None:
+            self._service.hold(self._connection, call)
+
+    def _record_responses(self, conversation):
+        # type: (ProviderConversation) -> None
+        record = self._service.record
+        for error in conversation.take_errors():
+            record.add_error(ErrorResponse(self._number, *error))
+        for request in conversation.take_channel_requests():
+            record.add_channel_request(ChannelRequest(self._number, *request))
+
+    def _flush(self):
+        # type: () -> None
+        """Record what was said, send what is to be sent, and end what is to end."""
+        conversation, connection = self._conversation, self._connection
+        if conversation is None or connection is None:
+            return
+        self._record_responses(conversation)
+        output = conversation.take_output()
+        if output:
+            connection.send(output)
+        ending = conversation.ending
+        if conversation.has_failed:
+            connection.finish()
+        elif ending == GOAWAY:
+            if conversation.is_drained and not self._script.goaway_stays:
+                connection.finish()
+        elif ending == STALL:
+            connection.pause()
+        elif ending == RESET:
+            connection.reset()
+        elif ending is not None:
+            connection.finish()
