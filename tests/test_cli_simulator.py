@@ -22,7 +22,7 @@ from apnsclient._compat import PY2
 from apnsclient.apns import APNs, Message
 from apnsclient.cli._arrivals import Arrivals
 from apnsclient.testing.certs import Authority
-from apnsclient.testing.simulator import Accepted, ProviderScript
+from apnsclient.testing.simulator import Accepted, ChannelRequest, ErrorResponse, ProviderScript
 from apnsclient.transport import Session
 from cli_support import (
     QUIET,
@@ -35,6 +35,8 @@ from cli_support import (
 )
 from net_support import SILENCE, SOON
 
+#: Body of a request for a channel.
+CHANNEL = b'{"message-storage-policy": 1, "push-type": "LiveActivity"}'
 GOOD = [token(number) for number in range(1, 6)]
 
 
@@ -75,6 +77,16 @@ class Started(object):
         result = APNs(connection).send(Message(list(tokens), alert="hi"))
         session.shutdown()
         return result
+
+
+class Lines(object):
+    """A console that appends what it gets to a list."""
+
+    def __init__(self, lines):
+        self.line = lines.append
+
+    def flush(self):
+        pass
 
 
 def _introduction(command):
@@ -236,6 +248,41 @@ def test_each_notification_that_arrives_has_a_line():
         ["http2", "00000000...", "x.voip", "alert", "400 InvalidPushType"]])
 
 
+def test_a_line_tells_of_each_request_about_channels():
+    """Of those that succeed as of those that do not: method, path, and the response."""
+    def manage(ready):
+        session = Session(ca_file=ready["ca_file"], protocol="http2")
+        connection = session.get_connection(
+            _address(ready["channels"]), cert_file=ready["cert_file"])
+        connection.ask(b"POST", b"/1/apps/com.example/channels", body=CHANNEL)
+        connection.ask(b"GET", b"/1/apps/com.example/all-channels")
+        connection.ask(b"GET", b"/1/apps/com.example/channels")
+        session.shutdown()
+
+    with serving("simulator", "--json") as command:
+        manage(command.read_document())
+        shown = [command.read_document() for _ in range(3)]
+        command.end()
+    for document in shown:
+        del document["time"]
+    other = {"event": "request", "protocol": "http2", "connection": 1}
+    assert shown == [
+        dict(other, method="POST", path="/1/apps/com.example/channels", status=201, reason=None),
+        dict(other, method="GET", path="/1/apps/com.example/all-channels", status=200, reason=None),
+        dict(other, method="GET", path="/1/apps/com.example/channels", status=400,
+             reason="MissingChannelId")]
+
+    lines = []
+    arrivals = Arrivals(Lines(lines), lambda: None, False, True)
+    arrivals.manage(ChannelRequest(1, 201, 1, "POST", "/1/apps/com.example/channels", "abc="))
+    arrivals.reject(ErrorResponse(1, 404, 3, "BadPath", "GET", "/other"))
+    arrivals.reject(ErrorResponse(1, 400, 5, "BadTopic", "POST", "/4/broadcasts/apps/x"))
+    arrivals.show()
+    assert [line.partition("  ")[2] for line in lines] == [
+        "http2   POST /1/apps/com.example/channels  201", "http2   GET /other  404 BadPath",
+        "http2   -            -  -  400 BadTopic"]
+
+
 def test_lines_of_json_say_the_same():
     """One object each, of another kind than the first and the last."""
     with serving("simulator", "--json") as command:
@@ -264,15 +311,7 @@ def test_a_reader_that_goes_away_does_not_end_the_service():
 def test_a_reader_that_is_slow_is_not_waited_for():
     """What it cannot keep up with is counted, and what there is to be shown stays small."""
     shown = []
-
-    class Lines(object):
-        def line(self, text):
-            shown.append(text)
-
-        def flush(self):
-            pass
-
-    arrivals = Arrivals(Lines(), lambda: None, False, True)
+    arrivals = Arrivals(Lines(shown), lambda: None, False, True)
     one = Accepted(1, 1, "ab" * 32, b"{}", 0, 10)
     arrivals.accept([one] * 10005)
     arrivals.show()

@@ -47,10 +47,11 @@ provider tokens (key.p8) are created, unless --directory has them from an earlie
 _EPILOG = """\
 output:
   the addresses and files; a line for each notification, with time, protocol, beginning of the
-  token, topic, push type ("-" if there is none) and response, and one for each request about
-  channels that is rejected; at the end a summary.
+  token, topic, push type ("-" if there is none) and response, and one for each other request, such
+  as those about channels, with method, path and response; at the end a summary.
   With --json each line is an object, with "event": "ready" when clients can connect,
-  "notification" or "summary". The simulator keeps running if the output is not read any more.
+  "notification", "request" or "summary". The simulator keeps running if the output is not read any
+  more.
 
 exit status:
   0    it was ended by a signal
@@ -284,7 +285,7 @@ def _new_simulator(arguments, files, record, arrivals):
         "throttle", "goaway_after_errors", "goaway_after_bad_tokens", "one_app"))
     apns = Simulator(
         # It may run for days, so nothing is kept in memory.
-        record=False, on_error=arrivals.reject,
+        record=False, on_error=arrivals.reject, on_channel_request=arrivals.manage,
         on_accepted=None if arguments.quiet and arguments.record is None else accept,
         authority=files.authority, key_string=files.key_string,
         strict=arguments.strict, host=arguments.host,
