@@ -110,7 +110,7 @@ def test_a_rejection_leaves_one_stream_until_a_notification_is_accepted():
     talk = Talk(throttle=True, settings={"max_concurrent_streams": 500})
     assert talk.say(talk.request()) == [(1, 200)]
     assert talk.say(talk.request("b")) == [(3, 400), ("limit", 1)]
-    assert talk.say(talk.request("b")) == [(5, 400)]
+    assert talk.say(talk.request("b")) == [(5, 400), ("limit", 1)]
     assert talk.say(talk.request()) == [(7, 200), ("limit", 500)]
     assert talk.say(talk.request()) == [(9, 200)]
     assert talk.say(talk.request("e")) == [(11, 400), ("limit", 1)]
@@ -160,6 +160,26 @@ def test_a_stream_that_is_open_already_takes_the_one_place_there_is():
     assert talk.say(talk.request("b"), talk.request()) == [
         (3, 400), ("limit", 1), (5, "reset", REFUSED), (5, "reset", CLOSED)]
     assert talk.say(talk.body(1)) == [(1, 200), ("limit", 1000)]
+
+
+def test_requests_that_are_not_complete_are_in_flight_as_well():
+    """All but the oldest are refused; what comes of their DATA later gets the other error."""
+    talk = Talk(throttle=True)
+    talk.say(*[talk.head() for _ in range(4)])
+    part = frames.frame(frames.DATA, 0, 5, b"{")
+    assert talk.say(part, talk.request("b")) == [
+        (9, 400), ("limit", 1), (3, "reset", REFUSED), (5, "reset", REFUSED), (5, "reset", CLOSED),
+        (7, "reset", REFUSED)]
+    assert talk.say(*[talk.body(stream) for stream in (3, 5, 7)]) == [
+        (3, "reset", CLOSED), (7, "reset", CLOSED)]
+    assert talk.say(talk.body(1)) == [(1, 200), ("limit", 1000)]
+
+
+def test_only_a_rejection_lowers_the_limit():
+    """A failure of the server is none of the client's."""
+    talk = Talk(throttle=True, response_at={1: "InternalServerError", 2: "Unregistered"})
+    assert talk.say(talk.request()) == [(1, 400)]
+    assert talk.say(talk.request()) == [(3, 400), ("limit", 1)]
 
 
 def test_without_the_script_data_of_a_refused_stream_is_ignored():

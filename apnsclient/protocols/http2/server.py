@@ -175,13 +175,18 @@ class ServerConnection(object):
     @property
     def open_streams(self):
         # type: () -> int
-        """How many streams are neither answered nor reset."""
+        """How many streams have neither had their response nor been reset."""
         return len(self._streams)
 
     def is_open(self, stream):
         # type: (int) -> bool
-        """Return True if a stream is neither answered nor reset."""
+        """Return True if a stream has neither had its response nor been reset."""
         return stream in self._streams
+
+    def incomplete_streams(self):
+        # type: () -> List[int]
+        """Return the open streams whose request is not complete yet."""
+        return [stream for stream, state in self._streams.items() if not state.is_complete]
 
     def accept(self, stream, block):
         # type: (int, bytes) -> None

@@ -102,17 +102,17 @@ class Throttle(object):
             if self.is_on:
                 self.is_on = False
                 self._connection.limit_streams(most_streams)
-            return
-        if not self.is_on:
+        elif 400 <= status < 500:
             self.is_on = True
             self._connection.limit_streams(min(_THROTTLED_STREAMS, most_streams))
-        self._refuse_the_rest()
+            self._refuse_the_rest()
 
     def _refuse_the_rest(self):
         # type: () -> None
         """Refuse what is in flight, and not processed yet, as far as it is too much."""
         connection = self._connection
-        streams = [stream for stream in self._waiting if connection.is_open(stream)]
+        streams = sorted([stream for stream in self._waiting if connection.is_open(stream)]
+                         + connection.incomplete_streams())
         processed = connection.open_streams - len(streams)
         for stream in streams[max(0, _THROTTLED_STREAMS - processed):]:
             connection.refuse(stream)
