@@ -1,8 +1,8 @@
 """Client for the Apple Push Notification service.
 
-The names come from the rooms that they live in when they are asked for, where Python can do that
-(PEP 562). So what needs nothing of the client does not wait for it, such as the pytest plugin,
-which every run of pytest in an environment imports.
+The names are imported from their modules when they are used for the first time, if Python supports
+that (PEP 562). So importing the package is cheap for code that does not use the client, such as the
+pytest plugin, which every run of pytest in an environment imports.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -28,7 +28,7 @@ _HOMES = {"APNs": "apns", "Message": "apns", "ProviderToken": "provider_token", 
 
 def __getattr__(name):
     # type: (str) -> object
-    """Import what is asked for by its name, or by that of its room."""
+    """Import a public name, or a module with public names, on first use."""
     home = _HOMES.get(name)
     if home is not None:
         value = getattr(importlib.import_module("%s.%s" % (__name__, home)), name)
@@ -41,5 +41,5 @@ def __getattr__(name):
 
 def __dir__():
     # type: () -> list[str]
-    """Return the names that there are, and those that are imported when they are asked for."""
+    """Return all names, including those that have not been imported yet."""
     return sorted(set(globals()) | set(__all__))

@@ -1,4 +1,4 @@
-"""The arguments of a session, judged and turned into what they stand for."""
+"""Validates and converts the arguments of a session."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -18,16 +18,16 @@ if MYPY:
 
 __all__ = ["Timing", "check_alpn", "check_ping_after", "check_timing", "make_backend"]
 
-#: Timeouts in seconds and sizes in bytes, as the session was told.
+#: Timeouts in seconds and sizes in bytes, the arguments of a session.
 Timing = namedtuple("Timing", "connect_timeout write_buffer_size write_timeout read_buffer_size "
                               "read_timeout read_tail_timeout")
 
 
 def check_timing(timing):
     # type: (Timing) -> Timing
-    """Return the timing, if it can be kept.
+    """Return the timing.
 
-    :raises ValueError: if it cannot.
+    :raises ValueError: if one of its values is out of range.
     """
     for name, value in zip(timing._fields, timing):
         is_number = isinstance(value, numbers.Real)
@@ -46,9 +46,9 @@ def check_timing(timing):
 
 def check_ping_after(value):
     # type: (Any) -> Optional[float]
-    """Return after how many seconds an idle connection is pinged, if it is a number at all.
+    """Return the argument ``ping_after``: seconds, or None.
 
-    :raises ValueError: if it is not.
+    :raises ValueError: if it is neither.
     """
     if value is None or isinstance(value, numbers.Real) and float(value) >= 0:
         return value  # type: ignore[return-value]
@@ -58,10 +58,10 @@ def check_ping_after(value):
 
 def make_backend(pool, options):
     # type: (Any, Any) -> BaseBackend
-    """Turn the argument ``pool`` of a session into a back-end.
+    """Return the back-end for the argument ``pool`` of a session.
 
-    :raises ImportError: if it names a module that does not exist, or has no back-end.
-    :raises TypeError: if it is nothing of what it may be, or takes no options.
+    :raises ImportError: if it names a module that cannot be imported, or has no back-end.
+    :raises TypeError: if it is of another type, or is an instance and there are options.
     """
     if isinstance(pool, six.string_types):
         try:
@@ -69,7 +69,7 @@ def make_backend(pool, options):
         except NotInstalled:
             raise
         except (ImportError, TypeError, ValueError) as error:
-            # An empty or a relative name is the latter two.
+            # An empty or a relative name raises one of the latter two.
             six.raise_from(
                 ImportError("the back-end %s cannot be imported: %s" % (pool, error)), error)
         pool = getattr(module, "Backend", None)
@@ -90,7 +90,7 @@ def _import(name):
     # type: (str) -> Any
     """Import the module of a back-end."""
     if name == "apnsclient.backends.stdio":
-        # What freezes programs, such as PyInstaller, sees no other imports than this kind.
+        # Tools that freeze programs, such as PyInstaller, find only import statements.
         from .backends import stdio
         return stdio
     return importlib.import_module(name)
@@ -98,10 +98,7 @@ def _import(name):
 
 def check_alpn(backend):
     # type: (BaseBackend) -> None
-    """See that a back-end can open connections for HTTP/2.
-
-    :raises ValueError: if it cannot.
-    """
+    """Raise ValueError if a back-end cannot open connections for HTTP/2."""
     if not backend.has_alpn:
         raise ValueError("the back-end %s does not negotiate protocols with ALPN, which HTTP/2 "
                          "needs: use another one, or have it set has_alpn and take the argument "

@@ -1,4 +1,4 @@
-"""Defaults of arguments that are attributes of the class, so that a subclass overrides them."""
+"""Defaults of arguments that are class attributes, so that a subclass can override them."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -11,7 +11,7 @@ __all__ = ["default", "settle"]
 
 
 class _Default(object):
-    """Stands in a signature for an attribute of the class; None has a meaning of its own there."""
+    """Represents a class attribute in a signature, where None has a meaning of its own."""
 
     def __init__(self, name):
         # type: (str) -> None
@@ -24,11 +24,11 @@ class _Default(object):
 
 def default(name):
     # type: (str) -> Any
-    """Return what an argument defaults to: the attribute of that name, once the owner is known."""
+    """Return a default for an argument: the attribute of that name of the owner."""
     return _Default(name)
 
 
 def settle(owner, value):
     # type: (Any, Any) -> Any
-    """Return the value of an argument: as it was given, or the owner's attribute."""
+    """Return the value of an argument: the value that was passed, or the owner's attribute."""
     return getattr(owner, value.name) if isinstance(value, _Default) else value

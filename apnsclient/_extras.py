@@ -1,7 +1,7 @@
-"""What parts of this package need beyond what it requires: the extras of setup.py.
+"""The packages that optional parts of this package need: the extras of setup.py.
 
-Texts name the packages to install. ``pip install 'apns-client[http2]'`` works for whoever has this
-version from an index, and fetches another one for everybody else.
+Texts name these packages instead of the extra: ``pip install 'apns-client[http2]'`` would replace
+this version by the one of the package index, if it was installed from somewhere else.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -19,7 +19,7 @@ PACKAGES = {
 
 def installation(extra):
     # type: (str) -> str
-    """Return the command that installs what an extra has."""
+    """Return the command that installs the packages of an extra."""
     return "pip install " + " ".join(PACKAGES[extra])
 
 

@@ -1,7 +1,7 @@
-"""Certificates and keys, given as text or by the name of a file that has it.
+"""Certificates and keys that are passed as text or as the name of a file.
 
-What names a file goes into messages, but for what may be the text itself, which somebody took for
-the name of its file: that may be a private key.
+Messages have the name of the file, unless it may be the text itself, passed by mistake: that may be
+a private key.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -21,26 +21,26 @@ if MYPY:
 
 __all__ = ["is_given", "plain_path", "read_source", "shown_path", "to_bytes"]
 
-#: How Python 3 gives back what was not text in the environment, or an argument.
+#: How Python 3 encodes again what it could not decode in the environment or in an argument.
 _ESCAPED = "strict" if PY2 else "surrogateescape"
-#: Most characters of a file's name that a message repeats.
+#: Most characters of a file's name in a message.
 _LONGEST_NAME = 100
-#: The inside of a key in PEM format; the name of a file is shorter, or has a dot or so in it.
+#: The content of a PEM block; the name of a file is shorter, or has other characters, like a dot.
 _MAY_BE_KEY = re.compile(u"[A-Za-z0-9+/=\\s\\\\]{40,}\\Z")
 
 
 def is_given(value):
     # type: (Any) -> bool
-    """Return True unless an argument is None or an empty text, which mean "not given"."""
+    """Return False if an argument is None or an empty text, which mean "not given"."""
     return value is not None and not (isinstance(value, (six.text_type, bytes)) and not value)
 
 
 def read_source(name, text, path):
     # type: (str, Optional[Text], Any) -> Tuple[bytes, str]
-    """Return what ``<name>_file`` or ``<name>_string`` holds, and which it was, for messages.
+    """Return the content of ``<name>_file`` or ``<name>_string``, and its name for messages.
 
-    :param text: the text (str or bytes), where it is not in a file.
-    :param path: name of the file, which counts where both are given.
+    :param text: the text (str or bytes), if it is not in a file.
+    :param path: name of the file, which takes precedence.
     :raises ~apnsclient.errors.CertificateError: if it cannot be read.
     """
     if not is_given(path):
@@ -58,9 +58,9 @@ def read_source(name, text, path):
 
 def _file_source(name, path):
     # type: (str, Any) -> str
-    """Return ``<name>_file`` and the file's name, as far as it may be repeated, for messages.
+    """Return ``<name>_file`` and, unless it may be secret, the name of the file, for messages.
 
-    :raises ~apnsclient.errors.CertificateError: if it is PEM text.
+    :raises ~apnsclient.errors.CertificateError: if the name is PEM text.
     """
     argument = name + "_file"
     if "-----BEGIN" in repr(plain_path(path)):
@@ -71,9 +71,9 @@ def _file_source(name, path):
 
 def shown_path(path):
     # type: (Any) -> str
-    """Return the name of a file, in quotes and not too long, for messages.
+    """Return the name of a file for messages, quoted and shortened.
 
-    Nothing is returned where it may be a key, or a token, that somebody gave in place of a file.
+    It is empty if it may be a key, or a token, that was passed in place of the name of a file.
     """
     path = plain_path(path)
     shown = repr(path)
@@ -86,7 +86,7 @@ def shown_path(path):
 
 def plain_path(path):
     # type: (Any) -> Any
-    """Return the name of a file as text or bytes, where it is a path of ``pathlib``."""
+    """Return the name of a file, converting a path of ``pathlib`` to text or bytes."""
     return getattr(path, "__fspath__", lambda: path)()
 
 
@@ -94,8 +94,8 @@ def to_bytes(name, value):
     # type: (str, Any) -> bytes
     """Return text as bytes.
 
-    :param name: what messages call it (str).
-    :raises ~apnsclient.errors.CertificateError: if it is something else.
+    :param name: its name in messages (str).
+    :raises ~apnsclient.errors.CertificateError: if it is not text.
     """
     if isinstance(value, bytes):
         return value
@@ -103,7 +103,7 @@ def to_bytes(name, value):
         try:
             return value.encode("utf-8", _ESCAPED)
         except UnicodeError:
-            pass  # It has the whole text in it. Raised below, where nothing is chained.
-        raise CertificateError("%s has half of a surrogate pair in it, which is no text" % name)
+            pass  # It contains the whole text. Raised below, so that it is not chained.
+        raise CertificateError("%s has half of a surrogate pair in it, so it is not text" % name)
     raise CertificateError(
         "%s is of type %s; expected str or bytes" % (name, type(value).__name__))

@@ -1,8 +1,8 @@
-"""What people give in place of certificates and keys in PEM format, and how they convert it.
+"""Recognises files that are passed in place of PEM, and says how to convert them.
 
-Certificates come from Apple as DER (``aps.cer``), go out of a keychain as PKCS #12 (``push.p12``),
-and one has the request, or the public half of the key, at hand as well. None of the commands here
-has a name or a secret of the caller in it.
+Apple issues certificates as DER (``aps.cer``), a keychain exports PKCS #12 (``push.p12``), and
+certificate requests and public keys are often at hand as well. The commands here contain no name or
+secret of the caller.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -29,11 +29,11 @@ _OTHERS = {
         "private key that it was made with",
     "pkcs7":
         "certificates in PKCS #7 format; convert them: openssl pkcs7 -in certificates.p7b "
-        "-print_certs -out certificates.pem (and -inform der, where that is no text)",
+        "-print_certs -out certificates.pem (and -inform der, if it is binary)",
     "pkcs12":
         "a PKCS #12 archive, as push.p12 of a keychain is; convert it: openssl pkcs12 -in push.p12 "
-        "-out push.pem (and -legacy, if OpenSSL 3 calls it unsupported). What it asks for as PEM "
-        "pass phrase is the key's passphrase then",
+        "-out push.pem (and -legacy, if OpenSSL 3 calls it unsupported). The PEM pass phrase that "
+        "it asks for becomes the passphrase of the key",
     "key":
         "a private key in DER format; convert it: openssl pkey -inform der -in key.der "
         "-out key.pem",
@@ -48,10 +48,10 @@ _OTHERS = {
         "PEM text that is Base64 once more; decode it: openssl base64 -d -A -in encoded.txt "
         "-out push.pem",
     "Base64 of DER":
-        "Base64 without the lines -----BEGIN and -----END around it; put them back as they were",
+        "Base64 without the lines -----BEGIN and -----END around it; add them again",
 }
 
-#: What PEM blocks of other kinds are, by label.
+#: Other kinds of PEM blocks, by label.
 _LABELS = {
     b"CERTIFICATE REQUEST": "request",
     b"NEW CERTIFICATE REQUEST": "request",
@@ -64,7 +64,7 @@ _LABELS = {
 
 #: A SEQUENCE of ASN.1 with its length, also of indefinite length (X.690, 8.1).
 _SEQUENCE = br"\x30(?:[\x00-\x80]|\x81.|\x82..|\x83...)"
-#: The beginnings of what is no PEM text, the first one that fits.
+#: How files of other kinds begin; the first match counts.
 _BEGINNINGS = [(re.compile(pattern, re.DOTALL), kind) for pattern, kind in [
     # Version 3; the object identifier of pkcs7-signedData.
     (_SEQUENCE + br"\x02\x01\x03", "pkcs12"),
@@ -82,7 +82,7 @@ _BEGINNINGS = [(re.compile(pattern, re.DOTALL), kind) for pattern, kind in [
 ]]  # type: List[Tuple[Pattern[bytes], str]]
 
 _BEGIN = re.compile(br"-----BEGIN ([A-Z0-9 ]+)-----")
-#: One line that begins, or ends, as names of files do.
+#: One line that begins, or ends, like the name of a file.
 _FILE_NAME = re.compile(br"(?:(?:~|\.\.?)?/[^\r\n\0]*|[^\r\n\0]*\.[A-Za-z0-9]{1,5})\s*\Z")
 
 
@@ -90,9 +90,9 @@ def describe_instead(content, source):
     # type: (bytes, str) -> str
     """Return the end of a sentence that begins "SOURCE holds no certificate in PEM format".
 
-    :param content: what has no block of the kind that is needed (bytes).
-    :param source: what messages call it (str).
-    :return: "" if it is nothing that is known; never a part of the content.
+    :param content: text without a PEM block of the kind that is needed (bytes).
+    :param source: its name in messages (str).
+    :return: "" if its kind is unknown; never a part of the content.
     """
     if not content.strip():
         return ": it is empty"
@@ -104,14 +104,14 @@ def describe_instead(content, source):
             return (", but text that is cut off: the line -----END %s----- is missing"
                     % label.decode("ascii"))
     if source in ("cert_string", "key_string", "ca_string") and _FILE_NAME.match(content):
-        return (", but what seems to be the name of a file; give what is in it, or the name as %s"
+        return (", but what seems to be the name of a file; pass its content, or the name as %s"
                 % source.replace("string", "file"))
     return ""
 
 
 def _kind_of(content):
     # type: (bytes) -> str
-    """Return the key of what it is in the table, "" if it is nothing there."""
+    """Return the key of its kind in the table, or "" if it is not in the table."""
     for label, _ in split_pem(content):
         if label in _LABELS:
             return _LABELS[label]

@@ -1,10 +1,11 @@
-"""Exceptions that come from outside in the middle of a call, and that are none of ours.
+"""Interrupts: exceptions that are raised in the middle of a call by code outside of it.
 
-``KeyboardInterrupt`` is one, and no ``except Exception`` stops it. The time limits of Celery and RQ
-come in the same way, and are of type ``Exception``. Wherever that stands for "the back-end failed",
-they would pass for a connection that is lost: the sending would go on, and the caller never hear of
-the limit. Worse, a handler that raises ``TimeoutError`` would pass for the gateway's silence, which
-means success. What is thrown into a greenlet is of the same kind.
+``KeyboardInterrupt`` is one, and no ``except Exception`` catches it. The time limits of Celery and
+RQ are raised by signal handlers, too, but are subclasses of ``Exception``. Where that means "the
+back-end failed", such an interrupt would be taken for a lost connection: sending would continue,
+and the limit would have no effect. Worse, a handler that raises ``TimeoutError`` would be taken for
+the gateway's silence, which means success. Exceptions that are thrown into a greenlet are
+interrupts as well.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -17,8 +18,8 @@ import six
 from ._compat import MYPY
 
 try:
-    # That of the module signal makes an exception on Python 3.7 that refers to itself, and to the
-    # frames of who asks, until the garbage collector comes.
+    # The function of the module signal creates an exception on Python 3.7 that refers to itself,
+    # and keeps the caller's frames alive until the garbage collector runs.
     from _signal import getsignal  # type: ignore[import-not-found,unused-ignore]
 except ImportError:
     from signal import getsignal
@@ -36,17 +37,17 @@ _marked = set()  # type: Set[Any]
 
 def raises_nothing(function):
     # type: (Function) -> Function
-    """Mark a function that raises nothing of its own: what comes out of it was thrown into it."""
+    """Mark a function that raises no exceptions itself: any that it raises is an interrupt."""
     _marked.add(function.__code__)
     return function
 
 
 def is_interrupt():
     # type: () -> bool
-    """Return True if the exception that is being handled is for the caller of the caller alone.
+    """Return True if the exception that is being handled is an interrupt.
 
-    It is if it came out of a signal handler, or of a function that raises nothing, or is no
-    ``Exception`` to begin with.
+    It is one if it was raised by a signal handler or a function that is marked as raising nothing,
+    or if it is not an ``Exception``.
     """
     kind, _, traceback = sys.exc_info()
     if kind is None or not issubclass(kind, Exception):
@@ -60,10 +61,9 @@ def is_interrupt():
 
 def take_failure():
     # type: () -> Any
-    """Return ``sys.exc_info()``, unless that is an interrupt: then raise it again."""
+    """Return ``sys.exc_info()``, but raise it again if it is an interrupt."""
     if is_interrupt():
-        # No name for it: its frames would refer to themselves, and outlive the call with all they
-        # hold.
+        # It has no name here: a local variable would make a reference cycle with its frames.
         six.reraise(*sys.exc_info())
     return sys.exc_info()
 

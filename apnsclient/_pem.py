@@ -1,9 +1,9 @@
-"""PEM text as people have it: out of environment variables, editors, web forms and archives.
+"""Reads PEM text that environment variables, editors, web forms or archives have changed.
 
-On the way there line breaks turn into the two characters ``\\n``, into blanks or into nothing, and
-texts are quoted, indented, or saved as UTF-16. All of that leaves the BEGIN and END lines, and the
-order of what is between them, which without its blanks is Base64 (RFC 7468). So each block is taken
-from there and written anew, in the one way that every TLS library reads.
+Line breaks become the two characters ``\\n``, blanks or nothing, and texts are quoted, indented, or
+saved as UTF-16. The BEGIN and END lines survive that, and so does the text between them, which is
+Base64 when blanks are removed (RFC 7468). So each block is extracted and written again in the form
+that every TLS library reads.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -18,15 +18,15 @@ if MYPY:
 
 __all__ = ["certificates_in", "der_of", "is_encrypted", "keys_in", "split_pem"]
 
-#: Of UTF-16 of either byte order.
+#: A part of a BEGIN line in UTF-16 of either byte order.
 _WIDE = b"B\0E\0G\0I\0N"
 _BLOCK = re.compile(br"(#[ \t]*)?(-----BEGIN ([A-Z0-9 ]+)-----(.*?)-----END \3-----)", re.DOTALL)
 #: A line break or a tab as an escape, however often it was escaped.
 _ESCAPES = re.compile(br"\\+[nrt]?")
-#: Blanks; quotes, where each line has its own; and what is not ASCII, as the blanks of web pages.
+#: Blanks; quotes, which may be around each line; and non-ASCII characters, such as other blanks.
 _BLANKS = b" \t\n\r\v\f\"'" + bytes(bytearray(range(0x80, 0x100)))
-#: The headers of keys that are encrypted in the traditional way (RFC 1421), without blanks. Nothing
-#: but its length, which the cipher tells, says where the last number ends.
+#: The headers of keys that are encrypted in the traditional way (RFC 1421), without blanks. Where
+#: the last number ends is known only from its length, which depends on the cipher.
 _HEADERS = re.compile(br"Proc-Type:4,ENCRYPTEDDEK-Info:"
                       br"((?:AES|ARIA|CAMELLIA|SEED|SM4)[A-Z0-9-]*,[0-9A-Fa-f]{32}"
                       br"|[A-Z0-9-]+,[0-9A-Fa-f]{16})")
@@ -37,9 +37,9 @@ _LINE = 64
 
 def split_pem(pem):
     # type: (bytes) -> List[Tuple[bytes, bytes]]
-    """Return ``(label, block)`` for each PEM block, well-formed where it can be made so.
+    """Return ``(label, block)`` for each PEM block, repaired as far as possible.
 
-    Text around the blocks is skipped, and so is a block in which each line begins with ``#``.
+    Text around the blocks is skipped, and so is a block whose lines begin with ``#``.
 
     :param pem: text in UTF-8, UTF-16 or any encoding that has ASCII in it (bytes).
     """
@@ -59,7 +59,7 @@ def certificates_in(pem):
 
 def keys_in(pem):
     # type: (bytes) -> List[bytes]
-    """Return the blocks of :func:`split_pem` that are private keys, as far as TLS can use them."""
+    """Return the blocks of :func:`split_pem` that are private keys of a kind that TLS can use."""
     return [block for label, block in split_pem(pem)
             if label.endswith(b"PRIVATE KEY") and label != b"OPENSSH PRIVATE KEY"]
 
@@ -72,16 +72,16 @@ def is_encrypted(block):
 
 def der_of(block):
     # type: (bytes) -> bytes
-    """Return what a block of :func:`split_pem` without headers holds, decoded.
+    """Return the decoded content of a block of :func:`split_pem` without headers.
 
-    :raises TypeError, ValueError: if it is no Base64.
+    :raises TypeError, ValueError: if it is not Base64.
     """
     return base64.b64decode(b"".join(block.splitlines()[1:-1]))
 
 
 def _rewrite(label, body):
     # type: (bytes, bytes) -> bytes
-    """Return a block as it should be, b"" if its body is nothing that is known."""
+    """Return a well-formed block, or b"" if its body is not recognised."""
     if b"\\" in body:
         body = _ESCAPES.sub(b"", body)
     body = body.translate(None, _BLANKS)

@@ -1,4 +1,4 @@
-"""Text that a peer has chosen, before it gets into a message, a log or a terminal."""
+"""Makes text from a peer safe for messages, logs and terminals."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -9,15 +9,15 @@ if MYPY:
 
 __all__ = ["LONGEST", "printable"]
 
-#: Most characters of it that are repeated.
+#: Most characters that are kept.
 LONGEST = 100
 
 
 def printable(text):
     # type: (Any) -> str
-    """Return text in one line of printable ASCII, with ``?`` in the place of all else.
+    """Return text as one line of printable ASCII, with ``?`` in place of other characters.
 
-    :param text: text (unicode); what is longer than 100 characters is cut off.
+    :param text: text (unicode); it is cut off after 100 characters.
     """
     return str("".join(character if u" " <= character <= u"~" else "?"
                        for character in text[:LONGEST]))

@@ -1,7 +1,7 @@
-"""What each process has for itself: a forked child must not touch what its parent goes on using.
+"""State of one process, which a forked child does not share with its parent.
 
-A lock may have been held by another thread of the parent during the fork, and nobody in the child
-would ever release it; a connection is the parent's to write to.
+A lock may be held by another thread of the parent during the fork, and is never released in the
+child; a connection may be written to by the parent only.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -17,7 +17,7 @@ __all__ = ["PerProcess", "this_process"]
 
 
 class _Generation(object):
-    """Which process this is, for less than a system call where Python can tell (3.7 and newer)."""
+    """Identifies the process, without a system call on Python 3.7 and newer."""
 
     def __init__(self):
         # type: () -> None
@@ -36,14 +36,14 @@ _generation = _Generation()
 
 def this_process():
     # type: () -> Any
-    """Return what is equal in one process, and unequal in those that are forked from it."""
+    """Return a value that identifies this process among its parents and forked children."""
     return _generation.current if _generation.is_known else os.getpid()
 
 
 class PerProcess(object):
-    """A value for each process, made when it is asked for first.
+    """A value for each process, created when it is used for the first time.
 
-    May be used by several threads: ``dict.setdefault`` is atomic, so that all get the same value.
+    May be used by several threads: ``dict.setdefault`` is atomic, so they all get the same value.
     """
 
     def __init__(self):
@@ -54,8 +54,8 @@ class PerProcess(object):
         # type: (Callable[[], Any], Optional[Callable[[Any], None]]) -> Any
         """Return the value of this process.
 
-        :param make: called without arguments for a value, perhaps for one that is not used.
-        :param discard: called with the value of another process, which a fork has left here.
+        :param make: called without arguments to create a value; the value may remain unused.
+        :param discard: called with the value of another process, which a fork has left behind.
         """
         process = this_process()
         value = self._values.get(process)

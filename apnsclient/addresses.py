@@ -1,4 +1,4 @@
-"""Apple's hosts, and the names that a session knows them by.
+"""Apple's hosts, and their names in a session.
 
 Sources: Apple, *Local and Remote Notification Programming Guide* for the binary protocol; Apple,
 *Sending notification requests to APNs* and *Sending channel management requests to APNs* for
@@ -19,13 +19,13 @@ if MYPY:
 __all__ = ["ADDRESSES", "CHANNELS", "PROVIDER_ADDRESSES", "RETIRED", "environment_of", "is_apples",
            "resolve_address", "retired_name"]
 
-#: Hosts that manage channels; they speak HTTP/2 alone.
+#: Hosts that manage channels; they speak only HTTP/2.
 CHANNELS = {
     "channels_sandbox": ("api-manage-broadcast.sandbox.push.apple.com", 2195),
     "channels_production": ("api-manage-broadcast.push.apple.com", 2196),
 }
 
-#: What each name stands for. But for the channels these are hosts of the binary protocol, which
+#: The address for each name. Except for the channels these are hosts of the binary protocol, which
 #: Apple switched off on 31 March 2021.
 ADDRESSES = dict(
     CHANNELS,
@@ -35,9 +35,9 @@ ADDRESSES = dict(
     feedback_production=("feedback.push.apple.com", 2196),
 )
 
-#: Hosts of the HTTP/2 provider API, by the names of those that they have replaced. There is no
-#: feedback service any more: the names are there for programs that read it, which get what the
-#: answers to their notifications told.
+#: Hosts of the HTTP/2 provider API, by the names of the hosts that they have replaced. There is no
+#: feedback service any more: the names are for programs that read it, and which get the feedback
+#: from the responses to their notifications.
 PROVIDER_ADDRESSES = {
     "push_sandbox": ("api.sandbox.push.apple.com", 443),
     "push_production": ("api.push.apple.com", 443),
@@ -48,10 +48,10 @@ PROVIDER_ADDRESSES = {
 #: The names of the hosts that were switched off.
 _RETIRED_NAMES = dict((ADDRESSES[name][0], name) for name in PROVIDER_ADDRESSES)
 
-#: What the documents of apns-client 0.2 call push_sandbox in one place.
+#: How the documents of apns-client 0.2 spell push_sandbox in one place.
 _MISSPELT = {"push_sanbox": "push_sandbox"}
 
-#: What to say when one of the hosts for the binary protocol does not answer.
+#: Text for when no connection to a host of the binary protocol can be opened.
 RETIRED = "Apple switched the binary protocol off on 31 March 2021, and %s with it"
 
 
@@ -64,7 +64,7 @@ def _host(address):
 
 def retired_name(address):
     # type: (Address) -> Optional[str]
-    """Return the name of a host of the binary protocol that Apple switched off, or else None.
+    """Return the name of a host that Apple switched off, or None for any other host.
 
     :param address: ``(host, port)``.
     """
@@ -88,9 +88,9 @@ def environment_of(address):
 
 def is_apples(address):
     # type: (Any) -> bool
-    """Return True if an address leads to Apple, where nothing but HTTP/2 is spoken any more.
+    """Return True if an address is Apple's, where only HTTP/2 is spoken any more.
 
-    :param address: ``(host, port)``, or a name, all of which are of Apple's hosts.
+    :param address: ``(host, port)``, or a name; all names are those of Apple's hosts.
     """
     return isinstance(address, six.string_types) or environment_of(address) != "other"
 
@@ -114,7 +114,7 @@ def resolve_address(address, known):
             return host, port
     shown = repr(address)
     if len(shown) > 100:
-        # Whatever it is, it may be a secret.
+        # It may be a secret.
         shown = "of type %s and %d characters long" % (type(address).__name__, len(shown))
     raise ValueError("the address is %s, expected (host, port) with a port from 1 to 65535, or one "
                      "of %s" % (shown, ", ".join(sorted(known))))

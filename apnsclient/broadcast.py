@@ -1,8 +1,8 @@
-"""Broadcasts to Live Activities, and the channels that they go to; over HTTP/2 alone.
+"""Broadcasts to Live Activities, and the channels for them; over HTTP/2 only.
 
-A channel belongs to an application, and whoever subscribed to it gets what is sent to it: there are
-no device tokens. Channels are managed through hosts of their own, which a session knows by the
-names ``channels_sandbox`` and ``channels_production``.
+A channel belongs to an application, and every device that subscribed to it gets what is sent to it:
+there are no device tokens. Channels are managed through separate hosts, which a session knows by
+the names ``channels_sandbox`` and ``channels_production``.
 
 Sources: Apple, *Sending broadcast push notification requests to APNs* and *Sending channel
 management requests to APNs*.
@@ -19,7 +19,7 @@ from six.moves.urllib.parse import quote
 from ._compat import MYPY
 from ._headers import as_header, as_number
 from ._json import decode_json
-from .errors import ProtocolError, RequestRefused
+from .errors import ProtocolError, RequestRejected
 from .outcomes import parse_response
 from .protocols.http2.headers import decode_block
 
@@ -39,8 +39,8 @@ _PUSH_TYPE = "LiveActivity"
 #: APNs*.
 _REMEDIES = {
     "BadChannelId": "give the identifier that Channels.create() returned",
-    "BadExpirationDate": ("a channel that stores nothing takes expiry=0 only, see Channels.read(); "
-                          "else the expiry is no time"),
+    "BadExpirationDate": ("a channel that stores nothing accepts only expiry=0, see "
+                          "Channels.read(); otherwise the expiry is not a time"),
     "BadMessageId": "apns_id has to be a UUID",
     "BadPath": ("channels are managed at channels_sandbox and channels_production, and broadcasts "
                 "go to push_sandbox and push_production"),
@@ -64,19 +64,19 @@ _REMEDIES = {
 
 
 class Channel(namedtuple("Channel", "channel_id is_stored push_type")):
-    """What Apple knows of a channel.
+    """The attributes of a channel.
 
     :ivar channel_id: its identifier (str).
     :ivar is_stored: whether Apple keeps the last notification for devices that are not connected
         (bool).
-    :ivar push_type: the kind of notifications that it takes (str).
+    :ivar push_type: the kind of notifications that it accepts (str).
     """
 
     __slots__ = ()
 
 
 class _Api(object):
-    """Requests about one application.
+    """Sends requests about one application.
 
     :param connection: connection over HTTP/2.
     :param bundle_id: bundle identifier of the application (str).
@@ -91,11 +91,11 @@ class _Api(object):
         self._bundle_id = bundle_id
         self._app = quote(bundle_id.encode("utf-8"), safe="")
 
-    def _ask(self, method, path, fields, content, expected):
+    def _request(self, method, path, fields, content, expected):
         # type: (str, str, Dict[str, Any], Any, int) -> Tuple[Dict[str, str], bytes]
-        """Return header and body of the response.
+        """Send a request, and return header and body of the response.
 
-        :raises RequestRefused: if the status is not the expected one.
+        :raises RequestRejected: if the status is not the expected one.
         """
         body = content if isinstance(content, bytes) else json.dumps(content).encode("ascii")
         pairs = [(name.encode("ascii"), six.ensure_binary(value, "ascii")) for name, value in
@@ -105,11 +105,11 @@ class _Api(object):
             method.encode("ascii"), (path % self._app).encode("ascii"), pairs, body)
         if response.status != expected:
             reason = parse_response(response.body)[0]
-            text = "Apple refused to %s %s: status %d, %s" % (
+            text = "Apple rejected %s %s: status %d, %s" % (
                 method, path % self._app, response.status, reason or "no reason given")
             if reason in _REMEDIES:
                 text = "%s; %s" % (text, _REMEDIES[reason])
-            raise RequestRefused(text, response.status, reason)
+            raise RequestRejected(text, response.status, reason)
         block = response.block
         header = decode_block(block) if isinstance(block, bytes) else block
         return dict((six.ensure_str(name, "latin-1"), six.ensure_str(value, "latin-1"))
@@ -123,43 +123,43 @@ class _Api(object):
 class Broadcast(_Api):
     """Sends notifications to the channels of an application.
 
-    :param connection: connection over HTTP/2 to the address that messages go to:
+    :param connection: connection over HTTP/2 to the address for messages:
         ``session.get_connection("push_production", ...)``.
     :param bundle_id: bundle identifier of the application (str).
-    :raises TypeError: if the connection speaks another protocol.
+    :raises TypeError: if the connection does not speak HTTP/2.
     """
 
     def send(self, channel, message):
         # type: (Union[str, Channel], Message) -> str
         """Send a notification to a channel.
 
-        A channel that stores nothing takes no expiry but 0 (Apple, *Handling error responses from
-        Apple Push Notification service*: BadExpirationDate). So a message that was given none is
-        sent with 0, which every channel takes: devices that are connected get it. To have it stored
-        for the others, give an expiry, or a :class:`Channel` that stores: then the message expires
-        as it would for a device. Apple stores it for 8 hours at most.
+        A channel that stores nothing accepts no expiry but 0 (Apple, *Handling error responses from
+        Apple Push Notification service*: BadExpirationDate). So a message without an expiry is sent
+        with 0, which every channel accepts: devices that are connected get it. To have it stored
+        for the others, set an expiry, or pass a :class:`Channel` that stores: then the message
+        expires as it would for a device. Apple stores it for 8 hours at most.
 
-        :param channel: identifier of the channel, as Apple gave it (str), or what
-            :meth:`Channels.read` returned (:class:`Channel`).
+        :param channel: identifier of the channel, as Apple assigned it (str), or the return value
+            of :meth:`Channels.read` (:class:`Channel`).
         :param message: :class:`~apnsclient.apns.Message` with the payload. Its expiry, priority and
-            ``apns_id`` are used, and ``apns_push_type`` if there is one. It has no tokens:
+            ``apns_id`` are used, and ``apns_push_type`` if it has one. It has no tokens:
             ``Message([], ...)``.
         :return: Apple's identifier of the request (str), ``""`` if there is none.
-        :raises ValueError: if the message has tokens, or something cannot stand in a header.
+        :raises ValueError: if the message has tokens, or a value cannot be put into a header.
         :raises TypeError, ValueError: if the payload cannot be expressed in JSON.
-        :raises ~apnsclient.errors.RequestRefused: if Apple answered with an error.
-        :raises ~apnsclient.errors.ConnectionLost: if there was no answer. Nobody knows whether the
-            notification was sent.
+        :raises ~apnsclient.errors.RequestRejected: if Apple rejected it.
+        :raises ~apnsclient.errors.ConnectionLost: if there was no response. The notification may
+            have been sent, or not.
         :raises Exception: whatever the back-end raises when it cannot connect.
         """
         if message.tokens:
-            raise ValueError("a broadcast goes to a channel, and the message has %d tokens; make "
-                             "it with an empty list of them" % len(message.tokens))
+            raise ValueError("a broadcast is for a channel, but the message has %d tokens; create "
+                             "it with an empty list" % len(message.tokens))
         channel_id, is_stored = channel, False  # type: Any, bool
         if isinstance(channel, Channel):
             channel_id, is_stored = channel.channel_id, channel.is_stored
         expiry = message.expiry if is_stored or message.has_own_expiry else 0
-        header, _ = self._ask("POST", "/4/broadcasts/apps/%s", {
+        header, _ = self._request("POST", "/4/broadcasts/apps/%s", {
             "apns-channel-id": channel_id,
             "apns-request-id": message.apns_id,
             "apns-push-type": message.apns_push_type or _PUSH_TYPE.lower(),
@@ -172,15 +172,15 @@ class Broadcast(_Api):
 class Channels(_Api):
     """Creates, reads, lists and deletes the channels of an application.
 
-    Each method raises :class:`~apnsclient.errors.RequestRefused` if Apple answers with an error,
-    :class:`~apnsclient.errors.ProtocolError` if the answer makes no sense,
+    Each method raises :class:`~apnsclient.errors.RequestRejected` if Apple rejects the request,
+    :class:`~apnsclient.errors.ProtocolError` if the response cannot be understood,
     :class:`~apnsclient.errors.ConnectionLost` if there is none, what the back-end raises if it
-    cannot connect, and ``ValueError`` for an identifier that cannot stand in a header.
+    cannot connect, and ``ValueError`` for an identifier that cannot be put into a header.
 
     :param connection: connection over HTTP/2 to the host that manages channels:
         ``session.get_connection("channels_production", ...)``.
     :param bundle_id: bundle identifier of the application (str).
-    :raises TypeError: if the connection speaks another protocol.
+    :raises TypeError: if the connection does not speak HTTP/2.
     """
 
     def create(self, is_stored=False):
@@ -191,20 +191,21 @@ class Channels(_Api):
             connected (bool), for 8 hours at most. It cannot be changed afterwards.
         :return: identifier of the channel (str).
         """
-        header, _ = self._ask("POST", "/1/apps/%s/channels", {}, {
+        header, _ = self._request("POST", "/1/apps/%s/channels", {}, {
             "message-storage-policy": int(is_stored), "push-type": _PUSH_TYPE}, 201)
         channel_id = header.get("apns-channel-id")
         if not channel_id:
-            raise ProtocolError("the answer to a request for a channel names none")
+            raise ProtocolError("the response to a request for a channel has no identifier of one")
         return channel_id
 
     def read(self, channel_id):
         # type: (str) -> Channel
-        """Return what Apple knows of a channel.
+        """Return the attributes of a channel.
 
         :param channel_id: identifier of the channel (str).
         """
-        _, body = self._ask("GET", "/1/apps/%s/channels", {"apns-channel-id": channel_id}, b"", 200)
+        _, body = self._request("GET", "/1/apps/%s/channels", {"apns-channel-id": channel_id}, b"",
+                                200)
         content = _parse(body)
         return Channel(channel_id, bool(content.get("message-storage-policy")),
                        content.get("push-type"))
@@ -212,10 +213,10 @@ class Channels(_Api):
     def list(self):
         # type: () -> List[str]
         """Return the identifiers of all channels of the application (list of str)."""
-        _, body = self._ask("GET", "/1/apps/%s/all-channels", {}, b"", 200)
+        _, body = self._request("GET", "/1/apps/%s/all-channels", {}, b"", 200)
         found = _parse(body).get("channels")
         if not isinstance(found, list):
-            raise ProtocolError("the answer to a request for all channels has no list of them")
+            raise ProtocolError("the response to a request for all channels has no list of them")
         return [six.ensure_str(one) if isinstance(one, six.text_type) else str(one)
                 for one in found]
 
@@ -225,7 +226,7 @@ class Channels(_Api):
 
         :param channel_id: identifier of the channel (str).
         """
-        self._ask("DELETE", "/1/apps/%s/channels", {"apns-channel-id": channel_id}, b"", 204)
+        self._request("DELETE", "/1/apps/%s/channels", {"apns-channel-id": channel_id}, b"", 204)
 
 
 def _parse(body):
@@ -235,5 +236,5 @@ def _parse(body):
     except ValueError:
         content = None
     if not isinstance(content, dict):
-        raise ProtocolError("the answer is no JSON object")
+        raise ProtocolError("the response is not a JSON object")
     return content

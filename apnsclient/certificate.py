@@ -1,8 +1,7 @@
-"""The provider's certificate: loaded by a back-end, used by the pool as its key.
+"""The provider's certificate: loaded by a back-end, and a part of the pool's key.
 
-What identifies a certificate is its content, not the object or the file it came from: two loads of
-the same PEM share one pool of connections. By default only a digest of the content is kept for the
-comparison.
+A certificate is identified by its content, not by the object or the file: two loads of the same PEM
+share one pool of connections. By default only a digest of the content is kept for the comparison.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -23,21 +22,21 @@ __all__ = ["BaseCertificate"]
 class BaseCertificate(object):
     """A provider's certificate with its private key, loaded with the TLS library of a back-end.
 
-    A subclass gives :meth:`load_context`, :meth:`dump_certificate` and :meth:`dump_digest`. This
-    constructor calls them, so that what they need has to be there before. All arguments are handed
-    to :meth:`load_context` as they are, but None for an empty text, which means that it is not
-    given; its exceptions pass through.
+    A subclass implements :meth:`load_context`, :meth:`dump_certificate` and :meth:`dump_digest`.
+    This constructor calls them, so a subclass sets the attributes that they need before it calls
+    the constructor. All arguments are passed to :meth:`load_context` unchanged, except that an
+    empty text becomes None; its exceptions pass through.
 
-    :param cert_string: certificate in PEM format (str or bytes); it may hold the key as well.
-    :param cert_file: name of a file with the same; one of the two is needed. Where both are given,
+    :param cert_string: certificate in PEM format (str or bytes); it may contain the key as well.
+    :param cert_file: name of a file with the same; one of the two is needed. If both are given,
         here and for the key, the back-ends of this package use the file.
     :param key_string: private key in PEM format (str or bytes), if not with the certificate.
     :param key_file: name of a file with the same.
-    :param passphrase: what the private key is encrypted with (str or bytes).
+    :param passphrase: passphrase of the private key (str or bytes).
     """
 
     #: Name of the digest that certificates are compared by (lower case, as OpenSSL names it).
-    #: None compares, and therefore keeps in memory, the whole dump.
+    #: With None the whole dump is compared, and kept in memory.
     equality_check = "sha1"  # type: Optional[str]
 
     def __init__(self, cert_string=None, cert_file=None, key_string=None, key_file=None,
@@ -57,8 +56,8 @@ class BaseCertificate(object):
         # type: (Optional[Text], Optional[str], Optional[Text], Optional[str], Optional[Text]) -> Tuple[Any, Any]
         """Load certificate and key; the arguments are those of the constructor.
 
-        :return: ``(context, raw)``: what :meth:`get_context` is to return, and the certificate in
-            whatever form the two ``dump_`` methods understand. ``raw`` is not kept.
+        :return: ``(context, raw)``: the return value of :meth:`get_context`, and the certificate in
+            a form that the two ``dump_`` methods understand. ``raw`` is not kept.
         :raises ~apnsclient.errors.CertificateError: if certificate or key cannot be used. The
             message says why, and never contains the key or the passphrase.
         """
@@ -80,34 +79,34 @@ class BaseCertificate(object):
 
     def get_context(self):
         # type: () -> Any
-        """Return what :meth:`load_context` made: all that a connection needs for its handshake."""
+        """Return the context of :meth:`load_context`: what a connection needs for its handshake."""
         return self._context
 
     @property
     def topics(self):
         # type: () -> Tuple[str, ...]
-        """Topics that the certificate is for, where the back-end can tell; by default none.
+        """Topics that the certificate is for, if the back-end knows them; by default none.
 
-        A topic is what Apple knows an application by, most often its bundle identifier.
+        A topic identifies an application to Apple, and is most often its bundle identifier.
         """
         return ()
 
     @property
     def default_topic(self):
         # type: () -> Optional[str]
-        """Topic of messages over HTTP/2 that name none, or None if it has to be named.
+        """Topic of messages over HTTP/2 that have none, or None if each message needs one.
 
-        By default the one in :attr:`topics`, if there is exactly one.
+        By default the only one in :attr:`topics`, or None if there are none or several.
         """
         return self.topics[0] if len(self.topics) == 1 else None
 
     @property
     def source_name(self):
         # type: () -> str
-        """Name of the application for a store of feedback: the same in every process.
+        """Name of the application for a feedback store: the same in every process.
 
         It is :attr:`default_topic`, which a renewed certificate has as well, or else a digest of
-        what the certificate is compared by.
+        the content of the certificate.
         """
         return self.default_topic or hashlib.sha256(self.__identity).hexdigest()
 

@@ -1,9 +1,9 @@
 """The exceptions of the package: one type for each thing that a caller can act on.
 
-``IOError``, ``ValueError`` and ``socket.timeout`` are among the bases, so that code which was
-written before this tree existed, and catches those, keeps working. A back-end may raise whatever
-its library raises; it raises :class:`Timeout` (or ``socket.timeout``) when, and only when, time ran
-out, because for the binary protocol silence until the end of the tail wait is success.
+``IOError``, ``ValueError`` and ``socket.timeout`` are among the bases, so that code written for
+apns-client 0.2, which catches those, keeps working. A back-end may raise any exception of its
+library, but it raises :class:`Timeout` (or ``socket.timeout``) if and only if time has run out: for
+the binary protocol, silence until the end of the tail timeout means success.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -25,7 +25,7 @@ __all__ = [
     "PeerVerificationError",
     "ProtocolError",
     "REMEDIES",
-    "RequestRefused",
+    "RequestRejected",
     "Timeout",
     "is_timeout",
 ]
@@ -41,31 +41,30 @@ REMEDIES = {
     "certificate or provider token": "give the certificate that belongs to it; a .p8 file is for "
                                      "provider tokens: give it as key_file or key_string, with "
                                      "key_id and team_id",
-    "dates": "check this machine's clock; if that is right, the server needs a new certificate",
+    "dates": "check this machine's clock; if it is right, the server needs a new certificate",
     "host": "address the server by a name that its certificate is for, or have it present one for "
             "this name; verify=False switches the check off (tests only)",
     "http2": "if it speaks HTTP/2, set the session's protocol to \"http2\"",
     "key": "give it as key_string or key_file, or together with the certificate",
-    "key in the same text": "it has to be there together with the certificate",
+    "key in the same text": "it has to be in the same text as the certificate",
     "other server certificate": "the server needs another certificate; verify=False switches the "
                                 "check off (tests only)",
     "proxy": "check the option proxy",
     "proxy's password": "set proxy to \"http://user:password@host:port\"",
     "proxy's special characters": "in the option proxy, special characters of user and password "
                                   "have to be percent-encoded",
-    "stronger certificate": "get a new one that is signed with SHA-256 and for a key of today: RSA "
+    "stronger certificate": "get a new one that is signed with SHA-256 and has a current key: RSA "
                             "with 2048 bits, or elliptic curve P-256",
-    "trust": "if this server is meant, set ca_file or ca_string to the certificate of its "
+    "trust": "if this is the right server, set ca_file or ca_string to the certificate of its "
              "authority; verify=False switches the check off (tests only)",
 }
 
 
 class APNsError(Exception):
-    """Base of everything that this package raises on its own account.
+    """Base class of the exceptions of this package.
 
-    Its text says what happened, and after that what to do about it, in terms of this library. A
-    program whose users do not know the library can use ``problem``, and words of its own for
-    ``remedy``.
+    Its text says what happened and what to do about it, in terms of this library. A program whose
+    users do not know the library can show ``problem``, and a text of its own for ``remedy``.
 
     :ivar problem: what happened (str).
     :ivar remedy: what to do about it (str): a key of :data:`REMEDIES`; or None.
@@ -84,7 +83,7 @@ class APNsError(Exception):
         """Add what to do about it.
 
         :param remedy: key of :data:`REMEDIES`.
-        :param cause: what is known of the cause, too (str).
+        :param cause: a sentence about the cause, which is added to the problem (str).
         """
         if cause is not None:
             self.problem = "%s. %s" % (self.problem, cause)
@@ -97,7 +96,7 @@ class CertificateError(APNsError, ValueError):
 
 
 class Timeout(APNsError, socket.timeout):
-    """A read or a write did not finish in the time that it was given."""
+    """A read or a write did not finish within its timeout."""
 
 
 class ConnectionLost(APNsError, IOError):
@@ -105,11 +104,11 @@ class ConnectionLost(APNsError, IOError):
 
 
 class ConnectError(APNsError, IOError):
-    """No connection could be had: the name lookup, TCP or TLS failed."""
+    """No connection could be opened: the name lookup, TCP or TLS failed."""
 
 
 class ConnectTimeout(ConnectError, Timeout):
-    """No connection could be had within ``connect_timeout``."""
+    """No connection could be opened within ``connect_timeout``."""
 
 
 class PeerVerificationError(ConnectError):
@@ -119,17 +118,18 @@ class PeerVerificationError(ConnectError):
 class CertificateRefused(ConnectError):
     """The server refused our certificate with a TLS alert.
 
-    With TLS 1.3 a client learns of this only when it first reads, so a back-end may raise it from
-    there as well as from connecting. Nothing that was written had been processed. Where the server
-    had accepted us, and hangs up with such an alert later, what was written is unknown, as with any
-    other lost connection: ``send()`` does not raise this then.
+    With TLS 1.3 a client receives the alert only when it first reads, so a back-end may raise this
+    while reading as well as while connecting. Nothing that was written has been processed. If the
+    server had accepted the certificate, and closes the connection with such an alert later, the
+    outcome of what was written is unknown, as with any lost connection: ``send()`` does not raise
+    this then.
     """
 
 
 class ProtocolError(APNsError):
-    """The peer sent bytes that the protocol does not know.
+    """The peer violated the protocol.
 
-    :ivar identifier: identifier of the notification concerned (int), or None where there is none.
+    :ivar identifier: identifier of the notification concerned (int), or None if there is none.
     """
 
     def __init__(self, message, identifier=None):
@@ -138,27 +138,27 @@ class ProtocolError(APNsError):
         self.identifier = identifier
 
 
-class RequestRefused(APNsError):
-    """Apple answered a request about channels with an error.
+class RequestRejected(APNsError):
+    """Apple rejected a broadcast, or a request about channels.
 
     :ivar status: HTTP status (int), or None.
-    :ivar reason: Apple's name of the reason, like ``"BadChannelId"`` (str), or None.
+    :ivar reason: Apple's name of the reason, such as ``"BadChannelId"`` (str), or None.
     """
 
     def __init__(self, message, status=None, reason=None):
         # type: (str, Optional[int], Optional[str]) -> None
-        super(RequestRefused, self).__init__(message)
+        super(RequestRejected, self).__init__(message)
         self.status = status
         self.reason = reason
 
 
 def is_timeout(error):
     # type: (BaseException) -> bool
-    """Return True if an exception of a back-end says only that time ran out.
+    """Return True if an exception of a back-end means that time has run out, and nothing else.
 
-    From Python 3.10 on ``socket.timeout`` is ``TimeoutError``, which is also what the system raises
-    when it gave a dead connection up (``ETIMEDOUT``). Only the latter has an error number. The
-    module ``ssl`` of Python 2.7 raises an ``SSLError`` in place of it, which tells by its text.
+    From Python 3.10 on ``socket.timeout`` is ``TimeoutError``, which is also raised when the system
+    gives up a dead connection (``ETIMEDOUT``). Only the latter has an error number. The module
+    ``ssl`` of Python 2.7 raises an ``SSLError``, which only its text identifies.
     """
     if PY2 and type(error).__name__ == "SSLError" and "timed out" in str(error):
         return True

@@ -1,13 +1,14 @@
-"""Where dead device tokens wait until somebody asks for them.
+"""Stores that keep dead device tokens until the program reads its feedback.
 
-Over HTTP/2 Apple has no feedback service: a token that is dead answers so when something is sent to
-it. What answered so is kept in a store until :meth:`~apnsclient.apns.APNs.feedback` is called,
-which takes it out. A store is a value of ``Session(feedback_store=...)``. Where a session is given
-none, the environment variable ``APNSCLIENT_FEEDBACK_STORE`` names a file for it, so that a program
-other than the one that sends may ask; without that, the memory of this process is the store.
+Over HTTP/2 Apple has no feedback service: the response to a notification says that the token is
+dead. Such tokens are kept in a store until :meth:`~apnsclient.apns.APNs.feedback` is called, which
+removes them. A store is passed as ``Session(feedback_store=...)``. For a session without one the
+environment variable ``APNSCLIENT_FEEDBACK_STORE`` names a file, so that the program that reads
+feedback may be another one than the program that sends; without that, the store is the memory of
+this process.
 
-What always holds: a token comes out once for each time that it was put in, or less often, and with
-the newest of its timestamps; all methods may be called from several threads, also from a finalizer.
+Invariants: a token is returned at most once for each time that it was added, with the newest of its
+timestamps; all methods may be called by several threads, and by a finalizer.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -31,54 +32,54 @@ if MYPY:
     import sqlite3
     from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Set, Tuple
 
-    #: Token as lower-case hexadecimal digits, and seconds since 1970 from which on it is dead.
+    #: Token as lower-case hexadecimal digits, and since when it has been dead (seconds since 1970).
     Row = Tuple[bytes, int]
 
-__all__ = ["FeedbackStore", "MemoryStore", "SQLiteStore", "usual_store"]
+__all__ = ["FeedbackStore", "MemoryStore", "SQLiteStore", "default_store"]
 
 _log = logging.getLogger(__name__)
 
-#: Environment variable with the name of the file that keeps the tokens of sessions without a store.
+#: Environment variable with the name of the file for sessions without a store.
 VARIABLE = "APNSCLIENT_FEEDBACK_STORE"
 
 
 class FeedbackStore(object):
-    """What a store has to do; subclass it for one of your own."""
+    """Base class of stores; subclass it to write your own."""
 
     def add(self, source, rows):
         # type: (str, Iterable[Row]) -> None
-        """Keep tokens that are dead.
+        """Store dead tokens.
 
-        A token that is there already is kept once, with the newer timestamp. The session calls
-        this after it has sent, and one call waits for it, however many tokens there are. What it
-        raises is logged, and the session brings the rows again later.
+        A token that is stored already is kept once, with the newer timestamp. The session calls
+        this after it has sent, once for any number of tokens, and the call to send waits for it.
+        An exception is logged, and the session passes the same rows again later.
 
-        :param source: what the tokens are of (str): it names the environment and the application,
-            and is the same in every process. Tokens of one source never come out for another.
+        :param source: identifies the environment and the application (str), and is the same in
+            every process. Tokens of one source are never returned for another.
         :param rows: ``(token, timestamp)`` of each token: lower-case hexadecimal digits (bytes),
-            and the time from which on it is dead, in seconds since 1970 (int).
+            and since when it has been dead, in seconds since 1970 (int).
         """
         raise NotImplementedError("%s must implement add()" % type(self).__name__)
 
     def drain(self, source):
         # type: (str) -> List[Row]
-        """Take out all tokens of a source, the oldest timestamp first.
+        """Remove and return all tokens of a source, the oldest timestamp first.
 
-        Nobody else gets what this returns, in whatever thread or process.
+        No other thread or process gets the rows that this returns.
 
         :param source: as in :meth:`add`.
         :return: list of ``(token, timestamp)``, as in :meth:`add`.
-        :raises Exception: if the store cannot be read. Then nothing has been taken out.
+        :raises Exception: if the store cannot be read. Then nothing has been removed.
         """
         raise NotImplementedError("%s must implement drain()" % type(self).__name__)
 
 
-class _Shelf(object):
-    """What one process has found."""
+class _Content(object):
+    """The tokens that one process has found."""
 
     def __init__(self):
         # type: () -> None
-        # Reentrant for the sake of finalizers, which may run in the middle of anything.
+        # Reentrant, because a finalizer may run while the lock is held.
         self.lock = threading.RLock()
         self.sources = {}  # type: Dict[str, OrderedDict[bytes, int]]
         self.full = set()  # type: Set[str]
@@ -87,10 +88,10 @@ class _Shelf(object):
 class MemoryStore(FeedbackStore):
     """Keeps the tokens in the memory of this process.
 
-    Where nobody asks for them, no more than ``size`` are kept, and those that came first are
-    dropped, with a warning in the log. They are found again when something is sent to them.
+    If nobody reads them, at most ``size`` are kept, and the oldest ones are dropped, with a warning
+    in the log. They are found again when something is sent to them.
 
-    A forked child begins with an empty store: what its parent had found comes out in the parent.
+    A forked child begins with an empty store: the parent returns what it has found.
 
     :param size: most tokens that are kept for each source (int, at least 1).
     :raises ValueError: if ``size`` is less than 1.
@@ -101,139 +102,139 @@ class MemoryStore(FeedbackStore):
         if size < 1:
             raise ValueError("size is %r, expected 1 or more tokens" % (size,))
         self._size = size
-        self._shelves = PerProcess()
+        self._contents = PerProcess()
 
     def add(self, source, rows):
         # type: (str, Iterable[Row]) -> None
-        """Keep tokens that are dead; see the base class."""
-        shelf, has_dropped = self._shelf(), False
-        with shelf.lock:
-            known = shelf.sources.setdefault(source, OrderedDict())
+        """Store dead tokens; see the base class."""
+        content, has_dropped = self._content(), False
+        with content.lock:
+            known = content.sources.setdefault(source, OrderedDict())
             for token, timestamp in rows:
                 if timestamp > known.get(token, -1):
                     known[token] = timestamp
                 if len(known) > self._size:
                     known.popitem(last=False)
                     has_dropped = True
-            is_news = has_dropped and source not in shelf.full
-            if is_news:
-                shelf.full.add(source)
-        if is_news:
-            _log.warning("more than %d dead tokens of %s wait for feedback() to be called; those "
-                         "that came first are dropped", self._size, source)
+            is_first = has_dropped and source not in content.full
+            if is_first:
+                content.full.add(source)
+        if is_first:
+            _log.warning("more than %d dead tokens of %s wait for feedback() to be called; the "
+                         "oldest ones are dropped", self._size, source)
 
     def drain(self, source):
         # type: (str) -> List[Row]
-        """Take out all tokens of a source; see the base class."""
-        shelf = self._shelf()
-        with shelf.lock:
-            known = shelf.sources.pop(source, OrderedDict())
-            shelf.full.discard(source)
+        """Remove and return all tokens of a source; see the base class."""
+        content = self._content()
+        with content.lock:
+            known = content.sources.pop(source, OrderedDict())
+            content.full.discard(source)
         return sorted(known.items(), key=_by_time)
 
     def sources(self):
         # type: () -> List[str]
-        """Return the sources of which there are tokens, as they were given to :meth:`add`."""
-        shelf = self._shelf()
-        with shelf.lock:
-            return [source for source, known in shelf.sources.items() if known]
+        """Return the sources that have tokens, as they were passed to :meth:`add`."""
+        content = self._content()
+        with content.lock:
+            return [source for source, known in content.sources.items() if known]
 
-    def _shelf(self):
-        # type: () -> _Shelf
-        """Return what this process has."""
-        shelf = self._shelves.get(_Shelf)  # type: _Shelf
-        return shelf
+    def _content(self):
+        # type: () -> _Content
+        """Return the content of this process."""
+        content = self._contents.get(_Content)  # type: _Content
+        return content
 
     def __repr__(self):
         # type: () -> str
-        count = sum(len(known) for known in list(self._shelf().sources.values()))
+        count = sum(len(known) for known in list(self._content().sources.values()))
         return "<%s: %d tokens>" % (type(self).__name__, count)
 
 
-class _Gates(object):
-    """Let one thread of a process at a time into each file, and none while the process forks.
+class _FileLocks(object):
+    """A lock for each file: one thread of a process uses a file at a time, and none during a fork.
 
-    SQLite keeps account of a file's locks for each process, and a child that is forked while one is
-    held would inherit the account without the lock. Python 3.7 and newer can put the fork off. That
-    takes no longer than a transaction: nobody waits for another process behind a gate.
+    SQLite keeps a record of a file's locks for each process, and a child that is forked while one
+    is held would inherit the record without the lock. Python 3.7 and newer can delay the fork. The
+    delay is no longer than a transaction: nobody waits for another process while holding a lock.
 
-    Who is behind one gate enters no other, as a finalizer might: a fork, which closes all of them,
-    would never come to its end.
+    A thread that holds one lock takes no other, as a finalizer might: a fork, which takes all of
+    them, would deadlock with it.
     """
 
     def __init__(self):
         # type: () -> None
-        self._here = threading.local()
-        #: For each process a lock, and one for each file that it has used.
-        self._gates = PerProcess()
-        self._closed = []  # type: List[Any]
+        self._thread = threading.local()
+        #: For each process a lock for the dict, and the dict with a lock for each file.
+        self._locks = PerProcess()
+        self._held_for_fork = []  # type: List[Any]
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(before=self._close, after_in_parent=self._open)
+            os.register_at_fork(before=self._acquire_all, after_in_parent=self._release_all)
 
     @property
-    def is_inside(self):
+    def is_held(self):
         # type: () -> bool
-        """True if this thread is behind a gate, or about to go through."""
-        return getattr(self._here, "process", None) == os.getpid()
+        """True if this thread holds a lock, or is waiting for one."""
+        return getattr(self._thread, "process", None) == os.getpid()
 
     @contextlib.contextmanager
-    def enter(self, path):
+    def hold(self, path):
         # type: (str) -> Iterator[None]
-        """Wait until nobody else of this process is in a file."""
-        self._here.process = os.getpid()
+        """Hold the lock of a file as long as the block runs."""
+        self._thread.process = os.getpid()
         try:
-            lock, gates = self._of_process()
+            dict_lock, locks = self._of_process()
+            with dict_lock:
+                lock = locks.setdefault(path, threading.RLock())
             with lock:
-                gate = gates.setdefault(path, threading.RLock())
-            with gate:
                 yield
         finally:
-            self._here.process = None
+            self._thread.process = None
 
     def _of_process(self):
         # type: () -> Tuple[Any, Dict[str, Any]]
-        found = self._gates.get(
+        found = self._locks.get(
             lambda: (threading.RLock(), {}))  # type: Tuple[Any, Dict[str, Any]]
         return found
 
-    def _close(self):
+    def _acquire_all(self):
         # type: () -> None
-        lock, gates = self._of_process()
-        lock.acquire()
-        self._closed = [lock]
-        for gate in gates.values():
-            gate.acquire()
-            self._closed.append(gate)
+        dict_lock, locks = self._of_process()
+        dict_lock.acquire()
+        self._held_for_fork = [dict_lock]
+        for lock in locks.values():
+            lock.acquire()
+            self._held_for_fork.append(lock)
 
-    def _open(self):
+    def _release_all(self):
         # type: () -> None
-        for gate in reversed(self._closed):
-            gate.release()
+        for lock in reversed(self._held_for_fork):
+            lock.release()
 
 
-_gates = _Gates()
+_file_locks = _FileLocks()
 
 _SCHEMA = ("CREATE TABLE IF NOT EXISTS feedback (source TEXT NOT NULL, token TEXT NOT NULL, "
            "timestamp INTEGER NOT NULL, PRIMARY KEY (source, token))")
-#: Shortest and longest time in seconds between two looks whether a file is still locked.
-_SHORTEST_NAP, _LONGEST_NAP = 0.001, 0.1
+#: Shortest and longest pause between two attempts to use a locked file, in seconds.
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.001, 0.1
 
 
 class SQLiteStore(FeedbackStore):
     """Keeps the tokens in a file, an SQLite database, that many processes may use at once.
 
-    The file is made if it is not there, for its owner alone (mode 0600). It lies on a local disk:
-    the locks of network file systems are not to be relied upon. Each call opens the file, does its
-    work in one transaction, and closes it. So a forked child may use the store of its parent; on
-    Python 2.7 and 3.6 do not fork while another thread uses it.
+    The file is created if it does not exist, for its owner only (mode 0600). It has to be on a
+    local disk: the locks of network file systems are not reliable. Each call opens the file, does
+    its work in one transaction, and closes it. So a forked child may use the store of its parent;
+    on Python 2.7 and 3.6 do not fork while another thread uses it.
 
-    While another process has the file locked, no other file waits for that, and no fork.
+    While another process has the file locked, neither other files nor a fork wait for that.
 
-    :param path: name of the file (str, bytes, or a path of ``pathlib``). A relative one stays what
-        it is when the working directory changes.
+    :param path: name of the file (str, bytes, or a path of ``pathlib``). A relative one is resolved
+        at once.
     :param timeout: longest time in seconds (float) for which a call waits for other processes.
-    :raises ValueError: if ``path`` names no file.
-    :raises IOError, OSError: if the file cannot be made.
+    :raises ValueError: if ``path`` is not the name of a file.
+    :raises IOError, OSError: if the file cannot be created.
     :raises sqlite3.Error: if it cannot be used; the methods raise it, too. The text names the file.
     """
 
@@ -241,22 +242,22 @@ class SQLiteStore(FeedbackStore):
         # type: (Any, float) -> None
         self._path = _as_path(path)
         self._timeout = timeout
-        # What finalizers have added in the middle of another call.
+        # What finalizers have added during another call.
         self._waiting = deque()  # type: deque[Tuple[str, List[Row]]]
         self._work(lambda database: None)
 
     def add(self, source, rows):
         # type: (str, Iterable[Row]) -> None
-        """Keep tokens that are dead; see the base class."""
+        """Store dead tokens; see the base class."""
         entry = six.ensure_text(source), list(rows)
-        if _gates.is_inside:
+        if _file_locks.is_held:
             self._waiting.append(entry)  # The next call writes it.
         else:
             self._write([entry])
 
     def drain(self, source):
         # type: (str) -> List[Row]
-        """Take out all tokens of a source; see the base class."""
+        """Remove and return all tokens of a source; see the base class."""
         key = (six.ensure_text(source),)
 
         def take(database):
@@ -273,7 +274,7 @@ class SQLiteStore(FeedbackStore):
 
     def _write(self, entries):
         # type: (List[Tuple[str, List[Row]]]) -> None
-        """Write rows, and what finalizers have added; keep those if they cannot be written."""
+        """Write rows, and those that finalizers have added; keep the latter if writing fails."""
         waiting = [self._waiting.popleft() for _ in range(len(self._waiting))]
         rows = [(timestamp, source, token.decode("ascii"))
                 for source, added in waiting + entries for token, timestamp in added]
@@ -296,30 +297,30 @@ class SQLiteStore(FeedbackStore):
         # type: (Callable[[sqlite3.Connection], Any]) -> Any
         """Call a function with the database, in a transaction of its own; return its result.
 
-        As long as another process has locked the file it is done again from the beginning.
+        It is called again as long as another process has the file locked.
         """
-        import sqlite3  # There are Pythons without it.
+        import sqlite3  # Python can be built without it.
 
-        end, nap = monotonic() + self._timeout, _SHORTEST_NAP
+        end, pause = monotonic() + self._timeout, _SHORTEST_PAUSE
         while True:
             try:
-                if _gates.is_inside:
-                    raise sqlite3.OperationalError("used in the middle of another call")
+                if _file_locks.is_held:
+                    raise sqlite3.OperationalError("used during another call")
                 return self._attempt(sqlite3.connect, work)
             except sqlite3.Error as error:
                 left = end - monotonic()
                 if "locked" not in str(error) or left <= 0:
                     error.args = ("feedback store %r: %s" % (self._path, error),)
                     raise
-            time.sleep(min(nap, left))
-            nap = min(2 * nap, _LONGEST_NAP)
+            time.sleep(min(pause, left))
+            pause = min(2 * pause, _LONGEST_PAUSE)
 
     def _attempt(self, connect, work):
         # type: (Callable[..., sqlite3.Connection], Callable[[sqlite3.Connection], Any]) -> Any
         """Do it once, without waiting for other processes."""
-        with _gates.enter(self._path):
-            self._make_file()
-            # None: transactions begin and end where it says so, and nowhere else.
+        with _file_locks.hold(self._path):
+            self._create_file()
+            # None: transactions begin and end only where the code says so.
             database = connect(self._path, timeout=0, isolation_level=None)
             try:
                 database.execute("BEGIN IMMEDIATE")
@@ -327,12 +328,12 @@ class SQLiteStore(FeedbackStore):
                 result = work(database)
                 database.execute("COMMIT")
             finally:
-                database.close()  # That undoes a transaction which has not come to its end.
+                database.close()  # Rolls back a transaction that has not been committed.
         return result
 
-    def _make_file(self):
+    def _create_file(self):
         # type: () -> None
-        """Make the file, empty and for its owner alone, unless it is there."""
+        """Create the file, empty and for its owner only, unless it exists."""
         try:
             os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         except OSError as error:
@@ -345,9 +346,10 @@ class SQLiteStore(FeedbackStore):
 
 
 class _ProcessStore(MemoryStore):
-    """The memory that the sessions of a process share which are given no other store.
+    """The store of all sessions of a process that have no other one.
 
-    One session sends and another reads in the programs that the documents of apns-client 0.2 show.
+    In programs as the documents of apns-client 0.2 show them one session sends and another one
+    reads the feedback.
     """
 
     def __init__(self):
@@ -357,19 +359,19 @@ class _ProcessStore(MemoryStore):
 
     def drain(self, source):
         # type: (str) -> List[Row]
-        """Take out all tokens of a source; warn the first time of what cannot be in it."""
+        """Remove and return all tokens of a source; warn the first time of what it cannot have."""
         if not self._has_warned:
             self._has_warned = True
-            _log.warning("feedback() knows only of tokens that this process was told of when it "
-                         "sent to them; for those of others, have %s name a file in all of them, "
-                         "or give their sessions a feedback_store", VARIABLE)
+            _log.warning("feedback() has only tokens that this process found dead when it sent to "
+                         "them; to include those of other processes, have %s name a file in all of "
+                         "them, or give their sessions a feedback_store", VARIABLE)
         return super(_ProcessStore, self).drain(source)
 
 
 class _NamedStore(FeedbackStore):
-    """The file that the environment names; it is opened when there is something to keep or read.
+    """The file that the environment names, which is opened when it is used for the first time.
 
-    Sessions that have nothing to do with it, and sending, go on if it cannot be opened.
+    Sessions that do not use it, and sending, work even if it cannot be opened.
     """
 
     def __init__(self, path):
@@ -379,12 +381,12 @@ class _NamedStore(FeedbackStore):
 
     def add(self, source, rows):
         # type: (str, Iterable[Row]) -> None
-        """Keep tokens that are dead; see the base class."""
+        """Store dead tokens; see the base class."""
         self._opened().add(source, rows)
 
     def drain(self, source):
         # type: (str) -> List[Row]
-        """Take out all tokens of a source; see the base class."""
+        """Remove and return all tokens of a source; see the base class."""
         return self._opened().drain(source)
 
     def _opened(self):
@@ -402,9 +404,9 @@ class _NamedStore(FeedbackStore):
 _process_store = _ProcessStore()
 
 
-def usual_store():
+def default_store():
     # type: () -> FeedbackStore
-    """Return the store of a session that is given none, as the text of the module says."""
+    """Return the store of a session without one; see the docstring of the module."""
     path = os.environ.get(VARIABLE)
     return _NamedStore(_as_path(path)) if path else _process_store
 
@@ -417,7 +419,7 @@ def _as_path(path):
     else:
         path = six.ensure_binary(plain_path(path), sys.getfilesystemencoding() or "utf-8")
     if path in ("", ":memory:"):
-        raise ValueError("path is %r, expected the name of a file; MemoryStore needs none"
+        raise ValueError("path is %r, expected the name of a file; a MemoryStore needs none"
                          % (path,))
     return str(os.path.abspath(path))
 

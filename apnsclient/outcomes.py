@@ -424,7 +424,7 @@ class RequestOutcomes(object):
             reason, timestamp, _ = entry
             if reason.is_gone(timestamp):
                 return None
-            refused += reason.is_refused_here
+            refused += reason.can_be_valid_elsewhere
         return refused
 
     def errors(self):

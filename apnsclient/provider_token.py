@@ -1,24 +1,25 @@
-"""The provider's signing key: makes the tokens that stand where a certificate stands.
+"""The provider's signing key, which takes the place of a certificate by signing provider tokens.
 
-A provider token is a JSON Web Token, signed with ES256, that goes with each request. Apple takes it
-for one hour from its time of issue, and takes a new one on the same connection no more often than
-once in 20 minutes (Apple, *Establishing a token-based connection to APNs*). Two measures keep both
-limits without any word between threads, connections or processes:
+A provider token is a JSON Web Token, signed with ES256, which is sent with each request. Apple
+accepts it for one hour from its time of issue, and accepts a new one on the same connection at most
+once in 20 minutes (Apple, *Establishing a token-based connection to APNs*). Two rules keep both
+limits without any communication between threads, connections or processes:
 
-- The time of issue is the last half hour that began at least five minutes ago. All who hold the
-  same key thus make the same token; where the signature is deterministic (RFC 6979), to the byte.
-  As long as it is the current one, a token is 5 to 35 minutes old.
-- A connection keeps its token for at least 21 minutes, counted by a clock that nobody sets, and
-  only then looks for another one. So a token in use is 5 to 56 minutes old.
+- The time of issue is the start of the last half hour that began at least five minutes ago. So
+  everything that uses the same key creates the same token, to the byte if the signature is
+  deterministic (RFC 6979). While a token is the current one it is 5 to 35 minutes old.
+- A connection keeps its token for at least 21 minutes, measured by a monotonic clock, before it
+  takes another one. So a token in use is 5 to 56 minutes old.
 
-A clock that is four minutes slow or five minutes fast does no harm. If it is slower, Apple refuses
-the token as expired. It is then made anew with the time of issue that the clock shows, which is
-good as long as the clock is less than an hour slow. A clock that jumps changes no token before its
-21 minutes are over; one that stands still does not keep it longer than 56 minutes.
+A clock that is up to four minutes slow or five minutes fast does no harm. If it is slower, Apple
+rejects the token as expired. Then a token is created whose time of issue is the current time by the
+clock, which is valid as long as the clock is less than an hour slow. A clock that jumps changes no
+token before its 21 minutes are over; one that stands still does not keep it for more than 56
+minutes.
 
 The signature is deterministic with ``cryptography`` 43 and newer on OpenSSL 3.2 and newer, which
-there are for Python 3.7 and newer. Elsewhere two processes make tokens that differ in the
-signature, of the same time of issue; Apple counts changes on each connection, so that works, too.
+are available for Python 3.7 and newer. Elsewhere the tokens of two processes have the same time of
+issue and different signatures; Apple counts changes on each connection, so that works, too.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -50,15 +51,15 @@ __all__ = ["Bearer", "ProviderToken"]
 
 #: Seconds between two times of issue.
 BUCKET = 1800
-#: Least age of a token, in seconds, by which the clock may be fast.
+#: Least age of a token in seconds, which is how much the clock may be fast.
 MARGIN = 300
-#: Seconds that a connection keeps a token at least. Apple wants 1200; requests may take their time
-#: to get there.
+#: Seconds for which a connection keeps a token at least. Apple wants 1200; requests take some time
+#: to arrive.
 HOLD = 1260
-#: Seconds from the time of issue after which a connection uses a token no longer.
+#: Seconds from the time of issue after which a connection no longer uses a token.
 OLDEST = MARGIN + BUCKET + HOLD
 
-#: Most tokens that are remembered.
+#: Most tokens that are kept.
 _KEPT = 4
 #: Most characters of an identifier; Apple's have 10.
 _LONGEST_IDENTIFIER = 100
@@ -68,21 +69,21 @@ _IDENTIFIER = re.compile("[!-~]{1,%d}\\Z" % _LONGEST_IDENTIFIER)
 class ProviderToken(BaseCertificate):
     """A key of the developer's account that signs provider tokens; use it like a certificate.
 
-    Give it to :meth:`~apnsclient.transport.Session.get_connection` as ``certificate``. It is good
-    for all applications of the team, so that each message names its ``apns_topic``. It may be used
-    from many threads, and in forked children, which make the same tokens as their parent.
+    Pass it to :meth:`~apnsclient.transport.Session.get_connection` as ``certificate``. It is valid
+    for all applications of the team, so each message needs an ``apns_topic``. It may be used by
+    many threads, and in forked children, which create the same tokens as their parent.
 
-    Two of them are equal if identifiers and key are. The key is never in a message or a ``repr``,
-    and it cannot be pickled: make another one where it is needed.
+    Two provider tokens are equal if their identifiers and keys are. The key is never in a message
+    or a ``repr``, and a provider token cannot be pickled: create another one where it is needed.
 
-    :param key_id: identifier of the key, as Apple's page names it: 10 characters (str).
-    :param team_id: identifier of the team, likewise (str).
-    :param key_string: text of the .p8 file with the private key (str or bytes), also as it comes
-        out of an environment variable, with other line breaks or none.
-    :param key_file: name of that file; one of the two is needed, and the file is used where both
-        are given.
+    :param key_id: identifier of the key, as Apple's page shows it: 10 characters (str).
+    :param team_id: identifier of the team, as Apple's page shows it: 10 characters (str).
+    :param key_string: text of the .p8 file with the private key (str or bytes); line breaks may
+        have been changed or lost, as happens in environment variables.
+    :param key_file: name of that file; one of the two is needed, and the file is used if both are
+        given.
     :param clock: returns the time in seconds since 1970; for tests.
-    :raises ~apnsclient.errors.CertificateError: if an argument is missing, or if the key is no
+    :raises ~apnsclient.errors.CertificateError: if an argument is missing, or if the key is not a
         private key on the curve P-256. The message says which, and does not repeat the key.
     """
 
@@ -97,7 +98,7 @@ class ProviderToken(BaseCertificate):
         self._clock = clock
         self._tokens = {}  # type: Dict[int, bytes]
         self._renewed = None  # type: Optional[int]
-        # How often a token was refused, by token.
+        # How often a token was rejected, by token.
         self._refusals = OrderedDict()  # type: OrderedDict[bytes, int]
         self._locks = PerProcess()
         super(ProviderToken, self).__init__(key_string=key_string, key_file=key_file)
@@ -105,13 +106,13 @@ class ProviderToken(BaseCertificate):
     def load_context(self, cert_string=None, cert_file=None, key_string=None, key_file=None,
                      passphrase=None):
         # type: (Optional[Text], Optional[str], Optional[Text], Optional[str], Optional[Text]) -> Tuple[Any, Any]
-        """Load the key; a handshake needs nothing of it, so that the context is None."""
+        """Load the key. The context is None, since a handshake does not use it."""
         self._key = _load_key(*_read(key_string, key_file))
         return None, self._key
 
     def dump_certificate(self, raw):
         # type: (Any) -> bytes
-        """Return the identifiers and the public half of the key, for comparison."""
+        """Return the identifiers and the public key, for comparison."""
         from cryptography.hazmat.primitives import serialization
 
         public = bytes(raw.public_key().public_bytes(
@@ -120,37 +121,38 @@ class ProviderToken(BaseCertificate):
 
     def dump_digest(self, raw, digest):
         # type: (Any, str) -> bytes
-        """Return a digest of the same."""
+        """Return a digest of :meth:`dump_certificate`."""
         return hashlib.new(digest, self.dump_certificate(raw)).digest()
 
     @property
     def source_name(self):
         # type: () -> str
-        """Name of the team, for a store of feedback: the same in every process."""
+        """Name of the team for a feedback store: the same in every process."""
         return "team " + self.team_id
 
     def bearer(self):
         # type: () -> bytes
         """Return the current token as the value of a header: ``b"bearer ..."``.
 
-        Requests over one connection take theirs from :meth:`new_bearer`, which does not change it
-        more often than Apple allows.
+        Requests over a connection use :meth:`new_bearer`, which does not change the token more
+        often than Apple allows.
         """
         return self._current()[0]
 
     def new_bearer(self):
         # type: () -> Bearer
-        """Return what gives one connection its tokens."""
+        """Return the source of tokens for one connection."""
         return Bearer(self)
 
     def renew(self, refused):
         # type: (bytes) -> None
-        """Let the next :meth:`bearer` be another token than one that Apple says has expired.
+        """Create a token in place of one that has expired according to Apple.
 
-        The time of issue is now, by the clock. However many report the same token, there is one new
-        one; it is used until a half hour that began after it is current.
+        Its time of issue is the current time, by the clock. If several connections report the same
+        token, one token is created for all. It is used until a half hour that began later is
+        current.
 
-        :param refused: value of the header that was refused (bytes).
+        :param refused: value of the header that was rejected (bytes).
         """
         with self._lock():
             now = self._clock()
@@ -162,11 +164,11 @@ class ProviderToken(BaseCertificate):
 
     def refuse(self, token):
         # type: (bytes) -> None
-        """Note that the server has refused a token: what has it by now is of no use any more.
+        """Record that the server has rejected a token, so that connections with it are useless.
 
-        It may still be the current one, and another connection may be asked.
+        It may still be the current token, and another connection may use it.
 
-        :param token: value of the header that was refused (bytes).
+        :param token: value of the header that was rejected (bytes).
         """
         with self._lock():
             self._refusals[token] = self._refusals.pop(token, 0) + 1
@@ -175,7 +177,7 @@ class ProviderToken(BaseCertificate):
 
     def count_refusals(self, token):
         # type: (bytes) -> int
-        """Return how often a token was refused, as far as that is remembered."""
+        """Return how often a token was rejected, as far as that has been kept."""
         return self._refusals.get(token, 0)
 
     def _current(self):
@@ -197,10 +199,10 @@ class ProviderToken(BaseCertificate):
 
     def _bearer_of(self, issued):
         # type: (int) -> bytes
-        """Return the token of a time of issue; one and the same to all threads."""
+        """Return the token for a time of issue; the same object for all threads."""
         token = self._tokens.get(issued)
         if token is None:
-            # Signatures may differ; dict.setdefault is atomic, so that all get the first one.
+            # Signatures may differ; dict.setdefault is atomic, so all threads get the first one.
             token = self._tokens.setdefault(issued, self._sign(issued))
             if len(self._tokens) > _KEPT:
                 by_distance = sorted(list(self._tokens), key=lambda other: abs(other - issued))
@@ -210,7 +212,7 @@ class ProviderToken(BaseCertificate):
 
     def _sign(self, issued):
         # type: (int) -> bytes
-        # The order of the keys is always the same, whatever that of a dict is.
+        # Written out, because the order of a dict's keys may vary.
         head = '{"alg":"ES256","kid":%s}' % json.dumps(self.key_id)
         claims = '{"iss":%s,"iat":%d}' % (json.dumps(self.team_id), issued)
         signed = _base64(head.encode("ascii")) + b"." + _base64(claims.encode("ascii"))
@@ -223,7 +225,7 @@ class ProviderToken(BaseCertificate):
 
     def __reduce_ex__(self, protocol):
         # type: (Any) -> Any
-        raise TypeError("a ProviderToken holds a private key and is not pickled or copied; make "
+        raise TypeError("a ProviderToken has a private key and cannot be pickled or copied; create "
                         "another one from key_id, team_id and key where it is needed")
 
     def __repr__(self):
@@ -233,12 +235,12 @@ class ProviderToken(BaseCertificate):
 
 
 class Bearer(object):
-    """Gives one connection its tokens: none for less than 21 minutes, none older than 56.
+    """The tokens of one connection: each is used for at least 21 minutes, and until 56 minutes old.
 
     It is used by one thread at a time, like the connection.
 
     :param provider: the :class:`ProviderToken`.
-    :param clock: returns seconds on a clock that is never set; for tests.
+    :param clock: a monotonic clock, in seconds; for tests.
     """
 
     def __init__(self, provider, clock=monotonic):
@@ -252,16 +254,16 @@ class Bearer(object):
     @property
     def is_refused(self):
         # type: () -> bool
-        """True if its token was refused since it has it, here or over another connection.
+        """True if its token has been rejected since it took it, here or over another connection.
 
-        Apple does not allow this connection another one for a while.
+        Apple does not allow this connection another token for a while.
         """
         return (self._token is not None
                 and self._provider.count_refusals(self._token) > self._refusals)
 
     def refuse(self):
         # type: () -> None
-        """Note that the server has refused its token."""
+        """Record that the server has rejected its token."""
         if self._token is not None:
             self._provider.refuse(self._token)
 
@@ -273,7 +275,7 @@ class Bearer(object):
             return self._token
         token, age = self._provider._current()
         if token == self._token and now >= self._drop_at:
-            # The time of day does not move on as it should.
+            # The clock of the system stands still.
             self._provider.renew(token)
             token, age = self._provider._current()
         if token != self._token:
@@ -286,7 +288,7 @@ class Bearer(object):
 
 def _identifier(name, value):
     # type: (str, Any) -> str
-    """Return an identifier as str; a wrong one may be a key and is not repeated."""
+    """Return an identifier as str; an invalid one may be a key and is not repeated."""
     text = value.decode("latin-1") if isinstance(value, bytes) else value
     if isinstance(text, six.text_type) and _IDENTIFIER.match(text):
         return str(text)
@@ -302,7 +304,7 @@ def _identifier(name, value):
 
 def _read(text, path):
     # type: (Optional[Text], Any) -> Tuple[bytes, str]
-    """Return the content of ``key_string`` or ``key_file``, and what to call it in messages."""
+    """Return the content of ``key_string`` or ``key_file``, and its name for messages."""
     if not (is_given(text) or is_given(path)):
         raise CertificateError("no key given: set key_string to the text of the .p8 file, or "
                                "key_file to its name")
@@ -311,7 +313,7 @@ def _read(text, path):
 
 def _load_key(pem, source):
     # type: (bytes, str) -> Any
-    """Return the private key; see :class:`ProviderToken` for what is refused."""
+    """Return the private key; see :class:`ProviderToken` for the errors."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -320,21 +322,20 @@ def _load_key(pem, source):
     if not blocks:
         found = describe_instead(pem, source) or " (-----BEGIN PRIVATE KEY-----)"
         raise CertificateError("%s holds no private key in PEM format%s. Expected the .p8 file "
-                               "that Apple gave out once" % (source, found))
+                               "that Apple issued once" % (source, found))
     if is_encrypted(blocks[0]):
         raise CertificateError("the private key in %s is encrypted, expected the .p8 file as Apple "
-                               "gave it out" % source)
+                               "issued it" % source)
     key = None  # type: Any
     try:
         key = serialization.load_pem_private_key(blocks[0], None)
     except (TypeError, ValueError, UnsupportedAlgorithm):
-        pass  # Raised below, where nothing is chained to it.
+        pass  # Raised below, so that no exception is chained to it.
     if key is None:
         raise CertificateError("the private key in %s is garbage" % source)
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name != "secp256r1":
-        raise CertificateError("the private key in %s is of another kind than ES256 needs, which "
-                               "is EC on the curve P-256; expected the .p8 file that Apple gave "
-                               "out" % source)
+        raise CertificateError("the private key in %s is not for ES256, which needs EC on the "
+                               "curve P-256; expected the .p8 file that Apple issued" % source)
     return key
 
 
@@ -345,7 +346,7 @@ def _base64(data):
 
 def _signature(key, data):
     # type: (Any, bytes) -> bytes
-    """Return the ES256 signature (RFC 7518, 3.4), deterministic where the library can do that."""
+    """Return the ES256 signature (RFC 7518, 3.4), deterministic if the library supports that."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec, utils
@@ -359,5 +360,5 @@ def _signature(key, data):
 
 def _bytes_of(number):
     # type: (int) -> bytes
-    """Return a number as 32 bytes, the first one first."""
+    """Return a number as 32 bytes, big-endian."""
     return bytes(bytearray.fromhex(u"%064x" % number))

@@ -25,7 +25,7 @@ from .addresses import (
     retired_name,
 )
 from .certificate import BaseCertificate
-from .feedback_store import usual_store
+from .feedback_store import default_store
 from .protocols.http2.headers import load_hpack
 from .provider_token import ProviderToken
 from .sync.binary import BinaryConnection
@@ -202,7 +202,7 @@ class Session(object):
         _arguments.check_ping_after(ping_after)
         self._shared = Shared(
             self._make_backend(pool, pool_options), timing, ping_after, on_late_result,
-            usual_store() if feedback_store is None else feedback_store, keep_ids)
+            default_store() if feedback_store is None else feedback_store, keep_ids)
 
     @property
     def pool(self):

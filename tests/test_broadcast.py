@@ -6,7 +6,7 @@ import pytest
 
 from apnsclient import Message, ProviderToken, Session
 from apnsclient.broadcast import Broadcast, Channel, Channels
-from apnsclient.errors import ConnectError, ConnectionLost, ProtocolError, RequestRefused
+from apnsclient.errors import ConnectError, ConnectionLost, ProtocolError, RequestRejected
 from apnsclient.testing.simulator import ProviderScript, Simulator
 
 APP = "com.example.dinner"
@@ -92,7 +92,7 @@ def test_a_channel_that_there_is_not(channels, broadcast):
     """The error has Apple's status and reason."""
     for attempt in (lambda: channels.read("AAAAAAAAAAAAAAAAAAAAAA=="),
                     lambda: broadcast.send("AAAAAAAAAAAAAAAAAAAAAA==", Message([], expiry=0))):
-        with pytest.raises(RequestRefused) as caught:
+        with pytest.raises(RequestRejected) as caught:
             attempt()
         assert caught.value.status == 400
         assert caught.value.reason == "ChannelNotRegistered"
@@ -132,13 +132,13 @@ def test_the_defaults_are_broadcast_to_either_kind_of_channel(
     ("MissingPushType", "Live Activities"), ("InvalidPushType", "Live Activities"),
     ("TopicDisallowed", "suffix"), ("BadPriority", "10"), ("TopicMismatch", "certificate"),
     ("BadPath", "channels_sandbox")])
-def test_a_refusal_says_what_to_do(reason, remedy):
+def test_a_rejection_says_what_to_do(reason, remedy):
     """For each reason that Apple has for channels, and that of a request at the wrong address."""
     class Refusing(object):
         def ask(self, method, path, fields, content):
             return _response(400, b'{"reason":"%s"}' % reason.encode("ascii"))
 
-    with pytest.raises(RequestRefused, match="%s; .*%s" % (reason, remedy)):
+    with pytest.raises(RequestRejected, match="%s; .*%s" % (reason, remedy)):
         Channels(Refusing(), APP).list()
 
 
@@ -154,7 +154,7 @@ def test_what_was_set_later_is_checked_before_it_is_broadcast(broadcast, name, f
 
 
 def test_an_expired_provider_token_is_made_anew_once(simulator, session):
-    """The first refusal is not the caller's business, the second is."""
+    """The first rejection is not the caller's business, the second is."""
     token = ProviderToken(**simulator.token_parameters)
     broadcast = Broadcast(session.get_connection(simulator.provider_address, certificate=token),
                           APP)
@@ -167,7 +167,7 @@ def test_an_expired_provider_token_is_made_anew_once(simulator, session):
 
     session.shutdown()
     simulator.script_provider(expired, expired)
-    with pytest.raises(RequestRefused) as caught:
+    with pytest.raises(RequestRejected) as caught:
         broadcast.send(channel_id, Message([], expiry=0))
     assert caught.value.reason == "ExpiredProviderToken"
     simulator.channels.delete(APP, channel_id)
@@ -178,13 +178,13 @@ def test_what_another_connection_cures_is_asked_once_more(simulator, session):
     broadcast = Broadcast(session.get_connection(
         simulator.provider_address, certificate=ProviderToken(**simulator.token_parameters)), APP)
     channel_id = simulator.channels.create(APP)
-    for answer in "UnrelatedKeyIdInToken", (421, None):
+    for response in "UnrelatedKeyIdInToken", (421, None):
         session.shutdown()
-        simulator.script_provider(ProviderScript(response_at={1: answer}))
+        simulator.script_provider(ProviderScript(response_at={1: response}))
         broadcast.send(channel_id, Message([], expiry=0))
     session.shutdown()
     simulator.script_provider(*[ProviderScript(response_at={1: (421, None)})] * 2)
-    with pytest.raises(RequestRefused) as caught:
+    with pytest.raises(RequestRejected) as caught:
         broadcast.send(channel_id, Message([], expiry=0))
     assert caught.value.status == 421
     # Neither connection is used again.
@@ -194,7 +194,7 @@ def test_what_another_connection_cures_is_asked_once_more(simulator, session):
     simulator.channels.delete(APP, channel_id)
 
 
-def test_a_connection_that_ends_without_an_answer(simulator, session):
+def test_a_connection_that_ends_without_a_response(simulator, session):
     """Nobody knows what became of the request, and the error says so."""
     broadcast = Broadcast(session.get_connection(
         simulator.provider_address, certificate=ProviderToken(**simulator.token_parameters)), APP)
@@ -257,7 +257,7 @@ def test_an_application_is_quoted_in_the_path(simulator, session):
 @pytest.mark.parametrize("body", [
     b"", b"[]", b"{", b"{}", b'{"channels": 1}', b"[" * 200000],
     ids=["nothing", "list", "cut off", "no channels", "number", "deep"])
-def test_an_answer_that_makes_no_sense(body):
+def test_a_response_that_cannot_be_understood(body):
     """It raises an exception of ours, whatever it is."""
     class Nonsense(object):
         def ask(self, method, path, fields, content):
@@ -282,7 +282,7 @@ def test_a_server_may_use_any_characters():
 
 
 def test_a_new_channel_without_a_name():
-    """An answer that does not say which channel was created is none."""
+    """A response without the identifier of the channel is an error."""
     class Nameless(object):
         def ask(self, method, path, fields, content):
             return _response(201, b"")

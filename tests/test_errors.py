@@ -1,4 +1,4 @@
-"""The exceptions: what each can be caught as, and how a timeout is told from anything else."""
+"""The exceptions: what each can be caught as, and how a timeout is recognised."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -24,7 +24,7 @@ BASES = [
     (errors.PeerVerificationError, (errors.ConnectError,)),
     (errors.CertificateRefused, (errors.ConnectError,)),
     (errors.ProtocolError, (errors.APNsError,)),
-    (errors.RequestRefused, (errors.APNsError,)),
+    (errors.RequestRejected, (errors.APNsError,)),
 ]
 
 
@@ -91,7 +91,7 @@ def test_a_timeout_of_the_standard_librarys_tls_is_one(simulator, tmpdir):
     assert not errors.is_timeout(closed.value)
 
 
-def test_a_refused_request_crosses_the_border_of_a_process_with_its_reason():
+def test_a_rejected_request_crosses_the_border_of_a_process_with_its_reason():
     """Status and reason are what a caller acts on."""
-    copy = pickle.loads(pickle.dumps(errors.RequestRefused("refused", 400, "BadChannelId"), 2))
+    copy = pickle.loads(pickle.dumps(errors.RequestRejected("refused", 400, "BadChannelId"), 2))
     assert (str(copy), copy.status, copy.reason) == ("refused", 400, "BadChannelId")

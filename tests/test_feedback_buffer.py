@@ -51,7 +51,7 @@ class Store(MemoryStore):
 
     @property
     def tokens(self):
-        return sorted(token.decode("ascii") for known in self._shelf().sources.values()
+        return sorted(token.decode("ascii") for known in self._content().sources.values()
                       for token in known)
 
 
@@ -177,7 +177,7 @@ def test_newest_timestamp_wins():
 
 
 def test_what_waits_is_bounded(caplog):
-    """Those that came first are dropped, with a warning: they answer again."""
+    """The oldest ones are dropped, with a warning: they will be found again."""
     buffer = buffer_of(Store())
     with caplog.at_level(logging.WARNING):
         buffer.add("app", ((b"%08x" % number, number) for number in range(100010)))

@@ -76,8 +76,8 @@ OTHERS = [
      "PEM text that is Base64 once more; decode it: openssl base64 -d"),
     ("\n".join(CLIENT.key_string.splitlines()[1:-1]), "Base64 without the lines -----BEGIN"),
     (CLIENT.key_string[:100], "cut off: the line -----END PRIVATE KEY----- is missing"),
-    ("push.pem", "the name of a file; give what is in it, or the name as"),
-    ("/etc/apns/push", "the name of a file; give what is in it, or the name as"),
+    ("push.pem", "the name of a file; pass its content, or the name as"),
+    ("/etc/apns/push", "the name of a file; pass its content, or the name as"),
     (" \n", ": it is empty"),
 ]
 

@@ -304,7 +304,7 @@ def test_sessions_without_a_store_share_what_the_process_was_told(simulator, usu
     assert "feedback()" not in caplog.text
     assert read_anew(simulator, usual()) == TOKENS[:3]
     assert read_anew(simulator, usual()) == []
-    assert caplog.text.count("knows only of tokens that this process was told of") == 1
+    assert caplog.text.count("has only tokens that this process found dead") == 1
     assert "APNSCLIENT_FEEDBACK_STORE" in caplog.text
 
 
@@ -332,9 +332,9 @@ def test_the_environment_names_the_store(simulator, usual, monkeypatch, tmpdir, 
     assert read_anew(simulator, usual(feedback_store=SQLiteStore(path))) == TOKENS[:3]
     client_for(session, simulator).send(message(0, 2))
     monkeypatch.setenv("APNSCLIENT_FEEDBACK_STORE", path)
-    assert caplog.text.count("knows only") == 1
+    assert caplog.text.count("has only tokens") == 1
     assert read_anew(simulator, usual()) == TOKENS[:2]
-    assert caplog.text.count("knows only") == 1
+    assert caplog.text.count("has only tokens") == 1
 
 
 def test_a_file_that_cannot_be_opened_is_no_reason_not_to_send(

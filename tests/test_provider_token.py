@@ -148,8 +148,8 @@ GARBAGE = PEM.replace(PEM.splitlines()[1], "M" + "A" * 63)
     ({"key_string": PUBLIC}, "key_string holds no private key in PEM format"),
     ({"key_string": GARBAGE}, "the private key in key_string is garbage"),
     ({"key_string": LOCKED}, "the private key in key_string is encrypted"),
-    ({"key_string": RSA}, "of another kind than ES256 needs"),
-    ({"key_string": WRONG_CURVE}, "of another kind than ES256 needs"),
+    ({"key_string": RSA}, "is not for ES256, which needs EC"),
+    ({"key_string": WRONG_CURVE}, "is not for ES256, which needs EC"),
     ({"key_string": 5}, "key_string is of type int"),
     ({"key_string": None, "key_file": PEM}, "key_file holds PEM text"),
     ({"key_string": None, "key_file": PEM.splitlines()[1] + "\n"}, "key_file cannot be read"),
@@ -191,7 +191,7 @@ def test_representation_has_no_key():
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_key_is_not_pickled(protocol):
     """It would lie in a queue, in plain text."""
-    with pytest.raises(TypeError, match="private key and is not pickled"):
+    with pytest.raises(TypeError, match="private key and cannot be pickled"):
         pickle.dumps(new_token(), protocol)
 
 

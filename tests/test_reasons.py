@@ -200,11 +200,11 @@ def test_only_status_410_with_a_time_makes_feedback():
     assert not any(row.is_gone(1) for row in REASONS.values())
 
 
-def test_a_token_that_may_be_good_elsewhere_is_refused_here():
-    """In the other environment, or for another topic: Apple answers both in the same way."""
-    assert {name for name, row in RESPONSES.items() if row.is_refused_here} == {
+def test_only_two_reasons_leave_open_that_the_token_is_valid_elsewhere():
+    """In the other environment, or for another topic: Apple's responses are the same for both."""
+    assert {name for name, row in RESPONSES.items() if row.can_be_valid_elsewhere} == {
         "BadDeviceToken", "DeviceTokenNotForTopic"}
-    assert not any(row.is_refused_here for row in REASONS.values())
+    assert not any(row.can_be_valid_elsewhere for row in REASONS.values())
 
 
 def test_only_what_may_be_sent_again_says_when():
@@ -222,7 +222,7 @@ def test_only_what_may_be_sent_again_says_when():
 
 
 def test_only_an_expired_provider_token_is_worth_another():
-    """The others would be refused again."""
+    """The others would be rejected again."""
     assert [name for name, row in RESPONSES.items() if row.is_expired_token] == [
         "ExpiredProviderToken"]
 
@@ -248,8 +248,8 @@ def test_a_reason_about_the_topic_says_which_suffix_belongs_there():
             assert wrong is right is none is row
             continue
         for told, text in [(wrong, "push type voip belongs to topic a.b.voip, not to a.b"),
-                           (right, "other environment (sandbox or production)"),
-                           (none, "identifier of the application with the ending .voip")]:
+                           (right, "of this environment (sandbox and production have "),
+                           (none, "identifier of the application with the suffix .voip")]:
             assert told.explanation.startswith(row.explanation + ": ") and text in told.explanation
             assert told._replace(explanation=row.explanation) == row
     assert "topic a.b, not to a.b.voip" in RESPONSES["BadTopic"].advised("a.b.voip", "alert")[1]
@@ -260,14 +260,14 @@ def test_a_push_type_that_there_is_not_is_named_with_those_that_there_are():
     """Whatever the topic is: no suffix would help."""
     for topic in "a.b", "a.b.voip":
         told = RESPONSES["InvalidPushType"].advised(topic, "alrt").explanation
-        assert "push type alrt is none of those that Apple documents: alert, " in told
+        assert "push type alrt is not one that Apple documents: alert, " in told
 
 
 def test_what_a_certificate_cannot_send_is_said():
     """Live Activities and location queries; their topic is as right as it can be."""
     for push_type, suffix in SUFFIXES.items():
         told = RESPONSES["TopicDisallowed"].advised("a.b" + suffix, push_type).explanation
-        assert ("takes a provider token and no certificate" in told) == (
+        assert ("needs a provider token, not a certificate" in told) == (
             push_type in ("liveactivity", "location"))
 
 
@@ -278,8 +278,8 @@ def test_the_codes_of_old_keep_their_rows():
     assert {code for code, row in REASONS.items() if row.stops_message} == {3, 4, 6, 7}
 
 
-def test_the_rest_is_lost_where_message_or_credential_is_refused():
-    """Whichever token it was that the refusal came for."""
+def test_the_rest_is_lost_where_message_or_credential_is_rejected():
+    """Whichever token was reported."""
     for verdict, scope, retries_rest in [
             (REJECTED, TOKEN, True), (REJECTED, MESSAGE, False), (REJECTED, REQUEST, True),
             (REJECTED, CREDENTIAL, False), (RESEND, CREDENTIAL, True), (RESEND, MESSAGE, True)]:

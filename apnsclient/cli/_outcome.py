@@ -94,7 +94,8 @@ def hint_of(delivery):
     """Return what to check before anything is deleted, or None if there is no reason to check."""
     rejected = [failure for _, failure in delivery.failed if failure.status is not None]
     is_suspicious = rejected and not delivery.accepted and all(
-        reason_of_response(failure.status, failure.reason).is_refused_here for failure in rejected)
+        reason_of_response(failure.status, failure.reason).can_be_valid_elsewhere
+        for failure in rejected)
     return _ALL_REJECTED if is_suspicious else None
 
 

@@ -166,8 +166,8 @@ def test_memory_is_bounded(caplog):
         store.add("other", make_rows(3))
     assert len(caplog.records) == 1
     assert caplog.records[0].getMessage() == (
-        "more than 3 dead tokens of app wait for feedback() to be called; those that came first "
-        "are dropped")
+        "more than 3 dead tokens of app wait for feedback() to be called; the oldest ones are "
+        "dropped")
     assert repr(store) == "<MemoryStore: 6 tokens>"
     assert store.drain("app") == make_rows(3, 4)
     assert store.drain("other") == make_rows(3)
@@ -189,7 +189,7 @@ def test_forked_child_begins_with_an_empty_memory(in_forked_child):
         store.add("app", ROWS[:1])
         assert store.drain("app") == ROWS[:1]
 
-    with held_elsewhere(store._shelf().lock):
+    with held_elsewhere(store._content().lock):
         in_forked_child(child)
     assert store.drain("app") == ROWS
 
@@ -257,7 +257,7 @@ def test_path_may_be_of_any_kind(tmpdir):
 @pytest.mark.parametrize("name", ["", ":memory:", b":memory:"])
 def test_name_of_no_file_is_refused(name):
     """Each call opens the file anew, so that nothing would ever be found."""
-    with pytest.raises(ValueError, match="expected the name of a file; MemoryStore"):
+    with pytest.raises(ValueError, match="expected the name of a file; a MemoryStore"):
         SQLiteStore(name)
 
 
@@ -367,7 +367,7 @@ def test_a_finalizer_that_drains_in_the_middle_of_a_call_is_told(path, tmpdir):
     """It would wait for its own thread; or, with another file, a fork might wait for it."""
     store, other = SQLiteStore(path), SQLiteStore(str(tmpdir.join("other.db")))
     for each in store, other:
-        with pytest.raises(sqlite3.OperationalError, match="db'.*in the middle of another call"):
+        with pytest.raises(sqlite3.OperationalError, match="db'.*during another call"):
             store._work(lambda database, each=each: each.drain("app"))
 
 

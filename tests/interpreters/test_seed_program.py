@@ -163,9 +163,9 @@ HOSTS = {
                ("feedback.sandbox.push.apple.com", 2196): "feedback_address",
                ("feedback.push.apple.com", 2196): "feedback_address"},
 }
-WARNING = ("feedback() knows only of tokens that this process was told of when it sent to them; "
-           "for those of others, have APNSCLIENT_FEEDBACK_STORE name a file in all of them, or "
-           "give their sessions a feedback_store")
+WARNING = ("feedback() has only tokens that this process found dead when it sent to them; "
+           "to include those of other processes, have APNSCLIENT_FEEDBACK_STORE name a file in all "
+           "of them, or give their sessions a feedback_store")
 
 
 class Apples(Authority):
