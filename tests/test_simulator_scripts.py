@@ -127,7 +127,7 @@ def test_a_held_error_frame_of_a_client_that_ended_its_side_and_left_is_dropped(
 def ready_channels(apns):
     """Return the descriptors that the loop would turn for now, apart from its own."""
     loop = apns._engine.loop
-    return loop.ask(lambda: [number for number, _, _ in loop._poller.poll(0)
+    return loop.ask(lambda: [number for number, _ in loop._poller.poll(0)
                              if number != loop._wakened.fileno()])
 
 

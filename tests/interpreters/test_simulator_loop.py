@@ -8,25 +8,24 @@ import resource
 import select
 import signal
 import socket
+import sys
 import threading
 
 import pytest
 
+from apnsclient.testing._poller import HANG_UP, READ, WRITE, Poller
 from apnsclient.testing.simulator import Simulator
-from apnsclient.testing.simulator import poller as pollers
 from apnsclient.testing.simulator.loop import Loop
 from simulator_client import error_frame, feedback_client, gateway_client, modern
 
 pytestmark = pytest.mark.timeout(240)
 
 HANG = 150
-KINDS = [kind for name, kind in [("epoll", pollers.EpollPoller), ("poll", pollers.PollPoller),
-                                 ("select", pollers.SelectPoller)] if hasattr(select, name)]
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=[True, False])
 def poller(request):
-    instance = request.param()
+    instance = Poller(is_large=request.param)
     yield instance
     instance.close()
 
@@ -47,32 +46,47 @@ def loop():
     running.stop()
 
 
-def test_a_poller_tells_what_is_ready(poller, pair):
+def test_a_poller_returns_what_is_ready(poller, pair):
     """Only what was asked for, and as long as it is so."""
     ours, theirs = pair
     number = ours.fileno()
-    poller.register(number, True, False)
+    poller.register(number, READ)
     assert poller.poll(0) == []
     theirs.send(b"x")
     for _ in range(2):
-        assert poller.poll(None) == [(number, True, False)]
-    poller.modify(number, True, True)
-    assert poller.poll(1) == [(number, True, True)]
-    poller.modify(number, False, True)
-    assert poller.poll(1) == [(number, False, True)]
-    poller.modify(number, False, False)
+        assert poller.poll(None) == [(number, READ)]
+    poller.modify(number, READ | WRITE)
+    assert poller.poll(1) == [(number, READ | WRITE)]
+    poller.modify(number, WRITE)
+    assert poller.poll(1) == [(number, WRITE)]
+    poller.modify(number, 0)
     assert poller.poll(0) == []
-    poller.modify(number, True, False)
+    poller.modify(number, READ)
     poller.unregister(number)
     assert poller.poll(0) == []
 
 
-def test_a_poller_tells_of_the_end(poller, pair):
-    """A connection that the other side closed is readable."""
+def test_the_end_of_what_a_peer_sends_makes_a_connection_readable(poller, pair):
+    """Whether or not something was sent before; a failure makes it ready for all."""
     ours, theirs = pair
-    poller.register(ours.fileno(), True, False)
+    poller.register(ours.fileno(), READ)
+    theirs.shutdown(socket.SHUT_WR)
+    assert poller.poll(1) == [(ours.fileno(), READ)]
+    poller.modify(ours.fileno(), 0)
+    assert poller.poll(0) == []
     theirs.close()
-    assert [ready[:2] for ready in poller.poll(1)] == [(ours.fileno(), True)]
+    assert poller.poll(1) == [(ours.fileno(), READ | WRITE | HANG_UP)]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux has this event")
+def test_the_end_can_be_waited_for_behind_data_that_nobody_reads(poller, pair):
+    """As a handler of the chaos proxy does that leaves them unread."""
+    ours, theirs = pair
+    poller.register(ours.fileno(), HANG_UP)
+    theirs.send(b"x")
+    assert poller.poll(0) == []
+    theirs.shutdown(socket.SHUT_WR)
+    assert poller.poll(1) == [(ours.fileno(), HANG_UP)]
 
 
 def test_a_signal_does_not_stop_a_poller(poller):
@@ -87,32 +101,22 @@ def test_a_signal_does_not_stop_a_poller(poller):
         signal.signal(signal.SIGALRM, previous)
 
 
-def test_other_errors_of_a_poller_pass_through():
-    """What is not an interruption is an error."""
-    ours, theirs = socket.socketpair()
-    poller = pollers.SelectPoller()
-    poller.register(ours.fileno(), True, False)
-    ours.close()
-    theirs.close()
-    with pytest.raises((OSError, select.error)):
-        poller.poll(0)
-
-
 @pytest.mark.skipif(not hasattr(select, "epoll"), reason="epoll is a call of Linux")
-def test_other_errors_of_epoll_pass_through():
-    """The same of a descriptor that somebody else closed; to close it then is no error."""
-    poller = pollers.EpollPoller()
-    os.close(poller._poller.fileno())
+def test_other_errors_of_a_poller_pass_through(monkeypatch):
+    """Such as that of a descriptor that somebody else closed; to close it then is no error."""
+    made, new = [], select.epoll
+    monkeypatch.setattr(select, "epoll", lambda: made.append(new()) or made[0])
+    poller = Poller(is_large=True)
+    os.close(made[0].fileno())
     with pytest.raises((OSError, IOError)):
         poller.poll(0)
     # At once, before its number belongs to somebody else.
     poller.close()
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_simulator_runs_on_any_poller(kind, monkeypatch):
-    """Where there is no epoll, the simulator does the same."""
-    monkeypatch.setattr("apnsclient.testing.simulator.loop.best_poller", kind)
+def test_the_simulator_runs_without_epoll(monkeypatch):
+    """Then poll does the same."""
+    monkeypatch.delattr(select, "epoll", raising=False)
     with Simulator() as apns, gateway_client(apns) as client:
         client.send(modern(1), modern(2, token=b"1"), modern(3))
         assert client.read_to_end() == error_frame(5, 2)
@@ -120,17 +124,6 @@ def test_the_simulator_runs_on_any_poller(kind, monkeypatch):
         with feedback_client(apns) as reader:
             assert len(reader.read_to_end()) == 38
         assert apns.wait_for(lambda: apns.feedback_count == 1, HANG)
-
-
-def test_the_best_poller_is_taken(monkeypatch):
-    """epoll before poll before select."""
-    for name, expected in (("epoll", KINDS[0]), ("poll", pollers.PollPoller),
-                           (None, pollers.SelectPoller)):
-        for missing in {"epoll": [], "poll": ["epoll"], None: ["epoll", "poll"]}[name]:
-            monkeypatch.delattr(select, missing, raising=False)
-        poller = pollers.best_poller()
-        assert isinstance(poller, expected)
-        poller.close()
 
 
 def test_timers_run_in_order_unless_they_are_cancelled(loop):

@@ -6,11 +6,10 @@ whatever it does. What could not be sent at once is sent while it waits.
 
 from __future__ import absolute_import, division, print_function
 
-import errno
-import select
 import socket
 
 from ..._compat import MYPY, monotonic
+from .._poller import HANG_UP, READ, WRITE, Poller
 
 if MYPY:
     from typing import Any, Dict, Iterable, List, Optional, Sequence
@@ -20,10 +19,6 @@ if MYPY:
 __all__ = ["Stopped", "Waiter"]
 
 _LONGEST_WAIT = 3600.0
-#: Linux' flag for a peer that has ended its side; Python has no name for it before 3.12.
-_POLLRDHUP = getattr(select, "POLLRDHUP", 0x2000)
-#: What is reported unasked.
-_FAILED = 0 if not hasattr(select, "poll") else select.POLLERR | select.POLLHUP | select.POLLNVAL
 
 
 class Stopped(Exception):
@@ -127,22 +122,14 @@ class Waiter(object):
 def _poll(reads, writes, watched, timeout):
     # type: (List[Any], List[Any], List[Any], float) -> List[List[Any]]
     """Return what is ready of each of the three; the same stream can be in several."""
-    try:
-        if not hasattr(select, "poll"):
-            return list(select.select(reads, writes, [], timeout)[:2]) + [[]]
-        interests = ((reads, select.POLLIN), (writes, select.POLLOUT), (watched, _POLLRDHUP))
-        masks = {}  # type: Dict[int, int]
-        for waited, mask in interests:
-            for each in waited:
-                masks[each.fileno()] = masks.get(each.fileno(), 0) | mask
-        poll = select.poll()
-        for number, mask in masks.items():
-            poll.register(number, mask)
-        # Rounded up: a wait that ends a little early would only go round again.
-        events = dict(poll.poll(int(timeout * 1000) + (timeout > 0)))
-        return [[each for each in waited if events.get(each.fileno(), 0) & (mask | _FAILED)]
-                for waited, mask in interests]
-    except (select.error, OSError) as error:
-        if error.args[0] != errno.EINTR:
-            raise
-        return [[], [], []]
+    interests = ((reads, READ), (writes, WRITE), (watched, HANG_UP))
+    wanted = {}  # type: Dict[int, int]
+    for waited, event in interests:
+        for each in waited:
+            wanted[each.fileno()] = wanted.get(each.fileno(), 0) | event
+    poller = Poller(is_large=False)
+    for descriptor, events in wanted.items():
+        poller.register(descriptor, events)
+    ready = dict(poller.poll(timeout))
+    return [[each for each in waited if ready.get(each.fileno(), 0) & event]
+            for waited, event in interests]

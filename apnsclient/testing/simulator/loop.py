@@ -15,7 +15,7 @@ import threading
 from collections import deque
 
 from ..._compat import MYPY, monotonic
-from .poller import best_poller
+from .._poller import READ, WRITE, Poller
 
 if MYPY:
     from typing import Any, Callable, Deque, Dict, List, Optional
@@ -42,12 +42,11 @@ class Loop(object):
     """The loop and its thread.
 
     :param after_round: called after each round of events, in the loop's thread.
-    :param poller: one of :mod:`.poller`; None takes the best.
     """
 
-    def __init__(self, after_round, poller=None):
-        # type: (Callable[[], Any], Any) -> None
-        self._poller = poller or best_poller()
+    def __init__(self, after_round):
+        # type: (Callable[[], Any]) -> None
+        self._poller = Poller(is_large=True)
         self._after_round = after_round
         self._watched = {}  # type: Dict[int, Callable[[bool, bool], Any]]
         self._timers = []  # type: List[Any]
@@ -134,13 +133,13 @@ class Loop(object):
     def watch(self, descriptor, callback, read=True, write=False):
         # type: (int, Callable[[bool, bool], Any], bool, bool) -> None
         """Call ``callback(readable, writable)`` as long as the descriptor is ready."""
-        self._poller.register(descriptor, read, write)
+        self._poller.register(descriptor, _events(read, write))
         self._watched[descriptor] = callback
 
     def rewatch(self, descriptor, read, write):
         # type: (int, bool, bool) -> None
         """Change what is watched for."""
-        self._poller.modify(descriptor, read, write)
+        self._poller.modify(descriptor, _events(read, write))
 
     def unwatch(self, descriptor):
         # type: (int) -> None
@@ -151,12 +150,11 @@ class Loop(object):
     def _run(self):
         # type: () -> None
         while self._running:
-            events = self._poller.poll(self._timeout())
-            for descriptor, readable, writable in events:
+            for descriptor, events in self._poller.poll(self._timeout()):
                 # An earlier callback of this round may have closed it.
                 callback = self._watched.get(descriptor)
                 if callback is not None:
-                    self._guard(callback, readable, writable)
+                    self._guard(callback, bool(events & READ), bool(events & WRITE))
             self._run_timers()
             self._run_calls()
             self._guard(self._after_round)
@@ -197,3 +195,8 @@ class Loop(object):
             function(*arguments)
         except Exception:
             _log.exception("a callback of the simulator failed")
+
+
+def _events(read, write):
+    # type: (bool, bool) -> int
+    return (READ if read else 0) | (WRITE if write else 0)
