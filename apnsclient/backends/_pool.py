@@ -346,7 +346,10 @@ class _Lists(object):
             items.append(item)
             if self._lists.get(key) is items:
                 return
-            # A finalizer has taken out the last item in between, and the list was forgotten.
+            # A finalizer has come in between, and the list was forgotten: before the item was in
+            # it, or after the item was taken out.
+            if item not in items:
+                return
             items.remove(item)
 
     def remove(self, key, item):

@@ -12,7 +12,7 @@ import pytest
 from apnsclient._compat import PY2, monotonic
 from apnsclient.backends import _events, _sockets
 from lines_support import AtLine, at_each_line, at_each_two_lines, interrupt
-from slots_support import SOON, until
+from pool_support import SOON, until
 
 pytestmark = pytest.mark.timeout(240)
 

@@ -10,38 +10,12 @@ import pytest
 from apnsclient._compat import monotonic
 from apnsclient.backends import BaseBackend, BaseConnection
 from apnsclient.backends.dummy import Certificate
+from pool_support import SOON, FakeConnection, until
 from simulated_time import Clock
 from tables import each
 from threads_support import held_elsewhere, run_threads
 
 HERE = ("here", 1)
-#: Generous limit in seconds for what is expected to happen at once.
-SOON = 40
-
-
-class FakeConnection(BaseConnection):
-    """Notes what is done with it; ``is_hung_up`` is what the peer does."""
-
-    def __init__(self, address, certificate, clock=monotonic):
-        # The base class asks for the time.
-        self.clock = clock
-        super(FakeConnection, self).__init__(address, certificate)
-        self.is_hung_up = False
-        self.calls = []
-
-    def close(self):
-        self.calls.append("close")
-
-    def closed(self):
-        self.calls.append("closed")
-        return self.is_hung_up or self.is_closed
-
-    def write(self, data, timeout):
-        self.calls.append("write")
-
-    @property
-    def is_closed(self):
-        return "close" in self.calls
 
 
 class FakeBackend(BaseBackend):
@@ -245,6 +219,8 @@ def test_connections_are_opened_closed_and_asked_without_the_lock():
     backend.outdate(datetime.timedelta(0))
     backend.fill(1)
     backend.close_idle()
+    assert acquire(backend).release(backend.get()) == []
+    assert len(acquire(backend, 1, True).surplus) == 1
     assert len(states) > 10 and not any(states)
 
 
@@ -327,6 +303,110 @@ def test_many_threads_never_share_a_connection():
     assert not any(one.is_closed for one in idle)
 
 
+# Slots, which come with connections; see test_slots.py for how they are waited for.
+
+
+def acquire(backend, limit=2, is_new=False, timeout=0, alpn=()):
+    return backend.acquire_slot(
+        HERE, Certificate(cert_string="a"), alpn, limit, timeout, is_new)
+
+
+def test_a_slot_comes_with_the_connection_that_was_used_last():
+    """It is not in the pool any more; where there is none, whoever has the slot opens one."""
+    backend = FakeBackend()
+    first, second = backend.fill(2)
+    backend.fill(1, certificate="b")
+    slots = [acquire(backend, 3) for _ in range(3)]
+    assert [slot.connection for slot in slots] == [second, first, None]
+    assert [slot.surplus for slot in slots] == [[]] * 3
+    assert acquire(backend, 3) is None
+    assert backend.idle_count() == 1
+    # It may be dead, which the pool does not ask.
+    first.is_hung_up = True
+    slots.pop().release(first)
+    assert acquire(backend, 3).connection is None
+    assert "closed" in first.calls
+
+
+def test_a_slot_of_several_protocols_takes_any():
+    """The first that there is an idle connection of; the limit is that of the first of all."""
+    backend = SpeakingBackend()
+    certificate = Certificate(cert_string="a")
+    h2 = backend.get_cached_connection(HERE, certificate, 5, ("h2",))
+    backend.fill(1)
+    backend.release(h2)
+    slot = acquire(backend, 1, alpn=("h3", "h2"))
+    assert slot.connection is h2
+    assert acquire(backend, 1, alpn=("h3",)) is None
+    assert acquire(backend, 1, alpn=("h2",)).connection is None
+    slot.release(h2)
+    assert acquire(backend, 1, True, alpn=("h3",)).surplus == []
+    assert backend.idle_count() == 2
+
+
+def test_a_new_connection_makes_room():
+    """What would be one too many has to go, and that is what has been idle longest."""
+    backend = FakeBackend()
+    first, second, third = backend.fill(3)
+    backend.fill(2, address=("there", 1))
+    kept = [acquire(backend, 4, True)]
+    assert (kept[0].connection, kept[0].surplus) == (None, [])
+    kept.append(acquire(backend, 4, True))
+    assert (kept[1].connection, kept[1].surplus) == (None, [first])
+    kept.append(acquire(backend, 2, True))
+    assert kept.pop() is None
+    assert acquire(backend, 3, True).surplus == [second, third]
+    assert backend.idle_count() == 2
+    backend.fill(3)
+    assert acquire(backend, None, True).surplus == []
+    assert not any(one.is_closed for one in backend.opened)
+
+
+def test_a_slot_is_released_with_the_connection_that_is_idle_next():
+    """Both at once; whoever releases it closes what does not go into the pool."""
+    backend = FakeBackend(pool_size=2)
+    connections = backend.fill(2)
+    backend.clock.advance(50)
+    third, dead = [backend.get_new_connection(HERE, connections[0].certificate) for _ in "ab"]
+    backend.clock.advance(50)
+    slot = acquire(backend, 5, True)
+    assert slot.release(third) == [connections[0]]
+    assert backend.in_use_count() == 0
+    assert backend.pop_outdated(datetime.timedelta(seconds=1)) == [connections[1]]
+    dead.is_hung_up = True
+    assert acquire(backend, 5, True).release(dead) == [dead]
+    assert acquire(backend, 5, True).release() == []
+    assert backend.idle_count() == 1
+    # A second time is once too often: it may be somebody else's by now.
+    assert acquire(backend).connection is third
+    assert slot.release(third) == []
+    assert backend.idle_count() == 0
+    backend.pool_size = 0
+    assert acquire(backend).release(third) == [third]
+
+
+def test_whoever_waits_gets_the_connection_that_is_released():
+    """It need not be opened anew, and the limit is kept all the time."""
+    backend = FakeBackend()
+    first, second = acquire(backend, 2), acquire(backend, 2)
+    connection = backend.get_new_connection(HERE, Certificate(cert_string="a"))
+    found = []
+
+    def wait():
+        slot = acquire(backend, 2, timeout=SOON)
+        found.append(slot.connection)
+        slot.release(slot.connection)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    until(lambda: backend.waiting_count() == 1)
+    first.release(connection)
+    thread.join(SOON)
+    assert found == [connection]
+    assert (backend.in_use_count(), backend.idle_count()) == (1, 1)
+    assert second.release() == []
+
+
 # A forked child.
 
 def test_a_forked_child_starts_with_an_empty_pool(in_forked_child):
@@ -380,6 +460,22 @@ def test_a_connection_that_was_in_use_during_the_fork_is_not_pooled_in_the_child
     in_forked_child(child)
     backend.release(connection)
     assert backend.get() is connection
+
+
+def test_a_slot_of_the_parent_is_only_forgotten_in_the_child(in_forked_child):
+    """Its connection is to be closed, and nobody waits for the lock, which nobody may hold."""
+    backend = FakeBackend()
+    slot, connection = acquire(backend), backend.get()
+
+    def child():
+        assert slot.release(connection) == [connection]
+        assert (backend.in_use_count(), backend.idle_count()) == (0, 0)
+
+    with held_elsewhere(backend.locks[0]):
+        in_forked_child(child)
+    assert backend.in_use_count() == 1
+    assert slot.release(connection) == []
+    assert acquire(backend).connection is connection
 
 
 def test_a_grandchild_inherits_nothing_either(in_forked_child):

@@ -11,8 +11,8 @@ import pytest
 from apnsclient._compat import monotonic
 from apnsclient.backends import _pool
 from apnsclient.backends._events import Event
+from pool_support import SOON, Backend, Caller, Slots, TimedBackend, until
 from simulated_time import Clock
-from slots_support import SOON, Backend, Caller, Slots, TimedBackend, until
 from threads_support import held_elsewhere
 
 pytestmark = pytest.mark.timeout(240)

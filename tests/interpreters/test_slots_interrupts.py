@@ -2,13 +2,16 @@
 
 from __future__ import absolute_import, division, print_function
 
+import datetime
+
 import pytest
 
 from apnsclient.backends import _pool
 from lines_support import AtLine, at_each_line, at_each_two_lines, interrupted
-from slots_support import Caller, Slots, TimedBackend, until
+from pool_support import Backend, Caller, FakeConnection, Slots, TimedBackend, until
 
 pytestmark = pytest.mark.timeout(240)
+
 
 def test_a_finalizer_releases_in_the_middle_of_releasing():
     """In whichever line it runs: two are served of those who wait, and not a third."""
@@ -161,3 +164,101 @@ def test_a_slot_is_released_once():
     slots.fill()
     slot.release()
     assert slots.in_use() == 1
+
+
+# Idle connections.
+
+
+def backend_with(count):
+    """Return a back-end with so many idle connections, and these."""
+    backend = Backend()
+    connections = [FakeConnection(("a", 1), "certificate") for _ in range(count)]
+    for connection in connections:
+        backend.release(connection)
+    return backend, connections
+
+
+def take_idle(backend):
+    """Return the connections that were in the pool."""
+    return backend.pop_outdated(datetime.timedelta(0))
+
+
+@pytest.mark.parametrize("is_new", [False, True])
+def test_an_interrupt_loses_no_idle_connection(is_new):
+    """In whichever line: each is in the pool once, or belongs to whoever has the slot."""
+    def acquire(number):
+        backend, connections = backend_with(3)
+        slot, has_run = interrupted("_pool", number, lambda: backend.acquire_slot(
+            ("a", 1), "certificate", (), 2, 0, is_new))
+        taken = [] if slot is None else slot.surplus + [slot.connection] * (not is_new)
+        assert len(taken) == (0 if has_run else 2 if is_new else 1)
+        assert set(taken + take_idle(backend)) == set(connections)
+        assert backend.in_use_count() == (0 if has_run else 1)
+        return has_run
+
+    at_each_line(acquire, least=20)
+
+
+def test_an_interrupt_puts_no_connection_into_the_pool_twice():
+    """In whichever line of a release: the slot is free, and the connection has one user."""
+    def release(number):
+        backend, connections = backend_with(1)
+        slot = backend.acquire_slot(("a", 1), "certificate", limit=1)
+        has_run = interrupted("_pool", number, lambda: slot.release(connections[0]))[1]
+        # Whoever was interrupted does not know how far it came.
+        slot.release(connections[0])
+        assert take_idle(backend) in ([], connections)
+        assert backend.in_use_count() == 0
+        return has_run
+
+    at_each_line(release, least=20)
+
+
+@pytest.mark.parametrize("method", ["take", "put", "acquire"])
+@pytest.mark.parametrize("is_new", [False, True])
+def test_finalizers_and_callers_never_share_a_connection(method, is_new):
+    """In whichever line of acquiring one runs: each connection is in one place."""
+    def acquire(number):
+        backend, connections = backend_with(2)
+        late, taken = FakeConnection(("a", 1), "certificate"), []
+
+        def finalize():
+            if method == "take":
+                taken.extend(take_idle(backend))
+            elif method == "put":
+                backend.release(late)
+            else:
+                slots.append(backend.acquire_slot(("a", 1), "certificate", limit=3, timeout=0))
+
+        slots = []
+        with AtLine("_pool", [number], finalize) as finalizer:
+            slots.append(backend.acquire_slot(("a", 1), "certificate", (), 3, 0, is_new))
+        assert backend.in_use_count() == len(slots) == 1 + (method == "acquire") * finalizer.runs
+        for slot in slots:
+            taken.extend(slot.surplus)
+            if slot.connection is not None:
+                taken.append(slot.connection)
+        taken += take_idle(backend)
+        everywhere = connections + [late] * (method == "put") * finalizer.runs
+        assert sorted(taken, key=id) == sorted(everywhere, key=id)
+        return finalizer.has_run
+
+    at_each_line(acquire, least=20)
+
+
+def test_a_finalizer_and_its_thread_put_and_take_the_last_connection():
+    """In whichever line of one the other happens: nothing is lost, nor there twice."""
+    def check(is_put, number):
+        (backend, connections), taken = backend_with(1), []
+        late = FakeConnection(("a", 1), "certificate")
+        everything = connections + [late]
+        steps = [lambda: backend.release(late), lambda: taken.extend(take_idle(backend))]
+        with AtLine("_pool", [number], steps[is_put]) as finalizer:
+            steps[not is_put]()
+        if not finalizer.has_run:
+            steps[is_put]()
+        assert sorted(taken + take_idle(backend), key=id) == sorted(everything, key=id)
+        return finalizer.has_run
+
+    at_each_line(lambda number: check(True, number), least=10)
+    at_each_line(lambda number: check(False, number), least=10)

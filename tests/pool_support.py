@@ -1,4 +1,4 @@
-"""What the tests of slots share."""
+"""What the tests of the pool share."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -6,12 +6,37 @@ import collections
 import threading
 
 from apnsclient._compat import monotonic
-from apnsclient.backends import BaseBackend
+from apnsclient.backends import BaseBackend, BaseConnection
 from apnsclient.backends._pool import Slot
 from simulated_time import Clock, Event
 
 #: Generous limit in seconds for what is expected to happen at once.
 SOON = 40
+
+
+class FakeConnection(BaseConnection):
+    """Notes what is done with it; ``is_hung_up`` is what the peer does."""
+
+    def __init__(self, address, certificate, clock=monotonic):
+        # The base class asks for the time.
+        self.clock = clock
+        super(FakeConnection, self).__init__(address, certificate)
+        self.is_hung_up = False
+        self.calls = []
+
+    def close(self):
+        self.calls.append("close")
+
+    def closed(self):
+        self.calls.append("closed")
+        return self.is_hung_up or self.is_closed
+
+    def write(self, data, timeout):
+        self.calls.append("write")
+
+    @property
+    def is_closed(self):
+        return "close" in self.calls
 
 
 class Backend(BaseBackend):
