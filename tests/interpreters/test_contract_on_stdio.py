@@ -16,6 +16,7 @@ def test_the_default_back_end_leaves_no_rule_out():
     """Of each kind that may not apply to a back-end one does, so that none was skipped above."""
     kinds = ["alpn: a_server_that_chooses_none_is_no_failure",
              "detection: closed_tells_that_the_peer_has_hung_up",
+             "sharing: a_wake_ends_a_wait",
              "switch: verification_can_be_switched_off",
              "fork: a_child_starts_with_an_empty_pool",
              "getaddrinfo(): the_name_is_looked_up_for_each_connection"]

@@ -349,6 +349,92 @@ CLOSING = [
            "a_connection_is_closed_after_the_end_was_read"),
 ]
 
+REGISTER = "    poller.register(waker.receiver, select.POLLIN)\n"
+HOLDING = "    holding = [each for each in connections if each.holds_input()]\n"
+READY = "each in holding or each.fileno() in found]"
+SHARING = [
+    mutant("waits half as long",
+           "milliseconds(timeout)))", "milliseconds(timeout and timeout / 2)))",
+           "a_wait_ends_when_its_time_is_over a_silent_connection_is_waited_for "
+           "a_wake_is_used_up a_waker_wakes_its_own_waits_only a_child_does_not_wake_its_parent"),
+    mutant("waits for longer than that",
+           "milliseconds(timeout)))", "milliseconds(timeout and timeout + 60)))",
+           "a_wait_ends_when_its_time_is_over a_silent_connection_is_waited_for "
+           "a_wake_is_used_up a_waker_wakes_its_own_waits_only a_child_does_not_wake_its_parent"),
+    mutant("takes no time for no limit",
+           "milliseconds(timeout)))", "milliseconds(timeout or None)))",
+           "a_wait_of_no_time_returns_at_once"),
+    mutant("takes no limit for no time",
+           "milliseconds(timeout)))", "milliseconds(timeout or 0)))",
+           "a_wait_may_last_for_ever"),
+    mutant("looks at its waker before it waits",
+           REGISTER,
+           "    if select.select([waker.receiver], [], [], 0)[0]:\n        waker.use_up()\n"
+           "        timeout = 0\n",
+           "a_wake_ends_a_wait a_wait_may_last_for_ever one_that_shares_the_back_end_may_wake"),
+    mutant("forgets what woke it before it waits",
+           REGISTER, "    waker.use_up()\n" + REGISTER,
+           "a_wake_before_a_wait_ends_it a_wake_is_used_up wake_never_waits "
+           "a_waker_wakes_its_own_waits_only another_one_may_wait_next "
+           "a_child_does_not_wake_its_parent"),
+    mutant("uses no wake up",
+           "        waker.use_up()", "        pass",
+           "a_wake_is_used_up"),
+    mutant("uses one wake of several up",
+           "            while self.receiver.recv(4096):\n                pass",
+           "            self.receiver.recv(1)",
+           "a_wake_is_used_up"),
+    mutant("waits while it wakes",
+           "self._sender.setblocking(False)", "self._sender.setblocking(True)",
+           "wake_never_waits"),
+    mutant("raises when it is woken too late",
+           "            pass  # closed, or full",
+           "            if self._sender.fileno() == -1:\n                raise\n"
+           "            pass  # closed, or full",
+           "a_closed_waker_may_be_woken"),
+    mutant("has one waker for all",
+           "return Waker()", "return self.__dict__.setdefault('one', Waker())",
+           "a_waker_wakes_its_own_waits_only a_child_does_not_wake_its_parent"),
+    mutant("wakes its parent",
+           "            return  # the sockets", "            pass  # the sockets",
+           "a_child_does_not_wake_its_parent"),
+    mutant("keeps quiet about failures",
+           "set(number for number, _ in poller", "set(number for number, event in poller",
+           "milliseconds(timeout)))",
+           "milliseconds(timeout))\n"
+           "                if not event & (select.POLLERR | select.POLLHUP))",
+           "a_failure_is_reported"),
+    mutant("asks the system only",
+           HOLDING, "    holding = []\n",
+           "what_is_held_back_is_reported all_that_are_ready_are_reported"),
+    mutant("tells the end once",
+           "self.is_inherited or self._has_ended\n                or", "self.is_inherited or",
+           "        if each not in holding:",
+           "        if each not in holding and not each._has_ended:",
+           "an_end_is_reported"),
+    mutant("takes each connection for ready",
+           READY, "True]",
+           "a_silent_connection_is_waited_for"),
+    mutant("waits for the first of several",
+           "    for each in connections:\n        if each not in holding",
+           "    for each in connections[:1]:\n        if each not in holding",
+           "each_of_several_connections_is_waited_for all_that_are_ready_are_reported"),
+    mutant("is content with what it holds",
+           HOLDING, HOLDING + "    if holding:\n        return holding\n",
+           "all_that_are_ready_are_reported"),
+    mutant("reports one of several",
+           READY, READY + "[:1]",
+           "all_that_are_ready_are_reported"),
+    mutant("reports nothing when it is woken",
+           "        waker.use_up()", "        waker.use_up()\n        return []",
+           "a_wake_hides_nothing"),
+    mutant("is waited with by the thread that made it",
+           "        self._process = os.getpid()\n",
+           "        self._process = os.getpid()\n        self.owner = threading.current_thread()\n",
+           REGISTER, REGISTER + "    assert waker.owner is threading.current_thread()\n",
+           "one_that_shares_the_back_end_may_wake another_one_may_wait_next"),
+]
+
 POOL = [
     mutant("closes what is in use",
            "    def create_lock(self):",
@@ -413,7 +499,7 @@ ALPN = [
 ]
 
 OF_THE_EXAMPLE = (CERTIFICATE + LOCKS + OPENING + TRUST + READING + PEEKING + WRITING + CLOSING
-                  + POOL + FORK + ALPN)
+                  + SHARING + POOL + FORK + ALPN)
 
 
 class OfConnection(stdio.Backend):
@@ -497,6 +583,15 @@ class Stubborn(OfConnection):
             super(Stubborn.Connection, self).write(data, timeout)
 
 
+class Buried(OfConnection):
+    """Does not know of an end that TLS has come across."""
+
+    class Connection(stdio.Connection):
+        def interests(self):
+            wanted = super(Buried.Connection, self).interests()
+            return [(self._socket, False)] if self._engine._problem is not None else wanted
+
+
 class Strict(stdio.Backend):
     """Takes ``verify`` and verifies all the same."""
 
@@ -523,6 +618,7 @@ OF_STDIO = [
     (Endless, ["peek_tells_the_end_of_the_stream"]),
     (Unsure, ["peek_tells_the_end_of_the_stream"]),
     (Stubborn, ["nothing_is_written_after_a_failed_write"]),
+    (Buried, ["an_end_that_is_held_back_is_reported"]),
     (Strict, ["verification_can_be_switched_off"]),
     (Picky, ["an_expired_certificate_is_loaded"]),
 ]
@@ -531,7 +627,7 @@ OF_STDIO = [
 #: Seconds that a rule waits for a mutant that should break it; enough for one that does not.
 PATIENCE = 3.0
 #: The same for a mutant that has to be slower than that, and must not take all day.
-SHORT_PATIENCE = {"waits a moment": 1.2}
+SHORT_PATIENCE = dict({each.name: 1.0 for each in SHARING}, **{"waits a moment": 1.2})
 
 
 def mutate(changes):

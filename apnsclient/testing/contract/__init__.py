@@ -23,6 +23,7 @@ from .opening import OpeningRules
 from .peeking import PeekingRules
 from .pool import PoolRules
 from .reading import ReadingRules
+from .sharing import SharingRules
 from .trust import TrustRules
 from .writing import WritingRules
 
@@ -40,12 +41,13 @@ __all__ = [
     "PoolRules",
     "ReadingRules",
     "Rules",
+    "SharingRules",
     "TrustRules",
     "WritingRules",
 ]
 
 
 class BackendContract(CertificateRules, LockRules, OpeningRules, TrustRules, ReadingRules,
-                      PeekingRules, WritingRules, ClosingRules, PoolRules, ForkRules, AlpnRules,
-                      EndToEndRules):
+                      PeekingRules, WritingRules, ClosingRules, SharingRules, PoolRules, ForkRules,
+                      AlpnRules, EndToEndRules):
     """All rules. Extend it, and say which back-end they are for; see :class:`Rules`."""

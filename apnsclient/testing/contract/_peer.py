@@ -122,6 +122,12 @@ class Peer(object):
         self._tls.sendall(data)
         return self._output()
 
+    def seal_end(self):
+        # type: () -> bytes
+        """Return what has to be sent for the client to get a close-notify."""
+        self._tls.shutdown()
+        return self._output()
+
     def send(self, data):
         # type: (bytes) -> None
         """Send ``data`` to the client."""

@@ -59,6 +59,12 @@ def _needs_detection(case):
             else "the back-end does not detect that the peer hangs up (can_detect_close is False)")
 
 
+def _needs_sharing(case):
+    # type: (Any) -> Optional[str]
+    return (None if case.new_backend().can_share
+            else "the back-end does not wait for several connections (can_share is False)")
+
+
 def _needs_switch(case):
     # type: (Any) -> Optional[str]
     return (None if case.unverified is not None
@@ -73,7 +79,7 @@ def _needs_fork(case):
 #: What a rule may need, in the order in which it is asked for.
 _NEEDS = [
     ("network", _needs_network), ("alpn", _needs_alpn), ("detection", _needs_detection),
-    ("switch", _needs_switch), ("fork", _needs_fork)]  # type: List[Tuple[str, Need]]
+    ("sharing", _needs_sharing), ("switch", _needs_switch), ("fork", _needs_fork)]  # type: List[Tuple[str, Need]]
 
 
 def rule(*needs):
@@ -81,7 +87,7 @@ def rule(*needs):
     """Make a test method of a function of the suite and a stage.
 
     :param needs: what the back-end must have for the rule to apply: ``"network"``, ``"alpn"``,
-        ``"detection"``, ``"switch"``, ``"fork"``.
+        ``"detection"``, ``"sharing"``, ``"switch"``, ``"fork"``.
     """
     def decorate(function):
         # type: (Callable[[Any, Stage], None]) -> Callable[[Any], None]
