@@ -457,7 +457,7 @@ def test_a_proxy_that_wants_a_password_is_status_3(bed):
                 ignore=GONE) as server:
         ended = bed.send2("--alert", "hi", "--proxy", url(server), *GOOD)
     assert ended.status == 3
-    assert "answered 407" in ended.err
+    assert "responded with status 407" in ended.err
     assert ended.err.endswith("; give --proxy \"http://user:password@host:port\"\n")
 
 

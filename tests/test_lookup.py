@@ -20,15 +20,15 @@ HOST = ("gateway.test", 2195)
 
 
 class Resolver(object):
-    """A resolver that answers when the test says so, in a time that passes at once.
+    """A resolver that responds when the test says so, in a time that passes at once.
 
     :ivar asked: the names that it was asked for.
-    :ivar answer: what it returns, or an exception that it raises.
+    :ivar response: what it returns, or an exception that it raises.
     """
 
     def __init__(self):
         self.asked = []
-        self.answer = ["somewhere"]
+        self.response = ["somewhere"]
         self.clock = Clock()
         self._running = []
         self._lookups = Lookups(
@@ -37,14 +37,14 @@ class Resolver(object):
 
     def _ask(self, host, port):
         self.asked.append(host)
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return self.answer
+        if isinstance(self.response, Exception):
+            raise self.response
+        return self.response
 
-    def find(self, host="gateway.test", timeout=10, answers_after=None):
+    def find(self, host="gateway.test", timeout=10, responds_after=None):
         """Look a name up; all lookups that are under way are over after so many seconds."""
-        if answers_after is not None:
-            self.clock.call_later(answers_after, self.finish)
+        if responds_after is not None:
+            self.clock.call_later(responds_after, self.finish)
         return self._lookups.find(host, 1, Deadline(timeout, self.clock))
 
     def finish(self):
@@ -60,11 +60,11 @@ def resolver():
 def test_what_the_resolver_says_is_returned(resolver):
     """As soon as it is there; an exception is raised."""
     begin = resolver.clock.now
-    assert resolver.find(answers_after=3) == ["somewhere"]
-    assert resolver.find(answers_after=3, timeout=None) == ["somewhere"]
-    resolver.answer = socket.gaierror(socket.EAI_NONAME, "no such name")
+    assert resolver.find(responds_after=3) == ["somewhere"]
+    assert resolver.find(responds_after=3, timeout=None) == ["somewhere"]
+    resolver.response = socket.gaierror(socket.EAI_NONAME, "no such name")
     with pytest.raises(socket.gaierror):
-        resolver.find(answers_after=3)
+        resolver.find(responds_after=3)
     assert resolver.clock.now == begin + 9
 
 
@@ -77,9 +77,9 @@ def test_a_resolver_that_keeps_silent_is_waited_for_until_the_deadline(resolver)
 
 def test_each_connection_has_a_lookup_of_its_own(resolver):
     """What was found before is not taken again: Apple's addresses change."""
-    assert resolver.find(answers_after=1) == ["somewhere"]
-    resolver.answer = ["elsewhere"]
-    assert resolver.find(answers_after=1) == ["elsewhere"]
+    assert resolver.find(responds_after=1) == ["somewhere"]
+    resolver.response = ["elsewhere"]
+    assert resolver.find(responds_after=1) == ["elsewhere"]
     assert resolver.asked == ["gateway.test"] * 2
 
 
@@ -88,7 +88,7 @@ def test_who_comes_later_waits_for_a_lookup_that_hangs(resolver):
     for _ in range(5):
         assert resolver.find() is None
     assert resolver.find("other.test") is None
-    assert resolver.find(answers_after=5) == ["somewhere"]
+    assert resolver.find(responds_after=5) == ["somewhere"]
     assert resolver.asked == ["gateway.test", "other.test"]
 
 
@@ -102,7 +102,7 @@ def test_who_was_interrupted_leaves_a_lookup_that_others_wait_for(resolver):
         with pytest.raises(KeyboardInterrupt):
             resolver.find()
     assert resolver.asked == []
-    assert resolver.find(answers_after=1) == ["somewhere"]
+    assert resolver.find(responds_after=1) == ["somewhere"]
     assert resolver.asked == ["gateway.test"]
 
 
@@ -110,8 +110,8 @@ def test_what_came_too_late_is_not_taken_again(resolver):
     """A lookup that was over meanwhile may be an hour old."""
     assert resolver.find() is None
     resolver.finish()
-    resolver.answer = ["elsewhere"]
-    assert resolver.find(answers_after=1) == ["elsewhere"]
+    resolver.response = ["elsewhere"]
+    assert resolver.find(responds_after=1) == ["elsewhere"]
 
 
 def test_an_address_is_not_waited_for(resolver):
@@ -128,7 +128,7 @@ def test_a_forked_child_does_not_wait_for_its_parents_lookup(resolver, in_forked
 
     def child():
         del resolver._running[:]
-        assert resolver.find(answers_after=1) == ["somewhere"]
+        assert resolver.find(responds_after=1) == ["somewhere"]
 
     in_forked_child(child)
 
@@ -136,7 +136,7 @@ def test_a_forked_child_does_not_wait_for_its_parents_lookup(resolver, in_forked
 @pytest.mark.parametrize("options, address", [
     ({}, HOST), ({"proxy": "http://proxy.test:3128"}, ("127.0.0.1", 1))], ids=["direct", "proxy"])
 def test_connecting_is_bounded_when_the_resolver_hangs(monkeypatch, options, address):
-    """``connect_timeout`` counts for the lookup as well; the error says what did not answer."""
+    """``connect_timeout`` counts for the lookup as well; the error says what did not respond."""
     gate = Gate()
     asked = []
 
@@ -159,7 +159,7 @@ def test_connecting_is_bounded_when_the_resolver_hangs(monkeypatch, options, add
 
 def test_a_lookup_and_the_rest_share_one_deadline(monkeypatch):
     """What the lookup took is not given again to TCP and TLS."""
-    def answer(host, *arguments):
+    def resolve(host, *arguments):
         assert len(deadlines) == 1
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", listener.getsockname())]
 
@@ -173,7 +173,7 @@ def test_a_lookup_and_the_rest_share_one_deadline(monkeypatch):
     listener.bind(("127.0.0.1", 0))
     listener.listen(1)
     monkeypatch.setattr(_waiting, "Deadline", Noted)
-    monkeypatch.setattr(socket, "getaddrinfo", answer)
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
     assert "not connected" in fails(ConnectTimeout, HOST, SHORT)
     listener.close()
     assert len(deadlines) == 1
@@ -184,13 +184,13 @@ def test_without_another_thread_this_one_looks_up(monkeypatch):
     def refuse(self):
         raise RuntimeError("can't start new thread")
 
-    def answer(host, *arguments):
+    def resolve(host, *arguments):
         threads.append(threading.current_thread())
         raise socket.gaierror(socket.EAI_NONAME, "no such name")
 
     threads = []
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", answer)
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
     with pytest.raises(IOError):
         open_connection(HOST, SOON)
     assert threads == [threading.current_thread()]

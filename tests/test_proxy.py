@@ -72,26 +72,26 @@ def pump(source, target):
 
 
 class Proxy(object):
-    """A proxy as a function of a socket: reads a request, answers, opens a tunnel.
+    """A proxy as a function of a socket: reads a request, responds, opens a tunnel.
 
-    :param answer: what it says (bytes), or a function of the socket that says it; after anything
+    :param response: what it says (bytes), or a function of the socket that says it; after anything
         but a 2xx it waits for the end.
     :param target: address that each tunnel leads to; None believes the request.
 
     :ivar requests: the requests, as they came.
     """
 
-    def __init__(self, answer=OK, target=None):
+    def __init__(self, response=OK, target=None):
         self.requests = []
-        self._answer, self._target = answer, target
+        self._response, self._target = response, target
 
     def __call__(self, accepted):
         request = read_request(accepted)
         self.requests.append(request)
-        if callable(self._answer):
-            self._answer(accepted)
+        if callable(self._response):
+            self._response(accepted)
         else:
-            accepted.sendall(self._answer)
+            accepted.sendall(self._response)
         target = self._target
         if target is None:
             host, port = request.split(b" ")[1].decode("ascii").rsplit(":", 1)
@@ -113,9 +113,9 @@ def url(server, userinfo=""):
     return "http://%s%s:%d" % (userinfo, server.address[0], server.address[1])
 
 
-def refused_by(answer, userinfo="", address=("gateway.test", 2195), **options):
-    """Return the text of the error that a proxy's answer leads to."""
-    with Server(Proxy(answer, "nowhere"), ignore=GONE) as server:
+def refused_by(response, userinfo="", address=("gateway.test", 2195), **options):
+    """Return the text of the error that a proxy's response leads to."""
+    with Server(Proxy(response, "nowhere"), ignore=GONE) as server:
         backend = new_backend(proxy=url(server, userinfo))
         with pytest.raises(ConnectError) as caught:
             open_connection(address, backend=backend, **options)
@@ -212,18 +212,18 @@ def echo(tls):
     discard(tls)
 
 
-@pytest.mark.parametrize("answer", [
+@pytest.mark.parametrize("response", [
     b"HTTP/1.0 200 OK\r\n\r\n", b"HTTP/1.1 200\r\n\r\n", b"HTTP/1.1 204 Fine\nVia: 1.1 x\n\n",
     b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
     b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\nLink: x\r\n\r\n" + OK,
     b"HTTP/1.1 200 OK\r\nX: " + b"x" * (_proxy.HEADER_LIMIT - 24) + b"\r\n\r\n",
 ], ids=["1.0", "bare", "LF", "body", "preliminary", "long"])
 @pytest.mark.parametrize("size", [1, 65536])
-def test_answers_that_open_a_tunnel(answer, size):
+def test_responses_that_open_a_tunnel(response, size):
     """Any 2xx does, whatever it says of a body; whole or in pieces."""
     def say(accepted):
-        for begin in range(0, len(answer), size):
-            accepted.sendall(answer[begin:begin + size])
+        for begin in range(0, len(response), size):
+            accepted.sendall(response[begin:begin + size])
 
     with Server(over_tls(echo)) as gateway, Server(Proxy(say), ignore=GONE) as server:
         connection = open_connection(gateway.address, proxy=url(server))
@@ -285,7 +285,7 @@ def test_proxy_may_have_an_ipv6_address(descriptors):
 
 
 def test_another_address_of_the_proxy_is_tried(monkeypatch, descriptors):
-    """One that hangs up without an answer is no reason to give up."""
+    """One that hangs up without an response is no reason to give up."""
     with Server(over_tls(discard)) as gateway, Server(read_request) as broken, \
             Server(Proxy(target=gateway.address), ignore=GONE) as server:
         monkeypatch.setattr(_connect.socket, "getaddrinfo", lambda *arguments: [
@@ -305,13 +305,13 @@ def test_another_address_of_the_proxy_is_tried(monkeypatch, descriptors):
 def test_status_is_in_the_error(status, text, descriptors):
     """With the proxy, the server, and what to do."""
     message = refused_by(b"HTTP/1.1 %d Whatever\r\nContent-Length: 0\r\n\r\n" % status)
-    assert "answered %d when asked to connect to gateway.test:2195" % status in message
+    assert "responded with status %d to CONNECT gateway.test:2195" % status in message
     assert text in message
 
 
 @pytest.mark.parametrize("userinfo, wanted, text", [
     ("", b"Basic realm=\"x\"", "set proxy to \"http://user:password@host:port\""),
-    ("u:p@", b"Basic realm=\"x\"", "refuses user or password"),
+    ("u:p@", b"Basic realm=\"x\"", "rejects user or password"),
     ("", None, "set proxy to"),
     ("u:p@", b"Negotiate\r\nproxy-authenticate: NTLM", "only Basic is"),
     ("", b"Digest realm=\"x\", nonce=\"y\"", "only Basic is"),
@@ -321,10 +321,10 @@ def test_407_says_what_the_proxy_wants(userinfo, wanted, text, descriptors):
     """User and password, other ones, or a way to log in that we do not have."""
     line = b"" if wanted is None else b"Proxy-Authenticate: " + wanted + b"\r\n"
     message = refused_by(b"HTTP/1.1 407 Log in\r\n" + line + b"\r\n", userinfo)
-    assert "answered 407" in message and text in message
+    assert "responded with status 407" in message and text in message
 
 
-@pytest.mark.parametrize("answer, text", [
+@pytest.mark.parametrize("response, text", [
     (b"SSH-2.0-OpenSSH_9.6\r\n", "does not speak HTTP"),
     (b"\x15\x03\x01\x00\x02\x02\x28", "does not speak HTTP"),
     (b"HTTP/2.0 200 OK\r\n\r\n", "does not speak HTTP"),
@@ -337,41 +337,41 @@ def test_407_says_what_the_proxy_wants(userinfo, wanted, text, descriptors):
     (b"HTTP/1.1 200 OK\r\n" + b"X: yyy\r\n" * 8192, "more than 16384"),
 ])
 @pytest.mark.parametrize("size", [7, 65536])
-def test_what_is_no_proxy_is_named_as_such(answer, text, size, descriptors):
+def test_what_is_no_proxy_is_named_as_such(response, text, size, descriptors):
     """As soon as that is certain, without waiting for more; nothing grows without limit."""
     def say(accepted):
-        for begin in range(0, len(answer), size):
-            accepted.sendall(answer[begin:begin + size])
+        for begin in range(0, len(response), size):
+            accepted.sendall(response[begin:begin + size])
 
     message = refused_by(say)
     assert "check the option proxy" in message and text in message
 
 
-@pytest.mark.parametrize("answer, text", [
+@pytest.mark.parametrize("response, text", [
     (b"\x15\x03\x03\x00\x02\x02\x50", "alert internal error"),
     (b"SSH-2.0-OpenSSH_9.6\r\n", "does not seem to speak TLS"),
 ])
-def test_what_follows_the_header_is_for_tls(answer, text, descriptors):
+def test_what_follows_the_header_is_for_tls(response, text, descriptors):
     """Also where it comes in one piece with the header, before we have said anything."""
-    message = refused_by(OK + answer)
+    message = refused_by(OK + response)
     assert "TLS handshake with gateway.test:2195 through the proxy" in message and text in message
 
 
-@pytest.mark.parametrize("answer, text", [
-    (b"", "did not answer as a proxy"), (b"HTTP/1.1 200", "did not answer as a proxy"),
-    (b"HTTP/1.1 100 Continue\r\n\r\n", "did not answer as a proxy"),
-    (OK, "opened a tunnel, behind which nobody"),
+@pytest.mark.parametrize("response, text", [
+    (b"", "did not respond like a proxy"), (b"HTTP/1.1 200", "did not respond like a proxy"),
+    (b"HTTP/1.1 100 Continue\r\n\r\n", "did not respond like a proxy"),
+    (OK, "opened a tunnel, but the server did not complete"),
 ])
-def test_silence_ends_in_a_timeout(answer, text, descriptors):
+def test_silence_ends_in_a_timeout(response, text, descriptors):
     """The proxy is part of the time to connect; the text tells who was silent."""
     begin = monotonic()
-    with Server(Proxy(answer, "nowhere"), ignore=GONE) as server:
+    with Server(Proxy(response, "nowhere"), ignore=GONE) as server:
         with pytest.raises(ConnectTimeout, match=text):
             open_connection(("gateway.test", 2195), timeout=SHORT, proxy=url(server))
     assert monotonic() - begin < SOON
 
 
-def test_answer_that_never_ends_does_not_stretch_the_time(descriptors):
+def test_response_that_never_ends_does_not_stretch_the_time(descriptors):
     """A byte now and then is no progress."""
     over = threading.Event()
 
@@ -389,12 +389,12 @@ def test_answer_that_never_ends_does_not_stretch_the_time(descriptors):
 
 
 def test_proxy_that_hangs_up_is_an_error(descriptors):
-    """Before it has answered, and behind its answer."""
-    for answer, text in [(b"", "the proxy hung up before it answered"),
+    """Before it has responded, and after its response."""
+    for response, text in [(b"", "the proxy hung up before it responded"),
                          (OK, "hung up during the TLS handshake")]:
-        def serve(accepted, answer=answer):
+        def serve(accepted, response=response):
             read_request(accepted)
-            accepted.sendall(answer)
+            accepted.sendall(response)
             accepted.shutdown(socket.SHUT_WR)
             wait_for_end(accepted)
 
@@ -412,7 +412,7 @@ def test_proxy_that_cannot_be_looked_up_is_named():
 @each("host", ["gate way", "x\r\nEvil: 1", "", u"\u2603" * 70, "a/b", "[::1]"])
 def test_host_that_is_no_name_is_not_sent(host):
     """Nothing gets into the request that is not meant to be there."""
-    with pytest.raises(ConnectError, match="the host is no name"):
+    with pytest.raises(ConnectError, match="the host is not a valid name"):
         open_connection((host, 1), proxy="http://127.0.0.1:1")
 
 
@@ -432,8 +432,8 @@ def test_host_that_is_no_name_is_not_sent(host):
     ("http://%(user)s::1:1", "no host and port"),
     ("http://%(user)s[::1:1", "no host and port"),
     ("http://%(user)sproxy test:1", "no host and port"),
-    ("http://%(user)sproxy%%20:1", "a host that is no name"),
-    ("http://%(user)s[1:2:3]:1", "a host that is no name"),
+    ("http://%(user)sproxy%%20:1", "an invalid host"),
+    ("http://%(user)s[1:2:3]:1", "an invalid host"),
     ("http://proxy.test:%(user)s", "no host and port"),
     ("http://a/%(user)sproxy.test:1", "percent-encoded"),
     ("http://a b%(user)sproxy.test:1", "percent-encoded"),
@@ -460,22 +460,22 @@ def assert_no_secret(text):
         assert secret not in text
 
 
-@pytest.mark.parametrize("answer", [
+@pytest.mark.parametrize("response", [
     b"HTTP/1.1 407 %(echo)s\r\nProxy-Authenticate: %(echo)s\r\n\r\n",
     b"HTTP/1.1 403 %(echo)s\r\n\r\n", b"HTTP/1.1 %(echo)s\r\n\r\n", b"%(echo)s\r\n\r\n",
     OK + b"%(echo)s", b"HTTP/1.1 200 %(echo)s",
 ])
-def test_password_is_in_no_error_and_no_log(answer, caplog, descriptors):
+def test_password_is_in_no_error_and_no_log(response, caplog, descriptors):
     """Not even if the proxy sends it back."""
     caplog.set_level(logging.DEBUG)
     proxy = Proxy(lambda accepted: accepted.sendall(
-        answer.replace(b"%(echo)s", proxy.requests[-1].split(b" ")[-1].strip())), "nowhere")
+        response.replace(b"%(echo)s", proxy.requests[-1].split(b" ")[-1].strip())), "nowhere")
     with Server(proxy, ignore=GONE) as server:
         session = Session(proxy=url(server, "user%20name:" + SECRET + "@"))
         certificate = session.pool.get_certificate({"cert_string": AUTHORITY.issue("c").pem})
         connection = session.get_connection(("gateway.test", 2195), certificate)
-        # The last answer has no end. However slow the machine is, some request comes in time.
-        for limit in (SHORT, 2, SOON) if answer.endswith(b"200 %(echo)s") else (SOON,):
+        # The last response has no end. However slow the machine is, some request comes in time.
+        for limit in (SHORT, 2, SOON) if response.endswith(b"200 %(echo)s") else (SOON,):
             session.connect_timeout = limit
             with pytest.raises(ConnectError) as caught:
                 APNs(connection).send(Message(make_tokens(1), alert="x"))

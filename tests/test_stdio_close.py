@@ -80,7 +80,7 @@ def test_close_sends_a_close_notify():
 
 
 def test_close_is_bounded_where_the_peer_does_not_end():
-    """A peer that neither answers the close-notify nor hangs up costs the bound, no more."""
+    """A peer that neither returns the close-notify nor hangs up costs the bound, no more."""
     gate = threading.Event()
     with Server(over_tls(lambda tls: gate.wait(SOON))) as server:
         connection = open_connection(server.address)

@@ -48,7 +48,7 @@ def named_server():
 
 @pytest.fixture
 def silent():
-    """Address of a host that answers no TCP connect: a listener whose queue is full."""
+    """Address of a host that accepts no TCP connection: a listener whose queue is full."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     listener.listen(0)
@@ -73,11 +73,11 @@ def refused():
 
 
 def test_silent_host_ends_in_a_timeout(silent, descriptors):
-    """A host that does not answer costs the timeout, not minutes."""
+    """A host that does not respond costs the timeout, not minutes."""
     begin = monotonic()
     message = fails(ConnectTimeout, silent, timeout=SHORT)
     assert SHORT <= monotonic() - begin < SOON
-    assert "127.0.0.1:%d" % silent[1] in message and "no answer" in message
+    assert "127.0.0.1:%d" % silent[1] in message and "no response" in message
     assert "%s s" % SHORT in message
 
 
@@ -151,7 +151,7 @@ def test_silent_address_does_not_eat_the_time(addresses, silent, named_server, d
 def test_address_that_stalls_in_the_handshake_gives_way(addresses, named_server, descriptors,
                                                         monkeypatch):
     """After some patience the next address is tried, within the same time."""
-    monkeypatch.setattr(_connect, "HANDSHAKE_PATIENCE", SHORT)
+    monkeypatch.setattr(_connect, "HANDSHAKE_DELAY", SHORT)
     with Server(wait_for_end, ignore=GONE) as stalling:
         with Server(over_tls(discard, **named_server)) as server:
             addresses.add(stalling.address, server.address)
@@ -196,12 +196,12 @@ def test_all_failures_are_in_the_message(addresses, refused, descriptors):
 def test_an_address_that_was_given_is_named_once(refused, silent, descriptors):
     """It is the host's name and its address as well."""
     for message, text in ((fails(ConnectError, refused), "Connection refused"),
-                          (fails(ConnectTimeout, silent, timeout=SHORT), "no answer")):
+                          (fails(ConnectTimeout, silent, timeout=SHORT), "no response")):
         assert message.count("127.0.0.1") == 1 and message.endswith(": " + text), message
 
 
 def test_host_without_addresses_is_an_error(addresses):
-    """A resolver that finds nothing is answered with an error."""
+    """A resolver that finds nothing causes an error."""
     assert "no address" in fails(ConnectError, HOST)
 
 

@@ -93,7 +93,7 @@ def test_write_that_has_to_read_from_a_peer_that_floods_ends_in_a_timeout(monkey
 
 
 def test_write_reads_ahead_a_bounded_number_of_times(monkeypatch):
-    """However little each record holds, a write after an answer of TLS goes on in time."""
+    """However little each record holds, a write after a response of TLS continues in time."""
     received = []
     with Server(over_tls(lambda tls: received.append(read_all(tls)))) as server:
         connection = open_connection(server.address)
@@ -202,7 +202,7 @@ def test_refusal_that_nobody_has_been_told_of_keeps_the_connection_open():
 
 
 def test_many_are_closed_in_the_time_of_one():
-    """Peers that do not answer the goodbye cost one bound together, and each gets its goodbye."""
+    """Peers that do not return the close-notify cost one bound together, and each gets its own."""
     received, gate = [], threading.Event()
 
     def serve(tls):

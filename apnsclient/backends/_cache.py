@@ -1,4 +1,4 @@
-"""A bounded cache that threads share, that survives ``fork()``, and that finalizers may use."""
+"""A bounded cache for several threads, safe to use after ``fork()`` and by finalizers."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -20,13 +20,13 @@ __all__ = ["Cache"]
 class Cache(object):
     """Keeps the entries that were used last, up to a number of them.
 
-    Each process has entries and a lock of its own, so a forked child begins with an empty cache:
-    during the fork another thread may have held the lock or been in the middle of a change.
+    Each process has its own entries and lock, so a forked child begins with an empty cache: during
+    the fork another thread may have held the lock or been in the middle of a change.
 
-    A connection that the garbage collector closes puts its TLS session in here, and the collector
-    may run in the middle of any method and in the same thread. So all methods but
-    :meth:`get_or_make` do without a lock: each change is one operation of a dict, which is atomic,
-    and whatever happened since the last one is allowed for.
+    A connection that the garbage collector closes stores its TLS session here, and the collector
+    may run in the middle of any method in the same thread. So all methods except
+    :meth:`get_or_make` use no lock: each change is one operation of a dict, which is atomic, and
+    allows for any change since the one before.
 
     :param size: most entries that are kept (int, at least 1).
     """
@@ -49,15 +49,15 @@ class Cache(object):
 
     def discard(self, key):
         # type: (Hashable) -> None
-        """Forget the value for ``key``, if there is one."""
+        """Remove the value for ``key``, if there is one."""
         self._store()[1].pop(key, None)
 
     def get_or_make(self, key, make):
         # type: (Hashable, Callable[[], Any]) -> Any
-        """Return the value for ``key``, which ``make()`` builds if there is none.
+        """Return the value for ``key``; call ``make()`` to create it if there is none.
 
-        Threads that ask at the same time wait for the one that builds. What ``make`` raises passes
-        through, and nothing is kept then.
+        Other threads wait meanwhile. If ``make`` raises an exception it passes through, and nothing
+        is stored.
         """
         lock, entries = self._store()
         with lock:
@@ -79,7 +79,7 @@ class Cache(object):
         # type: (Entries, Hashable, Any) -> None
         entries[key] = [next(self._clock), value]
         if len(entries) > self._size:
-            # Those that went in the meantime count as the oldest.
+            # Those that have been removed meanwhile count as the oldest.
             keys = sorted(list(entries), key=lambda one: entries.get(one, (0,))[0])
             for old in keys[:max(len(keys) - self._size, 0)]:
                 entries.pop(old, None)

@@ -1,8 +1,8 @@
-"""Closing TLS connections so that what was written arrives, many of them in the time of one.
+"""Closes TLS connections gracefully, so that everything that was written arrives; many at a time.
 
-Each is sent a close-notify and half-closed; then whatever the server still sends is read to its end
-or for a bounded time. Closing a socket that holds unread data makes the kernel reset the
-connection, and the server's session tickets are such data: what was written last would be lost.
+A close-notify is sent and the socket is half-closed; then the data that the server still sends is
+read to its end, or for a bounded time. Closing a socket with unread data makes the kernel reset the
+connection, and the server's session tickets are such data: the last writes would be lost.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -20,19 +20,19 @@ if MYPY:
     from ._engine import Engine
     from ._waiting import Waiting
 
-__all__ = ["Farewell", "say_goodbye"]
+__all__ = ["GracefulClose", "close_gracefully"]
 
 
-#: Most bytes that are kept of what a server says while it is being left.
-_LONGEST_ANSWER = 65536
+#: Most bytes that are kept of the data that a server sends meanwhile.
+_MOST_RECEIVED = 65536
 
 
-class Farewell(object):
-    """The end of one connection, driven by :meth:`step`.
+class GracefulClose(object):
+    """The graceful close of one connection, driven by :meth:`step`.
 
     :param connected: non-blocking socket.
     :param engine: Engine of the TLS connection over it.
-    :param unsent: what TLS had to say before and could not send yet (bytes).
+    :param unsent: TLS records that could not be sent yet (bytes).
     :param deadline: Deadline for all of it.
     """
 
@@ -44,23 +44,23 @@ class Farewell(object):
         self.is_writer = True
         self._engine = engine
         self._unsent = unsent
-        #: What the peer said in the meantime (bytes), as far as somebody may want to know it.
+        #: Data that the peer sent meanwhile (bytes), such as an error frame.
         self.received = b""
         self._is_notified = False
         self._is_tls = True
 
     def step(self):
         # type: () -> bool
-        """Go on without waiting; return whether there is more to do when the socket is ready."""
+        """Continue without waiting; return True if there is more to do when the socket is ready."""
         try:
             if self.is_writer:
-                self._speak()
-            # No more than once: a peer that never stops must not keep the others waiting.
-            return self.is_writer or self._listen()
+                self._send()
+            # Only once: a peer that never stops sending must not delay the other connections.
+            return self.is_writer or self._receive()
         except (SSL.Error, socket.error):
             return False
 
-    def _speak(self):
+    def _send(self):
         # type: () -> None
         if not self._is_notified:
             self._is_notified = True
@@ -71,9 +71,9 @@ class Farewell(object):
             self.socket.shutdown(socket.SHUT_WR)
             self.is_writer = False
 
-    def _listen(self):
+    def _receive(self):
         # type: () -> bool
-        """Receive once; return whether more may come: session tickets, and a late answer."""
+        """Receive once; return True if more may come: session tickets, or a late response."""
         data = _sockets.try_receive(self.socket)
         if data is None:
             return True
@@ -83,7 +83,8 @@ class Farewell(object):
             if self._is_tls:
                 self._engine.feed(data)
                 while True:
-                    self._hear(self._engine.open(len(data)))
+                    opened = self._engine.open(len(data))
+                    self.received += opened[:_MOST_RECEIVED - len(self.received)]
         except SSL.WantReadError:
             pass
         except SSL.ZeroReturnError:
@@ -93,15 +94,10 @@ class Farewell(object):
         return True
 
 
-    def _hear(self, data):
-        # type: (bytes) -> None
-        self.received += data[:_LONGEST_ANSWER - len(self.received)]
-
-
-def say_goodbye(farewells, waiting):
-    # type: (Iterable[Farewell], Waiting) -> None
-    """Bring all of them to their end, each within its own deadline, side by side."""
-    unfinished = [one for one in farewells if one.step()]
+def close_gracefully(closes, waiting):
+    # type: (Iterable[GracefulClose], Waiting) -> None
+    """Complete all of them concurrently, each within its own deadline."""
+    unfinished = [one for one in closes if one.step()]
     while unfinished:
         lefts = [left for left in [one.deadline.left() for one in unfinished] if left is not None]
         ready = waiting.wait([(one.socket, one.is_writer) for one in unfinished],

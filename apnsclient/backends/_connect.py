@@ -1,10 +1,9 @@
-"""Opening a connection to a host of many addresses, in the manner of RFC 8305.
+"""Opens a connection to a host that has several addresses, like RFC 8305.
 
-The addresses are tried in the order of the system's resolver, families taking turns. While one of
-them keeps silent the next is started beside it; one that fails makes room for the next at once. The
-race is won by the first that completes the *TLS handshake*: a host that accepts and then keeps
-silent must not keep the others from their turn. All of it, with the name lookup that comes before,
-happens before one deadline.
+The addresses are tried in the order of the system's resolver, alternating between families. If one
+of them does not respond, the next is tried in parallel; if one fails, the next is tried at once.
+The first one that completes the *TLS handshake* wins: a host that accepts and then stays silent
+must not delay the others. One deadline is for all of it, including the name lookup before.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -28,23 +27,23 @@ if MYPY:
 
 __all__ = ["connect", "look_up"]
 
-#: Seconds that a TCP connect may take before the next address is tried beside it (RFC 8305, 5).
+#: Seconds that a TCP connect may take before the next address is tried in parallel (RFC 8305, 5).
 ATTEMPT_DELAY = 0.25
-#: Seconds that a TLS handshake may take before the next address is tried beside it. Longer, because
-#: a server that accepts usually goes on, and each handshake costs it something.
-HANDSHAKE_PATIENCE = 2.0
+#: Seconds that a TLS handshake may take before the next address is tried in parallel. Longer,
+#: because a server that accepts usually continues, and a handshake is expensive for it.
+HANDSHAKE_DELAY = 2.0
 
 
 def look_up(address, waiting, deadline, role=""):
     # type: (Address, Waiting, Deadline, str) -> List[Tuple[int, int, int, Any]]
     """Return ``(family, kind, protocol, socket address)`` for each address of the host.
 
-    Families take turns, beginning with the one that the system prefers.
+    Families alternate, beginning with the one that the system prefers.
 
     :param waiting: how to wait for the resolver.
-    :param deadline: Deadline for its answer.
-    :param role: what stands before the address in messages (str).
-    :raises ~apnsclient.errors.ConnectTimeout: if the resolver does not answer in time.
+    :param deadline: Deadline for the lookup.
+    :param role: text before the address in messages (str).
+    :raises ~apnsclient.errors.ConnectTimeout: if the resolver does not respond in time.
     :raises ~apnsclient.errors.ConnectError: if the name cannot be looked up.
     """
     try:
@@ -55,8 +54,8 @@ def look_up(address, waiting, deadline, role=""):
         raise ConnectError("cannot look up the host of %s%s: %s"
                            % (role, display(address), _sockets.describe(error)))
     if found is None:
-        raise ConnectTimeout("cannot look up the host of %s%s: no answer from the resolver after "
-                             "%s s" % (role, display(address), deadline.timeout))
+        raise ConnectTimeout("cannot look up the host of %s%s: no response from the resolver "
+                             "after %s s" % (role, display(address), deadline.timeout))
     families = {}  # type: dict[int, list[Any]]
     order = []
     for family, kind, protocol, _, where in found:
@@ -95,7 +94,7 @@ class _Attempt(object):
 
     def advance(self, new_handshake):
         # type: (Callable[[Any], Any]) -> bool
-        """Go on after the socket became ready; return True when the connection is usable."""
+        """Continue when the socket is ready; return True when the connection can be used."""
         if self.handshake is None:
             _sockets.finish_connect(self.socket)
             self.handshake = new_handshake(self.socket)
@@ -110,7 +109,7 @@ class _Attempt(object):
 
 
 class _Race(object):
-    """Several attempts at one host; see the text of the module."""
+    """Several attempts for one host; see the docstring of the module."""
 
     def __init__(self, where, candidates, new_handshake, deadline, waiting):
         # type: (str, List[Any], Callable[[Any], Any], Deadline, Waiting) -> None
@@ -126,7 +125,7 @@ class _Race(object):
 
     def run(self):
         # type: () -> _Attempt
-        """Return the winner; the others are closed, and all of them if there is none."""
+        """Return the attempt that won; the others are closed, or all of them if none did."""
         winner = None
         try:
             while winner is None:
@@ -140,7 +139,7 @@ class _Race(object):
 
     def _start_next(self):
         # type: () -> None
-        """Start what is due; raise if nothing runs and nothing is left to start."""
+        """Start attempts that are due; raise if none is running and none is left to start."""
         while self._waiting and (not self._running or self._clock() >= self._next_start):
             attempt = _Attempt(self._waiting.pop(0))
             self._running.append(attempt)
@@ -157,9 +156,10 @@ class _Race(object):
 
     def _advance_ready(self):
         # type: () -> Optional[_Attempt]
-        """Wait for the attempts and let them go on; return the one that is complete, if any."""
+        """Wait for the attempts and continue them; return one that is complete, if any."""
         ready = self._wait(
-            [(attempt.socket, attempt.is_writer) for attempt in self._running], self._patience())
+            [(attempt.socket, attempt.is_writer) for attempt in self._running],
+            self._time_to_wait())
         if self._deadline.is_over():
             raise ConnectTimeout("%s is not connected after %s s: %s" % (
                 self._where, self._deadline.timeout, "; ".join(
@@ -175,28 +175,28 @@ class _Race(object):
                 self._drop(attempt, _sockets.describe(error))
                 continue
             if not was_connected:
-                self._hold_back_others()
+                self._postpone_others()
                 break
         return None
 
-    def _patience(self):
+    def _time_to_wait(self):
         # type: () -> Optional[float]
-        """Return the seconds to wait: until the next start or the end."""
+        """Return the seconds to wait: until the next start or the deadline."""
         left = self._deadline.left()
         if not self._waiting:
             return left
         pause = max(self._next_start - self._clock(), 0.0)
         return pause if left is None else min(left, pause)
 
-    def _hold_back_others(self):
+    def _postpone_others(self):
         # type: () -> None
-        """Let those wait that are not connected; they have their turn if the handshake stalls."""
+        """Cancel attempts that are not connected; they start again if the handshake stalls."""
         behind = [one for one in self._running if one.handshake is None]
         for attempt in behind:
             attempt.close()
             self._running.remove(attempt)
         self._waiting[:0] = [one.candidate for one in behind]
-        pause = HANDSHAKE_PATIENCE
+        pause = HANDSHAKE_DELAY
         left = self._deadline.left()
         if left is not None:
             pause = min(pause, left / (len(self._waiting) + 1))
@@ -206,18 +206,18 @@ class _Race(object):
         # type: (_Attempt, str) -> None
         attempt.close()
         self._running.remove(attempt)
-        self._failures.append(self._of(attempt, problem))
+        self._failures.append(self._describe(attempt, problem))
         if not any(one.handshake for one in self._running):
             self._next_start = self._clock()
 
     def _state(self, attempt):
         # type: (_Attempt) -> str
-        return self._of(attempt, "no answer" if attempt.handshake is None
-                        else attempt.handshake.progress)
+        return self._describe(attempt, "no response" if attempt.handshake is None
+                              else attempt.handshake.progress)
 
-    def _of(self, attempt, text):
+    def _describe(self, attempt, text):
         # type: (_Attempt, str) -> str
-        """Return what is said of an attempt, with its address unless that was the host's name."""
+        """Return a text about an attempt, with its address unless the host was given by it."""
         where = attempt.candidate[3]
         is_named = self._where.endswith(display((str(where[0]), where[1])))
         return text if is_named else "%s: %s" % (attempt.name, text)
@@ -227,13 +227,13 @@ def connect(where, candidates, new_handshake, deadline, waiting):
     # type: (str, List[Any], Callable[[Any], Any], Deadline, Waiting) -> Tuple[Any, Any]
     """Return a connected socket and its completed handshake.
 
-    :param where: what it leads to (str), for messages.
-    :param candidates: what :func:`look_up` found.
+    :param where: name of the server in messages (str).
+    :param candidates: what :func:`look_up` returned.
     :param new_handshake: called with a connected socket; returns a Handshake or a Tunnel.
     :param deadline: Deadline for all of it.
     :param waiting: how to wait for sockets.
-    :raises ~apnsclient.errors.ConnectError: if no address can be had, or as soon as TLS itself
-        fails with one of them.
+    :raises ~apnsclient.errors.ConnectError: if no address can be connected to, or as soon as TLS
+        itself fails with one of them.
     """
     winner = _Race(where, candidates, new_handshake, deadline, waiting).run()
     return winner.socket, winner.handshake

@@ -413,7 +413,7 @@ class Connection(BaseConnection):
         closing = [one for one in connections if one._begin_close()]
         try:
             farewells = [one._farewell() for one in closing]
-            _closing.say_goodbye([one for one in farewells if one is not None], waiting)
+            _closing.close_gracefully([one for one in farewells if one is not None], waiting)
             for one, farewell in zip(closing, farewells):
                 if farewell is not None:
                     one.received_on_close = farewell.received
@@ -433,11 +433,11 @@ class Connection(BaseConnection):
         return is_first
 
     def _farewell(self):
-        # type: () -> Optional[_closing.Farewell]
+        # type: () -> Optional[_closing.GracefulClose]
         """Return what has to be done before the socket may be closed, if anything."""
         if self._write_problem is not None or not self._has_written or self.is_inherited:
             return None
-        return _closing.Farewell(self._socket, self._engine, self._unsent,
+        return _closing.GracefulClose(self._socket, self._engine, self._unsent,
                                  self._waiting.deadline(self.close_timeout))
 
     def _finish(self):

@@ -1,14 +1,14 @@
-"""TLS in memory: plain bytes in, sealed bytes out, and back; the sockets are somebody else's.
+"""TLS in memory: encrypts and decrypts bytes, and does not use sockets.
 
-OpenSSL is not given the socket, for two reasons. In OpenSSL 4.0, unlike 3.1, a failed write to its
-socket puts the whole TLS connection into an error state, and the gateway's reason for hanging up,
-which had arrived before, could not be read any more. And what several TLS records hold goes out
-with one system call.
+OpenSSL does not get the socket, for two reasons. In OpenSSL 4.0, unlike 3.1, a failed write to its
+socket puts the whole TLS connection into an error state, so that an error frame of the gateway,
+which had arrived before, could not be read any more. And several TLS records can be sent with one
+system call.
 
-Moving bytes through memory costs a call more for each write. :class:`DirectEngine` saves that and
-more by calling OpenSSL past pyOpenSSL's wrappers, which are half the price of a small write. It
-relies on names that pyOpenSSL does not document, and that have not changed since 2014; where one of
-them is missing, :class:`Engine` does the same with what is documented.
+Moving bytes through memory takes an additional call for each write. :class:`DirectEngine` saves
+more than that by bypassing pyOpenSSL's wrappers, which take half the time of a small write. It
+relies on names that pyOpenSSL does not document, and that have not changed since 2014; if one of
+them is missing, :class:`Engine` does the same with the documented ones.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -27,19 +27,19 @@ __all__ = ["CHUNK", "DirectEngine", "Engine", "best_engine"]
 
 #: Most plain bytes that :meth:`Engine.seal` takes at once: four full TLS records.
 CHUNK = 65536
-#: More than what the sealed form of one chunk is longer by: headers and tags of four records.
+#: An upper bound of what encryption adds to one chunk: headers and tags of four records.
 _OVERHEAD = 1024
 
 
 class Engine(object):
-    """One client's end of a TLS connection in memory.
+    """The client's end of a TLS connection, in memory.
 
-    Methods raise what pyOpenSSL raises: ``WantReadError`` when more has to be fed first.
+    Methods raise the exceptions of pyOpenSSL: ``WantReadError`` if more data has to be fed first.
 
-    :param context: SSL.Context that the connection is made with.
+    :param context: SSL.Context for the connection.
 
-    :ivar is_drained: True if :meth:`open` has nothing to return before more is fed; False if it may
-        have.
+    :ivar is_drained: True if :meth:`open` can return nothing before more is fed; False if it may
+        have data.
     """
 
     is_drained = False
@@ -51,23 +51,23 @@ class Engine(object):
 
     def feed(self, data):
         # type: (bytes) -> None
-        """Take bytes that came from the peer."""
+        """Take bytes from the peer."""
         self.tls.bio_write(data)
 
     def open(self, size):
         # type: (int) -> bytes
-        """Return up to ``size`` plain bytes out of what was fed."""
+        """Return up to ``size`` plain bytes of what was fed."""
         data = self.tls.recv(size)  # type: bytes
         return data
 
     def output(self):
         # type: () -> bytes
-        """Return what has to go to the peer, b"" if there is nothing."""
+        """Return the bytes to send to the peer, b"" if there are none."""
         return self._output(CHUNK)
 
     def _output(self, size):
         # type: (int) -> bytes
-        """Return all there is, in pieces of ``size`` bytes."""
+        """Return all bytes to send, reading them in pieces of ``size`` bytes."""
         pieces = [b""]  # type: List[bytes]
         try:
             while True:
@@ -80,10 +80,10 @@ class Engine(object):
 
     def seal(self, data):
         # type: (Any) -> Any
-        """Return what has to go to the peer so that it gets ``data``.
+        """Encrypt ``data``; return the bytes to send to the peer.
 
         :param data: 1 to :data:`CHUNK` bytes.
-        :return: bytes or a view of them, which holds good until the next call.
+        :return: bytes or a view of them, which is valid until the next call.
         """
         tls = self.tls
         sent = tls.send(data)
@@ -95,7 +95,7 @@ class Engine(object):
 
 
 class DirectEngine(Engine):
-    """The same, faster where it counts; see the text of the module."""
+    """Faster; see the docstring of the module."""
 
     def __init__(self, context):
         # type: (SSL.Context) -> None
@@ -107,12 +107,12 @@ class DirectEngine(Engine):
         self._read = _openssl._lib.SSL_read
         self._make_room(4096)
         self._plain_room = 0
-        # Type and arguments: an exception would keep alive whoever was reading then.
+        # Type and arguments: an exception would keep the frames of the reader alive.
         self._problem = None  # type: Optional[Tuple[type, Any]]
 
     def open(self, size):
         # type: (int) -> bytes
-        """Return up to ``size`` plain bytes, of as many TLS records as there are."""
+        """Return up to ``size`` plain bytes, from as many TLS records as are there."""
         if self._problem is not None:
             kind, arguments = self._problem
             raise kind(*arguments)
@@ -132,7 +132,7 @@ class DirectEngine(Engine):
 
     def _stop_reading(self, result, done):
         # type: (int, int) -> None
-        """Raise what the result of a read means; after ``done`` bytes the next time."""
+        """Raise the exception for the result of a read; after ``done`` bytes at the next call."""
         try:
             self.tls._raise_ssl_error(self._ssl, result)
         except SSL.WantReadError:
@@ -146,7 +146,7 @@ class DirectEngine(Engine):
 
     def output(self):
         # type: () -> bytes
-        """Return what has to go to the peer; see the base class."""
+        """Return the bytes to send to the peer; see the base class."""
         length = self._read_sealed(self._sealed, self._buffer, self._room)
         if length <= 0:
             return b""
@@ -154,7 +154,7 @@ class DirectEngine(Engine):
 
     def seal(self, data):
         # type: (Any) -> Any
-        """Return what has to go to the peer so that it gets ``data``; see the base class."""
+        """Encrypt ``data``; see the base class."""
         size = len(data)
         if size + _OVERHEAD > self._room:
             self._make_room(size + _OVERHEAD)
@@ -165,20 +165,20 @@ class DirectEngine(Engine):
             if done != size:
                 self._write_rest(data, done)
         length = self._read_sealed(self._sealed, self._buffer, self._room)
-        if length == self._room:  # Something else was waiting there.
+        if length == self._room:  # There were other bytes to send.
             return self._view.tobytes() + self.output()
         return self._view[:max(length, 0)]
 
     def _write_rest(self, data, done):
         # type: (Any, int) -> None
-        """Write what is left after one call of OpenSSL, which returned ``done``."""
+        """Encrypt the rest after one call of OpenSSL, which returned ``done``."""
         size = len(data)
         done = max(done, 0)
         whole = _openssl._ffi.from_buffer(data)
         while done < size:
             more = self._write(self._ssl, whole + done, size - done)
-            # Where OpenSSL refuses, pyOpenSSL knows how to raise it. A refusal for want of input
-            # comes before the first byte or not at all: nothing is sealed twice.
+            # If OpenSSL fails, pyOpenSSL raises the exception. It fails for lack of input before
+            # the first byte or not at all, so nothing is encrypted twice.
             done += more if more > 0 else self.tls.send(memoryview(data)[done:])
 
     def _make_room(self, size):
@@ -201,5 +201,5 @@ def _best_engine(module):
     return DirectEngine if has_names else Engine
 
 
-#: What connections are made with: a class that is called with an SSL.Context.
+#: The class of the engine of each connection; it is called with an SSL.Context.
 best_engine = _best_engine(_openssl)

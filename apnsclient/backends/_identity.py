@@ -1,8 +1,8 @@
-"""The provider's certificate, chain and private key, read from PEM in memory.
+"""The provider's certificate, chain and private key, loaded from PEM in memory.
 
-Nothing here asks at the terminal, writes a file, or puts a key or a passphrase into a message, a
-``repr`` or a chained exception. Every fault of the input becomes a
-:class:`~apnsclient.errors.CertificateError` that says which it is.
+Nothing here prompts on the terminal, writes a file, or puts a key or a passphrase into a message, a
+``repr`` or a chained exception. Every error in the input raises a
+:class:`~apnsclient.errors.CertificateError` that explains it.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -32,13 +32,13 @@ if MYPY:
 __all__ = ["Identity", "Material", "certificate_dates", "reasons"]
 
 
-#: What ``cryptography`` says of ciphers that it does not know.
+#: Error texts of ``cryptography`` for unsupported ciphers.
 _UNSUPPORTED = re.compile("unknown (?:cipher|key encryption)|^Invalid key", re.IGNORECASE)
-#: The cipher of a key with headers; those that each OpenSSL has, with headers or without.
+#: The cipher of a key with headers; ciphers that every OpenSSL has, with headers or without.
 _CIPHER = re.compile(br"DEK-Info: ([A-Z0-9-]+),")
 _USUAL_HEADERS = re.compile(br"DEK-Info: (?:AES|DES-EDE3)-")
-#: Object identifiers of AES (2.16.840.1.101.3.4.1), of DES-EDE3-CBC alone and as it is used with
-#: a passphrase in PKCS #12 (1.2.840.113549.3.7 and .1.12.1.3).
+#: Object identifiers of AES (2.16.840.1.101.3.4.1), and of DES-EDE3-CBC by itself and with a
+#: passphrase in PKCS #12 (1.2.840.113549.3.7 and .1.12.1.3).
 _USUAL_CIPHERS = (b"\x60\x86\x48\x01\x65\x03\x04\x01", b"\x2a\x86\x48\x86\xf7\x0d\x03\x07",
                   b"\x2a\x86\x48\x86\xf7\x0d\x01\x0c\x01\x03")
 
@@ -60,14 +60,14 @@ def certificate_dates(certificate):
 
 
 class Material(object):
-    """What the caller gave, as bytes: certificate, key, passphrase, and where each came from.
+    """The arguments of a certificate as bytes: certificate, key, passphrase, and their sources.
 
-    None and an empty text mean that an argument is not given. Where both a string and a file are
+    None and an empty text mean that an argument is not given. If both a string and a file are
     given, the file is used.
 
-    :ivar certificate_source: what messages call the text of the certificate (str).
-    :ivar key_source: the same for that of the key.
-    :ivar key_remedy: name of what to do about a key that is missing (str).
+    :ivar certificate_source: name of the certificate's text in messages (str).
+    :ivar key_source: name of the key's text in messages (str).
+    :ivar key_remedy: name of the remedy for a missing key (str).
     :raises ~apnsclient.errors.CertificateError: if there is no certificate, or if a file cannot be
         read.
     """
@@ -90,10 +90,10 @@ class Material(object):
     @classmethod
     def of_text(cls, text, name):
         # type: (Text, str) -> Material
-        """Return what one text holds, certificate and key alike.
+        """Return the material in one text, which has both certificate and key.
 
         :param text: PEM text (str or bytes).
-        :param name: what messages call it (str).
+        :param name: its name in messages (str).
         """
         material = cls(cert_string=to_bytes(name, text))
         material.certificate_source = material.key_source = name
@@ -102,7 +102,7 @@ class Material(object):
 
     def digest(self):
         # type: () -> bytes
-        """Return a digest that is the same exactly when the content is the same."""
+        """Return a digest of the content."""
         digest = hashlib.sha256()
         for part in (self.certificate, self.key, self.passphrase):
             digest.update(b"-" if part is None else hashlib.sha256(part).digest())
@@ -110,9 +110,9 @@ class Material(object):
 
 
 class Identity(object):
-    """Certificate, intermediates and private key, checked to belong together.
+    """Certificate, intermediates and private key, which belong together.
 
-    :param material: what to load (Material).
+    :param material: the texts to load (Material).
     :raises ~apnsclient.errors.CertificateError: if they cannot be used.
     """
 
@@ -140,10 +140,10 @@ class Identity(object):
 
     def install(self, context):
         # type: (SSL.Context) -> None
-        """Make ``context`` present this identity to the peer.
+        """Have ``context`` present this identity to the peer.
 
-        :raises ~apnsclient.errors.CertificateError: if the TLS library finds certificate or key
-            too weak, or of a kind that TLS has no use for.
+        :raises ~apnsclient.errors.CertificateError: if certificate or key are too weak for the TLS
+            library, or of a kind that it does not support.
         """
         try:
             try:
@@ -154,7 +154,7 @@ class Identity(object):
         except SSL.Error as error:
             problem = "; ".join(reasons(error)) or "no reason given"
         is_weak = "too small" in problem or "too weak" in problem
-        raise CertificateError("the TLS library does not take the certificate in %s: %s"
+        raise CertificateError("the TLS library does not accept the certificate in %s: %s"
                                % (self._source, problem),
                                "stronger certificate" if is_weak else None)
 
@@ -167,7 +167,7 @@ class Identity(object):
 
     def _install_wrapped(self, context):
         # type: (SSL.Context) -> None
-        """Do the same where pyOpenSSL (before 24.3) takes nothing but objects of its own."""
+        """Do the same with pyOpenSSL before 24.3, which accepts only its own objects."""
         context.use_certificate(crypto.X509.from_cryptography(self.certificate))
         context.use_privatekey(crypto.load_privatekey(
             crypto.FILETYPE_ASN1,
@@ -179,9 +179,9 @@ class Identity(object):
 
     def validity_problem(self, now=None):
         # type: (Optional[datetime.datetime]) -> Optional[str]
-        """Say what is wrong with the date, or return None if the certificate is valid now.
+        """Return the reason why the certificate is not valid now, or None if it is.
 
-        :param now: moment to judge by (naive datetime in UTC); the clock's by default.
+        :param now: current time (naive datetime in UTC); by default the clock's.
         """
         now = _utcnow() if now is None else now
         begin, end = certificate_dates(self.certificate)
@@ -250,14 +250,14 @@ def _load_key(material):
 
 def _key_problem(error, block):
     # type: (Exception, bytes) -> str
-    """Say why a private key does not load."""
+    """Return why a private key cannot be loaded."""
     is_unsupported = isinstance(error, UnsupportedAlgorithm) or _UNSUPPORTED.search(str(error))
     if not is_encrypted(block):
         return "is of a kind that is not supported here" if is_unsupported else "is garbage"
     if _has_usual_cipher(block) and not is_unsupported:
         return ("does not open with this passphrase: it is the wrong passphrase, or the key is "
                 "damaged")
-    # Where OpenSSL 3 has not loaded the old ciphers, this comes out as a wrong passphrase, too.
+    # If OpenSSL 3 has not loaded old ciphers, they look like a wrong passphrase, too.
     name = _CIPHER.search(block)
     return (
         "is encrypted with a cipher that is not supported here%s%s. Encrypt it with another one: "
@@ -274,7 +274,7 @@ def _has_usual_cipher(block):
     try:
         content = der_of(block)
     except (TypeError, ValueError):
-        return True  # Its cipher is not what is wrong with it.
+        return True  # The problem is not its cipher.
     return any(identifier in content for identifier in _USUAL_CIPHERS)
 
 

@@ -1,12 +1,12 @@
-"""Name lookups that nobody waits for longer than he has time.
+"""Name lookups with a deadline.
 
-``getaddrinfo()`` takes no timeout: with a name server that keeps silent it returns after half a
-minute, and sometimes never. glibc's resolver has locks of its own; where a process forks while
-another thread looks a name up, the child inherits them locked, and there is nobody to unlock them.
-So a lookup runs aside, and whoever needs it waits until it is over or his deadline has come.
+``getaddrinfo()`` has no timeout: if the name server does not respond it returns after half a
+minute, and sometimes never. glibc's resolver has internal locks; if a process forks while another
+thread is looking a name up, the child inherits them locked for ever. So a lookup runs in another
+thread, and the caller waits until it is done or the deadline has come.
 
-Nothing can end a lookup that hangs. So whoever asks for the same name later waits for that one, and
-a program that tries again and again does not start one more each time. Apart from that each
+A lookup that hangs cannot be ended. So a later caller that needs the same name waits for that one,
+and a program that tries again and again does not start another one each time. Apart from that each
 connection has a lookup of its own, because Apple's addresses change.
 """
 
@@ -24,27 +24,27 @@ if MYPY:
     from ._sockets import Deadline
 
     Found = List[Any]
-    Ask = Callable[[str, int], Found]
+    Resolve = Callable[[str, int], Found]
 
 __all__ = ["Lookups"]
 
 _LONGEST_WAIT = 3600.0
 
-# Python 2.7 has one lock for all imports: a thread that had to import this codec would wait for a
-# module that sends while it is imported, and that one for the thread.
+# Python 2.7 has one lock for all imports: if a module sends while it is being imported, a thread
+# that had to import this codec would deadlock with it.
 u"a".encode("idna")
 
 
 class _Lookup(object):
-    """One lookup, which runs aside.
+    """One lookup, which runs in another thread.
 
-    :param over: an event, which is set when it is over.
+    :param done: an event that is set when it is done.
     """
 
-    def __init__(self, ask, host, port, over):
-        # type: (Ask, str, int, Any) -> None
-        self.over = over
-        self._ask = ask
+    def __init__(self, resolve, host, port, done):
+        # type: (Resolve, str, int, Any) -> None
+        self.done = done
+        self._resolve = resolve
         self._host = host
         self._port = port
         self._found = None  # type: Optional[Found]
@@ -52,19 +52,19 @@ class _Lookup(object):
 
     def run(self):
         # type: () -> None
-        """Ask the resolver."""
+        """Look the name up."""
         try:
-            self._found = self._ask(self._host, self._port)
+            self._found = self._resolve(self._host, self._port)
         except Exception as error:
             if not PY2:
                 error.__traceback__ = None  # It would keep this frame alive.
             self._problem = error
         finally:
-            self.over.set()
+            self.done.set()
 
     def result(self):
         # type: () -> Found
-        """Return what was found, or raise what the resolver raised."""
+        """Return the result of the resolver, or raise its exception."""
         if self._found is None:
             raise self._problem
         return self._found
@@ -73,43 +73,43 @@ class _Lookup(object):
 class Lookups(object):
     """Looks names up.
 
-    :param ask: asks the resolver; called with host and port, returns what ``getaddrinfo()`` does.
-    :param start: called with a function without arguments; has it run aside.
-    :param new_event: returns a new event that several may wait for.
+    :param resolve: called with host and port, returns what ``getaddrinfo()`` does.
+    :param start: called with a function without arguments; runs it in another thread.
+    :param new_event: returns a new event that several threads may wait for.
     :param sleep: waits for an event; called with it and the longest time in seconds.
     """
 
-    def __init__(self, ask, start, new_event, sleep):
-        # type: (Ask, Callable[[Any], Any], Callable[[], Any], Callable[[Any, float], Any]) -> None
-        self._ask = ask
+    def __init__(self, resolve, start, new_event, sleep):
+        # type: (Resolve, Callable[[Any], Any], Callable[[], Any], Callable[[Any, float], Any]) -> None  # noqa: E501
+        self._resolve = resolve
         self._start = start
         self._new_event = new_event
         self._sleep = sleep
-        # The last lookup of each name that was not over when somebody waited no longer.
+        # The last lookup of each name that was not done when its caller stopped waiting.
         self._late = PerProcess()
 
     def find(self, host, port, deadline):
         # type: (str, int, Deadline) -> Optional[Found]
-        """Return what the resolver finds, None if it has found nothing when the deadline comes.
+        """Return the result of the resolver, or None if there is none when the deadline comes.
 
-        An IP address is not looked up, and nobody waits for it.
+        For an IP address there is nothing to wait for.
         """
         if parse_ip(host) is not None:
-            return self._ask(host, port)
+            return self._resolve(host, port)
         late = self._late.get(dict)  # type: Dict[Any, _Lookup]
         lookup = late.get((host, port))
-        if lookup is None or lookup.over.is_set():
-            lookup = _Lookup(self._ask, host, port, self._new_event())
+        if lookup is None or lookup.done.is_set():
+            lookup = _Lookup(self._resolve, host, port, self._new_event())
             self._start(lookup.run)
         try:
-            while not lookup.over.is_set():
+            while not lookup.done.is_set():
                 if deadline.is_over():
                     return None
                 left = deadline.left()
-                self._sleep(lookup.over, _LONGEST_WAIT if left is None
+                self._sleep(lookup.done, _LONGEST_WAIT if left is None
                             else min(left, _LONGEST_WAIT))
         finally:
             # Also if the wait was interrupted.
-            if not lookup.over.is_set():
+            if not lookup.done.is_set():
                 late[host, port] = lookup
         return lookup.result()

@@ -1,8 +1,8 @@
-"""Does a server's certificate name the host that was asked for? (RFC 9525, RFC 6125)
+"""Checks the host name in a server's certificate (RFC 9525, RFC 6125).
 
-Only the subject alternative names count; the common name has not been a place for host names for
-twenty years. An IP address is looked for among the IP addresses, a host name among the DNS names,
-where ``*`` may stand for the whole left-most label and for nothing else.
+Only the subject alternative names count; the common name has been obsolete for host names for
+twenty years. An IP address has to be among the IP addresses, and a host name among the DNS names,
+where ``*`` may stand only for the whole left-most label.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -23,13 +23,13 @@ __all__ = ["ascii_host", "display", "mismatch", "parse_ip"]
 
 def display(address):
     # type: (Tuple[str, int]) -> str
-    """Return ``host:port`` for messages, as a native string whatever type the host is of."""
+    """Return ``host:port`` for messages, as a native string whatever the type of the host."""
     return "%s:%s" % (six.ensure_str(address[0]), address[1])
 
 
 def parse_ip(host):
     # type: (str) -> Optional[Any]
-    """Return the IP address that ``host`` spells, or None if it is a name."""
+    """Return the IP address in ``host``, or None if it is a name."""
     try:
         return ipaddress.ip_address(six.ensure_text(host).split(u"%")[0])
     except ValueError:
@@ -38,9 +38,9 @@ def parse_ip(host):
 
 def ascii_host(host):
     # type: (str) -> str
-    """Return the name as it stands in certificates: ASCII, lower case, no dot at the end.
+    """Return the name as certificates have it: ASCII, lower case, no dot at the end.
 
-    :raises UnicodeError: if it is no name at all.
+    :raises UnicodeError: if it is not a valid name.
     """
     name = six.ensure_text(host).rstrip(u".").lower()
     if any(ord(character) > 127 for character in name):
@@ -51,7 +51,7 @@ def ascii_host(host):
 
 def mismatch(certificate, host):
     # type: (x509.Certificate, str) -> Optional[str]
-    """Say why the certificate is not for ``host`` (name or IP address); None if it is."""
+    """Return why the certificate is not for ``host`` (name or IP address), or None if it is."""
     try:
         names, addresses = _alternative_names(certificate)
     except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
@@ -89,6 +89,6 @@ def _covers(pattern, host):
     if not pattern.startswith("*."):
         return "*" not in pattern and pattern == host
     parent = pattern[2:]
-    # Exactly one label in place of the star, and never the whole of a top-level domain.
+    # Exactly one label in place of the star, and never for a whole top-level domain.
     label, _, rest = host.partition(".")
     return bool(label) and "." in parent and "*" not in parent and rest == parent

@@ -1,11 +1,11 @@
-"""Connecting through an HTTP proxy, which opens a tunnel when asked to (RFC 9110, 9.3.6).
+"""Connects through an HTTP proxy by opening a tunnel (CONNECT: RFC 9110, 9.3.6).
 
-TLS begins behind the proxy's answer and ends at the server: the proxy sees which host and port are
-meant and how many bytes go there, and the server is verified as without it. The name of the server
-is looked up by the proxy.
+TLS begins after the proxy's response and ends at the server: the proxy sees host, port and the
+number of bytes, and the server is verified as it is without a proxy. The proxy looks up the name of
+the server.
 
-User and password go to the proxy alone, in the Basic scheme (RFC 7617). They are in no message, no
-``repr`` and no log, and neither is anything that the proxy says in return, which may repeat them.
+User and password are sent only to the proxy, in the Basic scheme (RFC 7617). They are in no
+message, no ``repr`` and no log, and neither is any text from the proxy, which may repeat them.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -32,20 +32,20 @@ if MYPY:
 
 __all__ = ["Proxy", "Tunnel"]
 
-#: Most bytes of a header in the proxy's answer.
+#: Largest header of the proxy's response, in bytes.
 HEADER_LIMIT = 16384
 
 _EXPECTED = "expected \"http://host:port\" or \"http://user:password@host:port\""
-#: Schemes that other programs know, and that a message may repeat.
+#: Schemes that other programs support, and that a message may repeat.
 _UNSUPPORTED = ("https", "socks", "socks4", "socks4a", "socks5", "socks5h")
 _HOST_AND_PORT = re.compile(u"(?:\\[([0-9A-Fa-f:.]+)\\]|([^\\[\\]:/?#@\\s]+)):([0-9]{1,5})/?\\Z")
-#: What has to be percent-encoded in user and password (RFC 3986, 3.2.1), as far as it matters.
+#: Characters that have to be percent-encoded in user and password (RFC 3986, 3.2.1).
 _UNENCODED = re.compile(u"[\\x00-\\x20\\x7f/?#]")
 _HOST = re.compile("[A-Za-z0-9._-]+\\Z")
 
 _END_OF_HEADER = re.compile(br"\r?\n\r?\n")
 _STATUS_LINE = re.compile(br"HTTP/1\.[0-9] +([0-9]{3})(?![0-9])")
-_ASKS_FOR = re.compile(br"(?im)^proxy-authenticate:[ \t]*([a-z0-9-]+)")
+_CHALLENGE = re.compile(br"(?im)^proxy-authenticate:[ \t]*([a-z0-9-]+)")
 
 _PROBLEMS = {
     400: "check that it is an HTTP proxy that knows CONNECT",
@@ -69,7 +69,7 @@ class Proxy(object):
 
     :param url: ``http://host:port`` or ``http://user:password@host:port`` (str or bytes), with the
         special characters of user and password percent-encoded, and an IPv6 address in brackets.
-    :raises ValueError: if it is anything else. The message does not repeat it.
+    :raises ValueError: if it is invalid. The message does not repeat it.
 
     :ivar address: ``(host, port)`` of the proxy.
     """
@@ -81,9 +81,9 @@ class Proxy(object):
 
     def request(self, address):
         # type: (Address) -> bytes
-        """Return what is sent to the proxy to be connected to ``address``.
+        """Return the request for a tunnel to ``address``.
 
-        :raises ~apnsclient.errors.ConnectError: if the host is no name that can be sent.
+        :raises ~apnsclient.errors.ConnectError: if the host is not a valid name.
         """
         target = _authority(address)
         lines = ["CONNECT %s HTTP/1.1" % target, "Host: %s" % target]
@@ -91,9 +91,9 @@ class Proxy(object):
             lines.append("Proxy-Authorization: Basic %s" % self._authorization)
         return ("\r\n".join(lines) + "\r\n\r\n").encode("ascii")
 
-    def refusal(self, address, status, header):
+    def failure(self, address, status, header):
         # type: (Address, int, bytes) -> ConnectError
-        """Return the exception for an answer that opens no tunnel.
+        """Return the exception for a response that opens no tunnel.
 
         :param status: its status (int).
         :param header: its header (bytes).
@@ -101,18 +101,18 @@ class Proxy(object):
         problem, remedy = _PROBLEMS.get(status, "expected 200"), None  # type: str, Optional[str]
         if status == 407:
             problem, remedy = self._login_problem(header)
-        return ConnectError("the proxy %s answered %d when asked to connect to %s: %s"
+        return ConnectError("the proxy %s responded with status %d to CONNECT %s: %s"
                             % (self, status, display(address), problem), remedy)
 
     def _login_problem(self, header):
         # type: (bytes) -> Tuple[str, Optional[str]]
-        """Return what a proxy wants that asks for a password, and the name of the remedy."""
-        schemes = {scheme.lower() for scheme in _ASKS_FOR.findall(header)}
+        """Return what is wrong with user and password, and the name of the remedy."""
+        schemes = {scheme.lower() for scheme in _CHALLENGE.findall(header)}
         if schemes and b"basic" not in schemes:
-            return "it wants a way to log in that is not supported here; only Basic is", None
+            return "its authentication schemes are not supported here; only Basic is", None
         if self._authorization is None:
-            return "it wants user and password", "proxy's password"
-        return "it refuses user or password", "proxy's special characters"
+            return "it requires user and password", "proxy's password"
+        return "it rejects user or password", "proxy's special characters"
 
     def __str__(self):
         # type: () -> str
@@ -124,15 +124,15 @@ class Proxy(object):
 
 
 class Tunnel(object):
-    """A TLS handshake behind a proxy: asks for the tunnel, then goes on as the handshake does.
+    """A TLS handshake through a proxy: opens the tunnel, then continues as the handshake does.
 
     :param connected: non-blocking socket that is connected to the proxy.
     :param proxy: the Proxy.
     :param address: ``(host, port)`` of the server, for messages.
-    :param request: what to send first (bytes), from :meth:`Proxy.request`.
+    :param request: the request for the tunnel (bytes), from :meth:`Proxy.request`.
     :param new_handshake: called with the socket when the tunnel is open; returns a Handshake.
 
-    :ivar handshake: the Handshake; None as long as there is no tunnel.
+    :ivar handshake: the Handshake; None until the tunnel is open.
     """
 
     def __init__(self, connected, proxy, address, request, new_handshake):
@@ -150,32 +150,33 @@ class Tunnel(object):
         # type: () -> str
         """How far it has come, for messages."""
         if self.handshake is None:
-            return "accepted, but did not answer as a proxy"
-        return "opened a tunnel, behind which nobody completed the TLS handshake"
+            return "accepted, but did not respond like a proxy"
+        return "opened a tunnel, but the server did not complete the TLS handshake"
 
     def step(self):
         # type: () -> Optional[str]
-        """Go on as far as possible; see ``step()`` of the handshake.
+        """Continue as far as possible; see ``step()`` of the handshake.
 
-        :raises ~apnsclient.errors.ConnectError: also if the proxy refuses, or is none.
+        :raises ~apnsclient.errors.ConnectError: also if the proxy opens no tunnel, or is not a
+            proxy.
         """
         if self.handshake is None:
             self._outgoing = self._outgoing[_sockets.try_send(self._socket, self._outgoing):]
             if self._outgoing:
                 return "write"
-            # Once: the deadline is to be looked at in between.
+            # Only once, so that the caller can check the deadline.
             if not self._receive():
                 return "read"
         return self.handshake.step()  # type: ignore[union-attr]
 
     def _receive(self):
         # type: () -> bool
-        """Receive some of the answer; return whether the tunnel is open."""
+        """Receive a part of the response; return True if the tunnel is open."""
         data = _sockets.try_receive(self._socket)
         if data is None:
             return False
         if not data:
-            raise TransportFailure("the proxy hung up before it answered")
+            raise TransportFailure("the proxy hung up before it responded")
         self._received += data
         while True:
             header = self._take_header()
@@ -184,9 +185,9 @@ class Tunnel(object):
             status = self._status(header)
             if status // 100 == 2:
                 break
-            # What is preliminary is followed by an answer (RFC 9110, 15.2).
+            # An interim response is followed by the final one (RFC 9110, 15.2).
             if status // 100 != 1 or status == 101:
-                raise self._proxy.refusal(self._address, status, header)
+                raise self._proxy.failure(self._address, status, header)
         self.handshake = self._new_handshake(self._socket)
         if self._received:
             self.handshake.engine.feed(self._received)
@@ -194,13 +195,13 @@ class Tunnel(object):
 
     def _take_header(self):
         # type: () -> Optional[bytes]
-        """Take a whole header off what was received; None if there is none yet."""
+        """Remove a complete header from the received data; return None if there is none yet."""
         begin = b"HTTP/1."
         if self._received[:len(begin)] != begin[:len(self._received)]:
             raise self._failure("does not speak HTTP")
         end = _END_OF_HEADER.search(self._received)
         if (len(self._received) if end is None else end.end()) > HEADER_LIMIT:
-            raise self._failure("answers with a header of more than %d bytes" % HEADER_LIMIT)
+            raise self._failure("sends a header of more than %d bytes" % HEADER_LIMIT)
         if end is None:
             return None
         header = self._received[:end.start()]
@@ -211,13 +212,13 @@ class Tunnel(object):
         # type: (bytes) -> int
         found = _STATUS_LINE.match(header)
         if found is None:
-            raise self._failure("answers with a status line that cannot be understood")
+            raise self._failure("sends a status line that cannot be understood")
         return int(found.group(1))
 
     def _failure(self, problem):
         # type: (str) -> ConnectError
         return ConnectError(
-            "cannot connect to %s: what answers at the proxy %s %s"
+            "cannot connect to %s: the peer at the proxy's address %s %s"
             % (display(self._address), self._proxy, problem), "proxy")
 
 
@@ -234,7 +235,7 @@ def _to_text(url):
 
 def _split(url):
     # type: (six.text_type) -> Tuple[Optional[six.text_type], Address]
-    """Return the user and password as they are given, and the address of the proxy."""
+    """Return user and password, still encoded, and the address of the proxy."""
     scheme, _, rest = url.partition(u"://")
     if scheme.lower() in _UNSUPPORTED:
         raise ValueError("proxy begins with %s://, which is not supported; %s"
@@ -252,13 +253,13 @@ def _split(url):
     try:
         _authority((host, 0))
     except ConnectError:
-        six.raise_from(ValueError("proxy has a host that is no name; %s" % _EXPECTED), None)
+        six.raise_from(ValueError("proxy has an invalid host; %s" % _EXPECTED), None)
     return userinfo if at else None, (six.ensure_str(host), int(found.group(3)))
 
 
 def _basic(userinfo):
     # type: (six.text_type) -> str
-    """Return the value of the Basic scheme for user and password."""
+    """Return the credentials of the Basic scheme for user and password."""
     user, _, password = userinfo.partition(u":")
     user_id = _unquote(user.encode("utf-8"))
     if b":" in user_id:
@@ -269,9 +270,9 @@ def _basic(userinfo):
 
 def _authority(address):
     # type: (Address) -> str
-    """Return host and port as HTTP has them.
+    """Return ``host:port`` as HTTP requires it.
 
-    :raises ~apnsclient.errors.ConnectError: if the host is no name.
+    :raises ~apnsclient.errors.ConnectError: if the host is not a valid name.
     """
     parsed = parse_ip(address[0])
     try:
@@ -281,6 +282,6 @@ def _authority(address):
     if parsed is not None and parsed.version == 6:
         host = "[%s]" % host
     elif not _HOST.match(host):
-        raise ConnectError("cannot connect to %s through a proxy: the host is no name"
+        raise ConnectError("cannot connect to %s through a proxy: the host is not a valid name"
                            % display(address))
     return "%s:%d" % (host, address[1])

@@ -1,9 +1,8 @@
-"""TLS through pyOpenSSL: whom we trust, one handshake, and what OpenSSL's errors mean.
+"""TLS with pyOpenSSL: which servers are trusted, the handshake, and the meaning of errors.
 
-A certificate is verified before anything is written to its owner, our own certificate included:
-chain and host name are both judged in OpenSSL's verification callback. A resumed handshake does not
-call it, because the session that it resumes comes from one that did, with the same host, the same
-identity and the same trust.
+The server is verified before anything is sent to it, including our certificate: both chain and host
+name are checked in OpenSSL's verification callback. A resumed handshake does not call it, because
+the session is from a handshake that did, with the same host, identity and trust.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -36,7 +35,7 @@ if MYPY:
 
 __all__ = ["Handshake", "TransportFailure", "Trust", "failure_of", "load_authorities"]
 
-#: Alerts with which a server refuses a client's certificate (RFC 8446 6.2, RFC 5246 7.2.2).
+#: Alerts by which a server refuses a client's certificate (RFC 8446 6.2, RFC 5246 7.2.2).
 _REFUSALS = frozenset([
     "access denied", "bad certificate", "bad certificate hash value",
     "bad certificate status response", "certificate expired", "certificate required",
@@ -44,8 +43,8 @@ _REFUSALS = frozenset([
     "no certificate", "unknown ca", "unsupported certificate",
 ])
 
-#: Texts for the verification errors of OpenSSL (x509_vfy.h) that are met in practice, and have the
-#: same number in all versions of it; for the others it has texts of its own.
+#: Texts for the verification errors of OpenSSL (x509_vfy.h) that occur in practice, and have the
+#: same number in all versions; for others its own texts are used.
 _VERIFICATION_ERRORS = {
     2: "the issuer's certificate is missing",
     7: "a signature is wrong",
@@ -57,13 +56,13 @@ _VERIFICATION_ERRORS = {
     21: "its issuer is missing from the chain",
     23: "it has been revoked",
     25: "its chain is too long",
-    26: "it is not meant for servers",
+    26: "it is not for servers",
     66: "its key is too weak",
     67: "the key of its issuer is too weak",
     68: "a digest in its chain is too weak",
 }
 
-#: What to do about those that no authority of ours would cure (:data:`apnsclient.errors.REMEDIES`).
+#: Remedies (:data:`apnsclient.errors.REMEDIES`) for errors that other authorities would not cure.
 _REMEDIES = {
     7: "other server certificate",
     9: "dates",
@@ -75,7 +74,7 @@ _REMEDIES = {
     68: "other server certificate",
 }
 
-#: A certificate followed by what it is trusted for: a format of OpenSSL alone.
+#: A certificate with the purposes that it is trusted for: a format that only OpenSSL has.
 _TRUSTED = b"-----BEGIN TRUSTED CERTIFICATE-----"
 #: X509_V_FLAG_PARTIAL_CHAIN; the oldest pyOpenSSL that we support has no name for it.
 _PARTIAL_CHAIN = 0x80000
@@ -84,16 +83,16 @@ _MODES = 0x1 | 0x2
 
 
 class TransportFailure(Exception):
-    """TCP failed during a handshake: another address of the same host may do better."""
+    """TCP failed during a handshake: another address of the same host may work."""
 
 
 _Trust = namedtuple("_Trust", "ca_file ca_string verify")
 
 
 class Trust(_Trust):
-    """Which servers are trusted: immutable, and equal where it means the same.
+    """Which servers are trusted. Immutable, and compared by value.
 
-    With neither file nor string it is the system's store that counts.
+    With neither file nor string the system's store is used.
 
     :param ca_file: name of a file with certificates of authorities in PEM format.
     :param ca_string: the same as text (str or bytes).
@@ -110,18 +109,18 @@ class Trust(_Trust):
 
     def check(self, name="ca_string"):
         # type: (str) -> None
-        """Read file and string, as far as they are given.
+        """Read file and string, if they are given.
 
-        :param name: what messages call the string (str).
+        :param name: name of the string in messages (str).
         :raises ~apnsclient.errors.CertificateError: if one of them cannot be used.
         """
         self._load_authorities(SSL.Context(SSL.TLS_CLIENT_METHOD), name)
 
     def new_context(self, identity, alpn=()):
         # type: (Optional[Identity], Tuple[str, ...]) -> SSL.Context
-        """Return a context that believes whom this trust allows.
+        """Return a context with this trust.
 
-        :param identity: what to present (Identity); None presents no certificate.
+        :param identity: the Identity to present; None presents no certificate.
         :param alpn: names of the protocols to offer (tuple of str), the preferred one first.
         """
         context = SSL.Context(SSL.TLS_CLIENT_METHOD)
@@ -136,7 +135,7 @@ class Trust(_Trust):
             if self.ca_file is None and self.ca_string is None:
                 context.set_default_verify_paths()
             self._load_authorities(context)
-        # Without verification the callback still tells a full handshake from a resumed one.
+        # Without verification the callback still distinguishes a full handshake from a resumed one.
         context.set_verify(SSL.VERIFY_PEER if self.verify else SSL.VERIFY_NONE, _judge)
         return context
 
@@ -153,20 +152,20 @@ class Trust(_Trust):
                 _add_authorities(store, pem, source)
         if self.ca_string is not None:
             _add_authorities(store, to_bytes(name, self.ca_string), name)
-        # Whoever is trusted by name need not be a root.
+        # A certificate that is given by the user need not be a root.
         store.set_flags(_PARTIAL_CHAIN)
 
     def _load_trusted(self, context, source):
         # type: (SSL.Context, str) -> None
-        """Have OpenSSL read a file with certificates that say what they are trusted for.
+        """Have OpenSSL read a file with certificates in its TRUSTED format.
 
-        Nothing else understands that, and it reads them from files only.
+        Nothing else supports that format, and OpenSSL reads it only from files.
         """
         try:
             context.load_verify_locations(plain_path(self.ca_file))
             return
         except SSL.Error:
-            pass  # Raised below, where nothing is chained to it.
+            pass  # Raised below, so that no exception is chained to it.
         raise CertificateError("%s cannot be used: one of its certificates is garbage" % source)
 
 
@@ -174,10 +173,10 @@ def load_authorities(pem, source):
     # type: (bytes, str) -> List[crypto.X509]
     """Return the certificates of authorities.
 
-    OpenSSL reads them, which is less strict than ``cryptography`` with certificates of long ago.
+    OpenSSL reads them, which is less strict than ``cryptography`` with old certificates.
 
     :param pem: PEM text (bytes).
-    :param source: what messages call it (str).
+    :param source: its name in messages (str).
     :raises ~apnsclient.errors.CertificateError: if one cannot be used, or if there is none.
     """
     authorities, problem = [], None  # type: Tuple[List[crypto.X509], Optional[str]]
@@ -199,9 +198,9 @@ def _add_authorities(store, pem, source):
 
 
 class _Verdict(object):
-    """What the verification of one handshake found; reachable from OpenSSL's callback.
+    """The result of verification in one handshake; OpenSSL's callback has access to it.
 
-    Apart from the handshake, so that no cycle of references outlives a failed one.
+    It is separate from the handshake, so that a failed one leaves no reference cycle.
     """
 
     def __init__(self, trust, host):
@@ -210,11 +209,11 @@ class _Verdict(object):
         self._host = host
         #: What is wrong with the peer's certificate (str), or None.
         self.problem = None  # type: Optional[str]
-        #: Name of what to do about it.
+        #: Name of the remedy.
         self.remedy = "trust"
-        #: Whether the certificate of the peer itself has passed.
+        #: Whether the peer's own certificate has been verified.
         self.has_passed = False
-        #: What has come in the middle of OpenSSL's callback (as ``sys.exc_info()``), or None.
+        #: An exception that was raised in OpenSSL's callback (``sys.exc_info()``), or None.
         self.interrupt = None  # type: Any
 
     def judge(self, certificate, code, depth, is_ok):
@@ -245,7 +244,7 @@ class _Verdict(object):
 
     def raise_interrupt(self):
         # type: () -> None
-        """Raise what has come in the middle of the callback, if anything has."""
+        """Raise the exception that was raised in the callback, if there was one."""
         interrupt, self.interrupt = self.interrupt, None
         try:
             if interrupt is not None:
@@ -256,7 +255,7 @@ class _Verdict(object):
 
 def _verification_error(code):
     # type: (int) -> str
-    """Return what OpenSSL says of a verification error, and where more is to be found."""
+    """Return OpenSSL's text for a verification error, and where to find more about it."""
     try:
         # pyOpenSSL does not document these names; they have not changed since 2014.
         openssl = crypto  # type: Any
@@ -274,7 +273,7 @@ def _judge(tls, certificate, code, depth, is_ok):
     try:
         return bool(verdict.judge(certificate, code, depth, bool(is_ok)))
     except BaseException:
-        # C is next, and would print it and go on.
+        # The caller is C code, which would print it and continue.
         verdict.interrupt = sys.exc_info()
         return False
 
@@ -282,15 +281,15 @@ def _judge(tls, certificate, code, depth, is_ok):
 class Handshake(object):
     """One TLS handshake over a connected socket, driven by :meth:`step`.
 
-    :param context: SSL.Context of our identity and trust.
-    :param trust: the trust that the context was made with.
-    :param address: ``(host, port)``: what to verify.
+    :param context: SSL.Context with our identity and trust.
+    :param trust: the Trust of the context.
+    :param address: ``(host, port)``; the host is verified.
     :param connected: non-blocking socket.
     :param session: session to resume (SSL.Session), or None.
-    :param identity: what the context presents, or None.
-    :param where: name of the server in messages (str) where it is not that of ``address`` alone.
+    :param identity: the Identity that the context presents, or None.
+    :param where: name of the server in messages (str); by default it is that of ``address``.
 
-    :ivar identity: the same.
+    :ivar identity: see above.
     """
 
     #: How far it has come, for messages.
@@ -322,21 +321,21 @@ class Handshake(object):
     @property
     def handshake(self):
         # type: () -> Handshake
-        """The handshake itself; what a tunnel leads to has the same name there."""
+        """The handshake itself; a Tunnel has the same attribute."""
         return self
 
     @property
     def alpn_protocol(self):
         # type: () -> Optional[str]
-        """Name of the protocol that the server has chosen of those offered, None if it has not."""
+        """Name of the protocol that the server has chosen, or None if it has chosen none."""
         return six.ensure_str(self.engine.tls.get_alpn_proto_negotiated()) or None
 
     def step(self):
         # type: () -> Optional[str]
-        """Go on as far as possible.
+        """Continue as far as possible.
 
         :return: ``"read"`` or ``"write"``, whichever has to become possible first; None when the
-            handshake is complete and the peer is who it should be.
+            handshake is complete and the peer is verified.
         :raises TransportFailure: if TCP failed.
         :raises ~apnsclient.errors.ConnectError: if TLS failed.
         """
@@ -351,36 +350,36 @@ class Handshake(object):
                 self.engine.tls.do_handshake()
                 self._complete()
             except SSL.WantReadError:
-                # What OpenSSL has to say goes out before anything is awaited.
+                # Send the output of OpenSSL before waiting for data.
                 self._outgoing += self.engine.output()
                 if self._outgoing:
                     continue
-                # Once: a peer may go on for ever with what leads nowhere.
+                # Only once: a peer may send useless data for ever.
                 if has_received or not self._receive():
                     return "read"
                 has_received = True
             except SSL.Error as error:
                 self._verdict.raise_interrupt()
-                self._say_why()
+                self._send_alert()
                 six.raise_from(self._failure(error), None)
 
     def _complete(self):
         # type: () -> None
-        # The callback and this test are what stands between us and writing to a stranger.
+        # The callback and this check ensure that nothing is written to an unverified server.
         if not (self._verdict.has_passed or self._can_resume):
             raise PeerVerificationError("%s was not verified" % self._where)
         self._is_complete = True
 
     def _send(self):
         # type: () -> bool
-        """Send what OpenSSL has to say; return whether all of it is gone."""
+        """Send the output of OpenSSL; return True if all of it has been sent."""
         sent = _sockets.try_send(self._socket, self._outgoing)
         self._outgoing = self._outgoing[sent:]
         return not self._outgoing
 
     def _receive(self):
         # type: () -> bool
-        """Hand to OpenSSL what has come; return whether anything has."""
+        """Receive data and pass it to OpenSSL; return True if there was any."""
         data = _sockets.try_receive(self._socket)
         if data is None:
             return False
@@ -389,9 +388,9 @@ class Handshake(object):
         self.engine.feed(data)
         return True
 
-    def _say_why(self):
+    def _send_alert(self):
         # type: () -> None
-        """Send the alert that a failed handshake has left, if that is possible at once."""
+        """Send the alert of a failed handshake, if that is possible at once."""
         try:
             self._outgoing += self.engine.output()
             self._send()
@@ -404,7 +403,7 @@ class Handshake(object):
             return PeerVerificationError(
                 "%s is not trusted: %s" % (self._where, self._verdict.problem),
                 self._verdict.remedy)
-        # No server has seen our certificate before it has shown its own.
+        # Our certificate is sent only after the server's has been received.
         if self._verdict.has_passed or self._can_resume:
             refusal = _refusal(error, self._where, self.identity)
             if refusal is not None:
@@ -412,7 +411,7 @@ class Handshake(object):
         text = _text(error)
         hint = ""
         if "wrong version number" in text or "packet length too long" in text:
-            hint = ". What answers there does not seem to speak TLS"
+            hint = ". The server does not seem to speak TLS"
         elif "protocol version" in text or "unsupported protocol" in text:
             hint = ". The server must speak TLS 1.2 or newer"
         elif "no application protocol" in text or not reasons(error):
@@ -426,10 +425,10 @@ class Handshake(object):
 
 def failure_of(error, where, identity, tls):
     # type: (Exception, str, Optional[Identity], Any) -> Exception
-    """Return the exception of ours for what an established connection raised.
+    """Return the exception of this package for one that an established connection raised.
 
-    :param tls: its TLS (``SSL.Connection``). Before TLS 1.3 the handshake ends with the server's
-        consent, so that an alert that comes later is no refusal of our certificate.
+    :param tls: its TLS (``SSL.Connection``). Before TLS 1.3 the handshake includes the server's
+        verification of our certificate, so a later alert does not refuse it.
     """
     if isinstance(error, SSL.Error):
         is_open = tls.get_protocol_version_name() == "TLSv1.3"
@@ -455,7 +454,7 @@ def _refusal(error, where, identity):
 
 def _explain_refusal(identity):
     # type: (Optional[Identity]) -> Tuple[str, str]
-    """Return what was refused, and what may be the reason."""
+    """Return what was refused, and a likely reason."""
     if identity is None:
         return ("a connection without a client certificate",
                 "it may want one instead of a provider token")

@@ -1,13 +1,13 @@
-"""The topics that Apple has written into a certificate.
+"""The topics in a certificate from Apple.
 
-The subject's user identifier is the topic that Apple takes for requests without one (Apple,
-*Sending notification requests to APNs*). Certificates that are for several topics (VoIP,
-complications) list them in an extension of Apple's own: a sequence in which each topic is a string,
-followed by a sequence that names its kind.
+The subject's user identifier is the topic that Apple uses for requests without one (Apple, *Sending
+notification requests to APNs*). Certificates for several topics (VoIP, complications) list them in
+an extension of Apple's: a sequence in which each topic is a string, followed by a sequence with its
+kinds.
 
-A certificate whose common name begins with "VoIP Services" is for VoIP alone. Whether its subject
-has the bundle identifier or the topic with its suffix could not be found in anything of Apple's: it
-is taken either way.
+A certificate whose common name begins with "VoIP Services" is for VoIP only. Apple's documentation
+does not say whether its subject has the bundle identifier or the topic with its suffix, so both are
+accepted.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -28,7 +28,7 @@ __all__ = ["default_topic", "extension_topics", "subject_topics"]
 
 _EXTENSION = x509.ObjectIdentifier("1.2.840.113635.100.6.3.6")
 
-#: Tags of ASN.1: a sequence, and the kinds of strings that hold text (UTF8, Printable, IA5).
+#: Tags of ASN.1: a sequence, and strings of text (UTF8, Printable, IA5).
 _SEQUENCE = 0x30
 _STRINGS = (0x0C, 0x13, 0x16)
 
@@ -39,7 +39,7 @@ _TOPIC = re.compile(r"[!-~]+\Z")
 
 def subject_topics(certificate):
     # type: (x509.Certificate) -> List[str]
-    """Return the topics that the subject names, most often one; none if it cannot be read."""
+    """Return the topics of the subject, most often one; none if it cannot be read."""
     try:
         found = certificate.subject.get_attributes_for_oid(NameOID.USER_ID)
         return _distinct(one.value for one in found)
@@ -49,7 +49,7 @@ def subject_topics(certificate):
 
 def default_topic(certificate):
     # type: (x509.Certificate) -> Optional[str]
-    """Return the topic of requests that name none, or None if it has to be named."""
+    """Return the topic of requests without one, or None if each request needs one."""
     topics = subject_topics(certificate)
     if len(topics) != 1:
         return None
@@ -62,7 +62,7 @@ def default_topic(certificate):
 
 def extension_topics(certificate):
     # type: (x509.Certificate) -> List[str]
-    """Return the topics of Apple's extension; none if it is missing or cannot be read."""
+    """Return the topics in Apple's extension; none if it is missing or cannot be read."""
     try:
         extension = certificate.extensions.get_extension_for_oid(_EXTENSION)
         value = extension.value  # type: Any
@@ -78,7 +78,7 @@ def extension_topics(certificate):
 
 def _distinct(names):
     # type: (Any) -> List[str]
-    """Return the names as native strings, each once, without those that no header can carry."""
+    """Return the names as native strings, each once, without those that do not fit a header."""
     found = []  # type: List[str]
     for name in names:
         name = six.ensure_str(name)
@@ -91,7 +91,7 @@ def _elements(der):
     # type: (bytes) -> Iterator[Tuple[int, bytes]]
     """Yield ``(tag, content)`` of each element of a DER encoding (ITU-T X.690, 8.1).
 
-    :raises ValueError: if it is not whole.
+    :raises ValueError: if it is cut off, or a length cannot be understood.
     """
     data = bytearray(der)
     position = 0

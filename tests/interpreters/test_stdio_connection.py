@@ -39,7 +39,7 @@ pytestmark = pytest.mark.timeout(240)
 
 
 @VERSIONS
-def test_what_is_written_arrives_and_what_is_answered_is_read(version, waiting):
+def test_what_is_written_arrives_and_the_response_is_read(version, waiting):
     """Bytes go both ways, in order and unchanged."""
     def echo(tls):
         tls.sendall(read_exactly(tls, 200000))
@@ -280,7 +280,7 @@ def read_to_failure(connection):
 
 
 def test_frame_is_read_after_a_write_that_timed_out():
-    """Also where the peer stalls after its answer, the answer can be read."""
+    """Also if the peer stalls after its response, the response can be read."""
     gate = threading.Event()
 
     def serve(tls):
@@ -422,7 +422,7 @@ def test_interrupted_write_is_not_continued(version, monkeypatch):
 @VERSIONS
 def test_interrupted_read_is_not_continued(version, monkeypatch):
     """What had been received may be lost then, and what comes after it makes no sense."""
-    def answer(tls):
+    def respond(tls):
         tls.send(tls.recv(1))
         discard(tls)
 
@@ -431,7 +431,7 @@ def test_interrupted_read_is_not_continued(version, monkeypatch):
         return data if data is None else interrupt()
 
     try_receive = _sockets.try_receive
-    with Server(over_tls(answer, version=version)) as server:
+    with Server(over_tls(respond, version=version)) as server:
         connection = open_connection(server.address)
         connection.write(b"x", SOON)
         with monkeypatch.context() as patch:
