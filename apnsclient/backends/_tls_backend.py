@@ -1,8 +1,7 @@
-"""What the back-ends that speak TLS with pyOpenSSL share: all but how one waits.
+"""The common part of the back-ends that use pyOpenSSL: everything except how to wait.
 
-A back-end of its own is made of :class:`TlsBackend` and a ``Waiting``. Together with a reentrant
-lock, and an event where the one for threads will not do, that is all there is to ``stdio`` and to
-``gevent``.
+A back-end consists of :class:`TlsBackend`, a ``Waiting``, a reentrant lock and, if the one for
+threads is not suitable, an event: that is all there is in ``stdio`` and ``gevent``.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -44,7 +43,7 @@ _DEFAULT_TRUST = _tls.Trust()
 class TlsCertificate(BaseCertificate):
     """A provider's certificate; see :class:`apnsclient.backends.stdio.Certificate`."""
 
-    #: Where a certificate out of its time is reported; a subclass has its own.
+    #: Logger for the warning about a certificate that is not valid now; a subclass has its own.
     logger = logging.getLogger(__name__)
 
     def load_context(self, cert_string=None, cert_file=None, key_string=None, key_file=None,
@@ -53,12 +52,12 @@ class TlsCertificate(BaseCertificate):
         """Load certificate and key; see the base class."""
         material = Material(cert_string, cert_file, key_string, key_file, passphrase)
         identity = Identity(material)
-        identity.install(SSL.Context(SSL.TLS_CLIENT_METHOD))  # Raises here rather than later.
+        identity.install(SSL.Context(SSL.TLS_CLIENT_METHOD))  # So that errors are raised here.
         problem = identity.validity_problem()
         if problem is not None:
             self.logger.warning("The certificate of %s %s; the server will refuse it.",
                                 identity.certificate.subject.rfc4514_string(), problem)
-        #: Digest of everything that it was loaded from.
+        #: Digest of all texts that it was loaded from.
         self.content_digest = material.digest()
         self._contexts = Cache(8)
         named = _topics.subject_topics(identity.certificate)
@@ -71,13 +70,13 @@ class TlsCertificate(BaseCertificate):
     @property
     def topics(self):
         # type: () -> Tuple[str, ...]
-        """Topics that Apple has issued the certificate for: the subject's own first."""
+        """Topics that Apple has issued the certificate for: that of the subject first."""
         return self._topics
 
     @property
     def default_topic(self):
         # type: () -> Optional[str]
-        """The one that the subject names, if it names one; with ``.voip`` for VoIP alone."""
+        """The only topic of the subject, or None; with ``.voip`` if the certificate is for VoIP."""
         return self._default_topic
 
     @property
@@ -101,9 +100,9 @@ class TlsCertificate(BaseCertificate):
         # type: (Optional[_tls.Trust], Tuple[str, ...]) -> SSL.Context
         """Return an ``OpenSSL.SSL.Context`` that presents this certificate.
 
-        It is built once for each pair of arguments, because that takes milliseconds.
+        It is created once for each pair of arguments, because that takes milliseconds.
 
-        :param trust: whom to trust; by default the authorities in the system's store.
+        :param trust: the Trust; by default the authorities in the system's store.
         :param alpn: names of the protocols to offer (tuple of str).
         """
         trust = _DEFAULT_TRUST if trust is None else trust
@@ -114,12 +113,12 @@ class TlsCertificate(BaseCertificate):
 class TlsBackend(BaseBackend):
     """Opens connections with non-blocking sockets and pyOpenSSL.
 
-    A subclass gives the two attributes that are None here, and ``create_lock()``. For the options
-    see :class:`apnsclient.backends.stdio.Backend`.
+    A subclass sets the two attributes that are None here, and implements ``create_lock()``. For the
+    options see :class:`apnsclient.backends.stdio.Backend`.
     """
 
-    #: Kind of certificate that is loaded, a subclass of :class:`TlsCertificate`. All of them are
-    #: accepted, of whichever back-end.
+    #: Class of the certificates that are loaded, a subclass of :class:`TlsCertificate`.
+    #: Certificates of all such classes are accepted.
     certificate_class = None  # type: Any
     #: How to wait (``Waiting``).
     waiting = None  # type: Any
@@ -145,11 +144,11 @@ class TlsBackend(BaseBackend):
 
     def get_certificate(self, cert_params):
         # type: (Mapping[str, Any]) -> TlsCertificate
-        """Load a certificate, or return the one that was loaded before from the same content.
+        """Load a certificate, or return one that was loaded before from the same content.
 
-        Files are read again each time, so that a renewed certificate is noticed.
+        Files are read again each time, so that a renewed certificate is used.
 
-        :raises TypeError: if ``cert_params`` has a name that no argument of a certificate has.
+        :raises TypeError: if ``cert_params`` has a name that is not an argument of a certificate.
         """
         unknown = set(cert_params) - _CERTIFICATE_ARGUMENTS
         if unknown:
@@ -164,7 +163,7 @@ class TlsBackend(BaseBackend):
 
     def close_all(self, connections):
         # type: (Sequence[BaseConnection]) -> None
-        """Close connections that nobody uses, in the time that one of them takes."""
+        """Close connections that are not in use, concurrently."""
         Connection.close_together(
             [one for one in connections if isinstance(one, Connection)], self.waiting)
         super(TlsBackend, self).close_all(
@@ -174,15 +173,15 @@ class TlsBackend(BaseBackend):
         # type: (Address, BaseCertificate, Optional[float], Tuple[str, ...]) -> Connection
         """Open a connection; see the base class.
 
-        ``timeout`` bounds all of it: the name lookup, TCP and TLS, over all addresses of the host,
-        which share it. Behind a proxy those are the addresses of the proxy.
+        ``timeout`` is for everything together: the name lookup, TCP and TLS, with all addresses of
+        the host, or of the proxy if there is one.
 
         :raises ~apnsclient.errors.ConnectTimeout: if there is no connection in time.
         :raises ~apnsclient.errors.PeerVerificationError: if the server's certificate does not
             verify; nothing has been written to it then.
         :raises ~apnsclient.errors.CertificateRefused: if the server refuses our certificate (with
-            TLS 1.3 the first read tells, not this method).
-        :raises ~apnsclient.errors.ConnectError: if no connection can be had for another reason.
+            TLS 1.3 the first read raises it, not this method).
+        :raises ~apnsclient.errors.ConnectError: if no connection can be opened for another reason.
         :raises TypeError: if the certificate is neither one of this back-end nor a provider token.
         """
         context, identity = self._credentials(certificate, alpn)
@@ -248,12 +247,12 @@ class TlsBackend(BaseBackend):
 
     def clock(self):
         # type: () -> float
-        """Return the time of what this back-end waits by; see the base class."""
+        """Return the time of the clock that this back-end waits by; see the base class."""
         return float(self.waiting.clock())
 
     def _route(self, address, new_handshake, deadline):
         # type: (Address, Callable[[Any], _tls.Handshake], Any) -> Tuple[Any, Callable[[Any], Any]]
-        """Return where to connect to, and what makes a Handshake or a Tunnel over a socket."""
+        """Return the addresses to connect to, and a factory of a Handshake or a Tunnel."""
         proxy = self._proxy
         if proxy is None:
             return _connect.look_up(address, self.waiting, deadline), new_handshake
@@ -274,9 +273,9 @@ class TlsBackend(BaseBackend):
 
     def _credentials(self, certificate, alpn):
         # type: (Any, Tuple[str, ...]) -> Tuple[SSL.Context, Optional[Identity]]
-        """Return the context to connect with, and what it presents: None where that is nothing."""
+        """Return the context to connect with, and the identity that it presents, or None."""
         if isinstance(certificate, TlsCertificate):
-            # Nothing is said of ALPN to subclasses that may never have heard of it.
+            # The argument is left out for subclasses that do not have it.
             options = {"alpn": alpn} if alpn else {}
             return certificate.get_context(self._trust, **options), certificate.identity
         if not hasattr(certificate, "bearer") or certificate.get_context() is not None:
