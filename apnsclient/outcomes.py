@@ -222,6 +222,8 @@ class FrameOutcomes(object):
         self._reached = count if reached is None else reached
         self._rejected = rejected
         self._reason, self._index = None, 0  # type: Optional[Reason], int
+        # Whatever the gateway says of a token, it has thrown away what followed.
+        self._is_certain = failure is None or failure[0] is not None
         self._retry_from = 0 if is_unprocessed else count
         if failure is not None:
             self._reason, self._index = reason_of(failure[0]), failure[1]
@@ -261,7 +263,7 @@ class FrameOutcomes(object):
     def in_doubt(self):
         # type: () -> Sequence[int]
         """Return those of the tokens to be sent again that may have been delivered, in order."""
-        if self._reason != UNKNOWN:
+        if self._is_certain:
             return ()
         return self._without_rejected(self._retry_from, self._reached)
 

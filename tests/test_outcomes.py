@@ -356,7 +356,7 @@ def test_what_is_in_doubt_is_a_part_of_what_is_retried():
 
 
 @each("failure, unknown", [
-    (None, []), ((8, 1), []), ((1, 1), []), ((10, 1), []), ((7, 1), []),
+    (None, []), ((8, 1), []), ((1, 1), []), ((10, 1), []), ((7, 1), []), ((255, 1), []),
     ((None, 0), ["aa", "bb", "cc"])])
 def test_in_doubt_over_the_binary_protocol_is_what_followed_no_answer(failure, unknown):
     """An error frame leaves no doubt."""

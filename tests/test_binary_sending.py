@@ -1,0 +1,378 @@
+"""The core of the binary protocol without any I/O: each token ends in exactly one outcome.
+
+What a gateway does is a script, time is a number, and the shell is a function of this file, as
+another one could be for asyncio. ``test_binary_model.py`` asks the same of the whole client.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+from collections import namedtuple
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from apnsclient._arguments import Timing
+from apnsclient.apns import Message
+from apnsclient.errors import CertificateRefused, ConnectionLost, Timeout
+from apnsclient.protocols.binary import NotificationParser, encode_error
+from apnsclient.sending.binary import BinarySender, GatewayStream
+
+pytestmark = pytest.mark.timeout(240)
+
+TAIL, WRITE_TIMEOUT = 3.0, 8.0
+BAD_TOKEN, WHOLE_MESSAGE = (2, 5, 8), (3, 4, 6, 7)
+REFUSE, SHUTDOWN, STRANGER, SILENCE = "refuse", "shutdown", "stranger", "silence"
+END, LOSS, REFUSED = "end", "loss", "refused"
+
+
+class Script(namedtuple("Script", "verdict after status delay cut end write_limit stuck")):
+    """How one connection goes.
+
+    verdict, after -- what the gateway says once so many notifications were accepted.
+    status -- of the error frame.
+    delay -- seconds until it comes.
+    cut -- how many bytes of it come at a time, a second apart.
+    end -- how the stream ends then: in order, by a loss, with our certificate refused (in that case
+        nothing was accepted), or not at all.
+    write_limit -- how many writes go well (None: all).
+    stuck -- for how many seconds what is written stays on this machine.
+    """
+
+    __slots__ = ()
+
+
+HEALTHY = Script(SILENCE, 0, 8, 0, 6, None, None, 0)
+
+
+class Gateway(object):
+    """The other end of one connection.
+
+    :ivar accepted: tokens that were accepted, in order; so are those that were thrown away.
+    :ivar refused: ``{token: status}``.
+    :ivar sent: tokens that the client has handed out to be written.
+    """
+
+    def __init__(self, script, clock):
+        self.script = script
+        self.stream = GatewayStream()
+        self.accepted, self.discarded, self.refused, self.sent = [], [], {}, []
+        self.has_failed_write = False
+        self._clock = clock
+        self._moves_at = self._arrives_at = clock.now + script.stuck
+        self._writes = 0
+        self._is_judged = False
+        self._events = []
+        self._backlog = b""
+        self._sent, self._arrived = NotificationParser(), NotificationParser()
+        self._judge_if_due(0)
+
+    def write(self, data):
+        """Take what is written; return None, or what it fails with."""
+        self._writes += 1
+        self.sent += [one.token for one in self._sent.feed(data)]
+        limit = self.script.write_limit
+        if limit is not None and self._writes > limit:
+            self.has_failed_write = True
+            data = data[:len(data) // 2]
+        self._move()
+        self._backlog += data
+        self._arrives_at = max(self._moves_at, self._clock.now)
+        self._move()
+        if not self.has_failed_write:
+            return None
+        if self.script.end == REFUSED:
+            return CertificateRefused("by script")
+        return Timeout("by script") if limit % 2 else ConnectionLost("by script")
+
+    def unacknowledged(self):
+        self._move()
+        return len(self._backlog)
+
+    def next_time(self):
+        """Return when something happens next, None if nothing does."""
+        self._move()
+        times = [when for when, _ in self._events[:1]] + [self._moves_at] * bool(self._backlog)
+        return min(times) if times else None
+
+    def take_event(self):
+        """Return what has come by now, None for nothing."""
+        self._move()
+        if self._events and self._events[0][0] <= self._clock.now:
+            return self._events.pop(0)[1]
+        return None
+
+    def _move(self):
+        """Let what was written arrive."""
+        if self._clock.now >= self._moves_at:
+            data, self._backlog = self._backlog, b""
+            for notification in self._arrived.feed(data):
+                self._judge(notification.token, notification.identifier)
+
+    def _judge(self, token, identifier):
+        script = self.script
+        if self._is_judged or script.end == REFUSED:
+            self.discarded.append(token)
+        elif script.verdict == REFUSE and len(self.accepted) == script.after:
+            self.refused[token] = script.status
+            self._say(encode_error(script.status, identifier))
+        else:
+            self.accepted.append(token)
+        self._judge_if_due(identifier)
+
+    def _judge_if_due(self, last):
+        script = self.script
+        if self._is_judged:
+            return
+        if script.end == REFUSED:
+            if self.discarded or not script.after:
+                self._say(b"")
+        elif len(self.accepted) != script.after:
+            pass
+        elif script.verdict in (SHUTDOWN, STRANGER):
+            self._say(encode_error(10 if script.verdict == SHUTDOWN else 8,
+                                   last + 0x7F000000 * (script.verdict == STRANGER)))
+        elif script.verdict is None:
+            self._say(b"")
+
+    def _say(self, frame):
+        script = self.script
+        self._is_judged = True
+        when = self._arrives_at + script.delay
+        for start in range(0, len(frame), script.cut):
+            self._events.append((when, frame[start:start + script.cut]))
+            when += 1
+        end = {LOSS: ConnectionLost("by script"), REFUSED: CertificateRefused("by script")}
+        if script.end is not None or not frame:
+            self._events.append((when, end.get(script.end, b"")))
+
+
+class Clock(object):
+    now = 100.0
+
+
+class Shell(object):
+    """Does what a sender says, with gateways of the scripts.
+
+    :ivar results: those that were handed out, in order, and those that came late.
+    """
+
+    def __init__(self, scripts, buffer_size, deadline=None, connects=100):
+        self.clock = Clock()
+        self.gateways, self.idle = [], []
+        self.results, self.late = [], []
+        self.is_refused = False
+        self._scripts, self._connects = list(scripts), connects
+        self._gateway = None
+        self._timing = Timing(10, buffer_size, WRITE_TIMEOUT, 2048, 20, TAIL)
+        self.sender = BinarySender(self._timing)
+        self.sender.deadline = None if deadline is None else self.clock.now + deadline
+
+    def send_many(self, plan, leave_after=None):
+        """Send messages that come after so many seconds each; leave after so many results."""
+        sender = self.sender
+        for seconds, message in plan:
+            self._pass_time(seconds)
+            sender.add(message, seconds)
+            if sender.has_enough_output or sender.is_due(self.clock.now):
+                self._advance(False)
+            if self._hand_out(leave_after) or self.is_refused:
+                break
+        # Nothing can be done about the time that the messages take to come.
+        latest = max(self.clock.now, self.sender.deadline or 0)
+        has_left = self._hand_out(leave_after)
+        while not (has_left or sender.is_empty):
+            self._advance(True)
+            has_left = self._hand_out(leave_after)
+        assert self.sender.deadline is None or self.clock.now <= latest
+        sender.close()
+        if self._gateway is not None and not self._gateway.stream.is_over:
+            self.idle.append(self._gateway)
+
+    def _hand_out(self, leave_after):
+        for result in self.sender.results():
+            self.results.append(result)
+            if not (result.errors or result.needs_retry() or result.failed):
+                self._see_arrived(result.message.tokens)
+            if len(self.results) == leave_after:
+                break
+        return len(self.results) == leave_after
+
+    def _see_arrived(self, tokens):
+        """Silence proves nothing as long as something has not reached the gateway's system."""
+        for token in tokens:
+            octets = bytes(bytearray.fromhex(token))
+            gateway = [one for one in self.gateways if octets in one.sent][-1]
+            assert octets in gateway.accepted + gateway.discarded + list(gateway.refused)
+
+    def _advance(self, is_last):
+        try:
+            self._check_time()
+            while self.sender.has_output:
+                self._write()
+            until = self.sender.wait_until() if is_last else None
+            if until is None and self.sender.is_due(self.clock.now):
+                until = self.clock.now
+            if until is not None and self._gateway is not None:
+                self._listen(until)
+        except Refused:
+            self.is_refused = True
+            self._gateway = None
+            self.sender.no_stream()
+
+    def _write(self):
+        if self._gateway is None:
+            if len(self.gateways) >= self._connects:
+                raise Refused()
+            self._gateway = Gateway(
+                self._scripts.pop(0) if self._scripts else HEALTHY, self.clock)
+            self.gateways.append(self._gateway)
+            self.sender.stream = self._gateway.stream
+        gateway, data = self._gateway, self.sender.next_write()
+        if not data:
+            return
+        error = gateway.write(data)
+        if error is None:
+            self.sender.written(len(data), self.clock.now)
+            self._look()
+        else:
+            gateway.stream.write_failed(error)
+            until = self.clock.now + TAIL
+            self._listen_to(gateway, until if self.sender.deadline is None
+                            else min(until, self.sender.deadline))
+            gateway.stream.end(error)
+        self._leave_if_over()
+        self._check_time()
+
+    def _check_time(self):
+        if self.sender.is_late(self.clock.now):
+            if self._gateway is not None:
+                self._listen(self.clock.now)
+            self.sender.stop()
+
+    def _look(self):
+        self._listen_to(self._gateway, self.clock.now)
+
+    def _listen(self, until):
+        self._listen_to(self._gateway, until)
+        self.sender.silent(until, self._gateway.unacknowledged())
+        self._leave_if_over()
+
+    def _listen_to(self, gateway, until):
+        """Take in what comes until then, and let the time pass."""
+        stream = gateway.stream
+        while not stream.is_over:
+            event = gateway.take_event()
+            if isinstance(event, bytes):
+                stream.received(event)
+            elif event is not None:
+                stream.end(event)
+            else:
+                when = gateway.next_time()
+                if when is None or when > until:
+                    self._pass_time(until - self.clock.now)
+                    stream.silent(self.clock.now, TAIL)
+                    break
+                self._pass_time(when - self.clock.now)
+        self.late += stream.take_late()
+
+    def _pass_time(self, seconds):
+        self.clock.now += max(0, seconds)
+
+    def _leave_if_over(self):
+        gateway = self._gateway
+        if gateway is not None and gateway.stream.is_over:
+            self._gateway = None
+            self.late += gateway.stream.take_late()
+            if gateway.stream.is_refused:
+                raise Refused()
+            self.sender.leave_stream()
+
+    def finish(self):
+        """Hear what idle connections still say."""
+        for gateway in self.idle:
+            self._listen_to(gateway, self.clock.now + 1000)
+
+
+class Refused(Exception):
+    """No connection can be had, or the gateway refuses our certificate."""
+
+
+def tokens_of(message):
+    return [] if message is None else list(message.tokens)
+
+
+def check(shell, messages, leaves=False):
+    """Compare what is said of each token with what the gateways know."""
+    assert [one.message for one in shell.results] == messages[:len(shell.results)]
+    if not shell.results and shell.is_refused:
+        # There is nothing to report but the exception.
+        assert not any(gateway.accepted for gateway in shell.gateways)
+        return
+    assert leaves or shell.is_refused or len(shell.results) == len(messages)
+    said = dict((id(one.message), one) for one in shell.results)
+    for late in shell.late:
+        before = said.get(id(late.message))
+        assert before is None and leaves or not (before.errors or before.needs_retry())
+        carriers = [one for one in shell.gateways for token in late.message.tokens
+                    if bytes(bytearray.fromhex(token)) in one.sent]
+        assert leaves or carriers[-1].script.stuck + carriers[-1].script.delay >= TAIL, (
+            "it was taken for delivered too early")
+        said[id(late.message)] = late
+    for message in messages:
+        if id(message) in said:
+            for index, token in enumerate(message.tokens):
+                _check_token(shell, said[id(message)], index, token)
+
+
+def _check_token(shell, result, index, token):
+    octets = bytes(bytearray.fromhex(token))
+    carriers = [one for one in shell.gateways if octets in one.sent]
+    acceptors = [one for one in carriers if octets in one.accepted]
+    refusers = [one for one in carriers if octets in one.refused]
+    places = [token in result.failed, token in tokens_of(result.retry()),
+              token in result.undelivered]
+    assert sum(places) <= 1
+    assert len(acceptors) <= 1, "it was accepted twice"
+    if places[0]:
+        assert refusers[-1].refused[octets] in BAD_TOKEN and not acceptors
+    elif places[2]:
+        assert set(code for code, _ in result.errors) & set(WHOLE_MESSAGE) and not acceptors
+    elif token in result.unknown:
+        assert carriers, "what was not written is not unknown"
+        assert not carriers[-1].stream.is_refused or carriers[-1] in shell.idle, (
+            "what nobody let in is not unknown")
+        assert result.errors == [(None, "Unknown")]
+    elif places[1]:
+        assert not acceptors, "it is to be sent again although it was accepted"
+    elif not acceptors:
+        # The gateway was silent for as long as success takes, and could say nothing later.
+        last = carriers[-1]
+        assert last.stream.response is None
+        assert last.script.stuck + last.script.delay >= TAIL or last.has_failed_write
+
+
+scripts = st.lists(st.builds(
+    Script, st.sampled_from([REFUSE, REFUSE, REFUSE, SHUTDOWN, STRANGER, SILENCE, None]),
+    st.integers(0, 8), st.sampled_from([1, 2, 3, 4, 5, 6, 7, 8, 8, 128, 255]),
+    st.sampled_from([0, 0, 1, 2.5, 10]), st.sampled_from([6, 6, 4, 1]),
+    st.sampled_from([END, END, LOSS, None, REFUSED]), st.sampled_from([None, None, 0, 1, 2, 3]),
+    st.sampled_from([0, 0, 0, 1, 4])), max_size=5)
+plans = st.lists(st.tuples(st.sampled_from([0, 0, 0, 1, 4]), st.integers(0, 5)), max_size=8)
+
+
+@settings(max_examples=300)
+@given(scripts, plans, st.sampled_from([1, 100, 2048]), st.sampled_from([None, None, 1, 3.5, 9]),
+       st.sampled_from([100, 100, 1, 2]), st.sampled_from([None, None, 1, 2]))
+def test_every_token_ends_in_exactly_one_outcome(
+        scripts, plan, buffer_size, deadline, connects, leave_after):
+    """Whatever gateways say, and whenever: it agrees with what they did."""
+    messages, first = [], 0
+    for _, size in plan:
+        messages.append(Message(["%08x" % number for number in range(first, first + size)],
+                                payload="{}"))
+        first += size
+    shell = Shell(scripts, buffer_size, deadline, connects)
+    shell.send_many(zip([seconds for seconds, _ in plan], messages), leave_after)
+    shell.finish()
+    check(shell, messages, leave_after is not None)
