@@ -14,7 +14,7 @@ import six
 
 from ._compat import MYPY
 from ._headers import as_header, as_namespace, as_number, request_fields
-from ._json import PARAMETERS, decode_json, encode_json, encode_usual, to_utf8
+from ._json import PARAMETERS, decode_json, encode_json, to_utf8
 from .protocols.binary import MAX_ITEM_SIZE, NotificationEncoder
 from .protocols.http2.requests import RequestTemplate
 
@@ -174,9 +174,7 @@ class Message(object):
         if isinstance(payload, bytes):
             return payload
         if not isinstance(payload, six.text_type):
-            parameters = self.json_parameters
-            payload = (encode_usual(payload) if parameters == PARAMETERS
-                       else encode_json(payload, parameters))
+            payload = encode_json(payload, self.json_parameters)
         return payload if isinstance(payload, bytes) else to_utf8(payload)
 
     def encoder(self):

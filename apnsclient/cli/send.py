@@ -10,7 +10,7 @@ import sys
 import time
 
 from .._compat import MYPY, monotonic
-from .._json import decode_json, encode_usual, to_utf8
+from .._json import decode_json, encode_json, to_utf8
 from . import _options, _outcome, _session
 from ._console import NO_CONNECTION, USAGE, Failure, one_line, open_progress
 from ._delivery import Delivery
@@ -273,7 +273,7 @@ def _read_payload(name):
     content = _options.as_utf8(_options.read_file(name, "the payload", USAGE))
     try:
         payload = decode_json(content)
-        encode_usual(payload)  # Python also reads NaN and infinity, which are not JSON.
+        encode_json(payload)  # Python also reads NaN and infinity, which are not JSON.
     except ValueError as error:
         raise Failure("the payload %r is not JSON: %s" % (str(name), one_line(error)), USAGE)
     if not isinstance(payload, dict):
@@ -342,7 +342,7 @@ def _pair(value):
     except ValueError:
         return key, content
     try:
-        to_utf8(encode_usual(found))
+        to_utf8(encode_json(found))
     except ValueError as error:
         raise argparse.ArgumentTypeError("%r is not JSON: %s" % (value, one_line(error)))
     return key, found

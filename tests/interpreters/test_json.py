@@ -1,4 +1,4 @@
-"""Payloads as JSON text: encoders do what ``json.dumps`` does, and what is no text is an error."""
+"""Payloads as JSON text: it is what ``json.dumps`` gives, and what is no text is an error."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from apnsclient import Message
 from apnsclient._compat import as_unicode
-from apnsclient._json import PARAMETERS, decode_json, encode_usual, new_encoder
+from apnsclient._json import PARAMETERS, decode_json, encode_json
 
 TOKEN = "ab" * 32
 
@@ -28,17 +28,23 @@ values = st.recursive(scalars, lambda inner: st.one_of(
 
 
 @given(values)
-def test_the_usual_encoder_is_json_dumps(value):
-    """Text, numbers, keys of all kinds: character for character."""
+def test_the_usual_text_is_that_of_json_dumps(value):
+    """Text, numbers, keys of all kinds: character for character, and always as UTF-8."""
     expected = json.dumps(as_unicode(value), **PARAMETERS)
-    assert encode_usual(value) == expected
-    assert new_encoder(None)(as_unicode(value)) == expected
+    assert encode_json(value) == expected
+    assert Message(TOKEN, payload={"k": value}).get_json_payload() == (
+        u'{"k":%s}' % expected).encode("utf-8")
 
 
-@pytest.mark.parametrize("make", [None, lambda: None, object()])
-def test_without_an_encoder_in_c_the_documented_way_is_taken(make):
-    """Its name is not documented: it may be missing, or be something else."""
-    assert new_encoder(make)({u"a": [1, u"\u0416"]}) == u'{"a":[1,"\u0416"]}'
+@pytest.mark.parametrize("value", [
+    "plain", u"plain", "\x7f", "\0", "\\", "\\u0041", u"\\u0416", "\"\b\f\n\r\t/", {"": ("", [])},
+    u"\u0416", {u"\u0416": "plain"}, {"plain": u"\xe4", u"\xe4": "plain"}, {1: True, "1": None},
+    {-0.0: 1e16, None: 1 << 70}, [b"\xd0\x96".decode("utf-8"), "plain"], ["\xd0\x96"],
+    ["\xd0\x96", u"plain"], {"\xd0\x96": u"\u0416"}])
+def test_what_looks_like_an_escape_is_none(value):
+    """Whether the short way will do is seen in what it gives."""
+    for each in (value, [value], {"k": {"k": value}}):
+        assert encode_json(each) == json.dumps(as_unicode(each), **PARAMETERS)
 
 
 def test_a_payload_that_contains_itself_is_named():
@@ -53,7 +59,7 @@ def test_a_payload_that_contains_itself_is_named():
 def test_the_same_part_may_stand_in_several_places():
     """That is no circle."""
     part = {"k": [1]}
-    assert json.loads(encode_usual({"a": part, "b": [part, part]})) == {
+    assert json.loads(encode_json({"a": part, "b": [part, part]})) == {
         "a": part, "b": [part, part]}
 
 
@@ -63,7 +69,7 @@ def test_what_is_no_json_is_an_error(value):
     for _ in range(2):
         with pytest.raises(TypeError):
             Message(TOKEN, extra={"k": value}).get_json_payload()
-    assert isinstance(encode_usual({"k": 1}), six.string_types)
+    assert isinstance(encode_json({"k": 1}), six.string_types)
 
 
 @pytest.mark.parametrize("value", [
@@ -81,8 +87,6 @@ def test_numbers_that_json_does_not_have_are_an_error(value):
             with pytest.raises(ValueError):
                 kind(TOKEN, **arguments).get_json_payload()
     assert re.search(b"NaN|Infinity", Loose(TOKEN, badge=value).get_json_payload())
-    with pytest.raises(ValueError):
-        new_encoder(None)(value)
 
 
 class Color(int):
@@ -102,9 +106,11 @@ class Weight(float):
 
 def test_numbers_of_a_subclass_are_numbers():
     """Whatever they show as, also as keys."""
-    message = Message(TOKEN, badge=Color(1), extra={"k": [Weight(1.5), {Color(2): True}]})
-    assert json.loads(message.get_json_payload().decode("ascii")) == {
-        "aps": {"badge": 1}, "k": [1.5, {"2": True}]}
+    for value, expected in ((Color(1), "1"), ([Weight(1.5)], "[1.5]"),
+                            ({Color(2): True}, '{"2":true}'), ({"k": (Color(3),)}, '{"k":[3]}')):
+        assert encode_json(value) == expected
+        assert Message(TOKEN, payload={"k": value}).get_json_payload() == (
+            '{"k":%s}' % expected).encode("ascii")
 
 
 @pytest.mark.parametrize("text", [u"\ud800", u"a\udc00\ud83d", u"\udfff\ud800"])
