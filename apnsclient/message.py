@@ -13,13 +13,20 @@ import time
 import six
 
 from ._compat import MYPY
-from ._headers import as_header, as_namespace, as_number, request_fields
+from ._headers import (
+    as_header,
+    as_namespace,
+    as_number,
+    push_type_of,
+    request_fields,
+    speaks_of_push_type,
+)
 from ._json import PARAMETERS, decode_json, encode_json, to_utf8
 from .protocols.binary import MAX_ITEM_SIZE, NotificationEncoder
 from .protocols.http2.requests import RequestTemplate
 
 if MYPY:
-    from typing import Any, Callable, Dict, Generator, List, Optional, Tuple, Union
+    from typing import Any, Callable, Dict, Generator, Iterable, List, Optional, Tuple, Union
 
     Expiry = Union[int, datetime.datetime, datetime.timedelta, None]
 
@@ -29,6 +36,31 @@ __all__ = ["Message"]
 _HOME = "apnsclient.apns"
 
 _log = logging.getLogger(_HOME)
+
+
+class _Part(object):
+    """A part of a payload that was given as a whole: it is parsed when the first part is asked for.
+
+    What is set on the message counts more. A payload that cannot be parsed has no parts.
+
+    :param name: which one it is, as an attribute (str).
+    """
+
+    def __init__(self, name):
+        # type: (str) -> None
+        self._name = name
+
+    def __get__(self, message, owner):
+        # type: (Optional[Message], Any) -> Any
+        if message is None:
+            return self
+        attributes = vars(message)
+        for name, value in _parts_of(attributes.get("_payload")):
+            attributes.setdefault(name, value)
+        if self._name not in attributes:
+            raise AttributeError("%r has no attribute %r: its payload cannot be parsed"
+                                 % (message, self._name))
+        return attributes[self._name]
 
 
 class Message(object):
@@ -46,11 +78,13 @@ class Message(object):
     :param content_available: 1 if there is content to fetch in the background (int).
     :param expiry: when the gateway may stop trying: seconds since 1970 (int), a ``datetime`` (a
         naive one is local time), or a ``timedelta`` from now. None means
-        :attr:`DEFAULT_EXPIRY`; 0 means that the notification is not to be stored.
+        ``DEFAULT_EXPIRY``; 0 means that the notification is not to be stored.
     :param payload: the whole payload, instead of alert, badge, sound, content_available and extra:
-        a dict, or the JSON text of one (str or bytes), which is sent as it is.
+        a dict, or the JSON text of one (str or bytes), which is sent as it is. Its parts are the
+        attributes of these names, which are read out of it when the first of them is asked for. A
+        payload that cannot be parsed has none.
     :param priority: 10, at once, or 5, when it suits the device, or over HTTP/2 also 1, if the
-        device is awake anyway (int, 0 to 255). None means :attr:`DEFAULT_PRIORITY`. Apple refuses
+        device is awake anyway (int, 0 to 255). None means ``DEFAULT_PRIORITY``. Apple refuses
         background notifications of priority 10: over HTTP/2 they are sent with 5.
     :param extra: what else to put into the payload beside Apple's ``aps`` (dict).
     :param apns_topic: what the notification is for: the bundle identifier of the application, with
@@ -76,17 +110,26 @@ class Message(object):
         ``aps``; if there is an ``apns_id`` and a namespace, or if that is no UUID; if expiry or
         priority do not fit into their field (0 to 4 294 967 295, 0 to 255); if a header is not
         printable ASCII, or is empty, or has space at either end.
+
+    A subclass may have its own of these:
+
+    :cvar json_parameters: arguments of ``json.dumps`` (dict): no needless space, UTF-8 as it is.
+        NaN and infinity, which JSON does not have, are an error unless ``allow_nan`` is True here.
+    :cvar DEFAULT_EXPIRY: expiry of a message that is given none: a day from now.
+    :cvar DEFAULT_PRIORITY: priority of a message that is given none: 10.
     """
 
     __module__ = _HOME
 
-    #: Arguments of ``json.dumps``: no needless space, UTF-8 as it is. NaN and infinity, which JSON
-    #: does not have, are an error unless ``allow_nan`` is True here.
     json_parameters = dict(PARAMETERS)
-    #: Expiry of a message that is given none; a subclass may have its own.
     DEFAULT_EXPIRY = datetime.timedelta(days=1)  # type: Expiry
-    #: Priority of a message that is given none; a subclass may have its own.
     DEFAULT_PRIORITY = 10
+
+    alert = _Part("alert")  # type: Any
+    badge = _Part("badge")  # type: Any
+    sound = _Part("sound")  # type: Any
+    content_available = _Part("content_available")  # type: Any
+    extra = _Part("extra")  # type: Any
 
     def __init__(self, tokens, alert=None, badge=None, sound=None, content_available=None,
                  expiry=None, payload=None, priority=None, extra=None, apns_topic=None,
@@ -95,29 +138,22 @@ class Message(object):
         # type: (Any, Any, Any, Any, Any, Expiry, Any, Optional[int], Optional[Dict[str, Any]], Any, Any, Any, Any, Any, Any) -> None  # noqa: E501
         self._tokens = _as_list(tokens)
         self._payload = payload
-        self._aps = None  # type: Optional[Dict[str, Any]]
-        self.apns_topic = as_header("apns_topic", apns_topic)
-        self.apns_push_type = as_header("apns_push_type", apns_push_type)
-        self.apns_id = as_header("apns_id", apns_id)
-        self.apns_collapse_id = as_header("apns_collapse_id", apns_collapse_id)
-        self.apns_id_namespace = None  # type: Optional[str]
-        if apns_id_namespace is not None:
-            self.apns_id_namespace = str(as_namespace(apns_id_namespace, apns_id))
+        self.apns_topic = None if apns_topic is None else as_header("apns_topic", apns_topic)
+        self.apns_push_type = None if apns_push_type is None else as_header(
+            "apns_push_type", apns_push_type)
+        self.apns_id = None if apns_id is None else as_header("apns_id", apns_id)
+        self.apns_collapse_id = None if apns_collapse_id is None else as_header(
+            "apns_collapse_id", apns_collapse_id)
+        self.apns_id_namespace = None if apns_id_namespace is None else str(
+            as_namespace(apns_id_namespace, apns_id))
         self._set_defaults(expiry, priority)
-        extra = dict(extra or {}, **extra_kwargs)
         if payload is None:
-            self._set_parts(alert, badge, sound, content_available, extra)
-            return
-        parts = (alert, badge, sound, content_available)
-        if extra or any(part is not None for part in parts):
+            self._set_parts(alert, badge, sound, content_available,
+                            dict(extra or {}, **extra_kwargs))
+        elif (extra or extra_kwargs or alert is not None or badge is not None
+              or sound is not None or content_available is not None):
             raise ValueError("payload stands for the whole; it cannot be given together with "
                              "alert, badge, sound, content_available or extra")
-        content = _parse_payload(payload)
-        if content is not None:
-            aps = content.pop("aps", None)
-            self._aps = aps = aps if isinstance(aps, dict) else {}
-            self._set_parts(aps.get("alert"), aps.get("badge"), aps.get("sound"),
-                            aps.get("content-available"), content)
 
     def _set_defaults(self, expiry, priority):
         # type: (Expiry, Optional[int]) -> None
@@ -134,6 +170,12 @@ class Message(object):
         # type: () -> bool
         """True if the expiry was given, as a state gives it to a message that is made of it."""
         return self.expiry != self._default_expiry
+
+    @property
+    def has_own_priority(self):
+        # type: () -> bool
+        """True if the priority was given."""
+        return self.priority != self._default_priority
 
     def _set_parts(self, alert, badge, sound, content_available, extra):
         # type: (Any, Any, Any, Any, Dict[str, Any]) -> None
@@ -160,7 +202,7 @@ class Message(object):
             return self._payload
         parts = (("alert", self.alert), ("badge", self.badge), ("sound", self.sound),
                  ("content-available", self.content_available))
-        content = {"aps": dict(part for part in parts if part[1] is not None)}
+        content = {"aps": dict([part for part in parts if part[1] is not None])}
         content.update(self.extra)
         return content
 
@@ -206,7 +248,7 @@ class Message(object):
             namespace = as_namespace(namespace, self.apns_id)
         fields, warnings = request_fields(
             self.apns_topic, default_topic, self.apns_push_type, self._payload_type(),
-            self.priority, self.priority != self._default_priority, self.expiry, self.apns_id,
+            self.priority, self.has_own_priority, self.expiry, self.apns_id,
             self.apns_collapse_id, len(self._tokens) > 1)
         for text in warnings:
             warn(text)
@@ -214,25 +256,19 @@ class Message(object):
 
     def _payload_type(self):
         # type: () -> str
-        """Return the push type that the payload speaks for."""
-        if self._payload is None:
-            alert, badge, sound = self.alert, self.badge, self.sound
-            available = self.content_available
-            is_bare = available is None
-        else:
-            aps = self._aps or {}
-            if "event" in aps and "content-state" in aps:
-                return "liveactivity"
-            alert, badge, sound = aps.get("alert"), aps.get("badge"), aps.get("sound")
-            available = aps.get("content-available")
-            is_bare = not aps
-        if alert is not None or badge is not None or sound is not None:
-            return "alert"
-        # True is 1.
-        if available in (1, "1"):
-            return "background"
-        # A payload that could not be parsed has left no attribute extra.
-        return "mdm" if is_bare and "mdm" in getattr(self, "extra", ()) else "alert"
+        """Return the push type that the payload speaks for.
+
+        Text is parsed only where there is something in it that may speak for another than most.
+        """
+        payload = self._payload
+        if payload is None:
+            # Nothing but these can be in aps.
+            if self.alert is not None or self.badge is not None or self.sound is not None:
+                return "alert"
+            payload = self.payload
+        elif isinstance(payload, (bytes, six.text_type)):
+            payload = _parse_payload(payload) if speaks_of_push_type(payload) else None
+        return push_type_of(payload) if isinstance(payload, dict) else "alert"
 
     def batch(self, packet_size):
         # type: (int) -> Generator[Tuple[int, bytes], None, None]
@@ -334,9 +370,20 @@ def _as_timestamp(expiry):
     return expiry
 
 
+def _parts_of(payload):
+    # type: (Any) -> Iterable[Tuple[str, Any]]
+    """Yield the name and the value of each attribute that a payload has; none if it has none."""
+    content = _parse_payload(payload)
+    if content is not None:
+        aps = content.pop("aps", None)
+        for name in ("alert", "badge", "sound", "content_available"):
+            yield name, aps.get(name.replace("_", "-")) if isinstance(aps, dict) else None
+        yield "extra", content
+
+
 def _parse_payload(payload):
     # type: (Any) -> Optional[Dict[str, Any]]
-    """Return a copy of the payload as a dict, or None if it cannot be read as one."""
+    """Return a copy of a payload as a dict, or None if it cannot be read as one."""
     if isinstance(payload, dict):
         return dict(payload)
     try:

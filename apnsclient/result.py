@@ -39,9 +39,6 @@ class Result(object):
     :param hint: see :attr:`hint` (str), or None.
     """
 
-    # Programs know the class, and its pickles, by the documented name.
-    __module__ = "apnsclient.apns"
-
     #: ``{code: explanation}`` of what the binary protocol can report. HTTP/2 reports the same codes
     #: where they say the same, and else the HTTP status.
     ERROR_CODES = dict((code, reason.explanation) for code, reason in REASONS.items())
@@ -79,10 +76,9 @@ class Result(object):
         codes are 2 and 8, and 410 for a reason that is not known.
         """
         if self._failed is None:
-            failures = list(self._outcomes.failures()) if self._outcomes.count_failures() else []
-            tokens = self._tokens_at([index for index, _ in failures])
-            self._failed = dict(
-                (_as_key(token), failure) for token, (_, failure) in zip(tokens, failures))
+            # Most messages have no failure, and programs ask each of them.
+            self._failed = (self._by_token(list(self._outcomes.failures()))
+                            if self._outcomes.count_failures() else {})
         return self._failed
 
     @property
@@ -141,9 +137,7 @@ class Result(object):
     def _identifiers(self, which):
         # type: (int) -> Dict[Any, str]
         kept = [(index, found[which]) for index, found in self._outcomes.identifiers()]
-        kept = [pair for pair in kept if pair[1]]
-        tokens = self._tokens_at([index for index, _ in kept])
-        return dict((_as_key(token), found) for token, (_, found) in zip(tokens, kept))
+        return self._by_token([pair for pair in kept if pair[1]])
 
     @property
     def undelivered(self):
@@ -204,6 +198,12 @@ class Result(object):
         asks for any.
         """
         return max([error.retry_after or 0 for error in self.errors] or [0]) or None
+
+    def _by_token(self, pairs):
+        # type: (List[Tuple[int, Any]]) -> Dict[Any, Any]
+        """Return the second of each pair by the token whose index the first is."""
+        tokens = self._tokens_at([index for index, _ in pairs])
+        return dict((_as_key(token), value) for token, (_, value) in zip(tokens, pairs))
 
     def _tokens_at(self, indices):
         # type: (Sequence[int]) -> List[Any]

@@ -152,6 +152,44 @@ def test_a_payload_that_cannot_be_parsed_has_no_attributes(payload):
     assert message.payload == payload
 
 
+@each("payload", [
+    '{"aps":{"alert":"x","badge":1},"k":1}', b'{"aps":{"alert":"x","badge":1},"k":1}',
+    {"aps": {"alert": "x", "badge": 1}, "k": 1}])
+def test_an_attribute_that_was_set_stays(payload):
+    """Also before the payload was looked at for the others."""
+    message = Message(TOKEN, payload=payload)
+    message.alert = "y"
+    assert (message.alert, message.badge, message.extra) == ("y", 1, {"k": 1})
+    other = message.with_tokens(["00"])
+    assert (other.alert, other.badge, other.extra) == ("y", 1, {"k": 1})
+    assert message.payload is payload
+
+
+def test_an_attribute_without_a_value_says_why():
+    """It is no mistake in its name."""
+    with pytest.raises(AttributeError, match="'alert'.*cannot be parsed"):
+        assert Message(TOKEN, payload="not JSON").alert
+    with pytest.raises(AttributeError, match="no attribute 'alerts'$"):
+        assert Message(TOKEN, payload="not JSON").alerts
+    assert Message.alert is not None
+
+
+def test_text_is_parsed_only_when_it_is_asked_for(monkeypatch):
+    """To send it, nobody has to know what it says."""
+    parsed = []
+    monkeypatch.setattr("apnsclient.message.decode_json", lambda text: parsed.append(text) or {})
+    for payload in ('{"aps":{"alert":"x","sound":"ping"},"k":"mdm.x"}', u'{"alert":"\u0416"}',
+                    b'{"aps":{"alert":"caf\\u00e9","mutable-content":1}}', "not JSON", "", b"\xff"):
+        message = Message([TOKEN, TOKEN], payload=payload)
+        message.request_template("com.example.app")
+        message.encoder()
+        message.retry(0, False)
+        Message(**message.__getstate__())
+        assert parsed == []
+        assert (message.alert, message.badge, message.extra, parsed) == (None, None, {}, [payload])
+        del parsed[:]
+
+
 @pytest.mark.parametrize("payload", [{"k": object()}, {"k": b"\xff"}])
 def test_a_payload_that_is_no_json_fails_when_it_is_needed(payload):
     """The error is that of json; the constructor does not look."""

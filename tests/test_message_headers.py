@@ -8,6 +8,8 @@ import uuid
 
 import hpack
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from apnsclient import Message, _headers
 from apnsclient.protocols.http2 import frames
@@ -165,6 +167,26 @@ def test_the_topic_of_a_certificate_gets_the_suffix_that_belongs_there(
     message.apns_topic = "mine"
     sent = headers_of(message, default)
     assert sent["apns-topic"] == "mine"
+
+
+WORDS = [u"alert", u"aps", u"badge", u"category", u"content-available", u"content-state", u"event",
+         u"mdm", u"sound"]
+parts = st.dictionaries(st.sampled_from(WORDS), st.sampled_from(
+    [None, 0, 1, True, u"1", u"x", {}, u"\xe4"]))
+payloads = st.dictionaries(st.sampled_from([u"aps", u"mdm", u"event", u"\xe4"]), st.one_of(
+    parts, parts, st.sampled_from([None, 1, u"content-available", u"\\"])), max_size=3)
+
+
+@given(payloads, st.booleans())
+def test_text_speaks_for_the_push_type_that_its_object_speaks_for(payload, is_spelled):
+    """As text and as bytes, with or without escapes, also where they stand for ASCII."""
+    text = json.dumps(payload)
+    for word in WORDS if is_spelled else ():
+        text = text.replace('"%s"' % word, '"%s"' % "".join("\\u%04x" % ord(one) for one in word))
+    assert json.loads(text) == payload
+    kind = headers_of(Message(TOKEN, payload=payload))["apns-push-type"]
+    for one in (text, text.encode("ascii"), json.dumps(payload, ensure_ascii=False)):
+        assert headers_of(Message(TOKEN, payload=one))["apns-push-type"] == kind
 
 
 def test_the_parts_decide_as_they_are_when_the_message_is_sent():
