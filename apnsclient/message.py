@@ -307,10 +307,16 @@ class Message(object):
         """Return the arguments that make the same message: ``Message(**state)``.
 
         The state can be expressed in JSON if the payload can: tokens and payload text that were
-        given as bytes become str.
+        given as bytes become str. It has the time at which the message expires, whenever it is
+        loaded. Two defaults stay defaults, which are no more than what Apple takes: the expiry of a
+        message without tokens, which is for a channel, is None; and a background notification
+        without a priority has none in its state either.
         """
         state = {"tokens": [_as_text(token) for token in self._tokens],
-                 "expiry": self.expiry, "priority": self.priority}  # type: Dict[str, Any]
+                 "expiry": self.expiry if self._tokens or self.has_own_expiry else None,
+                 }  # type: Dict[str, Any]
+        if self.has_own_priority or (self.apns_push_type or self._payload_type()) != "background":
+            state["priority"] = self.priority
         if self._payload is not None:
             state["payload"] = _as_text(self._payload)
         else:
@@ -326,7 +332,7 @@ class Message(object):
     def __setstate__(self, state):
         # type: (Dict[str, Any]) -> None
         self.__init__(**state)  # type: ignore[misc]
-        # A state has a priority, whether or not anybody gave one.
+        # A pickle of 0.2.1 has a priority, whether or not anybody gave one.
         self._default_priority = self.priority
 
     def __repr__(self):

@@ -2,6 +2,10 @@
 
 from __future__ import absolute_import, division, print_function
 
+import copy
+import json
+import pickle
+
 import pytest
 
 from apnsclient import Message, ProviderToken, Session
@@ -116,10 +120,16 @@ def test_the_defaults_are_broadcast_to_either_kind_of_channel(
 
     assert new_expiry(broadcast, simulator, channel_id, message) == 0
     assert new_expiry(broadcast, simulator, channel, message) == message.expiry * is_stored
+    # A message that comes out of a queue was given no more than before.
+    for other in (Message(**json.loads(json.dumps(message.__getstate__()))), copy.copy(message),
+                  pickle.loads(pickle.dumps(message, 2))):
+        assert new_expiry(broadcast, simulator, channel_id, other) == 0
+        assert new_expiry(broadcast, simulator, channel, other) == other.expiry * is_stored
     if is_stored:
         # What was given is sent, whoever gave it.
-        given = Message(**message.__getstate__())
-        assert new_expiry(broadcast, simulator, channel_id, given) == message.expiry
+        given = Message([], payload=message.payload, expiry=message.expiry)
+        for other in (given, Message(**given.__getstate__())):
+            assert new_expiry(broadcast, simulator, channel_id, other) == message.expiry
         message.expiry += 1
         assert new_expiry(broadcast, simulator, channel_id, message) == message.expiry
 

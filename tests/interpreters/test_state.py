@@ -76,6 +76,38 @@ def test_the_keys_of_the_state_are_constructor_arguments():
         "tokens", "payload", "expiry", "priority"}
 
 
+@each("arguments, is_left_out", [
+    ({"content_available": 1}, True),
+    ({"payload": '{"aps":{"content-available":1}}'}, True),
+    ({"alert": "x", "apns_push_type": "background"}, True),
+    ({"content_available": 1, "priority": 10}, False),
+    ({"content_available": 1, "apns_push_type": "voip"}, False),
+    ({"alert": "x"}, False),
+    ({"payload": u"\ud800"}, False),
+    ({"payload": {"k": object()}}, False),
+])
+def test_a_background_notification_has_a_priority_in_its_state_if_it_was_given(
+        arguments, is_left_out):
+    """Of the default, which Apple refuses, nobody is to be warned wherever it is loaded."""
+    message = Message(TOKENS, **arguments)
+    state = message.__getstate__()
+    assert ("priority" not in state) is is_left_out
+    for other in (Message(**state), Message(**Message(**state).__getstate__())):
+        assert other.priority == message.priority
+        assert is_left_out <= (not other.has_own_priority)
+    for other in (copy.copy(message), copy.deepcopy(message)):
+        assert not other.has_own_priority
+
+
+def test_the_expiry_of_a_message_without_tokens_stays_a_default():
+    """It is for a channel, and not every channel takes one."""
+    state = json.loads(json.dumps(Message([], alert="x").__getstate__()))
+    assert state["expiry"] is None
+    assert not Message(**state).has_own_expiry
+    assert Message([], expiry=7).__getstate__()["expiry"] == 7
+    assert Message(**Message([], expiry=7).__getstate__()).has_own_expiry
+
+
 def test_a_header_is_in_the_state_only_if_there_is_one():
     """An older version takes what it does not know for a part of the payload."""
     for name in HEADERS:
