@@ -12,6 +12,7 @@ import select
 import signal
 import socket
 import threading
+import time
 
 import pytest
 
@@ -146,7 +147,10 @@ def test_what_tls_has_to_say_is_sent_when_that_is_possible():
         full.setblocking(False)
         while _sockets.try_send(connection._socket, b"x" * 65536):
             pass
-        assert backend.wait([connection], SHORT, waker) == []
+        assert backend.wait([connection], SHORT / 10, waker) == []
+        full.send(b"x")
+        assert backend.wait([connection], SOON, waker) == [connection]
+        assert _sockets.try_receive(connection._socket) == b"x"
         while _sockets.try_receive(full):
             pass
         assert backend.wait([connection], SOON, waker) == [connection]
@@ -171,6 +175,7 @@ def test_what_tls_cannot_say_any_more_is_not_waited_for():
         connection._stop_writes("an earlier write failed")
         assert backend.wait([connection], 0, waker) == []
         connection.close()
+        assert backend.wait([connection], SOON, waker) == [connection]
     waker.close()
 
 
@@ -190,6 +195,8 @@ def test_descriptors_beyond_the_limit_of_select_are_waited_for():
         begin = monotonic()
         assert _sockets.wait([(left, False)], 0.05) == [] and monotonic() - begin >= 0.04
         assert _sockets.wait([(left, False)], 0) == []
+        begin = time.time()
+        assert _sockets.wait([(left, False)], 0.0009) == [] and time.time() - begin > 0.0005
         for order in ((False, True), (True, False)):
             assert left in _sockets.wait([(left, wanted) for wanted in order], SOON)
         waker.wake()
