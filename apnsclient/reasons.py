@@ -267,7 +267,7 @@ def reason_of(code):
     """Return the row for a status code of the binary protocol.
 
     :param code: status code of an error frame (int, 0 to 255), or None for an IO failure.
-    :return: its row; :data:`UNKNOWN` for every code that is not in the table.
+    :return: its row; the row of None for every code that is not in the table.
     """
     return REASONS.get(code, UNKNOWN)
 
