@@ -15,9 +15,8 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
-from six.moves import queue
 
-from apnsclient.backends import BaseBackend
+from apnsclient.backends._events import Event
 from pool_support import SOON, Backend, FakeConnection
 
 WHERE = ("a", 1), "certificate"
@@ -27,7 +26,7 @@ class InterruptedEvent(object):
     """An event of threads whose wait can be made to raise ``KeyboardInterrupt``."""
 
     def __init__(self):
-        self._event = BaseBackend().create_event()
+        self._event = Event()
         self._is_interrupted = False
 
     def set(self):
@@ -52,31 +51,33 @@ class Waiter(object):
 
     def __init__(self, backend, limit, is_new):
         self.is_new = is_new
-        self._results, self._steps = [], queue.Queue()
+        self.event = self._slot = None
+        # Those of the threading module poll on Python 2.7.
+        self._is_settled, self._is_over = Event(), Event()
         backend.create_event = self._create_event
         self._thread = threading.Thread(target=self._run, args=(backend, limit))
         self._thread.daemon = True
         self._thread.start()
-        self.event = self._steps.get(timeout=SOON)
+        assert self._is_settled.wait(SOON)
 
     def _create_event(self):
-        event = InterruptedEvent()
-        self._steps.put(event)
-        return event
+        self.event = InterruptedEvent()
+        self._is_settled.set()
+        return self.event
 
     def _run(self, backend, limit):
         try:
-            self._results.append(backend.acquire_slot(
-                WHERE[0], WHERE[1], (), limit, None, self.is_new))
+            self._slot = backend.acquire_slot(WHERE[0], WHERE[1], (), limit, None, self.is_new)
         except KeyboardInterrupt:
-            self._results.append(None)
-        self._steps.put(None)
+            pass
+        self._is_settled.set()
+        self._is_over.set()
 
     def join(self):
         """Return the slot, or None if it was interrupted."""
-        self._thread.join(SOON)
-        assert not self._thread.is_alive()
-        return self._results.pop()
+        assert self._is_over.wait(SOON)
+        slot, self._slot = self._slot, None
+        return slot
 
 
 class PoolMachine(RuleBasedStateMachine):
@@ -200,7 +201,7 @@ class PoolMachine(RuleBasedStateMachine):
             waiter.join()
 
 
-PoolMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+PoolMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
 
 
 @pytest.mark.timeout(240)
