@@ -18,18 +18,17 @@ from .._compat import MYPY, monotonic
 from .._defaults import default, settle
 from .._process import PerProcess, this_process
 from ._events import Event
-from ._pool import Pool
+from ._pool import Pool, Slot
 
 if MYPY:
     from datetime import timedelta
     from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
     from ..certificate import BaseCertificate
-    from ._pool import Slot
 
     Address = Tuple[str, int]
 
-__all__ = ["BaseBackend", "BaseConnection"]
+__all__ = ["BaseBackend", "BaseConnection", "Slot"]
 
 
 class BaseConnection(object):
@@ -397,23 +396,21 @@ class BaseBackend(object):
 
     def acquire_slot(self, address, certificate, alpn=(), limit=None, timeout=None, is_new=False):
         # type: (Address, BaseCertificate, Tuple[str, ...], Optional[int], Optional[float], bool) -> Optional[Slot]  # noqa: E501
-        """Acquire the right to use a connection, once all who came before have theirs.
+        """Acquire the right to have a connection, once all who came before have theirs.
 
         Slots in use and idle connections of the address, the certificate and the protocol that
-        ``alpn`` names first are never more than ``limit``. Whoever gets a slot calls its
-        :meth:`~apnsclient.backends._pool.Slot.release`; where nobody refers to it any more, it is
-        free as well. An exception while waiting, such as an interrupt from the keyboard, takes
-        none.
+        ``alpn`` names first are never more than ``limit``. Whoever has a slot calls its
+        :meth:`Slot.release` in the end; one that nobody refers to any more is free as well. An
+        exception while waiting, such as an interrupt from the keyboard, takes none.
 
         :param address: ``(host, port)`` (str, int 1 to 65535).
         :param certificate: the certificate, or the provider token.
         :param alpn: names of the protocols that will do (tuple of str); empty for a connection
             whose protocol was not chosen with ALPN.
-        :param limit: that of this caller (int, at least 1), or None for any number.
+        :param limit: what holds for this caller (int, at least 1), or None for any number.
         :param timeout: longest wait in seconds (float); None waits for ever, 0 not at all.
         :param is_new: whether an idle connection will not do (bool).
-        :return: a slot with an idle connection, if there is one, or with those that have to be
-            closed to make room for a new one; None when the time is up.
+        :return: the :class:`Slot`; None when the time is up.
         """
         keys = [(address, certificate, name) for name in alpn or (None,)]
         return self.__pool().acquire(self, keys, limit, timeout, is_new)

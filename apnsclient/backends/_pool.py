@@ -40,27 +40,19 @@ _LONGEST_WAIT = 1.0
 
 
 class Slot(object):
-    """The right to have one connection, which the pool grants in order of arrival.
+    """The right to have one connection; :meth:`BaseBackend.acquire_slot` returns one.
 
-    :param pool: what it is a slot of.
-    :param backend: its ``pool_size`` is how many idle connections of a key are kept.
-    :param key: address, certificate and protocol of the connection.
-    :param limit: how many slots in use and idle connections of the key there may be (int, at least
-        1); None for any number.
-
-    :ivar connection: a connection that was idle and belongs to whoever has the slot, or None. It
-        may be dead.
+    :ivar connection: a connection that was idle and now belongs to whoever has the slot, or None.
+        It may be dead.
     :ivar surplus: list of the connections that were idle and that whoever has the slot has to
-        close: with a new one there would be more than ``limit``.
-    :ivar event: what the caller waits for; None if it does not wait.
-    :ivar is_granted: whether the slot was granted. Once true it stays so.
-    :ivar is_over: whether the slot was released. Once true it stays so.
+        close, because with a new one there would be more than the limit.
     """
 
     def __init__(self, pool, backend, key, limit):
         # type: (Pool, BaseBackend, Key, Optional[int]) -> None
         self.connection = None  # type: Optional[BaseConnection]
         self.surplus = []  # type: List[BaseConnection]
+        # What the pool asks. The event is what the caller waits for, None if it does not wait.
         self.key = key
         self.limit = limit
         self.event = None  # type: Any

@@ -46,6 +46,26 @@ def test_a_set_ends_the_wait_whenever_it_comes(new_event):
     assert monotonic() - begin < SOON
 
 
+def test_whoever_is_woken_sees_that_the_event_is_set(new_event):
+    """In whichever line of ``set()`` the waiter goes on."""
+    def set_at(number):
+        event, results, is_over = new_event(), [], threading.Event()
+
+        def wait():
+            results.append(event.wait(SOON))
+            is_over.set()
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        with AtLine("_events", [number], lambda: is_over.wait(0.02)) as tracer:
+            event.set()
+        thread.join()
+        assert results == [True]
+        return tracer.has_run
+
+    at_each_line(set_at)
+
+
 def test_a_wait_without_a_set_ends_in_time(new_event):
     """Not before, and it may be waited again."""
     event = new_event()
