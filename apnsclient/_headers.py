@@ -15,7 +15,7 @@ from ._compat import MYPY
 from .topics import SUFFIXES, split_topic, topic_for
 
 if MYPY:
-    from typing import Any, Dict, Optional, Tuple
+    from typing import Any, Dict, Optional, Set, Tuple
 
     Fields = Tuple[Tuple[bytes, bytes, bool], ...]
 
@@ -25,7 +25,7 @@ __all__ = ["as_header", "as_namespace", "as_number", "push_type_of", "request_fi
 #: What a header can carry: printable ASCII without space at either end (RFC 9110, 5.5).
 _HEADER_VALUE = re.compile(r"[!-~]+(?: +[!-~]+)*\Z")
 
-#: How many sets of fields are remembered.
+#: How many sets of fields, and how many values, are remembered.
 _MOST_KNOWN = 256
 
 _BACKGROUND_PRIORITY = ("a background notification of priority 10 is sent with 5; Apple refuses it "
@@ -40,6 +40,7 @@ _SPEAKING = {False: (b"content-", b'"mdm"', b"\\u00", re.compile(br"\\u00[2-7]")
              True: (u"content-", u'"mdm"', u"\\u00", re.compile(u"\\\\u00[2-7]"))
              }  # type: Dict[bool, Tuple[Any, Any, Any, Any]]
 
+_good = set()  # type: Set[str]
 _known = {}  # type: Dict[Tuple[Any, ...], Tuple[Fields, Tuple[str, ...]]]
 
 
@@ -51,15 +52,19 @@ def as_header(name, value):
     :param value: str, bytes or ``uuid.UUID``.
     :raises ValueError: if no header can carry it.
     """
-    if value is None:
-        return None
+    if value is None or type(value) is str and value in _good:
+        return value
     text = str(value) if isinstance(value, uuid.UUID) else value
     if isinstance(text, bytes) and not isinstance(text, str):
         text = text.decode("latin-1")
     if not isinstance(text, six.string_types) or not _HEADER_VALUE.match(text):
         raise ValueError("%s is %.200r, expected printable ASCII without space at either end"
                          % (name, value))
-    return str(text)
+    text = str(text)
+    if len(_good) >= _MOST_KNOWN:
+        _good.clear()
+    _good.add(text)
+    return text
 
 
 def as_namespace(value, apns_id):

@@ -35,6 +35,9 @@ __all__ = ["Message"]
 #: Programs know the class, its pickles and its logger by the documented name.
 _HOME = "apnsclient.apns"
 
+#: The types of text. Where they are looked up each time, it costs more than the question.
+_TEXT = (bytes, six.text_type)
+
 _log = logging.getLogger(_HOME)
 
 
@@ -266,7 +269,7 @@ class Message(object):
             if self.alert is not None or self.badge is not None or self.sound is not None:
                 return "alert"
             payload = self.payload
-        elif isinstance(payload, (bytes, six.text_type)):
+        elif isinstance(payload, _TEXT):
             payload = _parse_payload(payload) if speaks_of_push_type(payload) else None
         return push_type_of(payload) if isinstance(payload, dict) else "alert"
 
@@ -343,7 +346,7 @@ class Message(object):
 
 def _as_list(tokens):
     # type: (Any) -> List[Any]
-    if isinstance(tokens, (six.text_type, bytes)):
+    if isinstance(tokens, _TEXT):
         return [tokens]
     if isinstance(tokens, (bytearray, memoryview)):
         return [bytes(bytearray(tokens))]
