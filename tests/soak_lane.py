@@ -179,7 +179,7 @@ class Lane(object):
                 (leg + self._round) % len(self.fault.directions)]
         if self.spec.fault == "transient":
             # It counts from the first connection that ever got it.
-            options["connections"] += self.proxy._turns.get("transient", 0)
+            options["connections"] += self.proxy.plan.drawn.get("transient", 0)
         self.proxy.configure(self.spec.fault, **options)
         percent = dice.choice((100, 100, 60, 30))
         # First in the pooled connections as well; they were good when they were put there.

@@ -105,5 +105,5 @@ def test_an_alias_is_a_name_of_its_own():
     """With settings of its own, so that one handler can serve in two ways."""
     proxy = ChaosProxy(NOWHERE, "10:late,10:later", {"late": {"sleep": 1}, "later": {"sleep": 9}},
                        aliases={"late": "delay", "later": "delay"})
-    assert [proxy.new_handler(name, {}).settings["sleep"] for name in ("late", "later", "delay")] \
+    assert [proxy.settings(name)["sleep"] for name in ("late", "later", "delay")] \
         == [1.0, 9.0, 1.0]

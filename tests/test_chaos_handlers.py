@@ -402,7 +402,7 @@ def test_the_turn_counts_the_connections_of_a_handler():
         name = "counting"
 
         def on_connect(self, client_sock, backend_sock):
-            self.note("%d" % self.connection.turn)
+            self.note("%d" % self.connection.position)
             return True
 
     with registered(Counting), echoing() as proxy:

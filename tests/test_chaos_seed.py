@@ -70,7 +70,7 @@ def test_shares_are_kept():
     """Of many connections, each handler gets about its percentage."""
     with registered(Other):
         proxy = ChaosProxy(("127.0.0.1", 1), BEHAVIOR, seed=1)
-        names = [proxy._choose(number)[0] for number in range(1, 4001)]
+        names = [proxy.plan.draw(number)[0] for number in range(1, 4001)]
     for name, share in (("delay", 0.3), ("other", 0.3), ("dummy", 0.4)):
         assert abs(names.count(name) / 4000.0 - share) < 0.05
 

@@ -189,7 +189,7 @@ def test_the_file_that_cannot_be_used_is_named(tmpdir, capsys):
     ca = write_file(tmpdir.join("ca.pem"), authority.ca_string)
     for arguments, said in (
             (["--tls-cert", ca], "apns: error: tls-cert %r holds no private key in PEM format; it "
-                                 "has to be there together with the certificate\n" % ca),
+                                 "has to be in the same text as the certificate\n" % ca),
             (["--tls-cert", pem, "--client-cert", ca, "--ca-file", ca],
              "apns: error: client-cert %r holds no private key" % ca),
             (["--tls-cert", pem, "--client-cert", pem, "--ca-file", os.devnull],

@@ -17,49 +17,68 @@ import threading
 from ..._compat import MYPY, monotonic
 from ...backends import _sockets
 from . import sockets
-from .randomness import Dice
 from .record import ConnectionRecord
 from .waiting import Stopped, Waiter
 
 if MYPY:
     from typing import Any, Dict, List, Optional, Tuple
 
-    from .proxy import ChaosProxy
     from .sockets import Stream
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "Owner"]
 
 _logger = logging.getLogger(__name__)
 
 _FOREVER = float("inf")
 
 
+class Owner(object):
+    """Whom a connection belongs to: the proxy, as far as its connections know of it.
+
+    :ivar backend: ``(host, port)`` of the backend.
+    :ivar timeout: see :class:`.ChaosProxy`, and so for ``linger`` and ``tls``. What is set while
+        connections are open counts for them, too.
+    :ivar plan: which handlers there are (:class:`.plan.Plan`).
+    :ivar record: what became of the connections (:class:`.record.Record`).
+    """
+
+    backend = plan = record = None  # type: Any
+    timeout = linger = None  # type: Any
+    tls = None  # type: Any
+
+    def forget(self, connection):
+        # type: (Connection) -> None
+        """Take note that a connection is over; called at the end of its thread."""
+        raise NotImplementedError
+
+
 class Connection(object):
     """A connection as handlers see it, by their attribute ``connection``.
 
-    :param proxy: the proxy that it goes through.
+    :param owner: :class:`Owner`.
     :param accepted: the client's socket.
     :param peer: the client's address.
     :param number: its number.
-    :param choice: name of its handler, and the turn.
+    :param choice: name of its handler, and its position among those that have drawn it.
 
     :ivar number: its number, counted from 1 since the proxy was made.
-    :ivar turn: its position among the connections that got its handler, counted from 1.
-    :ivar proxy: the proxy.
+    :ivar position: its position among the connections that got its handler, counted from 1.
     :ivar record: what was done to it (:class:`.ConnectionRecord`).
     :ivar client: stream to the client; None before there is one.
     :ivar backend: stream to the backend; None before there is one.
     :ivar protocol: cuts the streams into frames (:class:`.BaseProtocol`).
     """
 
-    def __init__(self, proxy, accepted, peer, number, choice):
-        # type: (ChaosProxy, Any, Any, int, Tuple[str, int]) -> None
-        self.proxy = proxy
+    def __init__(self, owner, accepted, peer, number, choice):
+        # type: (Owner, Any, Any, int, Tuple[str, int]) -> None
+        self._owner = owner
+        #: What is raised when a peer, or TLS, fails.
+        self._errors = (socket.error,) + (() if owner.tls is None else owner.tls.errors)
         self.number = number
-        self.turn = 0
+        self.position = 0
         self.record = ConnectionRecord(number, peer)
         self._waiter = Waiter()
-        self.client = sockets.Stream(accepted, self._waiter, proxy.timeout, "client")  # type: Any
+        self.client = sockets.Stream(accepted, self._waiter, owner.timeout, "client")  # type: Any
         self.backend = None  # type: Any
         self.protocol = None  # type: Any
         self._handler = None  # type: Any
@@ -109,7 +128,7 @@ class Connection(object):
     def add_fault(self, text):
         # type: (str) -> None
         """Put into the record what is being done to the connection (str)."""
-        self.proxy.record.add_fault(self.record, text)
+        self._owner.record.add_fault(self.record, text)
 
     def new_handler(self, name, **options):
         # type: (str, **Any) -> Any
@@ -119,10 +138,7 @@ class Connection(object):
         :param options: values of its options, in place of those that the proxy has for it.
         :raises ConfigurationError: if there is no such handler or option.
         """
-        handler = self.proxy.new_handler(name, options)
-        handler.connection = self
-        handler.random = Dice(self.proxy.seed, self.number, name)
-        return handler
+        return self._owner.plan.new_handler(name, options, self)
 
     def reset(self):
         # type: () -> None
@@ -171,14 +187,14 @@ class Connection(object):
         """Serve the connection; the body of the thread."""
         is_over = False
         try:
-            self.protocol = self.proxy.new_protocol(self)
+            self.protocol = self._owner.plan.new_protocol(self)
             self._take_handler()
             if self._open():
                 self._pump()
             is_over = True
         except Stopped:
             pass
-        except self.proxy.connection_errors as error:
+        except self._errors as error:
             self.record.error = _sockets.describe(error)
         except Exception as error:
             culprit = ("protocol" if self.protocol is None
@@ -192,13 +208,13 @@ class Connection(object):
         # type: () -> None
         """Begin with the handler that the connection is to have."""
         self._taken = self._choice
-        name, self.turn = self._taken
+        name, self.position = self._taken
         self.record.handler = name
         self._handler = self.new_handler(name)
         self._paused.clear()
         self._timer = self._patience = None
         self._offer_ends()
-        self.proxy.record.publish()
+        self._owner.record.publish()
 
     def _offer_ends(self):
         # type: () -> None
@@ -222,24 +238,24 @@ class Connection(object):
         """Connect to the backend; return whether the connection goes on."""
         if not self._ask("on_accept", self.client):
             return False
-        if self.proxy.tls is None:
+        if self._owner.tls is None:
             self.backend = self._connect()
         else:
-            self.client, self.backend = self.proxy.tls.open(
-                self.client, self.proxy.backend, self._connect)
+            self.client, self.backend = self._owner.tls.open(
+                self.client, self._owner.backend, self._connect)
         return self._ask("on_connect", self.client, self.backend)
 
     def _connect(self):
         # type: () -> Stream
         """Return a new stream to the backend, without TLS."""
         try:
-            connected = sockets.connect(self.proxy.backend, self._waiter, self.proxy.timeout)
+            connected = sockets.connect(self._owner.backend, self._waiter, self._owner.timeout)
         except socket.error as error:
             # A client without a proxy would see the same.
             self.client.reset()
             raise socket.error("cannot connect to the backend %s:%s: %s" % (
-                self.proxy.backend[0], self.proxy.backend[1], _sockets.describe(error)))
-        return sockets.Stream(connected, self._waiter, self.proxy.timeout, "backend")
+                self._owner.backend[0], self._owner.backend[1], _sockets.describe(error)))
+        return sockets.Stream(connected, self._waiter, self._owner.timeout, "backend")
 
     def _pump(self):
         # type: () -> None
@@ -293,8 +309,8 @@ class Connection(object):
         ready = self._waiter.wait(
             sources, 0.0 if pending else self._next_end(now), watched=watched)
         if any(each in ready for each in watched):
-            self._patience = _FOREVER if self.proxy.timeout is None \
-                else monotonic() + self.proxy.timeout
+            self._patience = _FOREVER if self._owner.timeout is None \
+                else monotonic() + self._owner.timeout
         return [way for way in free
                 if (self._ends(way)[0] in ready or way in pending)
                 and self._ends(way)[0].is_ready()]
@@ -346,7 +362,7 @@ class Connection(object):
             record.bytes_to_backend = self.backend.sent
         record.bytes_to_client = self.client.sent
         if before != (record.bytes_to_backend, record.bytes_to_client):
-            self.proxy.record.publish()
+            self._owner.record.publish()
 
     def _finish(self, is_over):
         # type: (bool) -> None
@@ -363,14 +379,14 @@ class Connection(object):
             self._close(is_over)
         except Stopped:
             pass
-        except self.proxy.connection_errors:
+        except self._errors:
             pass
         finally:
             for stream in self._streams():
                 stream.reset()
             self._update()
             self._waiter.close()
-            self.proxy.forget_connection(self)
+            self._owner.forget(self)
 
     @staticmethod
     def _discard(stream):
@@ -388,7 +404,7 @@ class Connection(object):
         streams = [each for each in self._streams() if not each.is_closed]
         if not is_over:
             return
-        deadline = _sockets.Deadline(self.proxy.linger)
+        deadline = _sockets.Deadline(self._owner.linger)
         if any(each.is_broken for each in self._streams()):
             # A reset throws away what has not arrived yet.
             while not deadline.is_over() and any(

@@ -3,23 +3,17 @@
 from __future__ import absolute_import, division, print_function
 
 import atexit
-import errno
 import logging
 import socket
 import threading
 
-import six
-
 from ..._compat import MYPY, monotonic
-from . import sockets
-from .behavior import Behavior
-from .connection import Connection
+from .. import _listening
+from .connection import Connection, Owner
 from .errors import ConfigurationError
-from .handlers import Handler
-from .protocols import Protocol
-from .randomness import Dice, new_seed
+from .plan import Plan
+from .randomness import new_seed
 from .record import Record
-from .settings import defaults, merge
 from .waiting import Stopped, Waiter
 
 if MYPY:
@@ -38,7 +32,7 @@ _logger = logging.getLogger(__name__)
 _running = set()  # type: Set[ChaosProxy]
 
 
-class ChaosProxy(object):
+class ChaosProxy(Owner):
     """A TCP proxy that injects faults. Use it as a context manager, or call start() and stop().
 
     Everything about it may be used from many threads.
@@ -83,24 +77,15 @@ class ChaosProxy(object):
         self.linger = linger
         self.tls = tls
         self.record = Record(record)
-        self.connection_errors = (socket.error,) + (() if tls is None else tls.errors)
-        self._aliases = dict(aliases or {})
-        # Handlers that were asked for by qualified name.
-        self._qualified = {}  # type: Dict[str, Any]
-        self._may_import = True
-        self._settings = {}  # type: Dict[str, Dict[str, Any]]
-        self._protocol = Protocol.get(protocol)
-        self._protocol_settings = self._protocol_values(protocol, protocol_settings or {})
+        self.plan = Plan(self, self.seed, aliases or {}, protocol, protocol_settings or {})
         self._on_closed = on_closed
         self._lock = threading.Lock()
         self._live = set()  # type: Set[Connection]
-        self._turns = {}  # type: Dict[str, int]
         self._count = 0
         self._listener = None  # type: Any
         self._waiter = None  # type: Optional[Waiter]
         self._thread = None  # type: Optional[threading.Thread]
         self._started = monotonic()
-        self._behavior = Behavior()
         self.change(behavior, settings)
 
     # Life.
@@ -115,7 +100,8 @@ class ChaosProxy(object):
         """
         if self._thread is not None:
             raise RuntimeError("the proxy runs already")
-        self._listener = self._listen()
+        self._listener = _listening.listen(self.address)
+        self.address = (self.address[0], self._listener.getsockname()[1])
         self._waiter = Waiter()
         self._started = monotonic()
         self._thread = threading.Thread(target=self._accept, name="apnsclient chaos proxy")
@@ -162,7 +148,7 @@ class ChaosProxy(object):
         # type: () -> str
         return "<%s: %s:%s to %s:%s, behavior %r, seed %r, %s>" % (
             type(self).__name__, self.address[0], self.address[1], self.backend[0],
-            self.backend[1], str(self._behavior), self.seed,
+            self.backend[1], self.behavior, self.seed,
             "stopped" if self._thread is None else "running")
 
     @property
@@ -196,7 +182,7 @@ class ChaosProxy(object):
 
         :raises ConfigurationError: on setting, if it is malformed or names no handler.
         """
-        return str(self._behavior)
+        return str(self.plan.behavior)
 
     @behavior.setter
     def behavior(self, text):
@@ -242,17 +228,11 @@ class ChaosProxy(object):
         :param existing: True has each open connection draw again, and begin with what it draws.
         :raises ConfigurationError: if something of it cannot be used.
         """
-        wanted = None if behavior is None else self._check_behavior(behavior)
-        found = dict((name, self._check_settings(name, values))
-                     for name, values in (settings or {}).items())
         with self._lock:
-            for name, values in found.items():
-                self._settings.setdefault(name, {}).update(values)
-            if wanted is not None:
-                self._behavior = wanted
-            # In order: whose turn it is must not depend on chance.
+            self.plan.change(behavior, settings)
+            # In order: who draws which number must not depend on chance.
             for connection in sorted(self._live if existing else (), key=lambda one: one.number):
-                connection.change_handler(self._choose(connection.number))
+                connection.change_handler(self.plan.draw(connection.number))
 
     def settings(self, name, **options):
         # type: (str, **Any) -> Dict[str, Any]
@@ -263,10 +243,7 @@ class ChaosProxy(object):
         """
         if options:
             self.configure(name, **options)
-        values = defaults(self.handler_class(name))
-        with self._lock:
-            values.update(self._settings.get(name, {}))
-        return values
+        return self.plan.settings(name)
 
     # What happened.
 
@@ -305,18 +282,18 @@ class ChaosProxy(object):
         """
         return self.record.wait_for(condition, timeout)
 
-    # For connections, and for the HTTP API.
+    # For handlers, and for the HTTP API.
 
     @property
     def behavior_names(self):
         # type: () -> List[str]
         """Names of the handlers in the behavior."""
-        return self._behavior.names
+        return self.plan.behavior.names
 
     def handler_names(self):
         # type: () -> List[str]
         """Return the short names and aliases of the handlers that there are."""
-        return sorted(set(Handler.names()) | set(self._aliases))
+        return self.plan.handler_names()
 
     def handler_class(self, name):
         # type: (str) -> Any
@@ -325,53 +302,23 @@ class ChaosProxy(object):
         :param name: its short or qualified name, or an alias.
         :raises ConfigurationError: if there is none.
         """
-        name = six.ensure_str(self._aliases.get(name, name))
-        found = self._qualified.get(name)
-        if found is None:
-            found = Handler.get(name, self._may_import)
-            if "." in name:
-                self._qualified[name] = found
-        return found
+        return self.plan.handler_class(name)
 
     def stop_importing(self):
         # type: () -> None
         """Have no more handlers imported: from here on, only those named by now are found.
 
-        And those that are registered. It is for good, because what has been asked for may be looked
-        up much later: a handler may leave connections to another one, which its options name.
+        And those that are registered.
 
         :raises ConfigurationError: if an alias stands for a handler that there is not.
         """
-        for name in self._aliases:
-            self.handler_class(name)
-        self._may_import = False
+        self.plan.stop_importing()
 
-    def new_handler(self, name, options):
-        # type: (str, Mapping[str, Any]) -> Any
-        """Return a new handler with its attributes ``settings`` and ``proxy``.
+    # For its connections.
 
-        :param name: its short or qualified name, or an alias (str).
-        :param options: values in place of those that were set, by option.
-        :raises ConfigurationError: if there is no such handler or option.
-        """
-        found = self.handler_class(name)
-        handler = found()
-        handler.settings = dict(self.settings(name),
-                                **merge("handler", name, found, dict(options)))
-        handler.proxy = self
-        return handler
-
-    def new_protocol(self, connection):
-        # type: (Connection) -> Any
-        """Return a new protocol for a connection."""
-        made = self._protocol()
-        made.settings = dict(self._protocol_settings)
-        made.connection = connection
-        return made
-
-    def forget_connection(self, connection):
+    def forget(self, connection):
         # type: (Connection) -> None
-        """Take note that a connection is over; called at the end of its thread."""
+        """Take note that a connection is over; see the base class."""
         with self._lock:
             self._live.discard(connection)
         self.record.end(connection.record)
@@ -379,53 +326,6 @@ class ChaosProxy(object):
             self._on_closed(connection.record)
 
     # Inside.
-
-    def _protocol_values(self, name, values):
-        # type: (str, Mapping[str, Any]) -> Dict[str, Any]
-        found = defaults(self._protocol)
-        found.update(merge("protocol", name, self._protocol, dict(values)))
-        return found
-
-    def _check_settings(self, name, values):
-        # type: (str, Mapping[str, Any]) -> Dict[str, Any]
-        """Return values for options of a handler, converted."""
-        handler = self.handler_class(name)
-        found = merge("handler", name, handler, dict(values))
-        if hasattr(handler, "check_settings"):
-            handler.check_settings(self, found)
-        return found
-
-    def _check_behavior(self, text):
-        # type: (str) -> Behavior
-        behavior = Behavior(text)
-        for name in behavior.names:
-            self.handler_class(name)
-        return behavior
-
-    def _choose(self, number):
-        # type: (int) -> Tuple[str, int]
-        """Return the handler of a connection, and its position among those of that handler."""
-        name = self._behavior.choose(Dice(self.seed, number).random())
-        self._turns[name] = turn = self._turns.get(name, 0) + 1
-        return name, turn
-
-    def _listen(self):
-        # type: () -> Any
-        # IPv4 where there is a choice: that is where those go who do not look names up.
-        family, kind, protocol, _, where = min(
-            socket.getaddrinfo(self.address[0], self.address[1], 0, socket.SOCK_STREAM, 0,
-                               socket.AI_PASSIVE), key=lambda found: found[0] != socket.AF_INET)
-        listener = socket.socket(family, kind, protocol)
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(where)
-            listener.listen(128)
-            listener.setblocking(False)
-        except BaseException:
-            listener.close()
-            raise
-        self.address = (self.address[0], listener.getsockname()[1])
-        return listener
 
     def _accept(self):
         # type: () -> None
@@ -436,9 +336,9 @@ class ChaosProxy(object):
             while True:
                 waiter.wait([listener])
                 try:
-                    accepted, peer = listener.accept()
+                    accepted, peer = _listening.accept(listener)
                 except socket.error as error:
-                    if error.args[0] in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                    if error.args[0] in _listening.OUT_OF_DESCRIPTORS:
                         _logger.warning("Cannot accept a connection: %s.", error)
                         waiter.sleep(0.1)
                     continue
@@ -452,14 +352,14 @@ class ChaosProxy(object):
         # type: (Any, Any) -> None
         """Serve an accepted connection."""
         try:
-            sockets.prepare(accepted)
             with self._lock:
                 self._count += 1
                 connection = Connection(
-                    self, accepted, peer[:2], self._count, self._choose(self._count))
+                    self, accepted, peer[:2], self._count, self.plan.draw(self._count))
                 self._live.add(connection)
-        except socket.error:
-            accepted.close()  # It is gone already.
+        except socket.error as error:  # There are no more descriptors.
+            _logger.warning("Connection %d is refused: %s.", self._count, error)
+            accepted.close()
             return
         self.record.begin(connection.record)
         try:

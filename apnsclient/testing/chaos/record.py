@@ -5,7 +5,8 @@ from __future__ import absolute_import, division, print_function
 import threading
 from collections import deque
 
-from ..._compat import MYPY, monotonic
+from ..._compat import MYPY
+from .._changes import Changes
 
 if MYPY:
     from typing import Any, Callable, Dict, List, Optional, Union
@@ -76,83 +77,65 @@ class Record(object):
 
     def __init__(self, keep):
         # type: (Union[bool, int]) -> None
-        self._changed = threading.Condition()
+        self._changes = Changes()
+        #: Guards the rest.
+        self._lock = threading.Lock()
         limit = None if keep is True else int(keep)
         self._kept = deque(maxlen=limit)  # type: Any
         self._open = []  # type: List[ConnectionRecord]
-        self._version = 0
         self.connection_count = 0
         self.fault_count = 0
 
     def connections(self):
         # type: () -> List[ConnectionRecord]
         """Return the records that are kept, and those of open connections, by number."""
-        with self._changed:
+        with self._lock:
             return sorted(list(self._kept) + self._open, key=lambda one: one.number)
 
     @property
     def open_count(self):
         # type: () -> int
         """How many connections are open."""
-        with self._changed:
+        with self._lock:
             return len(self._open)
 
     def begin(self, record):
         # type: (ConnectionRecord) -> None
         """Add a connection."""
-        with self._changed:
+        with self._lock:
             self.connection_count += 1
             self._open.append(record)
-            self._tell()
+        self._changes.announce()
 
     def end(self, record):
         # type: (ConnectionRecord) -> None
         """Note that a connection is over."""
-        with self._changed:
+        with self._lock:
             record.is_closed = True
             self._open.remove(record)
             self._kept.append(record)
-            self._tell()
+        self._changes.announce()
 
     def add_fault(self, record, text):
         # type: (ConnectionRecord, str) -> None
         """Note a fault of a connection."""
-        with self._changed:
+        with self._lock:
             record.add_fault(text)
             self.fault_count += 1
-            self._tell()
+        self._changes.announce()
 
     def publish(self):
         # type: () -> None
-        """Let those who wait look again."""
-        with self._changed:
-            self._tell()
+        """Have those who wait look again."""
+        self._changes.announce()
 
     def forget(self):
         # type: () -> None
         """Drop the connections that are over. The counts stay."""
-        with self._changed:
+        with self._lock:
             self._kept.clear()
 
     def wait_for(self, condition, timeout):
         # type: (Callable[[], Any], Optional[float]) -> bool
-        """Wait until a function returns something true; return whether it did in time."""
-        end = None if timeout is None else monotonic() + timeout
-        while True:
-            seen = self._version
-            # Outside the lock: the function may ask the record.
-            if condition():
-                return True
-            left = None if end is None else end - monotonic()
-            if left is not None and left <= 0:
-                return False
-            with self._changed:
-                if self._version == seen:
-                    # Not for long: the function may ask for what is none of the record's.
-                    self._changed.wait(0.5 if left is None else min(left, 0.5))
-
-    def _tell(self):
-        # type: () -> None
-        """Wake those who wait; with the lock held."""
-        self._version += 1
-        self._changed.notify_all()
+        """Wait until a function returns something true; return True if it did in time."""
+        return self._changes.wait_for(condition, timeout)

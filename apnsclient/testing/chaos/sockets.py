@@ -16,16 +16,18 @@ import errno
 import os
 import socket
 
-from ..._compat import MYPY, PY2
+from ..._compat import MYPY
 from ...backends import _sockets
-from .waiting import Waiter
+from .waiting import Sender
 
 if MYPY:
     from typing import Any, Optional, Tuple
 
+    from .waiting import Waiter
+
     Address = Tuple[str, int]
 
-__all__ = ["CHUNK", "END", "Stream", "connect", "prepare", "receive", "wait_for"]
+__all__ = ["CHUNK", "END", "Stream", "connect", "receive", "wait_for"]
 
 #: Bytes that are read at once where nothing else is said.
 CHUNK = 65536
@@ -53,7 +55,7 @@ class _End(bytes):
 END = _End()
 
 
-class Stream(object):
+class Stream(Sender):
     """One side of a connection through the proxy; the part of a socket's methods that serves here.
 
     :param connected: non-blocking socket; the stream owns it.
@@ -220,7 +222,7 @@ class Stream(object):
 
     def is_ready(self):
         # type: () -> bool
-        """Tell, once the socket can be read, whether ``recv()`` would return at once."""
+        """Return True if ``recv()`` would return at once, once the socket can be read."""
         return True
 
     def has_pending(self):
@@ -333,19 +335,6 @@ def receive(connected, size):
         if error.args[0] not in (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR):
             raise
         return None
-
-
-def prepare(connected):
-    # type: (Any) -> Any
-    """Make an accepted socket like those that we open ourselves; return it."""
-    connected.setblocking(False)
-    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if PY2:
-        import fcntl
-
-        flags = fcntl.fcntl(connected.fileno(), fcntl.F_GETFD)
-        fcntl.fcntl(connected.fileno(), fcntl.F_SETFD, flags | fcntl.FD_CLOEXEC)
-    return connected
 
 
 def connect(address, waiter, timeout):

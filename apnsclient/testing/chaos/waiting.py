@@ -14,9 +14,7 @@ from .._poller import HANG_UP, READ, WRITE, Poller
 if MYPY:
     from typing import Any, Dict, Iterable, List, Optional, Sequence
 
-    from .sockets import Stream
-
-__all__ = ["Stopped", "Waiter"]
+__all__ = ["Sender", "Stopped", "Waiter"]
 
 _LONGEST_WAIT = 3600.0
 
@@ -27,6 +25,32 @@ class Stopped(Exception):
     It goes through a handler like any exception; a handler that wants to clean up does so and
     raises it again.
     """
+
+
+class Sender(object):
+    """What is sent while a waiter waits."""
+
+    @property
+    def has_unsent(self):
+        # type: () -> bool
+        """True if something is waiting to be sent."""
+        raise NotImplementedError
+
+    @property
+    def is_closed(self):
+        # type: () -> bool
+        """True if it is closed."""
+        raise NotImplementedError
+
+    def fileno(self):
+        # type: () -> int
+        """Return the descriptor."""
+        raise NotImplementedError
+
+    def flush(self):
+        # type: () -> None
+        """Send what is unsent, as far as that is possible at once."""
+        raise NotImplementedError
 
 
 class Waiter(object):
@@ -42,7 +66,7 @@ class Waiter(object):
         self._ours, self._theirs = socket.socketpair()
         self._ours.setblocking(False)
         self._theirs.setblocking(False)
-        self.streams = []  # type: List[Stream]
+        self.streams = []  # type: List[Sender]
         self.is_stopped = False
 
     def wake(self):
@@ -55,7 +79,7 @@ class Waiter(object):
 
     def stop(self):
         # type: () -> None
-        """Let waiting raise :class:`Stopped`, now and later. From any thread."""
+        """Make waiting raise :class:`Stopped`, now and later. From any thread."""
         self.is_stopped = True
         self.wake()
 
@@ -94,7 +118,7 @@ class Waiter(object):
 
     def sleep(self, seconds):
         # type: (float) -> None
-        """Let time pass, sending what is unsent; being woken ends it."""
+        """Wait some seconds, sending what is unsent; being woken ends it."""
         end = monotonic() + seconds
         self._check()
         while monotonic() < end:

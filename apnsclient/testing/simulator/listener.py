@@ -2,10 +2,10 @@
 
 from __future__ import absolute_import, division, print_function
 
-import errno
 import socket
 
 from ..._compat import MYPY
+from .. import _listening
 
 if MYPY:
     from typing import Any, Callable, Optional, Tuple
@@ -16,7 +16,6 @@ __all__ = ["Listener"]
 
 #: Connections that are accepted in one go.
 _ACCEPTS_PER_ROUND = 64
-_OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class Listener(object):
@@ -36,21 +35,9 @@ class Listener(object):
 
     def __init__(self, loop, address, accept, receive_buffer=None):
         # type: (Loop, Tuple[str, int], Callable[[socket.socket], Any], Optional[int]) -> None
-        family, kind, protocol, _, resolved = socket.getaddrinfo(
-            address[0], address[1], 0, socket.SOCK_STREAM, 0, socket.AI_PASSIVE)[0]
         self._loop = loop
         self._accept = accept
-        self._socket = socket.socket(family, kind, protocol)
-        try:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if receive_buffer is not None:
-                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-            self._socket.setblocking(False)
-            self._socket.bind(resolved)
-            self._socket.listen(2048)
-        except BaseException:
-            self._socket.close()
-            raise
+        self._socket = _listening.listen(address, receive_buffer)
         self.address = self._socket.getsockname()[:2]  # type: Tuple[str, int]
         loop.watch(self._socket.fileno(), self._ready)
 
@@ -69,15 +56,13 @@ class Listener(object):
         # type: (bool, bool) -> None
         for _ in range(_ACCEPTS_PER_ROUND):
             try:
-                sock, _address = self._socket.accept()
-            except (OSError, IOError) as error:
-                if error.errno in _OUT_OF_DESCRIPTORS:
+                accepted, _peer = _listening.accept(self._socket)
+            except socket.error as error:
+                if error.errno in _listening.OUT_OF_DESCRIPTORS:
                     self._loop.rewatch(self._socket.fileno(), False, False)
                     self._loop.call_later(self.PAUSE, self._resume)
                 return
-            sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._accept(sock)
+            self._accept(accepted)
 
     def _resume(self):
         # type: () -> None

@@ -49,7 +49,7 @@ class Transient(BaseHandler):
         # type: () -> Any
         """Return the handler that serves this connection."""
         if self._other is None:
-            is_faulty = (self.connection.turn <= self.option("connections")
+            is_faulty = (self.connection.position <= self.option("connections")
                          or self.proxy.uptime < self.option("seconds"))
             self._other = self.delegate(self.option("handler") if is_faulty else "dummy")
         return self._other
