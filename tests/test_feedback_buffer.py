@@ -91,7 +91,7 @@ def test_a_locked_store_costs_a_call_one_wait(apple, store, caplog):
     assert len(shown) == 1 and "1 idle, 0 in use" in shown[0]
     assert "feedback store failed; 20 dead tokens" in caplog.text
     # True also where there is no later: when the process ends.
-    assert "wait in the memory of this process until the store takes them" in caplog.text
+    assert "are kept in the memory of this process until it works again" in caplog.text
     assert not any(token in caplog.text for token in TOKENS[:20])
 
 

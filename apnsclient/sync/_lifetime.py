@@ -1,4 +1,4 @@
-"""The end of a session: it is closed when nobody has it any more, and at exit."""
+"""Closes a session when it is garbage collected, and at exit."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -17,11 +17,11 @@ __all__ = ["Closer"]
 
 
 class Closer(object):
-    """Closes the pool of a session that is gone, and stores the feedback that is left.
+    """Closes the pool of a session that has been collected, and stores the remaining feedback.
 
-    It is apart from the session, because Python 2.7 does not collect a cycle with a finalizer in
-    it, and a session is easily part of one: through ``on_late_result``, for example. There a
-    back-end or a store that refers to the session makes it immortal all the same.
+    It is separate from the session, because Python 2.7 does not collect a cycle that has a
+    finalizer, and a session is easily part of one: through ``on_late_result``, for example. There a
+    back-end or a store that refers to the session keeps it alive nevertheless.
     """
 
     def __init__(self, backend, feedback):
@@ -32,21 +32,21 @@ class Closer(object):
 
     def close(self):
         # type: () -> None
-        """Do so without any noise: finalizers have nobody to talk to."""
+        """Do it and ignore errors, which a finalizer cannot report."""
         try:
             try:
                 self._backend.close_idle()
             finally:
                 self._feedback.save(True)
         except Exception:
-            # At the interpreter's exit modules may be gone already.
+            # At the interpreter's exit modules may have been cleared already.
             pass
 
     __del__ = close
 
 
-#: Those of the sessions that are open when the interpreter exits: what is still referenced then is
-#: not collected.
+#: Sessions that are still referenced when the interpreter exits are not collected, and closed by
+#: :func:`_close_sessions`.
 _closers = weakref.WeakSet()  # type: weakref.WeakSet[Closer]
 
 
@@ -59,7 +59,7 @@ def _close_sessions():
             closers = list(_closers)
             break
         except RuntimeError:
-            # Another thread made a session just now.
+            # Another thread has created a session meanwhile.
             continue
     for closer in closers:
         closer.close()

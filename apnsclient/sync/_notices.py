@@ -1,4 +1,4 @@
-"""Warnings that are given once, however often there is reason for them."""
+"""Warnings that are logged only once."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -12,20 +12,20 @@ __all__ = ["WarnOnce"]
 
 
 class WarnOnce(object):
-    """Logs each text the first time that it is called with it.
+    """Logs a text only the first time that it is called with it.
 
-    What is wrong with one message is most often wrong with the thousands that follow it.
+    A problem of one message is usually a problem of thousands that follow.
 
-    :param logger: where it logs.
+    :param logger: the logger.
     """
 
     def __init__(self, logger):
         # type: (logging.Logger) -> None
         self._logger = logger
-        self._given = set()  # type: Set[str]
+        self._logged = set()  # type: Set[str]
 
     def __call__(self, text):
         # type: (str) -> None
-        if text not in self._given:
-            self._given.add(text)
+        if text not in self._logged:
+            self._logged.add(text)
             self._logger.warning(text)

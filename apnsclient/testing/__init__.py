@@ -1,11 +1,11 @@
-"""What programs that use this package, and authors of back-ends, need for their tests.
+"""Tools for the tests of programs that use this package, and of back-ends.
 
-Shipped and supported like the rest. Nothing here is imported by the client itself, and importing
-this package alone imports nothing else:
+They are supported like the rest. The client imports none of them, and importing this package
+imports nothing else:
 
-* :mod:`apnsclient.testing.certs`: an authority and certificates, made on demand;
-* :mod:`apnsclient.testing.simulator`: Apple's side on loopback, for both protocols;
-* :mod:`apnsclient.testing.chaos`: a proxy that injects faults on the way to it;
+* :mod:`apnsclient.testing.certs`: an authority and certificates, created on demand;
+* :mod:`apnsclient.testing.simulator`: Apple's servers on loopback, for both protocols;
+* :mod:`apnsclient.testing.chaos`: a proxy that injects faults;
 * :mod:`apnsclient.testing.pytest_plugin`: both as fixtures;
-* :mod:`apnsclient.testing.contract`: what every back-end must do, as a suite that its author runs.
+* :mod:`apnsclient.testing.contract`: a test suite for back-ends.
 """

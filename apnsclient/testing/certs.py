@@ -1,11 +1,11 @@
-"""A certificate authority and its certificates, made on demand, for tests.
+"""A certificate authority that issues certificates on demand, for tests.
 
 Nothing is read from or written to a file: certificates and keys are PEM text. Keys are elliptic
-(P-256) by default, because these take well under a millisecond to make. The extensions are those
-that strict verifiers insist on (key identifiers, key usage, basic constraints), so a certificate
-from here is refused only for the reason that the test asked for.
+(P-256) by default, because these take well under a millisecond to generate. Certificates have the
+extensions that strict verifiers require (key identifiers, key usage, basic constraints), so they
+are rejected only for reasons that a test has chosen.
 
-Needs the library ``cryptography``, which pyOpenSSL brings along.
+Needs the library ``cryptography``, which pyOpenSSL depends on.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -32,9 +32,9 @@ if MYPY:
 
 __all__ = ["Authority", "Credential", "ENVIRONMENT_EXTENSIONS", "TOPICS_EXTENSION", "decode_topics"]
 
-#: Extension of Apple's push certificates that lists the topics, as a dotted number.
+#: Extension of Apple's push certificates with the topics, as a dotted number.
 TOPICS_EXTENSION = "1.2.840.113635.100.6.3.6"
-#: Extensions that tell for which environments such a certificate is.
+#: Extensions for the environments that such a certificate is for.
 ENVIRONMENT_EXTENSIONS = {
     "1.2.840.113635.100.6.3.1": "sandbox",
     "1.2.840.113635.100.6.3.2": "production",
@@ -52,7 +52,7 @@ _USAGES = {
 class Credential(namedtuple("Credential", "certificate_string key_string")):
     """A certificate and its private key, both PEM text (str). Immutable.
 
-    The representation shows neither, so that no key ends up in a log.
+    The representation contains neither, so that no key ends up in a log.
     """
 
     __slots__ = ()
@@ -60,7 +60,7 @@ class Credential(namedtuple("Credential", "certificate_string key_string")):
     @property
     def pem(self):
         # type: () -> str
-        """Certificate and key in one PEM text: what ``cert_string`` or a ``.pem`` file holds."""
+        """Certificate and key in one PEM text, for ``cert_string`` or a ``.pem`` file."""
         return self.certificate_string + self.key_string
 
     def __repr__(self):
@@ -69,16 +69,16 @@ class Credential(namedtuple("Credential", "certificate_string key_string")):
 
 
 class Authority(object):
-    """A certificate authority with a key of its own. Valid from yesterday, for ten years.
+    """A certificate authority with its own key. Valid from yesterday, for ten years.
 
-    Two authorities never trust one another's certificates, whatever they are called. May be used
-    from many threads.
+    Two authorities never trust one another's certificates, whatever their names. May be used by
+    many threads.
 
     :param common_name: name of the authority (str), shown in error messages of TLS libraries.
     :param key: ``"ec"`` for a P-256 key, ``"rsa"`` for 2048 bits.
-    :param issuer: Authority that signs this one's certificate, which is an intermediate then:
-        whoever trusts the issuer has to be shown it. None makes one that signs itself. An
-        intermediate issues no further one.
+    :param issuer: Authority that signs this one's certificate, which is an intermediate then: a
+        peer that trusts the issuer needs it for verification. None creates a self-signed one. An
+        intermediate cannot issue another one.
     :raises ValueError: if ``key`` is neither.
     """
 
@@ -100,7 +100,7 @@ class Authority(object):
     @classmethod
     def load(cls, certificate_string, key_string):
         # type: (Text, Text) -> Authority
-        """Return an authority that was made before, so that what it has issued stays valid.
+        """Return an authority that was created before, so that its certificates stay valid.
 
         :param certificate_string: its :attr:`ca_string` (str or bytes).
         :param key_string: its :attr:`key_string` (str or bytes).
@@ -128,7 +128,7 @@ class Authority(object):
     @property
     def ca_string(self):
         # type: () -> str
-        """The authority's certificate as PEM text: what a verifier must trust, or be shown."""
+        """The authority's certificate as PEM text, for verifiers."""
         return _certificate_pem(self._certificate)
 
     def issue(self, common_name, dns=(), addresses=(), not_before=None, not_after=None,
@@ -145,15 +145,15 @@ class Authority(object):
             that is later.
         :param usage: ``"client"`` or ``"server"``.
         :param key: ``"ec"`` for a P-256 key, ``"rsa"`` for 2048 bits.
-        :param topic: user identifier of the subject (str), where Apple's push certificates carry
-            the topic; None leaves it out.
-        :param passphrase: encrypts the private key (str or bytes); None leaves it open.
-        :param topics: topics that Apple's extension lists (iterable of str); empty leaves it out.
+        :param topic: user identifier of the subject (str), which is the topic in Apple's push
+            certificates; None leaves it out.
+        :param passphrase: encrypts the private key (str or bytes); None does not encrypt it.
+        :param topics: topics in Apple's extension (iterable of str); empty leaves it out.
         :param environments: ``"sandbox"``, ``"production"`` or both, each of which becomes one of
             Apple's extensions (iterable of str).
         :return: a :class:`Credential`.
         :raises ValueError: if ``usage``, ``key``, an address, an environment or the period of
-            validity is not acceptable.
+            validity is invalid.
         """
         if usage not in _USAGES:
             raise ValueError("usage is %r, expected one of: client, server" % (usage,))
@@ -221,7 +221,7 @@ def _apple_extensions(topics, environments):
 
 def encode_topics(topics):
     # type: (Iterable[Text]) -> bytes
-    """Return the value of :data:`TOPICS_EXTENSION`: each topic, and what kind it is, in DER."""
+    """Return the value of :data:`TOPICS_EXTENSION`: each topic and its kind, in DER."""
     content = b""
     for topic in topics:
         raw = six.ensure_binary(topic)
@@ -234,7 +234,7 @@ def decode_topics(value):
     # type: (bytes) -> List[str]
     """Return the topics in the value of :data:`TOPICS_EXTENSION`.
 
-    :raises ValueError: if it is no such value.
+    :raises ValueError: if it is malformed.
     """
     return [six.ensure_str(content) for tag, content in _der_items(_der_items(value)[0][1])
             if tag == _UTF8_STRING]
@@ -276,7 +276,7 @@ def _der_items(value):
 
 def _utc_now():
     # type: () -> datetime.datetime
-    # Whole seconds: certificates know no smaller unit.
+    # Whole seconds: certificates have no smaller unit.
     return datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=int(time.time()))
 
 

@@ -1,7 +1,7 @@
-"""Fixtures for pytest: a simulator, proxies that inject faults, and clients joined to them.
+"""Fixtures for pytest: a simulator, proxies that inject faults, and clients connected to them.
 
-pytest imports this module in every run in an environment that the package is installed in. So it
-imports nothing of the package until a test asks for a fixture, and its hooks do nothing for other
+pytest imports this module in every run in an environment where the package is installed. So it
+imports nothing of the package until a test uses a fixture, and its hooks do nothing for other
 tests. It works with pytest 4.6 and newer.
 """
 
@@ -21,14 +21,14 @@ if MYPY:
 
 __all__ = ["ChaosProxies"]
 
-#: The services of the simulator by what they are called here, and the protocol of their frames.
+#: The services of the simulator, and the protocol of their frames.
 _SERVICES = {"gateway": "apns", "feedback": "apns", "provider": "http2", "channels": "http2"}
-#: The service that messages go to, by the protocol of the session.
+#: The service for messages, by the protocol of the session.
 _PUSH_SERVICES = {"binary": "gateway", "http2": "provider"}
 
-#: Where the proxies of a running test are kept for the report of its failure.
+#: Attribute of a running test that has its proxies, for the report of a failure.
 _ATTRIBUTE = "_apnsclient_chaos"
-#: Where the seed of the run is kept once it was needed.
+#: Attribute of the configuration that has the seed of the run.
 _SEED_ATTRIBUTE = "_apnsclient_chaos_seed"
 #: How many connections with faults are listed with the failure of a test.
 _MOST_LINES = 20
@@ -38,19 +38,19 @@ _MOST_LINES = 20
 
 def pytest_addoption(parser):
     # type: (Any) -> None
-    """Add the options: a marker goes before the command line, and that before the ini file."""
+    """Add the options. A marker overrides the command line, which overrides the ini file."""
     group = parser.getgroup("apnsclient", "apnsclient: simulator and chaos proxy")
     group.addoption("--apns-chaos", metavar="BEHAVIOR", default=None,
                     help="faults of the fixture apns_chaos, for example 20:delay,5:reset")
     group.addoption("--apns-chaos-seed", metavar="SEED", default=None,
-                    help="seed of the fixture apns_chaos; a failing test shows the one it had")
+                    help="seed of the fixture apns_chaos; a failing test shows its seed")
     parser.addini("apns_chaos", "faults of the fixture apns_chaos", default="")
     parser.addini("apns_chaos_seed", "seed of the fixture apns_chaos", default="")
 
 
 def pytest_configure(config):
     # type: (Any) -> None
-    """Make the markers known."""
+    """Register the markers."""
     config.addinivalue_line(
         "markers", "apns_simulator(**options): arguments of the Simulator that the fixture "
                    "apns_simulator starts")
@@ -62,12 +62,12 @@ def pytest_configure(config):
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_makereport(item, call):
     # type: (Any, Any) -> None
-    """Add to a failed test what it takes to replay it; the report itself is made by others."""
+    """Add the data for a replay to the report of a failed test."""
     proxies = getattr(item, _ATTRIBUTE, None)
     if proxies is not None and call.excinfo is not None:
         item.add_report_section(call.when, "apns_chaos", proxies.describe())
     if proxies is not None and call.when == "teardown":
-        # Tests are kept to the end of the run, and the simulator's record would be with them.
+        # Tests are kept until the end of the run, and would keep the simulator's record.
         delattr(item, _ATTRIBUTE)
 
 
@@ -76,9 +76,9 @@ def pytest_runtest_makereport(item, call):
 @pytest.fixture
 def apns_simulator(request):
     # type: (Any) -> Iterator[Simulator]
-    """Apple's side, running for this test: :class:`~apnsclient.testing.simulator.Simulator`.
+    """A running :class:`~apnsclient.testing.simulator.Simulator` of Apple's servers.
 
-    The marker ``apns_simulator`` has its arguments.
+    Its arguments are those of the marker ``apns_simulator``.
     """
     from .simulator import Simulator
 
@@ -97,7 +97,7 @@ def apns_chaos(request, apns_simulator):
     hint = "from the marker of the test"
     if seed is None:
         run = _seed_of_run(config)
-        # Tests do not all get the same faults, and each gets its own again when it runs alone.
+        # Tests get different faults, and a test gets the same ones when it runs alone.
         seed = "%s/%s" % (run, request.node.nodeid)
         hint = "replay with --apns-chaos-seed=%s" % run
     proxies = ChaosProxies(apns_simulator, behavior, seed, hint, options)
@@ -109,10 +109,10 @@ def apns_chaos(request, apns_simulator):
 @pytest.fixture
 def apns_session(apns_simulator):
     # type: (Simulator) -> Iterator[Callable[..., Session]]
-    """A function that makes sessions which trust the simulator; they are shut down after the test.
+    """A function that creates sessions which trust the simulator, and are shut down after the test.
 
     It takes ``protocol`` and the other options of :class:`~apnsclient.transport.Session`. The
-    sessions of a test share the memory where dead tokens wait for feedback() to be called.
+    sessions of a test share one feedback store.
     """
     from ..feedback_store import MemoryStore
     from ..transport import Session
@@ -135,10 +135,10 @@ def apns_session(apns_simulator):
 @pytest.fixture
 def apns_client(apns_simulator, apns_chaos, apns_session):
     # type: (Simulator, ChaosProxies, Callable[..., Session]) -> Callable[..., APNs]
-    """A function that makes clients which push to the simulator through the proxy in front of it.
+    """A function that creates clients which push to the simulator through a proxy.
 
     It takes ``protocol`` and the other options of :class:`~apnsclient.transport.Session`; each call
-    makes a session. The credential is the simulator's certificate, which is for every topic.
+    creates a session. The credential is the simulator's certificate, which is for every topic.
     """
     from ..apns import APNs
 
@@ -154,14 +154,14 @@ def apns_client(apns_simulator, apns_chaos, apns_session):
 class ChaosProxies(object):
     """The proxies of one test, one in front of each service of its simulator.
 
-    Called with the name of a service it returns that proxy, a running
-    :class:`~apnsclient.testing.chaos.ChaosProxy`, which the first call starts: ``apns_chaos(
-    "provider")``. All stop at the end of the test.
+    Calling it with the name of a service returns the running proxy, a
+    :class:`~apnsclient.testing.chaos.ChaosProxy`, which the first call starts:
+    ``apns_chaos("provider")``. All are stopped at the end of the test.
 
     :param simulator: the simulator.
-    :param behavior: how many connections of a hundred get which fault, see the proxy (str).
+    :param behavior: percentages of connections for each fault, see the proxy (str).
     :param seed: seed of all proxies (int or str).
-    :param hint: how to get the same seed again (str).
+    :param hint: how to use the same seed again (str).
     :param options: further arguments of the proxies (dict).
 
     :ivar seed: the seed.
@@ -181,7 +181,7 @@ class ChaosProxies(object):
         """Return the proxy in front of a service.
 
         :param service: ``"gateway"``, ``"feedback"``, ``"provider"`` or ``"channels"``.
-        :param behavior: its behavior from now on (str), in place of the one that all have.
+        :param behavior: its behavior from now on (str), in place of the common one.
         :raises ValueError: if there is no such service.
         :raises ~apnsclient.testing.chaos.ConfigurationError: if the behavior is malformed.
         """
@@ -214,7 +214,7 @@ class ChaosProxies(object):
 
     def describe(self):
         # type: () -> str
-        """Return what was done to the connections, and how to have it done again (str)."""
+        """Return which faults there were, and how to reproduce them (str)."""
         lines = ["seed %r: %s" % (self.seed, self._hint)]
         for service, proxy in sorted(self._proxies.items()):
             lines.append("%s: behavior %r, %d connections, %d faults" % (
@@ -228,9 +228,9 @@ class ChaosProxies(object):
 
 def _options_of(request, name):
     # type: (Any, str) -> Dict[str, Any]
-    """Return the arguments of a marker; the only one by position is a behavior.
+    """Return the arguments of a marker; only a behavior may be positional.
 
-    :raises TypeError: if there are more by position.
+    :raises TypeError: if others are positional.
     """
     marker = request.node.get_closest_marker(name)
     if marker is None:
@@ -238,7 +238,7 @@ def _options_of(request, name):
     options = dict(marker.kwargs)
     by_position = ("behavior",) if name == "apns_chaos" else ()
     if len(marker.args) > len(by_position):
-        raise TypeError("the marker %s%r has to have its arguments by name%s" % (
+        raise TypeError("the marker %s%r takes its arguments by name%s" % (
             name, marker.args, " from the second on" if by_position else ""))
     options.update(zip(by_position, marker.args))
     return options
@@ -246,7 +246,7 @@ def _options_of(request, name):
 
 def _seed_of_run(config):
     # type: (Any) -> str
-    """Return the seed of this run of pytest: a given one, or one that is made when first needed."""
+    """Return the seed of this run of pytest: the option's, or a new one for the whole run."""
     seed = config.getoption("apns_chaos_seed") or config.getini("apns_chaos_seed")
     if not seed:
         seed = getattr(config, _SEED_ATTRIBUTE, None)

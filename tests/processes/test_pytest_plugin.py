@@ -168,7 +168,7 @@ def test_marked(apns_client, apns_chaos, apns_simulator):
 
 @pytest.mark.parametrize("marker, complaint", [
     ("apns_chaos('5:reset', {'reset': {}})", "by name from the second on"),
-    ("apns_simulator(True)", "the marker apns_simulator(True,) has to have its arguments by name"),
+    ("apns_simulator(True)", "the marker apns_simulator(True,) takes its arguments by name"),
 ])
 def test_an_argument_of_a_marker_by_position_is_told(run, marker, complaint):
     """All but the behavior have names, since the objects take something else first."""
