@@ -7,6 +7,7 @@ from binascii import hexlify
 
 import pytest
 
+import simulated_time
 from apnsclient import APNs, Message, Session
 from apnsclient.backends import dummy
 from apnsclient.errors import ConnectError, ConnectionLost, Timeout
@@ -102,6 +103,94 @@ def test_messages_are_taken_as_they_are_sent(apple):
     assert apple.connections == 0
     assert len(list(stream)) == 5
     assert seen == [True] * 5
+
+
+class Counting(simulated_time.Connection):
+    """A connection that counts what is written over it."""
+
+    sizes = None
+
+    def write(self, data, timeout):
+        self.sizes.append(len(data))
+        super(Counting, self).write(data, timeout)
+
+
+@pytest.fixture
+def written(apple):
+    """A session's client, and the sizes of what it writes (list)."""
+    def client(**options):
+        session = apple.session(**options)
+        session.pool.connection_class = Counting
+        return client_of(session, apple)
+
+    Counting.sizes = sizes = []
+    return client, sizes
+
+
+@pytest.mark.parametrize("buffer_size", [1, 2048, 65536, 1 << 24])
+def test_small_messages_are_written_together(apple, written, buffer_size):
+    """As many as write_buffer_size takes, in order; a large one in between is cut as it would be.
+    """
+    new_client, sizes = written
+    messages = make_messages(300, size=1)
+    messages[150] = Message(make_tokens(500, first=1000), alert="to many")
+    results = list(new_client(write_buffer_size=buffer_size).send_many(messages))
+    assert [result.needs_retry() for result in results] == [False] * 300
+    await_accepted(apple, 299 + 500)
+    assert apple.accepted_tokens() == all_tokens(messages)
+    total, largest = sum(sizes), max(len(next(one.batch(1))[1]) for one in messages)
+    assert len(sizes) <= 2 + total // buffer_size
+    assert max(sizes) < 2 * buffer_size + largest
+
+
+def test_little_is_held_back_of_a_rush(apple, written):
+    """Nobody knows when the next message comes: one in eight waits for it, at most."""
+    new_client, sizes = written
+    messages = make_messages(2000, size=1)
+    held = []
+
+    def rush():
+        for number, message in enumerate(messages):
+            held.append((number - apple.accepted_count, number))
+            yield message
+
+    assert len(list(new_client(write_buffer_size=1 << 24).send_many(rush()))) == 2000
+    assert all(waiting * BinarySender.SHARE <= taken for waiting, taken in held)
+    assert len(sizes) < 80
+
+
+def test_a_message_does_not_wait_for_one_that_takes_its_time(apple, written):
+    """What is at hand is written before the next one is asked for, however many there were."""
+    new_client, sizes = written
+    seen = []
+
+    def bursts():
+        for number, message in enumerate(make_messages(60, size=1)):
+            # There is a pause after every seven.
+            if number % 7 == 0:
+                apple.clock.advance(BinarySender.PATIENCE * 2)
+                seen.append(apple.accepted_count == number)
+            yield message
+
+    assert len(list(new_client().send_many(bursts()))) == 60
+    assert seen == [True] * 9
+
+
+def test_what_is_at_hand_is_written_before_a_result_is_handed_out(apple, written):
+    """The caller may take a long time over it."""
+    new_client, sizes = written
+    taken, waiting = [], []
+
+    def messages():
+        for message in make_messages(100, size=1):
+            apple.clock.advance(0.0005)
+            taken.append(message)
+            yield message
+
+    for _ in new_client(read_tail_timeout=0.01).send_many(messages()):
+        waiting.append(len(taken) - apple.accepted_count)
+    assert waiting == [0] * 100
+    assert len(sizes) < 80
 
 
 def test_bad_tokens_in_the_middle_cost_nobody_else_anything(apple):
