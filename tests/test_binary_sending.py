@@ -6,6 +6,7 @@ another one could be for asyncio. ``test_binary_model.py`` asks the same of the 
 
 from __future__ import absolute_import, division, print_function
 
+from binascii import hexlify
 from collections import namedtuple
 
 import pytest
@@ -16,17 +17,20 @@ from apnsclient._arguments import Timing
 from apnsclient.apns import Message
 from apnsclient.errors import CertificateRefused, ConnectionLost, Timeout
 from apnsclient.protocols.binary import NotificationParser, encode_error
-from apnsclient.sending.binary import BinarySender, GatewayStream
+from apnsclient.protocols.ledger import Ledger
+from apnsclient.sending import binary
+from apnsclient.sending.binary import BinarySender, GatewayStream, PendingMessage
 
 pytestmark = pytest.mark.timeout(240)
 
-TAIL, WRITE_TIMEOUT = 3.0, 8.0
+TAIL, WRITE_TIMEOUT, SLOW = 3.0, 8.0, 0.5
 BAD_TOKEN, WHOLE_MESSAGE = (2, 5, 8), (3, 4, 6, 7)
 REFUSE, SHUTDOWN, STRANGER, SILENCE = "refuse", "shutdown", "stranger", "silence"
 END, LOSS, REFUSED = "end", "loss", "refused"
 
 
-class Script(namedtuple("Script", "verdict after status delay cut end write_limit stuck")):
+class Script(namedtuple("Script", "verdict after status delay cut end write_limit stuck "
+                                  "pace")):
     """How one connection goes.
 
     verdict, after -- what the gateway says once so many notifications were accepted.
@@ -37,12 +41,13 @@ class Script(namedtuple("Script", "verdict after status delay cut end write_limi
         nothing was accepted), or not at all.
     write_limit -- how many writes go well (None: all).
     stuck -- for how many seconds what is written stays on this machine.
+    pace -- how many seconds a write takes.
     """
 
     __slots__ = ()
 
 
-HEALTHY = Script(SILENCE, 0, 8, 0, 6, None, None, 0)
+HEALTHY = Script(SILENCE, 0, 8, 0, 6, None, None, 0, 0)
 
 
 class Gateway(object):
@@ -70,6 +75,7 @@ class Gateway(object):
     def write(self, data):
         """Take what is written; return None, or what it fails with."""
         self._writes += 1
+        self._clock.now += self.script.pace
         self.sent += [one.token for one in self._sent.feed(data)]
         limit = self.script.write_limit
         if limit is not None and self._writes > limit:
@@ -184,7 +190,7 @@ class Shell(object):
         while not (has_left or sender.is_empty):
             self._advance(True)
             has_left = self._hand_out(leave_after)
-        assert self.sender.deadline is None or self.clock.now <= latest
+        assert self.sender.deadline is None or self.clock.now <= latest + SLOW
         sender.close()
         if self._gateway is not None and not self._gateway.stream.is_over:
             self.idle.append(self._gateway)
@@ -201,7 +207,7 @@ class Shell(object):
     def _see_arrived(self, tokens):
         """Silence proves nothing as long as something has not reached the gateway's system."""
         for token in tokens:
-            octets = bytes(bytearray.fromhex(token))
+            octets = octets_of(token)
             gateway = [one for one in self.gateways if octets in one.sent][-1]
             assert octets in gateway.accepted + gateway.discarded + list(gateway.refused)
 
@@ -248,7 +254,7 @@ class Shell(object):
         if self.sender.is_late(self.clock.now):
             if self._gateway is not None:
                 self._listen(self.clock.now)
-            self.sender.stop()
+            self.sender.give_up()
 
     def _look(self):
         self._listen_to(self._gateway, self.clock.now)
@@ -298,6 +304,14 @@ class Refused(Exception):
     """No connection can be had, or the gateway refuses our certificate."""
 
 
+def octets_of(token):
+    return bytes(bytearray.fromhex(token))
+
+
+def text_of(octets):
+    return hexlify(octets).decode("ascii")
+
+
 def tokens_of(message):
     return [] if message is None else list(message.tokens)
 
@@ -317,10 +331,15 @@ def check(shell, messages, leaves=False):
         before = said.get(id(late.message))
         assert before is None and leaves or not (before.errors or before.needs_retry())
         carriers = [one for one in shell.gateways for token in late.message.tokens
-                    if bytes(bytearray.fromhex(token)) in one.sent]
+                    if octets_of(token) in one.sent]
         assert leaves or carriers[-1].script.stuck + carriers[-1].script.delay >= TAIL, (
             "it was taken for delivered too early")
         said[id(late.message)] = late
+    told = set(token for one in said.values() for token in one.message.tokens)
+    for gateway in shell.idle:
+        if gateway.stream.response is not None:
+            assert told.issuperset(map(text_of, gateway.discarded + list(gateway.refused))), (
+                "nobody was told of a message whose result was not waited for")
     for message in messages:
         if id(message) in said:
             for index, token in enumerate(message.tokens):
@@ -328,7 +347,7 @@ def check(shell, messages, leaves=False):
 
 
 def _check_token(shell, result, index, token):
-    octets = bytes(bytearray.fromhex(token))
+    octets = octets_of(token)
     carriers = [one for one in shell.gateways if octets in one.sent]
     acceptors = [one for one in carriers if octets in one.accepted]
     refusers = [one for one in carriers if octets in one.refused]
@@ -355,21 +374,23 @@ def _check_token(shell, result, index, token):
 
 
 def often(usual, *others):
-    """Return a strategy that draws one value as often as all the others together."""
-    return st.sampled_from([usual] * len(others) + list(others))
+    """Return a strategy that draws one value three times as often as all the others together."""
+    return st.sampled_from([usual] * 3 * len(others) + list(others))
 
 
 scripts = st.lists(st.builds(
-    Script, verdict=often(REFUSE, SHUTDOWN, STRANGER, SILENCE, None), after=st.integers(0, 8),
-    status=often(8, 1, 2, 3, 4, 5, 6, 7, 128, 255), delay=st.sampled_from([0, 1, 2.5, 10]),
-    cut=often(6, 4, 1), end=often(END, LOSS, None, REFUSED), write_limit=often(None, 0, 1, 3),
-    stuck=often(0, 1, 4)), max_size=5)
-plans = st.lists(st.tuples(often(0, 1, 4), st.integers(0, 5)), max_size=8)
+    Script, after=st.integers(0, 8), delay=st.sampled_from([0, 1, 2.5, 10]),
+    verdict=st.sampled_from([REFUSE, REFUSE, REFUSE, SHUTDOWN, STRANGER, SILENCE, None]),
+    status=st.sampled_from([1, 2, 3, 4, 5, 6, 7, 8, 8, 8, 128, 255]),
+    cut=st.sampled_from([6, 6, 4, 1]), end=often(END, LOSS, None, REFUSED),
+    write_limit=often(None, 0, 1, 3), stuck=often(0, 1, 4),
+    pace=st.sampled_from([0, 0, SLOW])), max_size=5)
+plans = st.lists(st.tuples(st.sampled_from([0, 0, 1, 4]), st.integers(0, 5)), max_size=8)
 
 
 @settings(max_examples=400)
 @given(scripts, plans, st.sampled_from([1, 100, 2048]), often(None, 1, 3.5, 9), often(100, 1, 2),
-       often(None, None, None, 1, 2))
+       often(None, 1, 2))
 def test_every_token_ends_in_exactly_one_outcome(
         scripts, plan, buffer_size, deadline, connects, leave_after):
     """Whatever gateways say, and whenever: it agrees with what they did."""
@@ -382,3 +403,41 @@ def test_every_token_ends_in_exactly_one_outcome(
     shell.send_many(zip([seconds for seconds, _ in plan], messages), leave_after)
     shell.finish()
     check(shell, messages, leave_after is not None)
+
+
+def test_a_frame_about_a_message_that_is_forgotten_discards_all_that_is_known():
+    """The gateway is not shutting down: what it has thrown away goes out over another connection.
+    """
+    clock = Clock()
+    shell = Shell([], 2048)
+    gateway = Gateway(HEALTHY, clock)
+    gateway.stream.ledger = Ledger(keep_owners=1)
+    messages = [Message("%08x" % number, payload="{}") for number in range(4)]
+    shell.gateways.append(gateway)
+    shell.clock, shell._gateway, shell.sender.stream = clock, gateway, gateway.stream
+    shell.send_many([(10, message) for message in messages[:3]])
+    del shell.idle[:]
+    shell.sender = BinarySender(Timing(10, 2048, WRITE_TIMEOUT, 2048, 20, TAIL))
+    shell.sender.stream = gateway.stream
+    gateway._events.append((0, encode_error(8, 1)))
+    shell.send_many([(0, messages[3])])
+    assert [tokens_of(late.retry()) for late in shell.late] == [messages[2].tokens]
+    assert not any(result.needs_retry() for result in shell.results)
+    assert [one.accepted[-1] for one in shell.gateways] == [octets_of("00000003")] * 2
+
+
+@pytest.mark.parametrize("state", sorted(binary.TRANSITIONS))
+def test_a_message_is_always_in_one_of_the_states(state):
+    """Whatever happens to it: the table has a row for where it leads, and for nothing else."""
+    events = [binary.WRITE, binary.CONFIRM, binary.NAME, binary.DISCARD, binary.LOSE,
+              binary.REPEAT, binary.GIVE_UP]
+    assert set(binary.TRANSITIONS[state]) <= set(events)
+    for event in events:
+        pending = PendingMessage(Message("00", alert="x"))
+        pending.state = state
+        pending.apply(event)
+        assert pending.state == binary.TRANSITIONS[state].get(event, state)
+        assert pending.state in binary.TRANSITIONS
+        # What was decided stays decided, but for a connection that had been dead before.
+        assert pending.state in binary.DECIDED or state not in binary.DECIDED or (
+            event == binary.REPEAT)

@@ -354,7 +354,7 @@ class BinarySender(object):
         # How many messages came without a pause; None where all of them are at hand.
         self._streak = 0  # type: Optional[int]
         self._check_at = 0.0
-        self._has_begun = self._is_stopped = False
+        self._has_begun = False
 
     # Messages in.
 
@@ -369,8 +369,6 @@ class BinarySender(object):
         self._window.append(pending)
         if not message.tokens:
             pending.apply(CONFIRM)
-        elif self._is_stopped:
-            pending.apply(GIVE_UP)
         else:
             self._queue.append(pending)
             self._queued_size += pending.encoder.size_for(message.tokens)
@@ -537,7 +535,7 @@ class BinarySender(object):
             pending.chunks = None
         if stream.is_shut_down:
             # The next connection would fare no better.
-            self._give_up()
+            self.give_up()
         return was_stale
 
     def no_stream(self):
@@ -549,21 +547,16 @@ class BinarySender(object):
         self.stream = None
         if not self._has_begun and all(one.state == WAITING for one in self._window):
             self._window.clear()
-        self.stop()
+        self.give_up()
 
     def is_late(self, now):
         # type: (float) -> bool
         """Return True if the deadline is over."""
         return self.deadline is not None and now >= self.deadline
 
-    def stop(self):
+    def give_up(self):
         # type: () -> None
-        """Send nothing more, and wait for nothing: whatever is undecided stays so."""
-        self._is_stopped = True
-        self._give_up()
-
-    def _give_up(self):
-        # type: () -> None
+        """Send and wait for nothing more of what was taken: it is to be retried, or unknown."""
         for pending in self._window:
             pending.apply(GIVE_UP)
         self._queue.clear()

@@ -235,12 +235,12 @@ class _Call(object):
 
     def _check_time(self):
         # type: () -> None
-        """Stop once the time for the call is over, after a last look."""
+        """Give up once the time for the call is over, after a last look."""
         sender, gateway = self._sender, self._gateway
         if sender.is_late(self._clock()):
             if gateway is not None:
                 self._listen(gateway, self._clock())
-            sender.stop()
+            sender.give_up()
 
     def _is_out_of_time(self, error):
         # type: (BaseException) -> bool
@@ -249,7 +249,7 @@ class _Call(object):
         if not (isinstance(error, Timeout) or is_timeout(error)) or (
                 not sender.is_late(self._clock())):
             return False
-        sender.stop()
+        sender.give_up()
         return True
 
     def _let_go(self, gateway):
