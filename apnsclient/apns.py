@@ -71,8 +71,9 @@ class APNs(object):
         as many streams as the other side allows.
 
         Messages are taken from the iterable as they are sent, and no more than 65 536 before the
-        result of the first of them is yielded. Over HTTP/2 those that come fast are written
-        together: after a rush, the last few of them may wait for the message that follows.
+        result of the first of them is yielded. Those that come fast are written together: after a
+        rush, the last few of them (over the binary protocol at most one in eight) may wait for the
+        message that follows.
 
         A generator that is closed before its end keeps its promises as far as it can: over the
         binary protocol an error frame that comes later is reported like any late one, see

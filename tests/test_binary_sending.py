@@ -405,6 +405,35 @@ def test_every_token_ends_in_exactly_one_outcome(
     check(shell, messages, leave_after is not None)
 
 
+def numbered(*sizes):
+    """Return messages to so many tokens each."""
+    tokens = ["%08x" % number for number in range(sum(sizes))]
+    return [Message([tokens.pop(0) for _ in range(size)], payload="{}") for size in sizes]
+
+
+def test_what_is_said_of_messages_without_a_result_is_told_late():
+    """A caller who leaves before the end hears of what was refused."""
+    messages = numbered(1, 3)
+    shell = Shell([HEALTHY._replace(verdict=REFUSE, after=2, delay=10)], 2048)
+    shell.send_many(zip([0, 4], messages), leave_after=1)
+    shell.finish()
+    assert [one.message for one in shell.results] == messages[:1]
+    assert [list(late.failed) for late in shell.late] == [messages[1].tokens[1:2]]
+
+
+def test_what_is_written_again_is_judged_by_when_that_was():
+    """The silence after the first time says nothing: all of that was thrown away."""
+    messages = numbered(1, 1, 4, 4)
+    # What fails over the second connection is the write that the third message ends with.
+    refuse = HEALTHY._replace(verdict=REFUSE, delay=1)
+    shell = Shell([refuse, refuse._replace(write_limit=5), HEALTHY._replace(pace=2)], 1, 8)
+    shell.send_many((0, message) for message in messages)
+    assert [list(result.failed) for result in shell.results] == [
+        messages[0].tokens, messages[1].tokens, [], []]
+    assert [result.unknown for result in shell.results] == [[], [], messages[2].tokens[:3], []]
+    check(shell, messages)
+
+
 def test_a_frame_about_a_message_that_is_forgotten_discards_all_that_is_known():
     """The gateway is not shutting down: what it has thrown away goes out over another connection.
     """

@@ -36,7 +36,7 @@ UNKNOWN = [(None, "Unknown")]
 
 def test_what_was_written_and_not_confirmed_is_unknown(apple):
     """Silence was not long enough to mean success."""
-    session, handle = handle_of(apple, read_tail_timeout=64)
+    _, handle = handle_of(apple, read_tail_timeout=64)
     begin = apple.clock.now
     assert outcome(send(handle, TOKENS, 16)) == (UNKNOWN, TOKENS, TOKENS)
     assert apple.clock.now - begin == 16

@@ -161,7 +161,7 @@ def test_little_is_held_back_of_a_rush(apple, written):
 
 def test_a_message_does_not_wait_for_one_that_takes_its_time(apple, written):
     """What is at hand is written before the next one is asked for, however many there were."""
-    new_client, sizes = written
+    new_client, _ = written
     seen = []
 
     def bursts():

@@ -68,7 +68,7 @@ _FRAME_OVERHEAD = _FRAME_HEAD.size + 5 * _ITEM_HEAD.size + 2 * _U32.size + _U8.s
 class TokenError(ValueError):
     """A device token that cannot be put on the wire.
 
-    :ivar code: status that the gateway would answer with (int): 2 or 8.
+    :ivar code: status that the gateway would respond with (int): 2 or 8.
     """
 
     def __init__(self, code, detail):

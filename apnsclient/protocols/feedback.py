@@ -78,7 +78,7 @@ class FeedbackParser(object):
 
     def finish(self):
         # type: () -> None
-        """Tell that the stream has ended; sets ``error`` if it ended within a record."""
+        """Take note that the stream has ended; set ``error`` if it ended within a record."""
         if self.error is None and self._buffer:
             self.error = ProtocolError("the feedback stream ended %d bytes into a record"
                                        % len(self._buffer))
