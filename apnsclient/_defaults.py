@@ -7,7 +7,7 @@ from ._compat import MYPY
 if MYPY:
     from typing import Any
 
-__all__ = ["default", "settle"]
+__all__ = ["default", "resolve_default"]
 
 
 class _Default(object):
@@ -28,7 +28,7 @@ def default(name):
     return _Default(name)
 
 
-def settle(owner, value):
+def resolve_default(owner, value):
     # type: (Any, Any) -> Any
     """Return the value of an argument: the value that was passed, or the owner's attribute."""
     return getattr(owner, value.name) if isinstance(value, _Default) else value

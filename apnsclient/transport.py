@@ -14,7 +14,7 @@ import functools
 from . import _arguments
 from ._arguments import Timing
 from ._compat import MYPY
-from ._defaults import default, settle
+from ._defaults import default, resolve_default
 from ._files import is_given
 from .addresses import (
     ADDRESSES,
@@ -196,7 +196,7 @@ class Session(object):
             raise ValueError("the protocol is %r, expected \"binary\", \"http2\" or None"
                              % (protocol,))
         self._protocol = protocol
-        timing = _arguments.check_timing(Timing(*[settle(self, value) for value in (
+        timing = _arguments.check_timing(Timing(*[resolve_default(self, value) for value in (
             connect_timeout, write_buffer_size, write_timeout, read_buffer_size, read_timeout,
             read_tail_timeout)]))
         _arguments.check_ping_after(ping_after)

@@ -15,7 +15,7 @@ import logging
 import numbers
 
 from .._compat import MYPY, monotonic
-from .._defaults import default, settle
+from .._defaults import default, resolve_default
 from .._process import PerProcess, this_process
 from ._events import Event
 from ._pool import Pool, Slot
@@ -239,7 +239,7 @@ class BaseBackend(object):
 
     def __init__(self, pool_size=default("DEFAULT_POOL_SIZE"), use_cache_for_reconnects=True):
         # type: (Optional[int], bool) -> None
-        pool_size = settle(self, pool_size)
+        pool_size = resolve_default(self, pool_size)
         is_count = isinstance(pool_size, numbers.Integral) and not isinstance(pool_size, bool)
         if pool_size is not None and not (is_count and pool_size >= 0):
             raise ValueError("pool_size is %r, expected None or a whole number from 0 up"
