@@ -105,6 +105,8 @@ class DirectEngine(Engine):
         self._write = _openssl._lib.SSL_write
         self._read_sealed = _openssl._lib.BIO_read
         self._read = _openssl._lib.SSL_read
+        self._error_of = _openssl._lib.SSL_get_error
+        self._want_read = _openssl._lib.SSL_ERROR_WANT_READ
         self._make_room(4096)
         self._plain_room = 0
         # Type and arguments: an exception would keep the frames of the reader alive.
@@ -124,7 +126,11 @@ class DirectEngine(Engine):
         while done < size:
             count = self._read(self._ssl, self._plain + done, size - done)
             if count <= 0:
-                self._stop_reading(count, done)
+                # The usual end is worth no exception, which pyOpenSSL would raise.
+                if done and self._error_of(self._ssl, count) == self._want_read:
+                    self.is_drained = True
+                else:
+                    self._stop_reading(count, done)
                 break
             done += count
         data = _openssl._ffi.buffer(self._plain, done)[:]  # type: bytes
@@ -196,6 +202,8 @@ def _best_engine(module):
         hasattr(getattr(module, "_lib", None), "SSL_write"),
         hasattr(getattr(module, "_lib", None), "SSL_read"),
         hasattr(getattr(module, "_lib", None), "BIO_read"),
+        hasattr(getattr(module, "_lib", None), "SSL_get_error"),
+        hasattr(getattr(module, "_lib", None), "SSL_ERROR_WANT_READ"),
         hasattr(getattr(module, "_ffi", None), "from_buffer"),
         hasattr(probe, "_ssl"), hasattr(probe, "_from_ssl"), hasattr(probe, "_raise_ssl_error")])
     return DirectEngine if has_names else Engine

@@ -244,35 +244,39 @@ def wait(interests, timeout, system=select):
     :param timeout: longest wait in seconds (float), None for no limit; 0 does not wait.
     :param system: what has the functions of the module ``select``.
     """
-    interests = list(interests)
-    timeout = _LONGEST_WAIT if timeout is None else min(timeout, _LONGEST_WAIT)
-    numbers = [waited.fileno() for waited, _ in interests]
-    needs_poll = max(numbers or [0]) >= SELECT_LIMIT and hasattr(system, "poll")
+    timeout = _LONGEST_WAIT if timeout is None else min(max(timeout, 0.0), _LONGEST_WAIT)
+    sockets = {}  # type: Dict[int, Any]
+    reads, writes = [], []  # type: List[int], List[int]
+    for waited, is_write in interests:
+        number = waited.fileno()
+        sockets[number] = waited
+        (writes if is_write else reads).append(number)
     try:
-        ready = (_poll if needs_poll else _select)(numbers, interests, timeout, system)
+        if sockets and max(sockets) >= SELECT_LIMIT and hasattr(system, "poll"):
+            ready = _poll(reads, writes, timeout, system)
+        else:
+            ready = _select(reads, writes, timeout, system)
     except (select.error, OSError) as error:
         if error.args[:1] != (errno.EINTR,):
             raise
         return []
-    return [waited for number, (waited, _) in zip(numbers, interests) if number in ready]
+    return [sockets[number] for number in ready]
 
 
-def _select(numbers, interests, timeout, system):
-    # type: (List[int], List[Interest], float, Any) -> Any
-    writes = [number for number, (_, is_write) in zip(numbers, interests) if is_write]
-    reads = [number for number, (_, is_write) in zip(numbers, interests) if not is_write]
+def _select(reads, writes, timeout, system):
+    # type: (List[int], List[int], float, Any) -> Iterable[int]
     # Windows tells of a failed connect in the third set only.
     readable, writable, failed = system.select(reads, writes, writes, timeout)
-    return set(readable + writable + failed)
+    return set(readable + writable + failed) if writes else readable
 
 
-def _poll(numbers, interests, timeout, system):
-    # type: (List[int], List[Interest], float, Any) -> Any
-    events = {}  # type: Dict[int, int]
-    for number, (_, is_write) in zip(numbers, interests):
-        events[number] = events.get(number, 0) | (select.POLLOUT if is_write else select.POLLIN)
+def _poll(reads, writes, timeout, system):
+    # type: (List[int], List[int], float, Any) -> Iterable[int]
+    events = dict.fromkeys(reads, select.POLLIN)
+    for number in writes:
+        events[number] = events.get(number, 0) | select.POLLOUT
     poll = system.poll()
     for number, wanted in events.items():
         poll.register(number, wanted)
     # Rounded up: a wait that ends a little early would only go round again.
-    return {number for number, _ in poll.poll(int(math.ceil(timeout * 1000)))}
+    return [number for number, _ in poll.poll(int(math.ceil(timeout * 1000)))]

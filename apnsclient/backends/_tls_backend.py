@@ -239,7 +239,7 @@ class TlsBackend(BaseBackend):
                 ready.append(connection)
         if ready and not interests:
             return ready
-        found = self.waiting.wait(interests, 0.0 if ready else deadline.left(), waker)
+        found = self.waiting.wait(interests, 0.0 if ready else timeout, waker)
         # A signal may end it early, or something that was meant for a wait before this one.
         while not (found or ready or deadline.is_over()):
             found = self.waiting.wait(interests, deadline.left(), waker)
