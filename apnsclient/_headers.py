@@ -1,7 +1,7 @@
-"""What a message says of itself in the header of a request (HTTP/2).
+"""The header fields of a message's requests over HTTP/2.
 
-Values are checked here, where they become bytes: the attributes of a message can be set at any
-time. Messages that are alike have the very same fields, which are made and checked once.
+Values are checked here, where they become bytes, because the attributes of a message can be set at
+any time. Messages with the same values share one tuple of fields, which is made and checked once.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -19,13 +19,13 @@ if MYPY:
 
     Fields = Tuple[Tuple[bytes, bytes, bool], ...]
 
-__all__ = ["as_header", "as_namespace", "as_number", "push_type_of", "request_fields",
-           "speaks_of_push_type"]
+__all__ = ["as_header", "as_namespace", "as_number", "may_have_push_type", "push_type_of",
+           "request_fields"]
 
 #: What a header can carry: printable ASCII without space at either end (RFC 9110, 5.5).
 _HEADER_VALUE = re.compile(r"[!-~]+(?: +[!-~]+)*\Z")
 
-#: How many sets of fields, and how many values, are remembered.
+#: How many tuples of fields, and how many valid values, are remembered.
 _MOST_KNOWN = 256
 
 _BACKGROUND_PRIORITY = ("a background notification of priority 10 is sent with 5; Apple refuses it "
@@ -34,11 +34,11 @@ _BACKGROUND_PRIORITY = ("a background notification of priority 10 is sent with 5
 _ONE_IDENTIFIER = ("a message with an apns_id goes to several tokens, and all of its notifications "
                    "have the same identifier; give apns_id_namespace instead")
 
-#: Of what there is at least one in JSON text that is not for an alert: two words, and ASCII that is
-#: spelled with digits, which may be anything; by whether the text is ``unicode``, str of Python 3.
-_SPEAKING = {False: (b"content-", b'"mdm"', b"\\u00", re.compile(br"\\u00[2-7]")),
-             True: (u"content-", u'"mdm"', u"\\u00", re.compile(u"\\\\u00[2-7]"))
-             }  # type: Dict[bool, Tuple[Any, Any, Any, Any]]
+#: What JSON text contains if it is for another push type than ``alert``: one of two words, or an
+#: escape, which may spell them; as bytes, and as text.
+_SIGNS = {False: (b"content-", b'"mdm"', b"\\u00", re.compile(br"\\u00[2-7]")),
+          True: (u"content-", u'"mdm"', u"\\u00", re.compile(u"\\\\u00[2-7]"))
+          }  # type: Dict[bool, Tuple[Any, Any, Any, Any]]
 
 _good = set()  # type: Set[str]
 _known = {}  # type: Dict[Tuple[Any, ...], Tuple[Fields, Tuple[str, ...]]]
@@ -46,11 +46,11 @@ _known = {}  # type: Dict[Tuple[Any, ...], Tuple[Fields, Tuple[str, ...]]]
 
 def as_header(name, value):
     # type: (str, Any) -> Optional[str]
-    """Return the value of a header as str, or None for None.
+    """Return the value of a header field as str, or None for None.
 
-    :param name: what the error calls it (str).
+    :param name: its name in the error (str).
     :param value: str, bytes or ``uuid.UUID``.
-    :raises ValueError: if no header can carry it.
+    :raises ValueError: if it is not printable ASCII, is empty, or has space at either end.
     """
     if value is None or type(value) is str and value in _good:
         return value
@@ -73,7 +73,7 @@ def as_namespace(value, apns_id):
 
     :param value: ``uuid.UUID``, or the text of one (str).
     :param apns_id: the identifier that the message has, which has to be None.
-    :raises ValueError: if it is none, or there is an identifier already.
+    :raises ValueError: if it is not a UUID, or there is an identifier already.
     """
     if apns_id is not None:
         raise ValueError("apns_id is the identifier, and apns_id_namespace makes one for each "
@@ -88,10 +88,11 @@ def as_namespace(value, apns_id):
 
 def as_number(name, value, largest):
     # type: (str, Any, int) -> int
-    """Return a value as the number that a field carries.
+    """Return a value as int.
 
-    :param name: what the error calls it (str).
-    :raises ValueError: if it is none from 0 to ``largest``.
+    :param name: its name in the error (str).
+    :param largest: largest number that is valid (int).
+    :raises ValueError: if it is not a number from 0 to ``largest``.
     """
     if type(value) is int and 0 <= value <= largest:
         return value
@@ -106,7 +107,7 @@ def as_number(name, value, largest):
 
 def push_type_of(payload):
     # type: (Dict[str, Any]) -> str
-    """Return the push type that a payload (dict) speaks for (str)."""
+    """Return the push type that a payload (dict) is for (str)."""
     aps = payload.get("aps")
     if not isinstance(aps, dict):
         aps = {}
@@ -121,21 +122,21 @@ def push_type_of(payload):
     return "mdm" if not aps and "mdm" in payload else "alert"
 
 
-def speaks_of_push_type(text):
+def may_have_push_type(text):
     # type: (Any) -> bool
-    """Return False if a payload is an alert, whatever it says; if True, it may be something else.
+    """Return False if a payload can only be for ``alert``; True if it has to be parsed to know.
 
     :param text: the payload as JSON text (str or bytes).
     """
-    content, mdm, escape, spelled = _SPEAKING[isinstance(text, six.text_type)]
-    # Python 3 takes several times as long over "in" with bytes.
+    content, mdm, escape, spelled = _SIGNS[isinstance(text, six.text_type)]
+    # With bytes, "in" takes several times as long on Python 3.
     return (text.find(content) >= 0 or text.find(mdm) >= 0
             or text.find(escape) >= 0 and spelled.search(text) is not None)
 
 
 def request_fields(*values):
     # type: (Any) -> Tuple[Fields, Tuple[str, ...]]
-    """Return the header fields of a message's requests, and what to warn of.
+    """Return the header fields of a message's requests, and warnings.
 
     :param values: the arguments of :func:`_make_fields`.
     :return: ``(fields, texts)``: ``(name, value, is_indexed)`` of each field (bytes, bytes, bool),
@@ -145,7 +146,7 @@ def request_fields(*values):
     try:
         found = _known.get(values)
     except TypeError:
-        # One of them is no text at all.
+        # One of them cannot be hashed, and is not valid either.
         return _make_fields(*values)
     if found is None:
         found = _make_fields(*values)
@@ -161,9 +162,9 @@ def _make_fields(topic, default_topic, push_type, payload_type, priority, is_pri
     """Make what :func:`request_fields` returns.
 
     :param default_topic: topic of a message that names none (str), or None.
-    :param payload_type: the push type that the payload speaks for (str).
-    :param is_shared: whether several requests have the fields: then all are worth a place in the
-        table of the connection, and else only those that other messages are likely to have, too.
+    :param payload_type: the push type that the payload is for (str).
+    :param is_shared: whether several requests have the fields. If so, all of them enter the dynamic
+        table of the connection; if not, only those that other messages are likely to have, too.
     """
     topic, push_type = _topic_and_push_type(
         as_header("apns_topic", topic), as_header("the certificate's topic", default_topic),
@@ -187,10 +188,10 @@ def _make_fields(topic, default_topic, push_type, payload_type, priority, is_pri
 
 def _topic_and_push_type(topic, default_topic, push_type, payload_type):
     # type: (Optional[str], Optional[str], Optional[str], str) -> Tuple[Optional[str], str]
-    """Return what is sent: the topic's suffix decides about the push type before the payload does.
+    """Return topic and push type as they are sent.
 
-    The topic of a certificate follows a push type in its turn, as most often it names the
-    application alone.
+    A push type that is not given is that of the topic's suffix, or else of the payload. The topic
+    of a certificate is given the suffix of the push type, because most often it has none.
     """
     if topic is not None or default_topic is None:
         return topic, push_type or (split_topic(topic)[1] if topic else None) or payload_type

@@ -1,10 +1,10 @@
-"""JSON: what it has no way to say is an error, and payloads are encoded fast.
+"""JSON that every parser accepts, encoded fast.
 
-That is NaN and infinity, which Python would write as words that no other parser knows, half of a
-surrogate pair, and what is nested too deeply.
+What JSON cannot express raises an error: NaN and infinity, for which Python writes words of its
+own, half of a surrogate pair, and values that are nested too deeply.
 
-``json.dumps`` makes an encoder for each call. Where messages have a payload of their own each, that
-takes as long as the encoding: the one for the parameters that nearly all messages have is kept.
+``json.dumps`` makes an encoder for each call. With a payload of its own for each message that takes
+as long as the encoding, so the encoder for the usual parameters is kept.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -27,10 +27,10 @@ PARAMETERS = {"separators": (",", ":"), "ensure_ascii": False}
 
 def decode_json(text):
     # type: (Any) -> Any
-    """Return what JSON text says.
+    """Return the value of JSON text.
 
     :param text: str, or bytes in UTF-8.
-    :raises ValueError: if it is no JSON text, or nested too deeply for Python.
+    :raises ValueError: if it is not JSON, or is nested too deeply for Python.
     """
     try:
         return json.loads(text.decode("utf-8") if isinstance(text, bytes) else text)
@@ -40,14 +40,14 @@ def decode_json(text):
         six.raise_from(ValueError("it is not text in UTF-8"), None)
 
 
-# It does not look for a value that contains itself, which is nested too deeply for it.
+# It does not keep track of containers: one that contains itself is nested too deeply for it.
 _encode = json.JSONEncoder(
     check_circular=False, allow_nan=False, **PARAMETERS).encode  # type: ignore[arg-type]
 
 
 def encode_json(value, parameters=PARAMETERS):
     # type: (Any, Dict[str, Any]) -> Text
-    """Return a value as JSON text; bytes on Python 2.7 if it is nothing but ASCII.
+    """Return a value as JSON text; on Python 2.7 as bytes if it is all ASCII.
 
     :param parameters: arguments of ``json.dumps``. Its ``allow_nan`` is False by default here.
     :raises TypeError, ValueError: if it cannot be expressed in JSON.
@@ -56,20 +56,20 @@ def encode_json(value, parameters=PARAMETERS):
         try:
             return _encode(value)
         except RuntimeError:
-            # If it contains itself, json.dumps says so.
+            # If it contains itself, json.dumps raises the error that says so.
             pass
     return json.dumps(_with_unicode(value), **dict({"allow_nan": False}, **parameters))
 
 
-#: Halves of surrogate pairs without the other one: Python 2.7 encodes them.
+#: Halves of surrogate pairs without the other half: Python 2.7 would encode them.
 _HALVES = re.compile(u"[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]")
 
 
 def to_utf8(text):
     # type: (Text) -> bytes
-    """Return text as bytes.
+    """Return text encoded as UTF-8.
 
-    :raises UnicodeEncodeError: if half of a surrogate pair is in it; it is a ValueError.
+    :raises UnicodeEncodeError: (a ValueError) if there is half of a surrogate pair in it.
     """
     half = _HALVES.search(text) if PY2 else None
     if half:
@@ -79,11 +79,11 @@ def to_utf8(text):
 
 def _with_unicode(value):
     # type: (Any) -> Any
-    """Return a value as json understands it on Python 2.7."""
+    """Return a value with text as ``unicode``, which json needs on Python 2.7."""
     try:
         return as_unicode(value)
     except RuntimeError:
-        # It is nested too deeply, or contains itself: json says which.
+        # It is nested too deeply, or contains itself: json raises the error that says which.
         return value
 
 
@@ -95,11 +95,11 @@ if PY2:
 
     def _encode(value):
         # type: (Any) -> Text
-        """Do what its namesake does, for a value with any ``str`` in it, and without delay.
+        """Encode a value whose text may be ``str`` as well as ``unicode``.
 
-        Python 2.7 escapes what is not ASCII in a tenth of the time that it takes otherwise. Where
-        it has found nothing to escape as ``\\u``, either way gives the same. And where all that is
-        not ASCII is ``unicode``, the rest need not be.
+        Python 2.7 has a fast encoder only for JSON with escapes. Where that has written no ``\\u``,
+        the other one would write the same. If it has, ``str`` need not become ``unicode`` as long
+        as it is ASCII.
         """
         try:
             if _is_plain(value):
@@ -110,15 +110,15 @@ if PY2:
                 if isinstance(text, six.text_type):
                     return text
         except (RuntimeError, TypeError, ValueError):
-            # The error is that of the other way.
+            # The slow way raises the error.
             pass
         return _encode_unicode(_with_unicode(value))
 
     def _is_plain(value):
         # type: (Any) -> bool
-        """Return True if no number in a value is of a subclass, nor a dict or a list is.
+        """Return True if nothing in a value is of a subclass of JSON's types.
 
-        Of such a number Python 2.7 would write what ``repr()`` says.
+        Python 2.7 would write the ``repr()`` of such a number.
         """
         kind = type(value)
         if kind is dict:

@@ -1,6 +1,6 @@
-"""What is sent, and to whom: :class:`Message`, whose documented home is :mod:`apnsclient.apns`.
+"""A notification to send: :class:`Message`, documented as part of :mod:`apnsclient.apns`.
 
-A message is a value. It does not know how it travels.
+A message is a value. It knows neither connection nor protocol; it can be expressed in either.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -17,9 +17,9 @@ from ._headers import (
     as_header,
     as_namespace,
     as_number,
+    may_have_push_type,
     push_type_of,
     request_fields,
-    speaks_of_push_type,
 )
 from ._json import PARAMETERS, decode_json, encode_json, to_utf8
 from .protocols.binary import MAX_ITEM_SIZE, NotificationEncoder
@@ -32,21 +32,22 @@ if MYPY:
 
 __all__ = ["Message"]
 
-#: Programs know the class, its pickles and its logger by the documented name.
+#: The documented name of the module: the class, its pickles and its logger have it.
 _HOME = "apnsclient.apns"
 
-#: The types of text. Where they are looked up each time, it costs more than the question.
+#: The types of text; making this tuple each time would take longer than isinstance().
 _TEXT = (bytes, six.text_type)
 
 _log = logging.getLogger(_HOME)
 
 
 class _Part(object):
-    """A part of a payload that was given as a whole: it is parsed when the first part is asked for.
+    """An attribute that is a part of the payload, if that was given as a whole.
 
-    What is set on the message counts more. A payload that cannot be parsed has no parts.
+    The payload is parsed when the first part is read, and each part becomes an attribute of the
+    message, unless it has been set already. A payload that cannot be parsed has no parts.
 
-    :param name: which one it is, as an attribute (str).
+    :param name: name of the attribute (str).
     """
 
     def __init__(self, name):
@@ -69,54 +70,54 @@ class _Part(object):
 class Message(object):
     """A notification, and the devices that it goes to.
 
-    The values are not checked: Apple decides what they mean. Only what cannot be put on the wire at
-    all is refused.
+    The values are not checked: Apple decides what is valid. Only what cannot be put on the wire at
+    all raises an exception.
 
     :param tokens: device tokens in hexadecimal, as bytes or str: one, a list, or any other
-        iterable, of which a list is made. A list is kept as it is, not copied. A bytearray or a
+        iterable, which is made into a list. A list is kept as it is, not copied. A bytearray or a
         memoryview is one token.
     :param alert: text of the notification (str), or a dict of Apple's alert keys.
-    :param badge: number on the application's icon (int), or a value of the application's own.
+    :param badge: number on the application's icon (int).
     :param sound: name of the sound to play (str).
     :param content_available: 1 if there is content to fetch in the background (int).
-    :param expiry: when the gateway may stop trying: seconds since 1970 (int), a ``datetime`` (a
-        naive one is local time), or a ``timedelta`` from now. None means
+    :param expiry: when Apple may stop trying to deliver it: seconds since 1970 (int), a
+        ``datetime`` (a naive one is local time), or a ``timedelta`` from now. None means
         ``DEFAULT_EXPIRY``; 0 means that the notification is not to be stored.
     :param payload: the whole payload, instead of alert, badge, sound, content_available and extra:
-        a dict, or the JSON text of one (str or bytes), which is sent as it is. Its parts are the
-        attributes of these names, which are read out of it when the first of them is asked for. A
-        payload that cannot be parsed has none.
-    :param priority: 10, at once, or 5, when it suits the device, or over HTTP/2 also 1, if the
-        device is awake anyway (int, 0 to 255). None means ``DEFAULT_PRIORITY``. Apple refuses
+        a dict, or the JSON text of one (str or bytes), which is sent as it is. The message has the
+        parts as attributes of these names; text is parsed when the first of them is read. With a
+        payload that cannot be parsed there are no such attributes.
+    :param priority: 10 to deliver at once; 5 to consider the power of the device; over HTTP/2 also
+        1, not to wake the device (int, 0 to 255). None means ``DEFAULT_PRIORITY``. Apple refuses
         background notifications of priority 10: over HTTP/2 they are sent with 5.
-    :param extra: what else to put into the payload beside Apple's ``aps`` (dict).
-    :param apns_topic: what the notification is for: the bundle identifier of the application, with
-        a suffix for some push types, see :mod:`apnsclient.topics` (str). None takes it from the
-        certificate, where that is for one topic only. This and the following are headers of the
+    :param extra: further keys of the payload, beside Apple's ``aps`` (dict).
+    :param apns_topic: the bundle identifier of the application, with a suffix for some push types,
+        see :mod:`apnsclient.topics` (str). None takes it from the certificate, if that is for one
+        topic only. This and the following are headers of the
         HTTP/2 provider API (Apple, *Sending notification requests to APNs*); the binary protocol
-        has no place for them.
+        does not have them.
     :param apns_push_type: kind of the notification, like ``"alert"``, ``"background"`` or
-        ``"voip"`` (str). None derives it from the suffix of the topic, and without one from the
+        ``"voip"`` (str). None derives it from the suffix of the topic; if it has none, from the
         payload: ``liveactivity`` if its ``aps`` has ``event`` and ``content-state``,
         ``background`` if ``content-available`` is 1 and there is no alert, badge or sound,
-        ``mdm`` if it has a key ``mdm`` and no ``aps``, and else ``alert``.
+        ``mdm`` if it has a key ``mdm`` and no ``aps``, ``alert`` otherwise.
     :param apns_id: identifier of the notification (str, or ``uuid.UUID``), for a message to one
         token; None lets Apple make one, a different one for each token.
     :param apns_collapse_id: notifications with the same one replace each other on the device (str;
         Apple takes 64 bytes).
     :param apns_id_namespace: gives each token an ``apns_id`` of its own: the UUID version 5 (RFC
-        9562, 5.5) of this (``uuid.UUID``, or the text of one) and of the token, which is lower-case
-        hexadecimal for it. The same message to the same token, sent again at any time by any
-        process, has the same identifier. Make a new one for each message: ``uuid.uuid4()``.
+        9562, 5.5) of this (``uuid.UUID``, or the text of one) and of the token in lower case. The
+        same message to the same token, sent again at any time by any process, has the same
+        identifier. Make a new namespace for each message: ``uuid.uuid4()``.
     :param extra_kwargs: the same as ``extra``, as keyword arguments.
     :raises ValueError: if a payload is given together with a part of it; if ``extra`` has a key
-        ``aps``; if there is an ``apns_id`` and a namespace, or if that is no UUID; if expiry or
-        priority do not fit into their field (0 to 4 294 967 295, 0 to 255); if a header is not
-        printable ASCII, or is empty, or has space at either end.
+        ``aps``; if there are both an ``apns_id`` and a namespace, or the namespace is not a UUID;
+        if expiry or priority does not fit its field (0 to 4 294 967 295, 0 to 255); if a header is
+        not printable ASCII, or is empty, or has space at either end.
 
-    A subclass may have its own of these:
+    A subclass may override these:
 
-    :cvar json_parameters: arguments of ``json.dumps`` (dict): no needless space, UTF-8 as it is.
+    :cvar json_parameters: arguments of ``json.dumps`` (dict): no needless space, no escapes.
         NaN and infinity, which JSON does not have, are an error unless ``allow_nan`` is True here.
     :cvar DEFAULT_EXPIRY: expiry of a message that is given none: a day from now.
     :cvar DEFAULT_PRIORITY: priority of a message that is given none: 10.
@@ -160,7 +161,7 @@ class Message(object):
 
     def _set_defaults(self, expiry, priority):
         # type: (Expiry, Optional[int]) -> None
-        """Set expiry and priority, and remember what nobody has asked for."""
+        """Set expiry and priority, and remember which of them are defaults."""
         self.expiry = as_number("expiry", _as_timestamp(
             self.DEFAULT_EXPIRY if expiry is None else expiry), 0xFFFFFFFF)
         self.priority = as_number(
@@ -171,13 +172,13 @@ class Message(object):
     @property
     def has_own_expiry(self):
         # type: () -> bool
-        """True if the expiry was given, as a state gives it to a message that is made of it."""
+        """True if the expiry was given, or set since; False for the default (bool)."""
         return self.expiry != self._default_expiry
 
     @property
     def has_own_priority(self):
         # type: () -> bool
-        """True if the priority was given."""
+        """True if the priority was given, or set since; False for the default (bool)."""
         return self.priority != self._default_priority
 
     def _set_parts(self, alert, badge, sound, content_available, extra):
@@ -200,7 +201,7 @@ class Message(object):
     @property
     def payload(self):
         # type: () -> Any
-        """The whole payload: as it was given, or else a dict made of its parts."""
+        """The whole payload: as it was given, or a dict made of its parts."""
         if self._payload is not None:
             return self._payload
         parts = (("alert", self.alert), ("badge", self.badge), ("sound", self.sound),
@@ -211,7 +212,7 @@ class Message(object):
 
     def get_json_payload(self):
         # type: () -> bytes
-        """Return the payload as it goes over the wire.
+        """Return the payload as it is put on the wire (bytes).
 
         :raises TypeError, ValueError: if it cannot be expressed in JSON.
         """
@@ -224,7 +225,7 @@ class Message(object):
 
     def encoder(self):
         # type: () -> NotificationEncoder
-        """Return what turns tokens into frames of this message.
+        """Return the encoder that makes frames of this message for tokens.
 
         :raises ValueError: if the payload is too large for a frame (65 535 bytes).
         :raises TypeError, ValueError: if it cannot be expressed in JSON.
@@ -235,10 +236,10 @@ class Message(object):
         # type: (Optional[str], Callable[[str], None]) -> RequestTemplate
         """Return what the requests of this message have in common over HTTP/2.
 
-        :param default_topic: topic of a message that has none itself (str), or None.
-        :param warn: called with a text (str) where the message says what Apple would refuse, and
-            something else is sent.
-        :raises ValueError: if the payload has more than 65 535 bytes, or something cannot stand in
+        :param default_topic: topic to use if the message has none (str), or None.
+        :param warn: called with a text (str) if the message has a value that Apple would refuse,
+            and another one is sent.
+        :raises ValueError: if the payload has more than 65 535 bytes, or a value cannot be sent in
             a header.
         :raises TypeError, ValueError: if it cannot be expressed in JSON.
         """
@@ -259,9 +260,9 @@ class Message(object):
 
     def _payload_type(self):
         # type: () -> str
-        """Return the push type that the payload speaks for.
+        """Return the push type that the payload is for.
 
-        Text is parsed only where there is something in it that may speak for another than most.
+        Text is parsed only if a search of it does not rule out all types but ``alert``.
         """
         payload = self._payload
         if payload is None:
@@ -270,17 +271,17 @@ class Message(object):
                 return "alert"
             payload = self.payload
         elif isinstance(payload, _TEXT):
-            payload = _parse_payload(payload) if speaks_of_push_type(payload) else None
+            payload = _parse_payload(payload) if may_have_push_type(payload) else None
         return push_type_of(payload) if isinstance(payload, dict) else "alert"
 
     def batch(self, packet_size):
         # type: (int) -> Generator[Tuple[int, bytes], None, None]
-        """Yield the message in the binary protocol, for all tokens that can be put on the wire.
+        """Yield the frames of the binary protocol for all tokens that can be put on the wire.
 
         The identifier of each notification is the index of its token.
 
-        :param packet_size: bytes that each chunk has at least, but for the last one (int, from 1).
-            A chunk ends where a notification ends.
+        :param packet_size: least size of each chunk but the last, in bytes (int, from 1). A chunk
+            ends where a notification ends.
         :return: generator of ``(index of the first token, bytes)``.
         """
         for start, _, chunk in self.encoder().chunks(self._tokens, packet_size):
@@ -288,10 +289,10 @@ class Message(object):
 
     def retry(self, failed_index, include_failed):
         # type: (int, bool) -> Optional[Message]
-        """Return the same message for the tokens behind a failed one.
+        """Return the same message for the tokens after a failed one.
 
         :param failed_index: index of the token that failed (int).
-        :param include_failed: whether that token is to be tried again too (bool).
+        :param include_failed: whether to include that token (bool).
         :return: :class:`Message`, or None if no token is left.
         """
         return self.with_tokens(self._tokens[failed_index + (0 if include_failed else 1):])
@@ -310,10 +311,10 @@ class Message(object):
         """Return the arguments that make the same message: ``Message(**state)``.
 
         The state can be expressed in JSON if the payload can: tokens and payload text that were
-        given as bytes become str. It has the time at which the message expires, whenever it is
-        loaded. Two defaults stay defaults, which are no more than what Apple takes: the expiry of a
-        message without tokens, which is for a channel, is None; and a background notification
-        without a priority has none in its state either.
+        given as bytes become str. It has the time at which the message expires, however late it is
+        loaded. Two defaults stay defaults, because Apple would refuse them if they were sent as
+        such: a message without tokens, which is for a channel, has the expiry None, and a
+        background notification has no priority in its state, unless they were given.
         """
         state = {"tokens": [_as_text(token) for token in self._tokens],
                  "expiry": self.expiry if self._tokens or self.has_own_expiry else None,
@@ -327,7 +328,7 @@ class Message(object):
                          content_available=self.content_available, extra=self.extra)
         for name in ("apns_topic", "apns_push_type", "apns_id", "apns_collapse_id",
                      "apns_id_namespace"):
-            # An older version would put what it does not know into the payload.
+            # An older version puts arguments that it does not know into the payload.
             if getattr(self, name) is not None:
                 state[name] = getattr(self, name)
         return state
@@ -335,7 +336,7 @@ class Message(object):
     def __setstate__(self, state):
         # type: (Dict[str, Any]) -> None
         self.__init__(**state)  # type: ignore[misc]
-        # A pickle of 0.2.1 has a priority, whether or not anybody gave one.
+        # Pickles of 0.2.1 always have a priority. It counts as the default: no warning.
         self._default_priority = self.priority
 
     def __repr__(self):
@@ -355,7 +356,7 @@ def _as_list(tokens):
 
 def _as_text(value):
     # type: (Any) -> Any
-    """Turn bytes into the str that is sent as the same bytes, if there is one."""
+    """Return bytes as the str whose UTF-8 they are, if there is one; anything else unchanged."""
     if isinstance(value, bytes) and not isinstance(value, str):
         try:
             return value.decode("utf-8")
@@ -366,7 +367,7 @@ def _as_text(value):
 
 def _as_timestamp(expiry):
     # type: (Expiry) -> Any
-    """Turn an expiry into seconds since 1970."""
+    """Return an expiry as seconds since 1970."""
     if isinstance(expiry, datetime.timedelta):
         return time.time() + expiry.total_seconds()
     if isinstance(expiry, datetime.datetime):
@@ -381,7 +382,7 @@ def _as_timestamp(expiry):
 
 def _parts_of(payload):
     # type: (Any) -> Iterable[Tuple[str, Any]]
-    """Yield the name and the value of each attribute that a payload has; none if it has none."""
+    """Yield name and value of each attribute that is a part of a payload."""
     content = _parse_payload(payload)
     if content is not None:
         aps = content.pop("aps", None)
@@ -392,7 +393,7 @@ def _parts_of(payload):
 
 def _parse_payload(payload):
     # type: (Any) -> Optional[Dict[str, Any]]
-    """Return a copy of a payload as a dict, or None if it cannot be read as one."""
+    """Return a payload as a new dict, or None if it is not one and cannot be parsed as one."""
     if isinstance(payload, dict):
         return dict(payload)
     try:

@@ -1,14 +1,13 @@
-"""What became of each token of one message, token by token where the protocol knows it.
+"""The outcome of each token of one message.
 
-A token ends in exactly one of four ways: accepted, failed (refused for its own sake), to be
-retried, or undelivered (it got nothing, and would get nothing another time). There is one
-implementation for each protocol, with the same questions that :class:`~apnsclient.apns.Result` asks
-of it:
+A token ends in exactly one of four ways: accepted, failed (refused because of the token itself), to
+be retried, or undelivered (it got nothing, and would get nothing another time). There is one
+implementation for each protocol, with the same interface for :class:`~apnsclient.apns.Result`:
 
 - :class:`FrameOutcomes`: the binary gateway names one token, and all the rest follows from there.
-- :class:`RequestOutcomes`: over HTTP/2 each token has an answer of its own. Nothing is kept of
-  those that were accepted, and the others are turned into objects when somebody asks for them, so
-  that a result costs no more than what went wrong.
+- :class:`RequestOutcomes`: over HTTP/2 each token has a response of its own. Nothing is kept of
+  those that were accepted, and the others become objects when they are read, so that a result costs
+  no more than what went wrong.
 
 Tokens are known here by their indices in the message. A token that a message has several times is
 as many tokens.
@@ -42,9 +41,9 @@ __all__ = ["Failure", "FrameOutcomes", "RequestOutcomes", "parse_response"]
 _LONGEST_BODY = 4096
 #: Longest header block that is kept as it came, in bytes; Apple's have about 100.
 _LONGEST_KEPT = 256
-#: The fields of a response that results tell of.
+#: The fields of a response that are kept for results.
 _IDENTIFIERS = (b"apns-id", b"apns-unique-id")
-#: How many bodies without a timestamp are remembered with what they say.
+#: How many bodies without a timestamp are remembered, with their reasons.
 _MOST_BODIES = 256
 
 #: The type of a range, which takes no memory however long it is.
@@ -54,7 +53,7 @@ _RANGE = type(six.moves.range(0))
 class Failure(_Pair):
     """Why a token, or a message, failed: ``(code, explanation)``.
 
-    It unpacks as that pair and is equal to it. Its attributes say more over HTTP/2.
+    It unpacks as that pair and is equal to it. Over HTTP/2 the attributes say more.
 
     :ivar status: HTTP status of the response (int), or None.
     :ivar reason: Apple's name of the reason, like ``"Unregistered"`` (str), or None.
@@ -78,12 +77,12 @@ class Failure(_Pair):
     @classmethod
     def of(cls, reason, timestamp=None, block=None):
         # type: (Reason, Optional[int], Block) -> Failure
-        """Return what a response says.
+        """Return the failure that a response reports.
 
-        :param reason: its row in the table (:class:`~apnsclient.reasons.Reason`).
-        :param timestamp: the time that it tells, in seconds since 1970 (int), or None.
-        :param block: its header block (bytes), which has to stand alone, or the ``(name, value)``
-            pairs of it, or the identifier alone as text; None if it is not at hand.
+        :param reason: row of the response in the table (:class:`~apnsclient.reasons.Reason`).
+        :param timestamp: the time in the response, in seconds since 1970 (int), or None.
+        :param block: header block of the response (bytes), which can be decoded without those
+            before it; or its ``(name, value)`` pairs, or the identifier alone as text; or None.
         """
         return cls(reason.code, reason.explanation, reason.status, reason.name, timestamp, block)
 
@@ -102,9 +101,9 @@ class Failure(_Pair):
         """True if Apple has declared the token dead: status 410, with the time since when.
 
         Delete the token, unless it was registered again after ``timestamp``. No other failure
-        is a reason to delete one: a token that is refused with status 400 may be good in the other
-        environment, or for another topic. False over the binary protocol, where it is
-        :meth:`~apnsclient.apns.APNs.feedback` that tells which tokens are dead.
+        is a reason to delete one: a token that is refused with status 400 may be valid in the other
+        environment, or for another topic. False over the binary protocol, where
+        :meth:`~apnsclient.apns.APNs.feedback` reports the dead tokens.
         """
         return self._row is not None and self._row.is_gone(self.timestamp)
 
@@ -115,8 +114,8 @@ class Failure(_Pair):
 
         900 after a status of 500 to 599 (Apple, *Handling notification responses from APNs*), 1200
         after TooManyProviderTokenUpdates (Apple, *Establishing a token-based connection to APNs*),
-        and 60 after any other status 429, for which Apple names no time. None if nothing is said
-        against sending it at once, if it would be refused again, and over the binary protocol.
+        and 60 after any other status 429, for which Apple names no time. None if it may be sent at
+        once, if it would be refused again, and over the binary protocol.
         """
         return self._row.retry_after if self._row is not None else None
 
@@ -137,7 +136,7 @@ class Failure(_Pair):
 
 def _identifiers_in(block):
     # type: (Union[bytes, List[Tuple[bytes, bytes]], None]) -> Tuple[Optional[str], Optional[str]]
-    """Return what a response has as ``apns-id``, in lower case, and as ``apns-unique-id``.
+    """Return the ``apns-id`` of a response in lower case, and its ``apns-unique-id``.
 
     :param block: its header block, or the fields in it.
     """
@@ -152,7 +151,7 @@ def _identifiers_in(block):
 
 def _worth_keeping(block):
     # type: (Block) -> Block
-    """Return what a result keeps of a header block: of a long one, the identifiers alone."""
+    """Return the part of a header block that is kept: of a long one, the identifiers alone."""
     fields = block  # type: Any
     if isinstance(fields, bytes):
         if len(fields) <= _LONGEST_KEPT:
@@ -165,7 +164,7 @@ def _worth_keeping(block):
 
 def _fields_of(block):
     # type: (bytes) -> List[Tuple[bytes, bytes]]
-    """Return the fields in a header block, none if it cannot be decoded."""
+    """Return the fields of a header block, or none if it cannot be decoded."""
     from .protocols.http2.headers import decode_block
 
     try:
@@ -222,7 +221,7 @@ class FrameOutcomes(object):
         self._reached = count if reached is None else reached
         self._rejected = rejected
         self._reason, self._index = None, 0  # type: Optional[Reason], int
-        # Whatever the gateway says of a token, it has thrown away what followed.
+        # Whatever the gateway reports of a token, it has discarded what followed.
         self._is_certain = failure is None or failure[0] is not None
         self._retry_from = 0 if is_unprocessed else count
         if failure is not None:
@@ -232,7 +231,7 @@ class FrameOutcomes(object):
 
     def count_failures(self):
         # type: () -> int
-        """Return how many tokens were refused for their own sake."""
+        """Return how many tokens failed."""
         return len(self._rejected) + int(self._reason is not None and self._reason.blames_token)
 
     def failures(self):
@@ -245,7 +244,7 @@ class FrameOutcomes(object):
 
     def errors(self):
         # type: () -> List[Failure]
-        """Return what went wrong and is no token's fault, without repetition."""
+        """Return what went wrong other than because of a token, each error once."""
         if self._reason is None or not self._reason.is_error:
             return []
         return [Failure.of(self._reason)]
@@ -257,12 +256,12 @@ class FrameOutcomes(object):
 
     def identifiers(self):
         # type: () -> Sequence[Tuple[int, Tuple[Optional[str], Optional[str]]]]
-        """Return nothing: the gateway does not answer what it accepts."""
+        """Return nothing: the gateway does not respond to what it accepts."""
         return ()
 
     def in_doubt(self):
         # type: () -> Sequence[int]
-        """Return those of the tokens to be sent again that may have been delivered, in order."""
+        """Return the indices of retried tokens that may have been delivered, in order."""
         if self._is_certain:
             return ()
         return self._without_rejected(self._retry_from, self._reached)
@@ -284,12 +283,12 @@ class FrameOutcomes(object):
 
 
 class RequestOutcomes(object):
-    """Outcomes of a message over HTTP/2. The driver reports each index once, if at all.
+    """Outcomes of a message over HTTP/2.
 
-    A token that is not reported was accepted.
+    Each index is reported at most once. A token that is not reported was accepted.
     """
 
-    #: What responses to accepted tokens say, by index: header blocks, or identifiers once decoded.
+    #: Responses to accepted tokens, by index: header blocks, or identifiers once decoded.
     _accepted = None  # type: Optional[Dict[int, Any]]
 
     def __init__(self):
@@ -310,7 +309,7 @@ class RequestOutcomes(object):
 
     def accept(self, index, block):
         # type: (int, Block) -> None
-        """Keep what the response to an accepted token says.
+        """Keep the response to an accepted token.
 
         :param block: its header block, see :meth:`Failure.of`.
         """
@@ -343,10 +342,10 @@ class RequestOutcomes(object):
         :param reason: its row in the table (:class:`~apnsclient.reasons.Reason`). It decides
             whether the token failed, is to be retried, or is undelivered.
         :param block: the header block of the response, see :meth:`Failure.of`.
-        :param timestamp: the time that the response tells, in seconds since 1970 (int), or None.
+        :param timestamp: the time in the response, in seconds since 1970 (int), or None.
         """
         if reason.blames_token:
-            # It becomes a Failure when somebody asks.
+            # It becomes a Failure when it is read.
             self._failed[index] = (reason, timestamp, _worth_keeping(block))
             return
         if reason[:2] not in self._known:
@@ -355,7 +354,7 @@ class RequestOutcomes(object):
 
     def unknown(self, index, text):
         # type: (int, str) -> None
-        """Report a request that was written and had no answer: it may have been processed.
+        """Report a request that was written and had no response: it may have been processed.
 
         :param text: what happened instead (str).
         """
@@ -365,10 +364,10 @@ class RequestOutcomes(object):
 
     def unprocessed(self, indices, cause=None):
         # type: (Iterable[int], Union[Reason, _Pair, None]) -> None
-        """Report tokens of which it is proven that nobody processed them.
+        """Report tokens that are known not to have been processed.
 
         :param indices: indices of the tokens; a range takes no memory.
-        :param cause: why they were not sent again: the answer to another token
+        :param cause: why they were not sent again: the response to another token
             (:class:`~apnsclient.reasons.Reason`), a :class:`Failure` or a pair like it, or None.
         """
         self._retried.extend(indices)
@@ -377,10 +376,10 @@ class RequestOutcomes(object):
 
     def undeliver(self, indices, cause):
         # type: (Iterable[int], Union[Reason, _Pair]) -> None
-        """Report tokens that nothing was sent to, because nothing good would have come of it.
+        """Report tokens that nothing was sent to, because it would have been refused.
 
         :param indices: indices of the tokens; a range takes no memory.
-        :param cause: the answer to another token (:class:`~apnsclient.reasons.Reason`), or a
+        :param cause: the response to another token (:class:`~apnsclient.reasons.Reason`), or a
             :class:`Failure` or a pair like it.
         """
         self._undelivered.extend(indices)
@@ -398,7 +397,7 @@ class RequestOutcomes(object):
 
     def count_failures(self):
         # type: () -> int
-        """Return how many tokens were refused for their own sake."""
+        """Return how many tokens failed."""
         return len(self._failed)
 
     def failures(self):
@@ -410,11 +409,11 @@ class RequestOutcomes(object):
 
     def count_refused_here(self, count):
         # type: (int) -> Optional[int]
-        """Return how many tokens were refused, but may be good elsewhere.
+        """Return how many tokens were refused, but may be valid elsewhere.
 
         :param count: how many tokens the message has (int).
-        :return: None if another token proves that it was sent to the right place: it was accepted,
-            or Apple knows since when it has been dead.
+        :return: number of tokens (int), or None if another one proves that the message went to the
+            right place: it was accepted, or Apple knows since when it has been dead.
         """
         if count > len(self._failed) + len(self._retried) + len(self._undelivered):
             return None
@@ -431,7 +430,7 @@ class RequestOutcomes(object):
 
     def errors(self):
         # type: () -> List[Failure]
-        """Return what went wrong and is no token's fault, as it came, without repetition."""
+        """Return what went wrong other than because of a token, in order, each error once."""
         return list(self._errors)
 
     def retried(self):
@@ -441,7 +440,7 @@ class RequestOutcomes(object):
 
     def in_doubt(self):
         # type: () -> Sequence[int]
-        """Return those of the tokens to be sent again that may have been delivered, in order."""
+        """Return the indices of retried tokens that may have been delivered, in order."""
         return sorted(self._in_doubt)
 
     def undelivered(self):
@@ -457,11 +456,11 @@ def parse_response(body):
     # type: (bytes) -> Tuple[Optional[str], Optional[int]]
     """Read the JSON that comes with a failure, or in the debug data of GOAWAY.
 
-    :param body: like ``{"reason": "Unregistered", "timestamp": 1700000000000}``. Anything else is
-        no error: it says nothing.
+    :param body: like ``{"reason": "Unregistered", "timestamp": 1700000000000}``. Anything else has
+        neither, and is not an error.
     :return: ``(name of the reason, seconds since 1970)``: str and int, or None for what is not
         there. Apple gives the time in milliseconds. A name has at most 100 characters, and ``?``
-        in the place of what is not printable ASCII.
+        in place of what is not printable ASCII.
     """
     known = _bodies.get(body)
     if known is not None:
@@ -475,13 +474,13 @@ def parse_response(body):
         content = None
     if not isinstance(content, dict):
         content = {}
-    said = _as_name(content.get("reason")), _as_seconds(content.get("timestamp"))
+    found = _as_name(content.get("reason")), _as_seconds(content.get("timestamp"))
     if "timestamp" not in content:
         # There are few of these, and each may come a hundred thousand times.
         if len(_bodies) >= _MOST_BODIES:
             _bodies.clear()
-        _bodies[body] = said
-    return said
+        _bodies[body] = found
+    return found
 
 
 def _as_name(value):

@@ -1,8 +1,8 @@
-"""What became of a message: :class:`Result`, whose documented home is :mod:`apnsclient.apns`.
+"""The result of sending a message: :class:`Result`, documented as part of :mod:`apnsclient.apns`.
 
-A result is a value. It turns what the outcomes say of indices into what they mean for the tokens of
-the message. As long as they say nothing of any, it asks nothing of the message: where somebody's
-test makes a result, that may be anything.
+A result is a value. It turns outcomes, which know tokens by their indices, into tokens of the
+message. While the outcomes name no index, the message is not used: in a program's own tests it may
+be any object.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -23,7 +23,7 @@ __all__ = ["Result"]
 
 
 class Result(object):
-    """What became of a message.
+    """The result of sending a message.
 
     Each token that is neither in :attr:`failed`, nor in what :meth:`retry` returns, nor in
     :attr:`undelivered`, was delivered to Apple, or to the gateway.
@@ -32,15 +32,15 @@ class Result(object):
     :param failure: ``(status code, index of the token)`` that a gateway reported (int or None for
         an IO failure, int), or None if it reported nothing.
     :param rejected: ``(index, code, explanation)`` of each token that could not be put on the wire.
-    :param unprocessed: True if no token of the message was processed, which is no fault of theirs.
-    :param outcomes: what became of its tokens, instead of the three above
+    :param unprocessed: True if no token of the message was processed, for whatever reason.
+    :param outcomes: the outcomes of its tokens, instead of the three above
         (:class:`~apnsclient.outcomes.RequestOutcomes` or
         :class:`~apnsclient.outcomes.FrameOutcomes`).
     :param hint: see :attr:`hint` (str), or None.
     """
 
     #: ``{code: explanation}`` of what the binary protocol can report. HTTP/2 reports the same codes
-    #: where they say the same, and else the HTTP status.
+    #: where they mean the same, and the HTTP status otherwise.
     ERROR_CODES = dict((code, reason.explanation) for code, reason in REASONS.items())
 
     #: What to check before anything is deleted (str), or None. It is there over HTTP/2, when at
@@ -65,15 +65,15 @@ class Result(object):
     @property
     def failed(self):
         # type: () -> Dict[Any, Failure]
-        """``{token: (code, explanation)}`` of the tokens that were refused for their own sake.
+        """``{token: (code, explanation)}`` of the tokens that were refused because of themselves.
 
-        The same would be refused again, which does not make them dead: delete those in
-        :attr:`gone`. Tokens are as the message has them. A token that the message has several times
-        is here if it failed once. The values are :class:`~apnsclient.outcomes.Failure`.
+        They would be refused again, but are not necessarily dead: delete those in :attr:`gone`.
+        Tokens are as the message has them. A token that the message has several times is here if it
+        failed once. The values are :class:`~apnsclient.outcomes.Failure`.
 
         The binary protocol: the codes are 2, 5 and 8. The gateway reports at most one token; the
         others here are those that could not be put on the wire. HTTP/2: all that were refused. The
-        codes are 2 and 8, and 410 for a reason that is not known.
+        codes are 2 and 8, and 410 for an unknown reason.
         """
         if self._failed is None:
             # Most messages have no failure, and programs ask each of them.
@@ -90,10 +90,9 @@ class Result(object):
         has them; the time is a naive datetime, local time, like that of
         :meth:`~apnsclient.apns.APNs.feedback`.
 
-        These are the tokens of :attr:`failed` that were answered with status 410 and the time. The
-        others were refused for what may not be their fault: they may be good in the other
-        environment, for example, or for another topic. Empty over the binary protocol, where it is
-        :meth:`~apnsclient.apns.APNs.feedback` that tells which tokens are dead.
+        These are the tokens of :attr:`failed` whose response had status 410 and the time. The
+        others may be valid in the other environment, for example, or for another topic. Empty over
+        the binary protocol, where :meth:`~apnsclient.apns.APNs.feedback` reports the dead tokens.
         """
         if self._gone is None:
             self._gone = dict((token, datetime.datetime.fromtimestamp(failure.timestamp or 0))
@@ -103,13 +102,13 @@ class Result(object):
     @property
     def errors(self):
         # type: () -> List[Failure]
-        """``[(code, explanation)]`` of what went wrong and is no token's fault.
+        """``[(code, explanation)]`` of what went wrong other than because of a token.
 
         The values are :class:`~apnsclient.outcomes.Failure`. The codes are 1, 3, 4, 6, 7, and None
-        when the connection failed or the gateway answered with something that Apple does not
-        document. HTTP/2 adds 10 and HTTP statuses.
+        if the connection failed or the gateway sent something that Apple does not document. HTTP/2
+        adds 10 and HTTP statuses.
 
-        The binary protocol: at most one. HTTP/2: each that there was, once, as they came.
+        The binary protocol: at most one. HTTP/2: each error once, in the order of the responses.
         """
         return self._outcomes.errors()
 
@@ -120,7 +119,7 @@ class Result(object):
 
         Apple's ``apns-id``: the one that the message has, or one of Apple's. It is kept over HTTP/2
         by a :class:`~apnsclient.transport.Session` with ``keep_ids=True``, and decoded when it is
-        asked for; else there are none. Tokens are as the message has them.
+        read; otherwise there are none. Tokens are as the message has them.
         """
         return self._identifiers(0)
 
@@ -144,21 +143,21 @@ class Result(object):
         # type: () -> List[Any]
         """The tokens that got nothing, and would get nothing another time (list).
 
-        The binary protocol: after an error that concerns the message itself (codes 3, 4, 6 and 7)
-        the token that the gateway reported and those behind it, without what :attr:`failed` has
-        already. HTTP/2: the tokens whose requests were refused for a reason that is no token's
-        fault, and all that were not sent any more because such a reason concerns the message, or
-        the certificate or provider token (status 403).
+        The binary protocol: after an error about the message itself (codes 3, 4, 6 and 7) the token
+        that the gateway reported and those after it, except those in :attr:`failed`. HTTP/2: the
+        tokens whose requests were refused for a reason that is not the token, and all that were not
+        sent any more because that reason is about the message, or about the certificate or provider
+        token (status 403).
         """
         return self._tokens_at(self._outcomes.undelivered())
 
     @property
     def unknown(self):
         # type: () -> List[Any]
-        """Those of the tokens in :meth:`retry` that may have got the message already (list).
+        """The tokens of :meth:`retry` that may have got the message already (list).
 
-        They were written, and nobody said what became of them. Sent again, some devices get the
-        message twice; not sent again, some do not get it.
+        They were written, and there was no response. If they are sent again, some devices get the
+        message twice; if not, some do not get it.
         """
         return self._tokens_at(self._outcomes.in_doubt())
 
@@ -167,8 +166,8 @@ class Result(object):
         """Return True if there are tokens to be sent again.
 
         After a shutdown of the gateway (code 10) there may be some although :attr:`failed` and
-        :attr:`errors` are empty. Over HTTP/2 there may be, too, when no fresh connection could be
-        had for what was not processed.
+        :attr:`errors` are empty. Over HTTP/2 there may be some, too, if no new connection could be
+        opened for what was not processed.
         """
         return len(self._outcomes.retried()) > 0
 
@@ -178,8 +177,8 @@ class Result(object):
 
         It may be sent at once, unless :attr:`retry_after` says how long to wait. It has every token
         that is not known to be delivered, so that some may get the message twice: after an IO
-        failure of the binary protocol, and over HTTP/2 those whose requests were written and not
-        answered.
+        failure of the binary protocol, and over HTTP/2 those whose requests were written and had no
+        response.
         """
         indices = self._outcomes.retried()
         if not indices:
@@ -193,9 +192,9 @@ class Result(object):
         # type: () -> Optional[int]
         """How long to wait before :meth:`retry` is sent, in seconds (int), or None.
 
-        The longest of the times that :attr:`errors` ask for; see
-        :attr:`Failure.retry_after <apnsclient.outcomes.Failure.retry_after>`. None if none of them
-        asks for any.
+        The longest of the times in :attr:`errors`, see
+        :attr:`Failure.retry_after <apnsclient.outcomes.Failure.retry_after>`. None if there is
+        none.
         """
         return max([error.retry_after or 0 for error in self.errors] or [0]) or None
 
@@ -223,7 +222,7 @@ class Result(object):
 
 def _as_key(token):
     # type: (Any) -> Any
-    """Return a token as a key of a dict; garbage that cannot be one is represented."""
+    """Return a token as a key of a dict, or its ``repr()`` if it cannot be one."""
     try:
         hash(token)
     except TypeError:

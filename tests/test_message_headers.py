@@ -178,7 +178,7 @@ payloads = st.dictionaries(st.sampled_from([u"aps", u"mdm", u"event", u"\xe4"]),
 
 
 @given(payloads, st.booleans())
-def test_text_speaks_for_the_push_type_that_its_object_speaks_for(payload, is_spelled):
+def test_text_has_the_push_type_of_its_object(payload, is_spelled):
     """As text and as bytes, with or without escapes, also where they stand for ASCII."""
     text = json.dumps(payload)
     for word in WORDS if is_spelled else ():
