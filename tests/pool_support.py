@@ -6,8 +6,7 @@ import collections
 import threading
 
 from apnsclient._compat import monotonic
-from apnsclient.backends import BaseBackend, BaseConnection
-from apnsclient.backends._pool import Slot
+from apnsclient.backends import BaseBackend, BaseConnection, Slot, _pool
 from simulated_time import Clock, Event
 
 #: Generous limit in seconds for what is expected to happen at once.
@@ -96,7 +95,7 @@ class Slots(object):
         """Return a slot for which a caller waits who does not go on in the meantime."""
         pool = self.backend._BaseBackend__pool()
         slot = Slot(pool, self.backend, ((host, 1), "certificate", None), limit)
-        pool._queues.add(slot.key, slot.reference)
+        pool._add(slot.key, _pool._slots_of, slot.reference)
         return slot
 
     def release(self, host="a"):

@@ -144,3 +144,27 @@ def test_a_finalizer_may_take_the_lock_at_any_moment(backend):
     assert len(interrupted) > 10
     assert "stuck" not in interrupted
     assert is_free(lock)
+
+
+def test_greenlets_wait_for_slots_of_the_pool_in_order(backend):
+    """One that is killed leaves the queue, and takes no slot."""
+    served = []
+
+    def acquire(timeout=SOON):
+        return backend.acquire_slot(("a", 1), "certificate", limit=1, timeout=timeout)
+
+    def wait(number):
+        slot = acquire()
+        served.append(number)
+        slot.release()
+
+    slot = acquire()
+    greenlets = [gevent.spawn(wait, number) for number in range(3)]
+    while backend.waiting_count() < 3:
+        gevent.sleep(0.001)
+    assert acquire(0.01) is None
+    greenlets[1].kill()
+    slot.release()
+    gevent.joinall(greenlets, SOON, raise_error=True)
+    assert served == [0, 2]
+    assert (backend.in_use_count(), backend.waiting_count()) == (0, 0)

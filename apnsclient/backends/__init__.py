@@ -374,25 +374,24 @@ class BaseBackend(object):
 
     def release(self, connection):
         # type: (BaseConnection) -> None
-        """Give a connection back to the pool after use; close the one that has to go instead.
+        """Give a connection back to the pool after use; close what has to go instead.
 
         :param connection: what :meth:`get_cached_connection` or :meth:`get_new_connection`
             returned.
         """
         surplus = self.store(connection)
-        if surplus is not None:
-            surplus.close()
+        if surplus:
+            self.close_all(surplus)
 
     def store(self, connection):
-        # type: (BaseConnection) -> Optional[BaseConnection]
+        # type: (BaseConnection) -> List[BaseConnection]
         """Put a connection into the pool.
 
-        :return: the connection that the caller has to close: this one, where it is of no more use
-            or the pool keeps none; the one that has been idle longest, where there are too many
-            now; else None.
+        :return: list of the connections that the caller has to close: this one, where it is of no
+            more use or the pool keeps none; those that have been idle longest, where there are too
+            many now.
         """
-        surplus = self.__pool().put(connection, self.pool_size)
-        return surplus[0] if surplus else None
+        return self.__pool().put(connection, self.pool_size)
 
     def acquire_slot(self, address, certificate, alpn=(), limit=None, timeout=None, is_new=False):
         # type: (Address, BaseCertificate, Tuple[str, ...], Optional[int], Optional[float], bool) -> Optional[Slot]  # noqa: E501
@@ -445,7 +444,7 @@ class BaseBackend(object):
 
         For finalizers: they may run in any thread, also in one that holds the lock of the pool.
         """
-        self.close_all(self.__pool().take_all_at_once())
+        self.close_all(self.__pool().try_take_all())
 
     def pop_idle(self, address, certificate, alpn=()):
         # type: (Address, BaseCertificate, Tuple[str, ...]) -> Optional[BaseConnection]

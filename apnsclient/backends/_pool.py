@@ -18,6 +18,7 @@ however late it is carried out, as the number in use cannot grow in any other wa
 
 from __future__ import absolute_import, division, print_function
 
+import operator
 import weakref
 
 from .._compat import MYPY
@@ -71,7 +72,7 @@ class Slot(object):
 
         :param connection: the :class:`~apnsclient.backends.BaseConnection`, or None.
         :return: list of the connections that the caller has to close: this one, where it is of no
-            more use or the pool keeps none; the one that has been idle longest, where there are too
+            more use or the pool keeps none; those that have been idle longest, where there are too
             many now.
         """
         try:
@@ -95,10 +96,7 @@ class Pool(object):
     def __init__(self, lock):
         # type: (Any) -> None
         self._lock = lock
-        #: Idle connections, oldest first.
-        self._idle = _Lists()
-        #: References to slots, in order of arrival.
-        self._queues = _Lists()
+        self._groups = {}  # type: Dict[Key, _Group]
 
     def acquire(self, backend, keys, limit, timeout, is_new):
         # type: (BaseBackend, Sequence[Key], Optional[int], Optional[float], bool) -> Optional[Slot]
@@ -112,7 +110,7 @@ class Pool(object):
         taken = []  # type: List[BaseConnection]
         try:
             with self._lock:
-                self._queues.add(slot.key, slot.reference)
+                self._add(slot.key, _slots_of, slot.reference)
             while True:
                 left = _LONGEST_WAIT if end is None else min(end - backend.clock(), _LONGEST_WAIT)
                 with self._lock:
@@ -175,7 +173,7 @@ class Pool(object):
             self._take_all(is_wanted, taken)
         return taken
 
-    def take_all_at_once(self):
+    def try_take_all(self):
         # type: () -> List[BaseConnection]
         """Take out all idle connections, or none if the pool is in use at this very moment."""
         taken = []  # type: List[BaseConnection]
@@ -190,8 +188,7 @@ class Pool(object):
         # type: (Optional[Address], Optional[BaseCertificate]) -> int
         """Return how many connections are idle, of one or all addresses and certificates."""
         with self._lock:
-            return sum(len(self._idle.of(key))
-                       for key in self._idle.keys_of(address, certificate))
+            return sum(len(group.idle) for _, group in self._groups_of(address, certificate))
 
     def in_use_count(self, address=None, certificate=None):
         # type: (Optional[Address], Optional[BaseCertificate]) -> int
@@ -206,20 +203,32 @@ class Pool(object):
     def disown(self):
         # type: () -> None
         """Close the connections, which are those of the parent process."""
-        for key in self._idle.keys_of():
-            for connection in self._idle.of(key):
+        for group in list(self._groups.values()):
+            for connection in group.idle:
                 connection.close()
+
+    def _put_back(self, taken):
+        # type: (List[BaseConnection]) -> None
+        """Undo what was done for a caller who does not get it, because of an interrupt."""
+        with self._lock:
+            for connection in taken:
+                group = self._groups.get(_key_of(connection))
+                if group is None or connection not in group.idle:
+                    self._add(_key_of(connection), _idle_of, connection)
 
     # All of these are called with the lock held.
 
     def _grant(self, key):
         # type: (Key) -> None
         """Grant slots to those who wait, in order of arrival, as far as their limits allow."""
+        group = self._groups.get(key)
+        if group is None:
+            return
         in_use = 0
-        for reference in self._queues.of(key):
+        for reference in list(group.slots):
             slot = reference()
             if slot is None or slot.is_over:
-                self._queues.remove(key, reference)
+                self._remove(key, group, group.slots, reference)
                 continue
             if not slot.is_granted:
                 if slot.limit is not None and in_use >= slot.limit:
@@ -236,58 +245,58 @@ class Pool(object):
             self._take_last(keys, taken)
             slot.connection = taken[0] if taken else None
         elif slot.limit is not None:
-            in_use = self._count(slot.key, True)
-            for key in keys:
-                idle = self._idle.of(key)
-                while idle and in_use + len(idle) > slot.limit:
-                    self._move(key, idle[0], taken)
-                    idle = self._idle.of(key)
+            in_use = self._groups[slot.key].count(True)
+            self._take_first(slot.key, slot.limit - in_use, taken)
             slot.surplus = taken
 
     def _put(self, connection, size):
         # type: (BaseConnection, Optional[int]) -> List[BaseConnection]
         """Add an idle connection; return what has to go for it."""
+        connection.touch()
         key = _key_of(connection)
-        self._idle.add(key, connection)
+        self._add(key, _idle_of, connection)
         surplus = []  # type: List[BaseConnection]
-        idle = self._idle.of(key)
-        if size is not None and len(idle) > size:
-            self._move(key, idle[0], surplus)
+        if size is not None:
+            self._take_first(key, size, surplus)
         return surplus
-
-    def _put_back(self, taken):
-        # type: (List[BaseConnection]) -> None
-        """Undo what was done for a caller who does not get it, because of an interrupt."""
-        for connection in taken:
-            with self._lock:
-                key = _key_of(connection)
-                if connection not in self._idle.of(key):
-                    self._idle.add(key, connection)
 
     def _take_last(self, keys, taken):
         # type: (Sequence[Key], List[BaseConnection]) -> None
+        """Take the connection out that was used last, for the first key that has any."""
         for key in keys:
-            idle = self._idle.of(key)
-            while idle:
-                if self._move(key, idle[-1], taken):
+            group = self._groups.get(key)
+            if group is None:
+                continue
+            for connection in reversed(list(group.idle)):
+                if self._move(key, group, connection, taken):
                     return
-                idle = self._idle.of(key)
+
+    def _take_first(self, key, size, taken):
+        # type: (Key, int, List[BaseConnection]) -> None
+        """Take out those that have been idle longest, until there are no more than so many."""
+        group = self._groups.get(key)
+        if group is None:
+            return
+        for connection in list(group.idle):
+            if len(group.idle) <= size:
+                return
+            self._move(key, group, connection, taken)
 
     def _take_all(self, is_wanted, taken):
         # type: (Callable[[BaseConnection], bool], List[BaseConnection]) -> None
-        for key in self._idle.keys_of():
-            for connection in self._idle.of(key):
+        for key, group in self._groups_of():
+            for connection in list(group.idle):
                 if is_wanted(connection):
-                    self._move(key, connection, taken)
+                    self._move(key, group, connection, taken)
 
-    def _move(self, key, connection, taken):
-        # type: (Key, BaseConnection, List[BaseConnection]) -> bool
+    def _move(self, key, group, connection, taken):
+        # type: (Key, _Group, BaseConnection, List[BaseConnection]) -> bool
         """Move an idle connection into a list; return False if a finalizer has taken it before.
 
         It is put there first, so that it is not lost in between.
         """
         taken.append(connection)
-        if self._idle.remove(key, connection):
+        if self._remove(key, group, group.idle, connection):
             return True
         taken.remove(connection)
         return False
@@ -296,68 +305,77 @@ class Pool(object):
         # type: (bool, Optional[Address], Optional[BaseCertificate]) -> int
         total = 0
         with self._lock:
-            for key in self._queues.keys_of(address, certificate):
+            for key, group in self._groups_of(address, certificate):
                 self._grant(key)
-                total += self._count(key, is_granted)
+                total += group.count(is_granted)
         return total
 
-    def _count(self, key, is_granted):
-        # type: (Key, bool) -> int
-        """Return how many slots are in use, or are waited for."""
-        slots = [reference() for reference in self._queues.of(key)]
-        return sum(slot is not None and not slot.is_over and slot.is_granted == is_granted
-                   for slot in slots)
+    # What is in no group any more is forgotten, with its certificate.
 
-
-class _Lists(object):
-    """Lists by key, of which the empty ones are forgotten.
-
-    A finalizer may call any method in the middle of another one, and is done before that goes on.
-    """
-
-    def __init__(self):
-        # type: () -> None
-        self._lists = {}  # type: Dict[Key, List[Any]]
-
-    def keys_of(self, address=None, certificate=None):
-        # type: (Optional[Address], Optional[BaseCertificate]) -> List[Key]
-        """Return the keys with an address and a certificate, or with any (None)."""
-        return [key for key in list(self._lists)
+    def _groups_of(self, address=None, certificate=None):
+        # type: (Optional[Address], Optional[BaseCertificate]) -> List[Tuple[Key, _Group]]
+        """Return keys and groups with an address and a certificate, or with any (None)."""
+        return [(key, group) for key, group in list(self._groups.items())
                 if address in (None, key[0]) and certificate in (None, key[1])]
 
-    def of(self, key):
-        # type: (Key) -> List[Any]
-        """Return the items of a key, oldest first."""
-        return list(self._lists.get(key, ()))
-
-    def add(self, key, item):
-        # type: (Key, Any) -> None
-        """Add an item at the end."""
+    def _add(self, key, list_of, item):
+        # type: (Key, Callable[[_Group], List[Any]], Any) -> None
+        """Add an item to one of the lists of a group, which is made if there is none."""
         while True:
-            items = self._lists.setdefault(key, [])
+            group = self._groups.get(key) or self._groups.setdefault(key, _Group())
+            items = list_of(group)
             items.append(item)
-            if self._lists.get(key) is items:
+            if self._groups.get(key) is group:
                 return
-            # A finalizer has come in between, and the list was forgotten: before the item was in
+            # A finalizer has come in between, and the group was forgotten: before the item was in
             # it, or after the item was taken out.
             if item not in items:
                 return
             items.remove(item)
 
-    def remove(self, key, item):
-        # type: (Key, Any) -> bool
-        """Take an item out; return False if it is not there."""
-        items = self._lists.get(key, [])
+    def _remove(self, key, group, items, item):
+        # type: (Key, _Group, List[Any], Any) -> bool
+        """Take an item out of one of the lists of a group; return False if it is not there."""
         try:
             items.remove(item)
         except ValueError:
             return False
-        if not items:
-            self._lists.pop(key, None)
-            if items:
-                # A finalizer has added one in between.
-                self._lists.setdefault(key, items)
+        if group.is_empty() and self._groups.get(key) is group:
+            self._groups.pop(key, None)
+            if not group.is_empty():
+                # A finalizer has added something in between.
+                self._groups.setdefault(key, group)
         return True
+
+
+class _Group(object):
+    """What there is of one address, certificate and protocol.
+
+    :ivar idle: idle connections, oldest first.
+    :ivar slots: references to the slots, in order of arrival: those in use, and then the others.
+    """
+
+    __slots__ = ("idle", "slots")
+
+    def __init__(self):
+        # type: () -> None
+        self.idle = []  # type: List[BaseConnection]
+        self.slots = []  # type: List[weakref.ref[Slot]]
+
+    def is_empty(self):
+        # type: () -> bool
+        """Return True if there is nothing in it."""
+        return not (self.idle or self.slots)
+
+    def count(self, is_granted):
+        # type: (bool) -> int
+        """Return how many slots are in use, or are waited for."""
+        slots = [reference() for reference in list(self.slots)]
+        return sum(slot is not None and not slot.is_over and slot.is_granted == is_granted
+                   for slot in slots)
+
+
+_idle_of, _slots_of = operator.attrgetter("idle"), operator.attrgetter("slots")
 
 
 def _key_of(connection):
@@ -367,11 +385,8 @@ def _key_of(connection):
 
 def _is_worth_keeping(connection, size):
     # type: (BaseConnection, Optional[int]) -> bool
-    """Note that a connection has been used until now; return False if it does not go into the pool.
+    """Return True if a connection is to go into the pool.
 
     Asking it may take its time, so that is done without the lock.
     """
-    if size == 0 or connection.is_inherited or connection.closed():
-        return False
-    connection.touch()
-    return True
+    return not (size == 0 or connection.is_inherited or connection.closed())

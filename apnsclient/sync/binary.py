@@ -99,9 +99,9 @@ class BinaryConnection(Connection):
         """
         connection = gateway.connection
         if not gateway.stream.is_over:
-            surplus = self._shared.backend.store(connection) if self._is_cached else connection
-            if surplus is not None:
-                self._shared.close_idle([surplus])
+            surplus = self._shared.backend.store(connection) if self._is_cached else [connection]
+            if surplus:
+                self._shared.close_idle(surplus)
         elif is_late:
             gateway.abort()
         else:

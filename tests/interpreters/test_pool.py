@@ -270,6 +270,15 @@ def test_protocols_are_kept_apart():
     assert get("h2").alpn_protocol == "h2" and len(backend.opened) == 4
 
 
+def test_a_pool_that_is_made_smaller_keeps_no_more_than_that():
+    """From the next connection on that is given back."""
+    backend = FakeBackend()
+    connections = backend.fill(5)
+    backend.pool_size = 2
+    backend.release(backend.get())
+    assert [one.is_closed for one in connections] == [True] * 3 + [False] * 2
+
+
 def test_keys_do_not_pile_up():
     """Nothing is left of an address or certificate whose connections are all gone."""
     backend = FakeBackend()
@@ -278,7 +287,7 @@ def test_keys_do_not_pile_up():
         backend.get(address=("here", number), certificate=str(number))
     backend.fill(3)
     backend.outdate(datetime.timedelta(0))
-    assert backend._BaseBackend__pool()._idle.keys_of() == []
+    assert backend._BaseBackend__pool()._groups == {}
 
 
 def test_many_threads_never_share_a_connection():
@@ -556,4 +565,4 @@ def test_a_finalizer_may_use_the_pool_in_the_thread_that_holds_its_lock(action):
         assert not late.is_closed and backend.get() is late
     assert reentered.finalizer is None
     assert [one.calls.count("close") for one in others + [reentered]] == [1] * 4
-    assert backend._BaseBackend__pool()._idle.keys_of() == []
+    assert backend._BaseBackend__pool()._groups == {}

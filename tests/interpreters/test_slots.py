@@ -180,7 +180,7 @@ def test_addresses_have_slots_of_their_own():
     slots.release("c")
     assert caller.join() is True
     slots.release("c")
-    assert len(slots.backend._BaseBackend__pool()._queues.keys_of()) == 1
+    assert len(slots.backend._BaseBackend__pool()._groups) == 1
 
 
 def test_certificates_and_protocols_have_slots_of_their_own():
