@@ -79,23 +79,21 @@ class Authority(object):
     :param issuer: Authority that signs this one's certificate, which is an intermediate then: a
         peer that trusts the issuer needs it for verification. None creates a self-signed one. An
         intermediate cannot issue another one.
+    :param loaded: certificate and private key to use in place of new ones; see :meth:`load`.
     :raises ValueError: if ``key`` is neither.
     """
 
-    def __init__(self, common_name="apnsclient test authority", key="ec", issuer=None):
-        # type: (Text, str, Optional[Authority]) -> None
+    def __init__(self, common_name="apnsclient test authority", key="ec", issuer=None,
+                 loaded=None):
+        # type: (Text, str, Optional[Authority], Optional[Tuple[Any, Any]]) -> None
+        if loaded is not None:
+            self._certificate, self._key = loaded
+            self._name = self._certificate.subject
+            return
         self._name = _subject(common_name, None)
         self._key = _new_key(key)
-        signer = self if issuer is None else issuer
-        now = _utc_now()
-        builder = _builder(self._name, signer._name, self._key.public_key(),
-                           now - _DAY, now + 3650 * _DAY)
-        builder = builder.add_extension(x509.BasicConstraints(
-            ca=True, path_length=1 if issuer is None else 0), critical=True)
-        builder = builder.add_extension(_key_usage(authority=True), critical=True)
-        if issuer is not None:
-            builder = builder.add_extension(signer._key_identifier(), critical=False)
-        self._certificate = signer._sign(builder)
+        self._certificate = (self if issuer is None else issuer).certify(
+            self._name, self._key.public_key(), is_intermediate=issuer is not None)
 
     @classmethod
     def load(cls, certificate_string, key_string):
@@ -106,18 +104,33 @@ class Authority(object):
         :param key_string: its :attr:`key_string` (str or bytes).
         :raises ValueError: if one of them cannot be read, or they do not belong together.
         """
-        authority = cls.__new__(cls)
-        authority._certificate = x509.load_pem_x509_certificate(
+        certificate = x509.load_pem_x509_certificate(
             six.ensure_binary(certificate_string), default_backend())
         try:
-            authority._key = serialization.load_pem_private_key(
+            key = serialization.load_pem_private_key(
                 six.ensure_binary(key_string), None, default_backend())
         except TypeError:
             six.raise_from(ValueError("the key is encrypted"), None)
-        if _public_bytes(authority._key) != _public_bytes(authority._certificate):
+        if _public_bytes(key) != _public_bytes(certificate):
             raise ValueError("the key is the key of another certificate")
-        authority._name = authority._certificate.subject
-        return authority
+        return cls(loaded=(certificate, key))
+
+    def certify(self, name, public_key, is_intermediate):
+        # type: (Any, Any, bool) -> Any
+        """Return a certificate of an authority, as ``cryptography`` has it.
+
+        :param name: subject (``x509.Name``).
+        :param public_key: its public key.
+        :param is_intermediate: False for this authority itself.
+        """
+        now = _utc_now()
+        builder = _builder(name, self._name, public_key, now - _DAY, now + 3650 * _DAY)
+        builder = builder.add_extension(x509.BasicConstraints(
+            ca=True, path_length=0 if is_intermediate else 1), critical=True)
+        builder = builder.add_extension(_key_usage(authority=True), critical=True)
+        if is_intermediate:
+            builder = builder.add_extension(self._key_identifier(), critical=False)
+        return self._sign(builder)
 
     @property
     def key_string(self):
