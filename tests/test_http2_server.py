@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apnsclient.protocols.http2 import frames
-from apnsclient.protocols.http2.server import LARGEST_BODY, ServerConnection, Shape
+from apnsclient.protocols.http2.server import LARGEST_BODY, ServerConnection
 from apnsclient.protocols.http2.server_headers import response_block
+from apnsclient.protocols.http2.server_streams import Shape
 from tables import each
 
 h2 = pytest.importorskip("h2.connection")
@@ -160,7 +161,7 @@ def test_a_request_that_the_client_resets_is_not_handed_over():
 
     request, = pair.exchange()
     pair.server.response(1, BLOCK, b"body")
-    pair.server.accept(1, BLOCK)
+    pair.server.response(1, BLOCK)
 
     assert request.stream == 3 and pair.server.take_output() == b""
 
@@ -255,7 +256,7 @@ def test_the_client_hears_that_our_table_is_empty():
         for stream in (1, 3):
             pair.request(stream)
             pair.exchange()
-            pair.server.accept(stream, BLOCK)
+            pair.server.response(stream, BLOCK)
             pair.exchange()
 
         assert pair.server.peer_table_size == size
@@ -291,7 +292,7 @@ def test_after_goaway_higher_streams_are_ignored_and_lower_ones_served():
 
     assert [request.stream for request in server.receive(data(3) + data(5) + headers(7))] == [3]
     assert server.open_streams == 2 and server.error is None
-    server.accept(1, BLOCK)
+    server.response(1, BLOCK)
     assert [kind for kind, _, _, _ in frames_in(server.take_output())] == [
         frames.GOAWAY, frames.HEADERS]
 
@@ -358,7 +359,7 @@ def test_windows_are_given_back_for_as_long_as_it_takes():
         pair.request(stream, body=b"x" * 4096)
         for request in pair.exchange():
             if request.stream % 3:
-                pair.server.accept(request.stream, BLOCK)
+                pair.server.response(request.stream, BLOCK)
         pair.exchange()
 
     assert len(pair.requests) == 1000 and pair.server.error is None
@@ -544,7 +545,7 @@ def test_a_window_that_shrank_counts_once_it_is_acknowledged():
 def test_what_has_to_be_ignored_disturbs_nothing(ignored):
     """Unknown frames and settings, priorities, and late frames on a stream that is over."""
     server, _, _ = talk(headers(1))
-    server.accept(1, BLOCK)
+    server.response(1, BLOCK)
 
     assert [request.stream for request in server.receive(ignored + headers(3))] == [3]
     assert server.error is None

@@ -36,7 +36,7 @@ def test_the_first_response_that_is_sent_says_that_our_table_is_empty():
     server = talk(frames.settings_frame([(frames.HEADER_TABLE_SIZE, 0)]), headers(1, REQUEST),
                   frames.rst_stream(1, frames.CANCEL), headers(3, REQUEST))
     for stream in (1, 3):
-        server.accept(stream, response_block(200))
+        server.response(stream, response_block(200))
 
     assert [(stream, payload) for _, _, stream, payload in said(server)] == [
         (3, EMPTY_TABLE + response_block(200))]

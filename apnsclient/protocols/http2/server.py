@@ -2,7 +2,8 @@
 
 It is the simulator's, so it serves strictly: a client that breaks a rule of RFC 9113 learns of it
 through the right error code instead of getting along. A request is handed over once it is complete;
-it is answered at any later time. What the windows of the client do not allow to be sent waits.
+the response to it can be given at any later time. What the windows of the client do not allow to be
+sent waits.
 
 Each rule about what may arrive when stands in one of the methods named after a type of frame.
 """
@@ -17,7 +18,6 @@ from .frames import (
     DATA,
     ENHANCE_YOUR_CALM,
     FLOW_CONTROL_ERROR,
-    FRAME_HEAD,
     HEADERS,
     LARGEST_WINDOW,
     PROTOCOL_ERROR,
@@ -26,22 +26,24 @@ from .frames import (
     Http2Error,
 )
 from .server_headers import (
-    EMPTY_TABLE,
     FieldChecker,
     RequestDecoder,
     check_trailers,
     list_size,
     response_block,
 )
-from .server_streams import ClosedStreams, Stream
+from .server_responses import ResponseSender
+from .server_streams import PLAIN, ClosedStreams, Stream
 
 if MYPY:
     from typing import Deque, Dict, Iterable, List, Optional, Sequence, Tuple
 
+    from .server_streams import Shape
+
     Settings = Sequence[Tuple[int, int]]
     Field = Tuple[bytes, bytes]
 
-__all__ = ["PLAIN", "Request", "ServerConnection", "Shape"]
+__all__ = ["Request", "ServerConnection"]
 
 #: Bytes of a body that are kept; what goes beyond is counted as one byte.
 LARGEST_BODY = 65536
@@ -52,32 +54,11 @@ MOST_CONTINUATIONS = 256
 #: Bytes of the connection's window that are given back in one go.
 _WINDOW_STEP = frames.DEFAULT_WINDOW // 2
 
-_END_BOTH = frames.END_STREAM | frames.END_HEADERS
 _checker = FieldChecker()
 
 #: A request that is complete: number of the stream (int), fields (list of ``(name, value)`` in
 #: bytes) and body (bytes; if it is too long, only the beginning, see :data:`LARGEST_BODY`).
 Request = namedtuple("Request", "stream fields body")
-
-
-class Shape(namedtuple("Shape", "padding piece split trailers")):
-    """How the frames of a response look, apart from what they say. Immutable.
-
-    :param padding: bytes of padding in HEADERS and DATA (int, 0 to 255), None for frames without.
-    :param piece: longest part of a header block in one frame, so that CONTINUATION follows (int).
-    :param split: longest DATA frame (int).
-    :param trailers: fields that follow the body, or that end a response without one.
-    """
-
-    __slots__ = ()
-
-    def __new__(cls, padding=None, piece=None, split=None, trailers=()):
-        # type: (Optional[int], Optional[int], Optional[int], Sequence[Field]) -> Shape
-        return super(Shape, cls).__new__(cls, padding, piece, split, tuple(trailers))
-
-
-#: As few frames as possible.
-PLAIN = Shape()
 
 
 class ServerConnection(object):
@@ -88,14 +69,13 @@ class ServerConnection(object):
     :param window_step: after how many received bytes they are given back; 0 for never, None for
         half a window.
     :param has_encoder: True if the blocks of the responses come from an encoder that uses the
-        dynamic table, and tells of its size by itself.
+        dynamic table, and says its size by itself.
     :raises ImportError: if the library ``hpack`` is not installed.
 
-    :ivar peer_table_size: size of the dynamic table that the client allows us.
     :ivar error: the :class:`Http2Error` that ended the connection, None as long as it goes on.
     :ivar last_stream: number of the last stream that the client opened.
-    :ivar resets_late_data: True answers DATA on a stream that was refused with STREAM_CLOSED; it is
-        ignored otherwise, as RFC 9113, 5.1 advises.
+    :ivar resets_late_data: True resets a stream that was refused again, with STREAM_CLOSED, when
+        DATA comes on it; it is ignored otherwise, as RFC 9113, 5.1 advises.
     """
 
     def __init__(self, settings=(), window_step=None, has_encoder=False):
@@ -119,13 +99,8 @@ class ServerConnection(object):
         #: Windows for what we receive: the connection's, and what each stream begins with.
         self._left = self._window = frames.DEFAULT_WINDOW
         self._unreturned = 0
-        #: The same for what we send.
-        self._peer_left = self._peer_window = frames.DEFAULT_WINDOW
-        self._peer_frame_size = frames.DEFAULT_FRAME_SIZE
-        self.peer_table_size = frames.DEFAULT_TABLE_SIZE
-        self._has_encoder = has_encoder
-        self._announces_table = False
         self._output = []  # type: List[bytes]
+        self._responses = ResponseSender(self._output, has_encoder)
         self._requests = []  # type: List[Request]
         self._takers = {
             frames.SETTINGS: self._settings, frames.WINDOW_UPDATE: self._window_update,
@@ -188,29 +163,30 @@ class ServerConnection(object):
         """Return the open streams whose request is not complete yet."""
         return [stream for stream, state in self._streams.items() if not state.is_complete]
 
-    def accept(self, stream, block):
-        # type: (int, bytes) -> None
-        """Answer a request with a response that has no body and nothing special about it."""
-        if self._streams.pop(stream, None) is None:
-            return
-        if self._announces_table:
-            block, self._announces_table = EMPTY_TABLE + block, False
-        self._output.append(FRAME_HEAD.pack(len(block) << 8 | HEADERS, _END_BOTH, stream) + block)
+    @property
+    def peer_table_size(self):
+        # type: () -> int
+        """Size of the dynamic table that the client allows us."""
+        return self._responses.peer_table_size
 
     def response(self, stream, block, body=b"", shape=PLAIN):
         # type: (int, bytes, bytes, Shape) -> None
-        """Answer a request; without effect if its stream has been reset.
+        """Send a response; without effect if its stream has been reset.
 
         :param stream: number of the stream.
         :param block: header block of the response.
         :param body: what follows it.
-        :param shape: :class:`Shape` of the frames.
+        :param shape: :class:`.server_streams.Shape` of the frames.
         """
         state = self._streams.get(stream)
         if state is None:
             return
+        if not body and shape is PLAIN and len(block) < frames.DEFAULT_FRAME_SIZE:
+            self._responses.send_plain(stream, block)
+            del self._streams[stream]
+            return
         is_end = not body and not shape.trailers
-        self._send_block(stream, block, is_end, shape)
+        self._responses.send_block(stream, block, is_end, shape)
         if is_end:
             del self._streams[stream]
             return
@@ -221,7 +197,7 @@ class ServerConnection(object):
         # type: (int, bytes) -> None
         """Send an interim response, whose status is below 200."""
         if stream in self._streams:
-            self._send_block(stream, block, False, PLAIN)
+            self._responses.send_block(stream, block, False, PLAIN)
 
     def change_settings(self, settings):
         # type: (Settings) -> None
@@ -430,25 +406,13 @@ class ServerConnection(object):
                                  PROTOCOL_ERROR)
             self._apply(self._unacknowledged.popleft())
             return
-        for key, value in frames.read_settings(payload):
-            if key == frames.HEADER_TABLE_SIZE:
-                # Who never uses the table still has to tell the client when it shrinks.
-                self.peer_table_size = value
-                self._announces_table = not self._has_encoder
-            elif key == frames.MAX_FRAME_SIZE:
-                self._peer_frame_size = value
-            elif key == frames.INITIAL_WINDOW_SIZE:
-                self._peer_window = value
-                for state in self._streams.values():
-                    if value + state.granted - state.sent > LARGEST_WINDOW:
-                        raise Http2Error("INITIAL_WINDOW_SIZE makes a window too large",
-                                         FLOW_CONTROL_ERROR)
+        self._responses.apply(frames.read_settings(payload), self._streams)
         self._output.append(frames.SETTINGS_ACK)
         self._send_all_waiting()
 
     def _apply(self, settings):
         # type: (Iterable[Tuple[int, int]]) -> None
-        """Let settings of ours hold, which the client has acknowledged."""
+        """Put settings of ours into effect, which the client has acknowledged."""
         for key, value in settings:
             if key == frames.MAX_CONCURRENT_STREAMS:
                 self._most_streams = value
@@ -467,9 +431,7 @@ class ServerConnection(object):
         if not stream:
             if not increment:
                 raise Http2Error("WINDOW_UPDATE by 0", PROTOCOL_ERROR)
-            self._peer_left += increment
-            if self._peer_left > LARGEST_WINDOW:
-                raise Http2Error("WINDOW_UPDATE makes the window too large", FLOW_CONTROL_ERROR)
+            self._responses.widen(increment)
             self._send_all_waiting()
             return
         self._check_not_idle(stream, "WINDOW_UPDATE")
@@ -479,7 +441,7 @@ class ServerConnection(object):
         state.granted += increment
         if not increment:
             self.reset(stream, PROTOCOL_ERROR)
-        elif self._peer_window + state.granted - state.sent > LARGEST_WINDOW:
+        elif self._responses.is_too_wide(state):
             self.reset(stream, FLOW_CONTROL_ERROR)
         else:
             self._send_waiting(stream, state)
@@ -501,7 +463,7 @@ class ServerConnection(object):
 
     def _reset_late_data(self, stream):
         # type: (int) -> None
-        if self._closed.take_answer(stream):
+        if self._closed.rejects_data(stream):
             self._output.append(frames.rst_stream(stream, STREAM_CLOSED))
 
     # Windows for what we receive.
@@ -522,27 +484,6 @@ class ServerConnection(object):
             state.given += received
             self._output.append(frames.window_update(stream, received))
 
-    # Responses.
-
-    def _send_block(self, stream, block, is_end, shape):
-        # type: (int, bytes, bool, Shape) -> None
-        if self._announces_table:
-            block, self._announces_table = EMPTY_TABLE + block, False
-        size = min(shape.piece or self._peer_frame_size, self._peer_frame_size)
-        if shape.padding is None:
-            self._output.append(frames.header_frames(stream, block, is_end, size))
-            return
-        first = block[:max(1, size - 1 - shape.padding)]
-        rest = block[len(first):]
-        flags = frames.PADDED | (frames.END_STREAM if is_end else 0)
-        self._output.append(frames.frame(
-            HEADERS, flags | (0 if rest else frames.END_HEADERS), stream,
-            _padded(first, shape.padding)))
-        while rest:
-            piece, rest = rest[:size], rest[size:]
-            self._output.append(frames.frame(
-                frames.CONTINUATION, 0 if rest else frames.END_HEADERS, stream, piece))
-
     def _send_all_waiting(self):
         # type: () -> None
         for stream, state in sorted(self._streams.items()):
@@ -550,43 +491,5 @@ class ServerConnection(object):
 
     def _send_waiting(self, stream, state):
         # type: (int, Stream) -> None
-        """Send as much of a response's body as the windows allow."""
-        shape = state.shape
-        # Padding and its length count as well (RFC 9113, 6.9.1).
-        extra = 0 if shape.padding is None else shape.padding + 1
-        while state.waiting is not None:
-            allowed = min(self._peer_left, self._peer_window + state.granted - state.sent,
-                          self._peer_frame_size, (shape.split or LARGEST_WINDOW) + extra) - extra
-            if allowed <= 0 and state.waiting:
-                return
-            data, rest = state.waiting[:allowed], state.waiting[max(allowed, 0):]
-            is_last = not rest
-            self._send_data(stream, data, is_last and not shape.trailers, shape.padding)
-            size = len(data) + (extra if data else 0)
-            self._peer_left -= size
-            state.sent += size
-            state.waiting = None if is_last else rest
-            if is_last:
-                del self._streams[stream]
-                if shape.trailers:
-                    self._send_block(stream, _trailer_block(shape.trailers), True, PLAIN)
-
-    def _send_data(self, stream, data, is_end, padding):
-        # type: (int, bytes, bool, Optional[int]) -> None
-        if not data and not is_end:
-            return
-        flags = frames.END_STREAM if is_end else 0
-        if padding is not None and data:
-            data, flags = _padded(data, padding), flags | frames.PADDED
-        self._output.append(frames.frame(DATA, flags, stream, data))
-
-
-def _padded(data, padding):
-    # type: (bytes, int) -> bytes
-    return bytes(bytearray([padding])) + data + b"\0" * padding
-
-
-def _trailer_block(trailers):
-    # type: (Sequence[Field]) -> bytes
-    # A block like that of a response, without its status.
-    return response_block(200, trailers)[1:]
+        if self._responses.send_waiting(stream, state):
+            del self._streams[stream]

@@ -2,21 +2,39 @@
 
 from __future__ import absolute_import, division, print_function
 
-from collections import OrderedDict
+from collections import OrderedDict, namedtuple
 
 from ..._compat import MYPY
 
 if MYPY:
-    from typing import List, Optional, Tuple
-
-    from .server import Shape
+    from typing import List, Optional, Sequence, Tuple
 
     Field = Tuple[bytes, bytes]
 
-__all__ = ["ClosedStreams", "Stream"]
+__all__ = ["PLAIN", "ClosedStreams", "Shape", "Stream"]
 
 #: Streams that the client may not know yet to be over; frames on them are ignored.
 _MOST_CLOSED = 4096
+
+
+class Shape(namedtuple("Shape", "padding piece split trailers")):
+    """How the frames of a response look, apart from what they say. Immutable.
+
+    :param padding: bytes of padding in HEADERS and DATA (int, 0 to 255), None for frames without.
+    :param piece: longest part of a header block in one frame, so that CONTINUATION follows (int).
+    :param split: longest DATA frame (int).
+    :param trailers: fields that follow the body, or that end a response without one.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, padding=None, piece=None, split=None, trailers=()):
+        # type: (Optional[int], Optional[int], Optional[int], Sequence[Field]) -> Shape
+        return super(Shape, cls).__new__(cls, padding, piece, split, tuple(trailers))
+
+
+#: As few frames as possible.
+PLAIN = Shape()
 
 
 class Stream(object):
@@ -24,7 +42,7 @@ class Stream(object):
 
     :param fields: header fields of the request.
     :param length: its content-length (int), None if it has none.
-    :param shape: :class:`.server.Shape` of the frames of its response.
+    :param shape: :class:`Shape` of the frames of its response.
     """
 
     __slots__ = ("fields", "length", "body", "size", "given", "is_complete", "granted", "sent",
@@ -50,27 +68,27 @@ class ClosedStreams(object):
 
     def __init__(self):
         # type: () -> None
-        #: Whether the next DATA is to be answered, by stream.
-        self._answers = OrderedDict()  # type: OrderedDict[int, bool]
+        #: Whether the next DATA is to be rejected, by stream.
+        self._rejects = OrderedDict()  # type: OrderedDict[int, bool]
 
-    def add(self, stream, answers_data=False):
+    def add(self, stream, rejects_data=False):
         # type: (int, bool) -> None
         """Remember a stream.
 
-        :param answers_data: True has :meth:`take_answer` return True once.
+        :param rejects_data: True has :meth:`rejects_data` return True once.
         """
-        self._answers[stream] = answers_data
-        if len(self._answers) > _MOST_CLOSED:
-            self._answers.popitem(last=False)
+        self._rejects[stream] = rejects_data
+        if len(self._rejects) > _MOST_CLOSED:
+            self._rejects.popitem(last=False)
 
     def __contains__(self, stream):
         # type: (int) -> bool
-        return stream in self._answers
+        return stream in self._rejects
 
-    def take_answer(self, stream):
+    def rejects_data(self, stream):
         # type: (int) -> bool
-        """Return True if DATA that has come on a stream is to be answered; once for each."""
-        answers = self._answers.get(stream, False)
-        if answers:
-            self._answers[stream] = False
-        return answers
+        """Return True if DATA that has come on a stream is to be rejected; once for each."""
+        rejects = self._rejects.get(stream, False)
+        if rejects:
+            self._rejects[stream] = False
+        return rejects

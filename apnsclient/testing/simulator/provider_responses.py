@@ -8,8 +8,8 @@ from binascii import hexlify
 from ..._compat import MYPY
 from ...protocols.http2 import frames
 from ...protocols.http2.headers import load_hpack
-from ...protocols.http2.server import PLAIN, Shape
 from ...protocols.http2.server_headers import response_block
+from ...protocols.http2.server_streams import PLAIN, Shape
 
 if MYPY:
     from typing import List, Tuple
