@@ -34,8 +34,7 @@ class Result(object):
     :param rejected: ``(index, code, explanation)`` of each token that could not be put on the wire.
     :param unprocessed: True if no token of the message was processed, for whatever reason.
     :param outcomes: the outcomes of its tokens, instead of the three above
-        (:class:`~apnsclient.outcomes.RequestOutcomes` or
-        :class:`~apnsclient.outcomes.FrameOutcomes`).
+        (:class:`~apnsclient.outcomes.RequestOutcomes`, or ``FrameOutcomes`` of the same module).
     :param hint: see :attr:`hint` (str), or None.
     """
 
