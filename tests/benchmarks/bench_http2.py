@@ -11,7 +11,8 @@ that answers 200, on the last core; its certificate is not verified. What is mea
 sending   APNs.send() of one message to many tokens, with the reading of its result, over a
           connection that is open and has been used. The peers do the same.
 many      the same number of messages of one token and a payload of its own each, with send_many();
-          once with the messages made as they are asked for, once with all of them made before.
+          once with the messages made as they are asked for, once with all of them made before, and
+          the same with payloads that are JSON text already.
 failing   one message of whose tokens one in ten is answered with an error, and what the result says
           of each of them is read.
 ids       one message: as it is; with Session(keep_ids=True), with and without the reading of
@@ -122,6 +123,13 @@ class Ours(object):
         common = json.loads(self._payload)
         for number, token in enumerate(tokens):
             payload = dict(common, number=number)
+            yield Message(token, payload=payload, expiry=EXPIRY, apns_topic=TOPIC)
+
+    def own_texts(self, tokens):
+        """Yield the same, but for payloads that are text."""
+        head = self._payload.rstrip()[:-1] + ',"number":'
+        for number, token in enumerate(tokens):
+            payload = head + str(number) + "}"
             yield Message(token, payload=payload, expiry=EXPIRY, apns_topic=TOPIC)
 
     def warm_up(self):
@@ -356,10 +364,14 @@ class Bench(object):
                 ("one message", lambda: ours.send(message)),
                 ("many, made on the way", lambda: ours.send_many(count, ours.own_messages(tokens))),
                 ("many, made before", lambda: ours.send_many(
-                    count, list(ours.own_messages(tokens))))])
+                    count, list(ours.own_messages(tokens)))),
+                ("text, made on the way", lambda: ours.send_many(count, ours.own_texts(tokens))),
+                ("text, made before", lambda: ours.send_many(
+                    count, list(ours.own_texts(tokens))))])
             ours.close()
             self._table("many " + name, "%s: %d tokens, with a payload of its own each" % (
-                name, count), ["one message", "many, made on the way", "many, made before"],
+                name, count), ["one message", "many, made on the way", "many, made before",
+                               "text, made on the way", "text, made before"],
                 figures, "one message", True)
 
     def failing(self):
