@@ -183,7 +183,7 @@ def test_close_of_a_connection_that_fails_meanwhile_is_silent():
         assert connection.closed()
 
 
-@pytest.mark.parametrize("method", ["_farewell", "_keep_last_session"])
+@pytest.mark.parametrize("method", ["_graceful_close", "_keep_last_session"])
 def test_close_never_raises(method, monkeypatch):
     """Whatever goes wrong while closing, the descriptor is closed and nothing is raised."""
     with Server(over_tls(discard)) as server:

@@ -120,7 +120,7 @@ def test_read_that_gives_up_early_leaves_nothing_behind(version, size, monkeypat
     with Server(over_tls(serve, version=version)) as server:
         connection = open_connection(server.address)
         with monkeypatch.context() as patch:
-            patch.setattr(_connection, "_PATIENCE", 1)
+            patch.setattr(_connection, "_MOST_RECEIVES", 1)
             patch.setattr(_sockets, "_RECEIVE_SIZE", 1)
             assert connection.read(65536, SOON) == b"x" * size
         connection.write(b"x", SOON)

@@ -95,7 +95,7 @@ def test_answer_of_tls_that_cannot_go_out_goes_before_the_next_write(monkeypatch
             with monkeypatch.context() as patch:
                 patch.setattr(_sockets, "try_send", lambda *args: 0)
                 patch.setattr(connection._engine, "output", lambda: sealed)
-                connection._answer()
+                connection._send_unsent()
             connection.write(data, SOON)
         connection.close_timeout = SOON
         connection.close()

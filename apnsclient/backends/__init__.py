@@ -60,8 +60,8 @@ class BaseConnection(object):
     #: connection out, and never after.
     alpn_protocol = None  # type: Optional[str]
 
-    #: What the peer sent while :meth:`close` read to the end of its stream (bytes): the gateway's
-    #: answer may come that late. Empty where it sent nothing, or the back-end does not keep it.
+    #: What the peer sent while :meth:`close` read to the end of its stream (bytes): an error frame
+    #: may come that late. Empty where it sent nothing, or the back-end does not keep it.
     received_on_close = b""
 
     def __init__(self, address, certificate):
@@ -222,8 +222,8 @@ class BaseBackend(object):
     #: What ``pool_size`` is where it is not given; a subclass may override it.
     DEFAULT_POOL_SIZE = 5  # type: Optional[int]
 
-    #: Whether ``closed()`` of an idle connection tells that the peer has hung up. Where it cannot,
-    #: the first failure of a reused connection makes the session start over with another one. A
+    #: Whether ``closed()`` of an idle connection is True once the peer has hung up. Where it cannot
+    #: be, the first failure of a reused connection has the session start over with another one. A
     #: back-end with a thread that reads promises with it that the thread does so while the
     #: connection is idle; see :meth:`peek() <apnsclient.backends.BaseConnection.peek>`.
     can_detect_close = False

@@ -35,9 +35,9 @@ _RECORD = 16384
 #: Most bytes that a write reads ahead, where TLS has it read first.
 _STASH = 1 << 20
 
-#: Most times that something is received for one attempt to read: a peer may go on for ever with
-#: what is no data, and whoever reads has a deadline to look at.
-_PATIENCE = 16
+#: How often one attempt to read receives, at most: a peer may send records without data for ever,
+#: and the reader has a deadline.
+_MOST_RECEIVES = 16
 
 
 class Connection(BaseConnection):
@@ -69,23 +69,23 @@ class Connection(BaseConnection):
         self.alpn_protocol = handshake.alpn_protocol
         self._stash = b""
         self._unsent = b""
-        self._must_read = False  # Before writing: TLS had something to say.
+        self._must_read = False  # Before writing: TLS had something to send.
         self._is_fed = True  # OpenSSL may hold input that came with the handshake.
         self._has_written = False
         self._has_ended = False
         self._is_closed = False
-        self._is_problem_known = False  # To whoever uses the connection.
+        self._is_problem_known = False  # An operation has raised it.
         self._read_problem = None  # type: Optional[Tuple[type, str]]
         self._write_problem = None  # type: Optional[str]
 
     def clock(self):
         # type: () -> float
-        """Return the time of whatever waits for the socket; see the base class."""
+        """Return the time by which the back-end waits; see the base class."""
         return self._waiting.clock()
 
     def reset(self):
         # type: () -> None
-        """Forget what was received and not yet read, also what only OpenSSL knows of."""
+        """Forget what was received and not read, also what is still in OpenSSL."""
         self._stash = b""
         if self._is_fed:
             is_known = self._is_problem_known
@@ -95,7 +95,7 @@ class Connection(BaseConnection):
             except Exception:
                 if is_interrupt():
                     raise
-                self._is_problem_known = is_known  # The next read tells.
+                self._is_problem_known = is_known  # The next read raises it.
 
     def unacknowledged(self):
         # type: () -> int
@@ -126,7 +126,7 @@ class Connection(BaseConnection):
         if data is None:
             deadline = self._waiting.deadline(timeout)
             while data is None:
-                if not self._waiting.wait_for(self.interests(), deadline):
+                if not self._waiting.wait_for(self._directions(), deadline):
                     raise Timeout("nothing came from %s within %s s" % (self._where, timeout))
                 data = self._receive(size)
         return data or None
@@ -144,14 +144,17 @@ class Connection(BaseConnection):
 
     def _directions(self):
         # type: () -> List[Interest]
-        """Return the interests of whoever reads."""
+        """Return what a read has to wait for."""
         if self._unsent and self._write_problem is None:
             return [(self._socket, False), (self._socket, True)]
         return [(self._socket, False)]
 
-    def _receive(self, size, patience=_PATIENCE):
-        # type: (int, int) -> Optional[bytes]
-        """Do what :meth:`peek` does, without the stash; without patience leave the socket alone."""
+    def _receive(self, size, most=None):
+        # type: (int, Optional[int]) -> Optional[bytes]
+        """Do what :meth:`peek` does, without the stash.
+
+        :param most: how often to receive from the socket, at most (int).
+        """
         if self._read_problem is not None:
             self._is_problem_known = True
             kind, text = self._read_problem
@@ -161,7 +164,7 @@ class Connection(BaseConnection):
         if self._has_ended:
             return b""
         try:
-            return self._open(size, patience)
+            return self._open(size, _MOST_RECEIVES if most is None else most)
         except SSL.ZeroReturnError:
             self._end_stream()
             return b""
@@ -169,12 +172,12 @@ class Connection(BaseConnection):
             self._fail_read(error)
             raise
 
-    def _open(self, size, patience):
+    def _open(self, size, most):
         # type: (int, int) -> Optional[bytes]
         """Receive and decrypt; raise what OpenSSL and the socket raise."""
         size = min(size, CHUNK)
         data = None  # type: Optional[bytes]
-        for left in range(patience, -1, -1):
+        for left in range(most, -1, -1):
             if self._is_fed:
                 data = None
                 try:
@@ -182,11 +185,12 @@ class Connection(BaseConnection):
                     self._is_fed = not self._engine.is_drained
                 except SSL.WantReadError:
                     self._is_fed = False
-                self._answer()
+                self._send_unsent()
                 if data is not None:
+                    self._keep_session_once()
                     return data
             elif self._unsent:
-                self._answer()  # What did not fit the last time.
+                self._send_unsent()  # What did not fit the last time.
             data = _sockets.try_receive(self._socket) if left else None
             if data is None:
                 break
@@ -213,14 +217,14 @@ class Connection(BaseConnection):
 
     def _stop_reads(self, failure):
         # type: (Exception) -> None
-        """Let every further read raise the same, and every write."""
+        """Have each further read raise the same, and each write fail."""
         self._read_problem = type(failure), str(failure)
         self._is_problem_known = True
         self._stop_writes(str(failure))
 
-    def _answer(self):
+    def _send_unsent(self):
         # type: () -> None
-        """Send what TLS itself has to say, such as the response to a new key, as far as it goes."""
+        """Send records of TLS's own, such as the response to a new key, as far as possible."""
         self._unsent += self._engine.output()
         if not self._unsent or self._write_problem is not None:
             return
@@ -317,7 +321,7 @@ class Connection(BaseConnection):
 
     def _stop_writes(self, problem):
         # type: (str) -> None
-        """Let every further write raise; what has arrived can still be read."""
+        """Have each further write raise; what has arrived can still be read."""
         if self._write_problem is None:
             self._write_problem = problem
 
@@ -332,9 +336,9 @@ class Connection(BaseConnection):
 
     def _seal_after_reading(self, data):
         # type: (Any) -> Any
-        """Encrypt after TLS had something to say: when it is sent, and what has come is read.
+        """Encrypt behind what TLS itself had to send, when all that has come is read.
 
-        It may be a new handshake, which OpenSSL lets fail if data of the peer's are in its way.
+        It may be a new handshake, which fails in OpenSSL if unread data of the peer is in its way.
         """
         for _ in range(_STASH // _RECORD):
             received = self._receive(_RECORD) if len(self._stash) < _STASH else None
@@ -350,7 +354,7 @@ class Connection(BaseConnection):
 
     def _unusable(self):
         # type: () -> str
-        """Say why the connection cannot be used."""
+        """Return why the connection cannot be used."""
         if self.is_inherited:
             return ("the connection to %s belongs to the parent process; open another one after "
                     "fork()" % self._where)
@@ -358,10 +362,10 @@ class Connection(BaseConnection):
 
     def closed(self):
         # type: () -> bool
-        """Return True if the connection is of no more use.
+        """Return True if the connection is of no more use; see the base class.
 
-        Not if the server never let us in and nobody has been told yet: the next :meth:`peek` does.
-        Otherwise see the base class.
+        If the server never let us in, it is False until a read has raised that: the next
+        :meth:`peek` does.
         """
         is_known = self._is_problem_known
         try:
@@ -383,7 +387,8 @@ class Connection(BaseConnection):
         # type: () -> None
         """Keep the session while the connection lives on, for those opened beside it.
 
-        Not right after the handshake: with TLS 1.3 the server's tickets come later.
+        Not right after the handshake: with TLS 1.3 the server's tickets come later, but before
+        data.
         """
         if not self._has_kept:
             self._has_kept = True
@@ -412,33 +417,33 @@ class Connection(BaseConnection):
         """Do what :meth:`close` does to several connections, in the time that one takes."""
         closing = [one for one in connections if one._begin_close()]
         try:
-            farewells = [one._farewell() for one in closing]
-            _closing.close_gracefully([one for one in farewells if one is not None], waiting)
-            for one, farewell in zip(closing, farewells):
-                if farewell is not None:
-                    one.received_on_close = farewell.received
+            graceful = [one._graceful_close() for one in closing]
+            _closing.close_gracefully([each for each in graceful if each is not None], waiting)
+            for one, each in zip(closing, graceful):
+                if each is not None:
+                    one.received_on_close = each.received
         except Exception:
             if is_interrupt():
                 raise
-            # Nothing to be done, and at the interpreter's exit nothing to be said.
+            # Nothing can be done, and at the interpreter's exit nothing can be logged.
         finally:
             for one in closing:
                 one._finish()
 
     def _begin_close(self):
         # type: () -> bool
-        """Return whether this is the first that is heard of closing."""
+        """Note that the connection is being closed; return True if it was not yet."""
         is_first = not self._is_closed
         self._is_closed = True
         return is_first
 
-    def _farewell(self):
+    def _graceful_close(self):
         # type: () -> Optional[_closing.GracefulClose]
-        """Return what has to be done before the socket may be closed, if anything."""
+        """Return what has to be done before the socket is closed, None if that is nothing."""
         if self._write_problem is not None or not self._has_written or self.is_inherited:
             return None
         return _closing.GracefulClose(self._socket, self._engine, self._unsent,
-                                 self._waiting.deadline(self.close_timeout))
+                                      self._waiting.deadline(self.close_timeout))
 
     def _finish(self):
         # type: () -> None

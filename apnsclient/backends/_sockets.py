@@ -41,7 +41,7 @@ KEEPALIVE_INTERVAL = 20
 #: Unanswered probes after which the connection counts as lost.
 KEEPALIVE_PROBES = 4
 
-#: Flags for ``send()``: where the system can be told, no SIGPIPE from a connection that is gone.
+#: Flags for ``send()``: no SIGPIPE from a connection that is gone, where the system has the flag.
 SEND_FLAGS = getattr(socket, "MSG_NOSIGNAL", 0)
 
 #: How the system lays out the value of SO_LINGER: on and off, and seconds.
@@ -226,8 +226,8 @@ def unacknowledged(connected):
     if request is None:
         return 0
     try:
-        answer = fcntl.ioctl(connected.fileno(), request, struct.pack("i", 0))
-        return max(int(struct.unpack("i", answer)[0]), 0)
+        packed = fcntl.ioctl(connected.fileno(), request, struct.pack("i", 0))
+        return max(int(struct.unpack("i", packed)[0]), 0)
     except (IOError, OSError, ValueError):
         return 0
 

@@ -29,10 +29,10 @@ __all__ = ["ThreadWaiting", "Waiting", "Waker"]
 class Waker(object):
     """Ends a wait from elsewhere. One wait at a time uses it, and it may be woken by anybody.
 
-    There is no lock, as a signal handler or a finalizer may run between any two steps, of a wait as
-    of another :meth:`wake`. Each wait has a list of its own with the function that ends it;
-    whoever has called it empties the list, so that many who wake one wait call it once. Before the
-    function is called it is noted that there was a wake, which a wait that has not begun looks at.
+    There is no lock, because a signal handler or a finalizer may run between any two steps of a
+    wait, and of :meth:`wake` itself. Each wait has a list of its own, which holds the function that
+    ends it. :meth:`wake` empties the list when it has called the function, so that many of them
+    call it once. A flag, which is set before, is for the wait that has not begun yet.
     """
 
     def __init__(self):
@@ -77,7 +77,7 @@ class Waker(object):
 
 
 class Waiting(object):
-    """Lets whoever calls wait, be it a thread or a greenlet; one object serves all of them."""
+    """How callers wait, be they threads or greenlets; one object serves all of them."""
 
     def wait(self, interests, timeout, waker=None):
         # type: (Iterable[Interest], Optional[float], Any) -> List[Any]
@@ -117,7 +117,7 @@ class Waiting(object):
         # type: (str, int, Deadline) -> Optional[List[Any]]
         """Return what ``socket.getaddrinfo()`` returns for TCP; raise what it raises.
 
-        :return: None if there is no answer when the deadline comes.
+        :return: None if the resolver has not responded by the deadline.
         """
         raise NotImplementedError("%s must implement resolve()" % type(self).__name__)
 

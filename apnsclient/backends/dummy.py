@@ -1,8 +1,8 @@
 """A back-end without a network, for tests, and as an example for authors of back-ends.
 
 It is complete: a certificate, a connection and a factory. In place of the network there is a script
-of what the gateway answers. It has to look at what is written, which no other back-end does, to
-know which notification its answer is to name.
+of the gateway's responses. It has to look at what is written, which no other back-end does, to know
+which notification a response is to name.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -30,7 +30,7 @@ _FEEDBACK_STEP = 3600
 
 
 class Certificate(BaseCertificate):
-    """A certificate that is only told apart from others.
+    """A certificate that can only be compared with others.
 
     Any text does. A file is not opened: its name stands for its content. Where both are given, the
     file is used.
@@ -97,7 +97,7 @@ class Connection(BaseConnection):
 
     def write(self, data, timeout):
         # type: (bytes, Optional[float]) -> None
-        """Let the script answer, unless it has hung up already."""
+        """Pass the data to the script, unless it has hung up already."""
         if self._is_closed:
             raise ConnectionLost("the connection is closed")
         if self._is_ended:
@@ -120,18 +120,18 @@ class Connection(BaseConnection):
 
 
 class Backend(BaseBackend):
-    """Makes connections that answer by a script. Exactly one of the two scripts is to be given.
+    """Makes connections that respond by a script. Exactly one of the two scripts is to be given.
 
-    :param push: what the gateway answers over the first, second, ... new connection (sequence).
-        None means that it stays silent, which is success; a status code (int, 0 to 255), that it
-        refuses the first token of the message that is written. Further connections stay silent.
+    :param push: the gateway's response over the first, second, ... new connection (sequence). None
+        means that it stays silent, which is success; a status code (int, 0 to 255), that it refuses
+        the first token of the message that is written. Further connections stay silent.
     :param feedback: how many rows the feedback service has, over each connection (int).
     :param options: those of :class:`~apnsclient.backends.BaseBackend`.
     :raises ValueError: if not exactly one of the two is given.
 
     :ivar new_connections: how many connections were opened.
     :ivar push_result_pos: index of the entry of ``push`` that is in force. It moves with each new
-        connection. A test may set it; pooled connections answer by it as well.
+        connection. A test may set it; pooled connections respond by it as well.
     """
 
     can_detect_close = True

@@ -1,7 +1,7 @@
 """The green back-end: the default one, except that greenlets wait where threads would.
 
-It needs no monkey-patching, and works with it. Sockets are the system's own, non-blocking; TLS
-happens in memory; so that the event loop is told of a socket only while somebody waits for it. Each
+It needs no monkey-patching, and works with it. Sockets are the system's own, non-blocking, and TLS
+happens in memory, so that the event loop watches a socket only while somebody waits for it. Each
 wait uses the event loop of the thread that it happens in.
 """
 
@@ -65,9 +65,9 @@ _processes = PerProcess()
 
 def _this_process():
     # type: () -> Any
-    """Return what is another object in a forked child, where gevent is told of the fork first.
+    """Return what is another object in a forked child; there gevent learns of the fork first.
 
-    ``gevent.os.fork()`` has told it already, ``os.fork()`` has not. Once more does no harm.
+    From ``gevent.os.fork()`` it knows already, from ``os.fork()`` it does not. Twice does no harm.
     """
     return _processes.get(object, lambda inherited: gevent.reinit())
 
@@ -92,7 +92,7 @@ def _this_hub():
 @raises_nothing
 def _sleep(event, timeout):
     # type: (Any, float) -> None
-    """Let others run until an event or a time. Timeouts and ``kill()`` raise what they are told."""
+    """Let others run until an event or a time. What is thrown into the greenlet passes."""
     event.wait(timeout)
 
 
@@ -227,7 +227,7 @@ class _GreenEvent(object):
 
     def set(self):
         # type: () -> None
-        """Let whoever waits go on."""
+        """Set the event, which ends all waits for it."""
         self._is_set = True
         while self._waiters:
             try:
@@ -277,8 +277,8 @@ class _GreenLock(object):
     collector may finalize something that needs the lock, in the same greenlet, which would then
     wait for itself. Here each change is one operation of a dict.
 
-    Whoever has to wait looks again and again. That is rare: greenlets of one thread do not switch
-    while they hold the lock of a pool, but for a finalizer that closes a connection.
+    A greenlet that has to wait looks again and again. That is rare: greenlets of one thread do not
+    switch while they hold the lock of a pool, but for a finalizer that closes a connection.
     """
 
     def __init__(self):
@@ -389,7 +389,7 @@ class Backend(TlsBackend):
 
 
 class _Exit(object):
-    """Lets connections be closed properly when the interpreter exits."""
+    """Greenlets that close connections, which the exit of the interpreter waits for."""
 
     def __init__(self):
         # type: () -> None

@@ -160,7 +160,7 @@ OPENING = [
            "a_server_without_tls_is_a_connect_error"),
     mutant("takes no failure for a timeout",
            "ConnectTimeout if is_timeout(failure) else ConnectError", "ConnectError",
-           "a_host_that_answers_nothing_is_given_up_in_time "
+           "a_host_that_does_not_respond_is_given_up_in_time "
            "a_server_that_is_silent_is_given_up_in_time a_server_that_drips_is_given_up_in_time"),
     mutant("leaves the socket of an attempt open",
            "        sock.close()\n        raise", "        LEFT.append(sock)\n        raise",

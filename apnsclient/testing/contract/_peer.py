@@ -153,7 +153,7 @@ class Peer(object):
 
     def hang_up(self):
         # type: () -> None
-        """End both directions; whatever the client still says is answered with a reset.
+        """End both directions; whatever the client still says is met with a reset.
 
         May be called while another thread uses the peer, which is woken. So the descriptor is not
         closed yet: it might be somebody else's by the time that the other thread comes to use it.

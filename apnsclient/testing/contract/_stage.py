@@ -311,13 +311,13 @@ class Stage(object):
 
     def until(self, condition, text):
         # type: (Callable[[], Any], str) -> Any
-        """Ask again and again until there is a true answer, and return it."""
+        """Call a function again and again until it returns a true value; return that."""
         deadline = monotonic() + self.patience
         while True:
-            answer = condition()
-            if answer:
-                return answer
-            expect(monotonic() < deadline, "%s; asked for %g s", text, self.patience)
+            result = condition()
+            if result:
+                return result
+            expect(monotonic() < deadline, "%s; waited %g s", text, self.patience)
             time.sleep(0.005)
 
     def peek(self, connection, size):

@@ -23,7 +23,7 @@ if MYPY:
 
 __all__ = ["CertificateRules"]
 
-#: A passphrase that is found wherever it turns up.
+#: A passphrase that is found wherever it appears.
 _PASSPHRASE = "open-sesame-7310"
 
 

@@ -52,9 +52,9 @@ class ClosingRules(Rules):
             peer.reset()
             if is_noticed:
                 stage.attempt(stage.peek, connection, 10)
-            answer = stage.attempt(connection.closed)
-            expect(isinstance(answer, bool), "closed() of a connection that was reset answered %r; "
-                   "it never raises, and returns True or False", answer)
+            result = stage.attempt(connection.closed)
+            expect(isinstance(result, bool), "closed() of a connection that was reset returned %r; "
+                   "it never raises, and returns True or False", result)
             connection.close()
             expect(connection.closed() is True, "closed() is not True after close()")
 
@@ -116,7 +116,7 @@ class ClosingRules(Rules):
         # type: (Stage) -> None
         """Half a second at the least, for a peer that is far away or has a lot to do.
 
-        What it sends after that is answered with a reset, and then it loses what it has not read.
+        What it sends after that is met with a reset, and then it loses what it has not read.
         """
         connection, peer = stage.open()
         connection.write(b"last", stage.patience)
@@ -142,7 +142,7 @@ class ClosingRules(Rules):
     @rule("network")
     def test_close_does_not_wait_for_ever(self, stage):
         # type: (Stage) -> None
-        """A peer that never answers is left after a bounded time; a second is a good bound."""
+        """A peer that never responds is left after a bounded time; a second is a good bound."""
         connection, peer = stage.open()
         connection.write(b"last", stage.patience)
         with stage.rescue(peer.hang_up) as rescue:
@@ -194,9 +194,9 @@ class ClosingRules(Rules):
         """It is asked of each connection that comes out of the pool, most of them silent."""
         connection, peer = stage.open()
         with stage.rescue(peer.end) as rescue:
-            answer = connection.closed()
+            result = connection.closed()
         expect(not rescue.was_needed, "closed() waited until something came")
-        expect(answer is False, "closed() of an open connection returned %r", answer)
+        expect(result is False, "closed() of an open connection returned %r", result)
 
     @rule("network")
     def test_a_connection_is_closed_after_the_end_was_read(self, stage):

@@ -70,7 +70,7 @@ class EndToEndRules(Rules):
     @rule("network", "alpn")
     def test_a_message_is_delivered_over_http2(self, stage):
         # type: (Stage) -> None
-        """Each token has an answer, with a certificate and with a provider token."""
+        """Each token has a response, with a certificate and with a provider token."""
         for is_token in (False, True):
             with Simulator() as apns:
                 credential = ({"certificate": _provider_token(apns)} if is_token

@@ -109,18 +109,18 @@ class ForkRules(Rules):
             # type: () -> None
             own = backend.get_cached_connection(server.address, certificate, stage.patience)
             own.write(b"child", stage.patience)
-            expect(own.read(100, stage.patience) == b"answer", "no answer came to the child")
+            expect(own.read(100, stage.patience) == b"response", "no response came to the child")
 
-        def answer():
+        def respond():
             # type: () -> Any
             other = server.peer()
             received = other.receive(5)
-            other.send(b"answer")
+            other.send(b"response")
             return received
 
-        answering = stage.aside(answer)
+        responding = stage.aside(respond)
         stage.in_child(child)
-        expect(answering.result() == b"child", "what the child wrote did not arrive")
+        expect(responding.result() == b"child", "what the child wrote did not arrive")
         _expect_alive(stage, connection, peer, b"")
 
 
@@ -131,6 +131,6 @@ def _expect_alive(stage, connection, peer, before):
     received = peer.receive(len(before) + 5)
     expect(received == before + b"after", "the peer got %r over the parent's connection, expected "
            "%r: the child has written to it or closed it", received, before + b"after")
-    peer.send(b"answer")
-    answer = connection.read(100, stage.patience)
-    expect(answer == b"answer", "the parent read %r, expected b'answer'", answer)
+    peer.send(b"response")
+    result = connection.read(100, stage.patience)
+    expect(result == b"response", "the parent read %r, expected b'response'", result)

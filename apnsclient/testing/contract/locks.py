@@ -58,10 +58,10 @@ class LockRules(Rules):
         # type: (Stage) -> None
         """``set()`` lets ``wait()`` return a true value, also if it came before."""
         backend = stage.backend()
-        event, answers = backend.create_event(), []  # type: Any, List[bool]
-        stage.side_by_side([lambda: answers.append(event.wait(stage.patience)), event.set])
-        answers.append(event.wait(stage.patience))
-        expect(answers[0] and answers[1], "wait() of an event that was set returned %r", answers)
+        event, results = backend.create_event(), []  # type: Any, List[bool]
+        stage.side_by_side([lambda: results.append(event.wait(stage.patience)), event.set])
+        results.append(event.wait(stage.patience))
+        expect(results[0] and results[1], "wait() of an event that was set returned %r", results)
 
     @rule()
     def test_an_event_may_be_set_by_whoever_waits(self, stage):
@@ -79,22 +79,22 @@ class LockRules(Rules):
         event = stage.backend().create_event()
         begin = monotonic()
         with stage.rescue(event.set) as rescue:
-            answer = event.wait(SHORT)
+            result = event.wait(SHORT)
         expect(not rescue.was_needed, "wait(%g) of an event did not end", SHORT)
-        expect(not answer, "wait() of an event that nobody sets returned %r", answer)
+        expect(not result, "wait() of an event that nobody sets returned %r", result)
         expect(monotonic() - begin > SHORT * 0.8, "wait(%g) of an event returned too early", SHORT)
 
 
 def _taken_aside(stage, lock):
     # type: (Stage, Any) -> bool
     """Return True if another one could take the lock."""
-    answers = []  # type: List[bool]
+    results = []  # type: List[bool]
 
     def take():
         # type: () -> None
-        answers.append(bool(lock.acquire(False)))
-        if answers[-1]:
+        results.append(bool(lock.acquire(False)))
+        if results[-1]:
             lock.release()
 
     stage.side_by_side([take])
-    return answers[0]
+    return results[0]

@@ -87,19 +87,19 @@ class OpeningRules(Rules):
         counts = []
         with Resolver(_MOVING) as resolver:
             for _ in range(2):
-                answer = stage.attempt(stage.connect, (_MOVING, server.address[1]), backend)
-                if isinstance(answer, ConnectError) and not resolver.asked:
+                result = stage.attempt(stage.connect, (_MOVING, server.address[1]), backend)
+                if isinstance(result, ConnectError) and not resolver.asked:
                     skip("the back-end does not look names up with getaddrinfo()")
-                expect(not isinstance(answer, Exception), "connecting to a host with one address "
-                       "raised %s: %s", type(answer).__name__, answer)
+                expect(not isinstance(result, Exception), "connecting to a host with one address "
+                       "raised %s: %s", type(result).__name__, result)
                 counts.append(resolver.asked)
         expect(counts[1] > counts[0], "two connections were opened to one host, and its name was "
                "looked up for the first of them only")
 
     @rule("network")
-    def test_a_host_that_answers_nothing_is_given_up_in_time(self, stage):
+    def test_a_host_that_does_not_respond_is_given_up_in_time(self, stage):
         # type: (Stage) -> None
-        """Not even TCP answers: ``ConnectTimeout`` when ``timeout`` is over, not minutes later."""
+        """Not even TCP responds: ``ConnectTimeout`` when ``timeout`` is over, not minutes later."""
         address, freed = _silent_host()
         with stage.rescue(freed) as rescue:
             _expect_connect_timeout(stage, rescue, address)
@@ -108,7 +108,7 @@ class OpeningRules(Rules):
     @rule("network")
     def test_a_server_that_is_silent_is_given_up_in_time(self, stage):
         # type: (Stage) -> None
-        """TCP answers and TLS does not: ``timeout`` holds for the handshake as well."""
+        """TCP responds and TLS does not: ``timeout`` holds for the handshake as well."""
         server = stage.plain_server()
         with stage.rescue(stage.hang_up) as rescue:
             _expect_connect_timeout(stage, rescue, server.address)
@@ -158,19 +158,19 @@ class OpeningRules(Rules):
     @rule("network")
     def test_a_server_without_tls_is_a_connect_error(self, stage):
         # type: (Stage) -> None
-        """An answer that is no TLS: ``ConnectError``, as for everything that fails here."""
+        """A response that is no TLS: ``ConnectError``, as for everything that fails here."""
         server = stage.plain_server()
 
-        def answer():
+        def respond():
             # type: () -> None
             peer = server.peer()
             peer.receive_raw(1)
             peer.send_raw(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
-        answering = stage.aside(answer)
+        responding = stage.aside(respond)
         error = stage.raises(ConnectError, "connecting to a server that speaks no TLS",
                              stage.connect, server.address)
-        answering.result()
+        responding.result()
         expect(not isinstance(error, Timeout), "a server that speaks no TLS is no timeout")
 
     @rule("network")
@@ -222,7 +222,7 @@ def _expect_connect_timeout(stage, rescue, address):
 
 def _silent_host():
     # type: () -> Any
-    """Return an address where TCP does not answer, and a function that lets it refuse."""
+    """Return an address where TCP does not respond, and a function that lets it refuse."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     listener.listen(0)
@@ -234,7 +234,7 @@ def _silent_host():
         for one in fillers + [listener]:
             one.close()
 
-    # On Linux a listener whose queue is full does not answer.
+    # On Linux a listener whose queue is full does not respond.
     for _ in range(8):
         filler = socket.socket()
         fillers.append(filler)

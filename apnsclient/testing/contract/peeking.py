@@ -24,10 +24,10 @@ class PeekingRules(Rules):
         """
         connection, peer = stage.open()
         with stage.rescue(lambda: peer.send(b"rescue")) as rescue:
-            answers = [connection.peek(100) for _ in range(3)]
+            results = [connection.peek(100) for _ in range(3)]
         expect(not rescue.was_needed, "peek() waited until something came")
-        expect(answers == [None, None, None], "peek() of a silent connection returned %r, expected "
-               "None", answers)
+        expect(results == [None, None, None], "peek() of a silent connection returned %r, expected "
+               "None", results)
 
     @rule("network")
     def test_peek_does_not_wait_for_the_rest_of_a_record(self, stage):
@@ -37,9 +37,9 @@ class PeekingRules(Rules):
         sealed = peer.seal(b"whole")
         peer.send_raw(sealed[:9])
         with stage.rescue(lambda: peer.send_raw(sealed[9:])) as rescue:
-            answers = [connection.peek(100) for _ in range(3)]
+            results = [connection.peek(100) for _ in range(3)]
         expect(not rescue.was_needed, "peek() waited for the rest of a TLS record")
-        expect(answers == [None, None, None], "peek() of half a record returned %r", answers)
+        expect(results == [None, None, None], "peek() of half a record returned %r", results)
         peer.send_raw(sealed[9:])
         data = stage.peek(connection, 100)
         expect(data == b"whole", "peek() returned %r when the record was whole, expected b'whole'",
@@ -91,10 +91,10 @@ class PeekingRules(Rules):
             connection, peer = stage.open()
             peer.send(b"last")
             getattr(peer, ending)()
-            answers = [stage.attempt(stage.peek, connection, 100) for _ in range(3)]
-            expect(answers == [b"last", b"", b""], "the peer sent b'last' and ended the stream %s; "
-                   "peek() answered one after the other %r, expected b'last', b'', b''", said,
-                   answers)
+            results = [stage.attempt(stage.peek, connection, 100) for _ in range(3)]
+            expect(results == [b"last", b"", b""], "the peer sent b'last' and ended the stream %s; "
+                   "peek() returned one after the other %r, expected b'last', b'', b''", said,
+                   results)
 
     @rule("network")
     def test_peek_tells_that_the_connection_is_gone(self, stage):
@@ -112,7 +112,7 @@ class PeekingRules(Rules):
         """What a read has left of a record is gone, and what comes after is there.
 
         Before a new transmission the session has read what there is; what is still buffered must
-        not be taken for an answer to it.
+        not be taken for a response to it.
         """
         connection, peer = stage.open()
         peer.send(b"0123456789")

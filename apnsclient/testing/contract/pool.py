@@ -167,8 +167,8 @@ class PoolRules(Rules):
                 connection = stage.keep(backend.get_new_connection(
                     server.address, certificate, stage.patience))
                 connection.write(name * 100, stage.patience)
-                answer = connection.read(100, stage.patience)
-                expect(answer == name * 100, "the answer to %r was %r", name * 100, answer)
+                result = connection.read(100, stage.patience)
+                expect(result == name * 100, "the response to %r was %r", name * 100, result)
             return work
 
         def echo():
@@ -190,17 +190,17 @@ class PoolRules(Rules):
         def talk():
             # type: () -> None
             connection.write(b"question", stage.patience)
-            expect(connection.read(100, stage.patience) == b"answer",
+            expect(connection.read(100, stage.patience) == b"response",
                    "what came over a connection that another thread had opened was not returned")
 
-        def answer():
+        def respond():
             # type: () -> None
             peer.receive(8)
-            peer.send(b"answer")
+            peer.send(b"response")
 
-        answering = stage.aside(answer)
+        responding = stage.aside(respond)
         stage.side_by_side([talk])
-        answering.result()
+        responding.result()
 
 
 class _Pool(object):

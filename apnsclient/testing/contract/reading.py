@@ -25,10 +25,10 @@ class ReadingRules(Rules):
         # type: (Stage) -> None
         """It returns fewer bytes than asked for as soon as there are any: an error frame has 6."""
         connection, peer = stage.open()
-        peer.send(b"answer")
+        peer.send(b"response")
         with stage.rescue(peer.end) as rescue:
             data = connection.read(1000, stage.patience * 2)
-        expect(data == b"answer", "read(1000) returned %r, the peer had sent b'answer'", data)
+        expect(data == b"response", "read(1000) returned %r, the peer had sent b'response'", data)
         expect(not rescue.was_needed, "read(1000) waited for more than was there")
 
     @rule("network")
@@ -148,9 +148,9 @@ class ReadingRules(Rules):
         connection, peer = stage.open()
         peer.send(b"last")
         peer.end()
-        answers = [connection.read(100, stage.patience) for _ in range(3)]
-        expect(answers == [b"last", None, None], "the peer sent b'last' and ended the stream; "
-               "read() returned one after the other %r, expected b'last', None, None", answers)
+        results = [connection.read(100, stage.patience) for _ in range(3)]
+        expect(results == [b"last", None, None], "the peer sent b'last' and ended the stream; "
+               "read() returned one after the other %r, expected b'last', None, None", results)
 
     @rule("network")
     def test_an_end_without_close_notify_is_an_end(self, stage):
@@ -159,9 +159,9 @@ class ReadingRules(Rules):
         connection, peer = stage.open()
         peer.send(b"last")
         peer.end_rudely()
-        answers = [stage.attempt(connection.read, 100, stage.patience) for _ in range(3)]
-        expect(answers == [b"last", None, None], "the peer sent b'last' and broke off the stream; "
-               "read() answered one after the other %r, expected b'last', None, None", answers)
+        results = [stage.attempt(connection.read, 100, stage.patience) for _ in range(3)]
+        expect(results == [b"last", None, None], "the peer sent b'last' and broke off the stream; "
+               "read() returned one after the other %r, expected b'last', None, None", results)
 
     @rule("network")
     def test_a_reset_is_no_silence(self, stage):
@@ -172,11 +172,11 @@ class ReadingRules(Rules):
         """
         connection, peer = stage.open()
         peer.reset()
-        answer = stage.attempt(connection.read, 100, stage.patience)
-        expect(answer is None or isinstance(answer, Exception),
-               "read() of a connection that was reset returned %r", answer)
-        expect(not (isinstance(answer, Exception) and is_timeout(answer)),
-               "read() of a connection that was reset raised a timeout: %s", answer)
+        result = stage.attempt(connection.read, 100, stage.patience)
+        expect(result is None or isinstance(result, Exception),
+               "read() of a connection that was reset returned %r", result)
+        expect(not (isinstance(result, Exception) and is_timeout(result)),
+               "read() of a connection that was reset raised a timeout: %s", result)
 
 
 def _read_all(stage, connection):

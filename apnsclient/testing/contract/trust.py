@@ -141,20 +141,20 @@ class TrustRules(Rules):
 
 def _failure_after_alert(stage, alert):
     # type: (Stage, int) -> Exception
-    """Return what connecting raises where the server answers with an alert, by its number."""
+    """Return what connecting raises where the server responds with an alert, by its number."""
     server = stage.plain_server()
 
-    def answer():
+    def respond():
         # type: () -> None
         peer = server.peer()
         peer.receive_raw(65536)
         peer.send_raw(b"\x15\x03\x03\x00\x02\x02" + six.int2byte(alert))
         peer.hang_up()
 
-    answering = stage.aside(answer)
-    error = stage.raises(ConnectError, "connecting to a server that answers with the alert %d"
+    responding = stage.aside(respond)
+    error = stage.raises(ConnectError, "connecting to a server that responds with the alert %d"
                          % alert, stage.connect, server.address)
-    answering.result()
+    responding.result()
     return error
 
 

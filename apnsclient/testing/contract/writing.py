@@ -116,9 +116,9 @@ class WritingRules(Rules):
         connection, peer = stage.open(stage.server(receive_buffer=_SMALL_BUFFER))
         peer.send(b"reason")
         _fail_to_write(stage, connection, _pattern(_LARGE))
-        answers = [connection.peek(3), connection.read(100, stage.patience)]
-        expect(answers == [b"rea", b"son"], "after a write that failed peek(3) and read(100) "
-               "returned %r; b'reason' had come", answers)
+        results = [connection.peek(3), connection.read(100, stage.patience)]
+        expect(results == [b"rea", b"son"], "after a write that failed peek(3) and read(100) "
+               "returned %r; b'reason' had come", results)
 
     @rule("network")
     def test_what_had_come_is_read_after_a_hang_up(self, stage):
@@ -159,8 +159,8 @@ def _expect_arrived(received, sent):
 def _fail_to_write(stage, connection, data):
     # type: (Stage, Any, bytes) -> None
     """Write more than the peer takes."""
-    answer = stage.attempt(connection.write, data, SHORT)
-    expect(isinstance(answer, Exception), "write() returned, though the peer takes nothing: it "
+    result = stage.attempt(connection.write, data, SHORT)
+    expect(isinstance(result, Exception), "write() returned, though the peer takes nothing: it "
            "must write all of it or raise")
 
 
