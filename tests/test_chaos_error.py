@@ -1,4 +1,4 @@
-"""The fault ``error``: the client is answered with garbage."""
+"""The fault ``error``: the client gets garbage as a response."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -20,7 +20,7 @@ def test_the_client_is_answered_with_garbage(mode):
         assert (len(garbage), ending) == (20, "end")
         assert len(set(bytearray(garbage))) > 5
         assert read_rest(backend)[0] == b""
-        link.await_faults("answered with 20 bytes of garbage")
+        link.await_faults("responded with 20 bytes of garbage")
 
 
 @modes

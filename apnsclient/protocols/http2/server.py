@@ -69,7 +69,7 @@ class ServerConnection(object):
     :param window_step: after how many received bytes they are given back; 0 for never, None for
         half a window.
     :param has_encoder: True if the blocks of the responses come from an encoder that uses the
-        dynamic table, and says its size by itself.
+        dynamic table, and announces its size by itself.
     :raises ImportError: if the library ``hpack`` is not installed.
 
     :ivar error: the :class:`Http2Error` that ended the connection, None as long as it goes on.
@@ -118,8 +118,8 @@ class ServerConnection(object):
         # type: (bytes) -> List[Request]
         """Take bytes from the client.
 
-        :return: the requests that they completed. After an error, which :attr:`error` has and the
-            client is told, there are no more.
+        :return: the requests that they completed. After an error, which :attr:`error` has and
+            GOAWAY names, there are no more.
         """
         requests = []  # type: List[Request]
         self._requests = requests

@@ -41,7 +41,7 @@ _KNOWN_STRINGS = 1024
 #: Sequences of names whose order and spelling have been checked, at most so many.
 _KNOWN_SHAPES = 256
 
-#: Tells the client's decoder that the dynamic table of our side is empty and stays so.
+#: By this the client's decoder learns that the dynamic table of our side is empty and stays so.
 EMPTY_TABLE = b"\x20"
 
 #: Index of ``:status`` with common values in the static table, as an indexed field.
@@ -62,12 +62,12 @@ class RequestDecoder(HeaderDecoder):
         #: Fields of the tables by index, as far as they have been asked for since the last change.
         self._fields = {}  # type: Dict[int, Field]
         self._strings = {}  # type: Dict[bytes, bytes]
-        # Whether the next block has to tell that the table shrinks, which ``hpack`` sees to.
+        # Whether the next block has to announce that the table shrinks, which ``hpack`` checks.
         self._is_resized = False
 
     def resize(self, size):
         # type: (int) -> None
-        """Let the client's table have so many bytes at most, once it has acknowledged that."""
+        """Limit the client's table to so many bytes, once it has acknowledged that."""
         self._decoder.max_allowed_table_size = size
         self._is_resized = True
 
@@ -168,7 +168,7 @@ def list_size(fields):
 
 
 class FieldChecker(object):
-    """Tells well-formed requests from others. One for any number of connections."""
+    """Checks that requests are well-formed. One for any number of connections."""
 
     def __init__(self):
         # type: () -> None
@@ -178,7 +178,7 @@ class FieldChecker(object):
         # type: (List[Field], int) -> Optional[int]
         """Judge the fields of a request (RFC 9113, 8.1.1, 8.2 and 8.3).
 
-        :return: the length that the body has to have, None if the request does not say it.
+        :return: the length that the body has to have, None if the request has no content-length.
         :raises Http2Error: of the stream, if they are malformed.
         """
         names = tuple([field[0] for field in fields])

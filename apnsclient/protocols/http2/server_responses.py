@@ -25,7 +25,7 @@ class ResponseSender(object):
 
     :param output: list that frames are appended to.
     :param has_encoder: True if the blocks of the responses come from an encoder that uses the
-        dynamic table, and says its size by itself.
+        dynamic table, and announces its size by itself.
 
     :ivar peer_table_size: size of the dynamic table that the client allows us.
     """
@@ -40,7 +40,7 @@ class ResponseSender(object):
         self._left = self._window = frames.DEFAULT_WINDOW
         self._frame_size = frames.DEFAULT_FRAME_SIZE
 
-    # What the client says.
+    # What the client allows.
 
     def apply(self, settings, streams):
         # type: (Sequence[Tuple[int, int]], Dict[int, Stream]) -> None
@@ -51,7 +51,7 @@ class ResponseSender(object):
         """
         for key, value in settings:
             if key == frames.HEADER_TABLE_SIZE:
-                # Who never uses the table still has to tell the client when it shrinks.
+                # That it shrinks is to be announced also by a server that never uses the table.
                 self.peer_table_size = value
                 self._announces_table = not self._has_encoder
             elif key == frames.MAX_FRAME_SIZE:

@@ -48,7 +48,7 @@ class Owner(object):
 
     def forget(self, connection):
         # type: (Connection) -> None
-        """Take note that a connection is over; called at the end of its thread."""
+        """Forget a connection that is over; called at the end of its thread."""
         raise NotImplementedError
 
 
@@ -102,8 +102,8 @@ class Connection(object):
 
         :param to_backend: which direction (bool).
         :param seconds: how long; None until the handler is changed. After a peer has ended its
-            side, as far as the system tells, that lasts for the proxy's timeout at most: nobody may
-            be waiting any more.
+            side, where the system notices it, that lasts for the proxy's timeout at most: nobody
+            may be waiting any more.
         """
         self._paused[to_backend] = _FOREVER if seconds is None else monotonic() + seconds
 
@@ -117,7 +117,7 @@ class Connection(object):
 
     def sleep(self, seconds):
         # type: (float) -> None
-        """Let time pass, for both directions. A change of the handler ends it early.
+        """Wait some seconds, for both directions. A change of the handler ends it early.
 
         :raises ~apnsclient.testing.chaos.waiting.Stopped: if the proxy is stopped.
         """
@@ -166,7 +166,7 @@ class Connection(object):
 
     def join(self, timeout):
         # type: (float) -> bool
-        """Wait for the thread; return whether it has ended."""
+        """Wait for the thread; return True if it has ended."""
         if threading.current_thread() is self._thread:
             return True  # A handler stops the proxy.
         self._thread.join(timeout)
@@ -227,23 +227,23 @@ class Connection(object):
                 if source.has_ended and not (destination.is_shut or source.is_broken):
                     source.has_ended = False
 
-    def _ask(self, method, *arguments):
+    def _call(self, method, *arguments):
         # type: (str, *Any) -> bool
-        """Call an optional method of the handler; return whether the connection goes on."""
+        """Call an optional method of the handler; return True if the connection goes on."""
         found = getattr(self._handler, method, None)
         return found is None or bool(found(*arguments))
 
     def _open(self):
         # type: () -> bool
-        """Connect to the backend; return whether the connection goes on."""
-        if not self._ask("on_accept", self.client):
+        """Connect to the backend; return True if the connection goes on."""
+        if not self._call("on_accept", self.client):
             return False
         if self._owner.tls is None:
             self.backend = self._connect()
         else:
             self.client, self.backend = self._owner.tls.open(
                 self.client, self._owner.backend, self._connect)
-        return self._ask("on_connect", self.client, self.backend)
+        return self._call("on_connect", self.client, self.backend)
 
     def _connect(self):
         # type: () -> Stream
@@ -264,11 +264,11 @@ class Connection(object):
         while True:
             if self._choice is not self._taken:
                 self._take_handler()
-                if not self._ask("on_take_over", self.client, self.backend):
+                if not self._call("on_take_over", self.client, self.backend):
                     return
             if self._timer is not None and monotonic() >= self._timer:
                 self._timer = None
-                if not self._ask("on_timer", self.client, self.backend):
+                if not self._call("on_timer", self.client, self.backend):
                     return
             open_ones = [way for way in (True, False) if self._is_open(way)]
             if not open_ones:
@@ -325,7 +325,7 @@ class Connection(object):
 
     def _serve(self, to_backend):
         # type: (bool) -> bool
-        """Let the handler see to one direction; return whether the connection goes on."""
+        """Have the handler serve one direction; return True if the connection goes on."""
         source, destination = self._ends(to_backend)
         reads, paused = source.reads, self._paused.get(to_backend)
         now = monotonic()
@@ -366,12 +366,12 @@ class Connection(object):
 
     def _finish(self, is_over):
         # type: (bool) -> None
-        """Close what is open and hand in the record.
+        """Close what is open, and complete the record.
 
         :param is_over: False if it was cut short.
         """
         try:
-            self._ask("on_close")
+            self._call("on_close")
         except Exception:
             _logger.exception("Connection %d: on_close() of the handler %s failed.", self.number,
                               self.record.handler)
@@ -400,7 +400,7 @@ class Connection(object):
 
     def _close(self, is_over):
         # type: (bool) -> None
-        """End both sides as they deserve: gently, or the way the other one was ended."""
+        """End both sides: in order, or the way the other one was ended."""
         streams = [each for each in self._streams() if not each.is_closed]
         if not is_over:
             return

@@ -1,4 +1,4 @@
-"""What is raised for a mistake in what a proxy has been told."""
+"""What is raised for a configuration that a proxy cannot use."""
 
 from __future__ import absolute_import, division, print_function
 

@@ -126,7 +126,7 @@ class Plugins(object):
 
 def _has_method(plugin, name):
     # type: (Any, str) -> bool
-    # Each class can be called, so it does not do to ask the class itself for __call__.
+    # Each class can be called, so the class itself always has __call__.
     return any(callable(vars(base).get(name)) for base in inspect.getmro(plugin))
 
 

@@ -1,4 +1,4 @@
-"""The proxy: what listens, decides about each connection, and can be told something else."""
+"""The proxy: it listens, serves each connection, and can be changed while it runs."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -275,10 +275,10 @@ class ChaosProxy(Owner):
         # type: (Callable[[], Any], Optional[float]) -> bool
         """Wait for something to be true of the proxy.
 
-        :param condition: function without arguments; it is asked at once, and again whenever
+        :param condition: function without arguments; it is called at once, and again whenever
             something happened.
         :param timeout: seconds, None for ever.
-        :return: whether it became true in time.
+        :return: True if it became true in time (bool).
         """
         return self.record.wait_for(condition, timeout)
 
@@ -318,7 +318,7 @@ class ChaosProxy(Owner):
 
     def forget(self, connection):
         # type: (Connection) -> None
-        """Take note that a connection is over; see the base class."""
+        """Record that a connection is over; see the base class."""
         with self._lock:
             self._live.discard(connection)
         self.record.end(connection.record)

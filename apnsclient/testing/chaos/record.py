@@ -26,7 +26,7 @@ class ConnectionRecord(object):
     :ivar peer: address of the client, ``(host, port)``.
     :ivar handler: name of the handler as the behavior has it (str).
     :ivar faults: what the handler did, texts in order (list of str), the first hundred.
-    :ivar fault_count: how much that was.
+    :ivar fault_count: how many faults there were.
     :ivar bytes_to_backend: bytes that were passed on to the backend.
     :ivar bytes_to_client: bytes that were passed on, or made up, to the client.
     :ivar error: why it ended, where that was neither its peers' nor the handler's doing, or None.
@@ -47,7 +47,7 @@ class ConnectionRecord(object):
 
     def add_fault(self, text):
         # type: (str) -> None
-        """Note that something was done to the connection."""
+        """Add a fault."""
         self.fault_count += 1
         if len(self.faults) < _MOST_TEXTS:
             self.faults.append(text)
@@ -109,7 +109,7 @@ class Record(object):
 
     def end(self, record):
         # type: (ConnectionRecord) -> None
-        """Note that a connection is over."""
+        """Close the record of a connection."""
         with self._lock:
             record.is_closed = True
             self._open.remove(record)
@@ -118,7 +118,7 @@ class Record(object):
 
     def add_fault(self, record, text):
         # type: (ConnectionRecord, str) -> None
-        """Note a fault of a connection."""
+        """Add a fault to the record of a connection."""
         with self._lock:
             record.add_fault(text)
             self.fault_count += 1

@@ -3,8 +3,8 @@
 ``recv()`` waits, at most for the timeout, and meanwhile what is unsent of the whole connection goes
 out. ``sendall()`` hands over what the system takes and keeps the rest, which goes out before
 anything else; the proxy reads nothing further for a side that has something unsent, so what is kept
-stays small. Were it to wait instead, two peers that both write before they read would stop one
-another for ever, which they do not without a proxy.
+stays small. If it waited instead, two peers that both write before they read would block each other
+for ever, which they do not without a proxy.
 
 At the end of the stream ``recv()`` returns :data:`END`: bytes without content that also equal the
 text ``""``. Handlers written for Python 2 compare with that, and go on until it comes.
@@ -147,7 +147,7 @@ class Stream(Sender):
         if how in (socket.SHUT_RD, socket.SHUT_RDWR):
             self.has_ended = True
         if how in (socket.SHUT_WR, socket.SHUT_RDWR) and not self.is_shut and not self.is_closed:
-            self._unsent += self._farewell()
+            self._unsent += self._closing_bytes()
             self.is_shut = True
             self.flush()
 
@@ -156,7 +156,7 @@ class Stream(Sender):
         """Close the connection, once what is unsent has gone or the timeout is over."""
         if not self.is_closed:
             try:
-                self._unsent += b"" if self.is_shut else self._farewell()
+                self._unsent += b"" if self.is_shut else self._closing_bytes()
                 self.flush()
                 self._wait_for_room(0)
             except socket.timeout:
@@ -254,7 +254,7 @@ class Stream(Sender):
 
     def wait_until_received(self):
         # type: () -> None
-        """Wait until the peer's system has everything, where ours can tell; a reset loses the rest.
+        """Wait until the peer's system has everything, where ours knows; a reset loses the rest.
 
         :raises socket.timeout: if the peer does not take it in time.
         """
@@ -279,7 +279,8 @@ class Stream(Sender):
         :raises socket.timeout: if that takes too long.
         """
         if not wait_for(self._socket, is_write, self._waiter, self._timeout):
-            raise socket.timeout("the %s did not answer within %s s" % (self._name, self._timeout))
+            raise socket.timeout("nothing came from the %s within %s s"
+                                 % (self._name, self._timeout))
 
     def release(self):
         # type: () -> Tuple[Any, Waiter, Optional[float], str, bytes]
@@ -320,7 +321,7 @@ class Stream(Sender):
         """Return what has to be sent so that the peer gets ``data``."""
         return bytes(data)
 
-    def _farewell(self):
+    def _closing_bytes(self):
         # type: () -> bytes
         """Return what has to be sent before the end of the stream."""
         return b""
@@ -352,7 +353,7 @@ def connect(address, waiter, timeout):
             made = _sockets.open_socket(family, kind, protocol)
             _sockets.start_connect(made, where)
             if not wait_for(made, True, waiter, timeout):
-                raise socket.timeout("no answer within %s s" % timeout)
+                raise socket.timeout("no connection within %s s" % timeout)
             _sockets.finish_connect(made)
             return made
         except BaseException as error:
@@ -366,7 +367,7 @@ def connect(address, waiter, timeout):
 
 def wait_for(connected, is_write, waiter, timeout):
     # type: (Any, bool, Waiter, Optional[float]) -> bool
-    """Wait until a socket can be written, or read; return whether it can."""
+    """Wait until a socket can be written, or read; return True if it can."""
     deadline = _sockets.Deadline(timeout)
     nothing = []  # type: Any
     waited = [connected]

@@ -232,7 +232,7 @@ class TLSStream(sockets.Stream):
             six.raise_from(socket.error(errno.EPROTO, _text(error)), None)
         return b"".join(pieces)
 
-    def _farewell(self):
+    def _closing_bytes(self):
         # type: () -> bytes
         try:
             self._tls.shutdown()

@@ -43,7 +43,7 @@ class BroadcastChannels(object):
 
     def create(self, bundle_id, storage_policy=0):
         # type: (str, int) -> str
-        """Make a channel.
+        """Create a channel.
 
         :param bundle_id: identifier of the application (str).
         :param storage_policy: 0 stores no message, 1 the most recent one.
@@ -62,7 +62,7 @@ class BroadcastChannels(object):
 
     def delete(self, bundle_id, channel_id):
         # type: (str, str) -> bool
-        """Delete a channel; return whether there was one."""
+        """Delete a channel; return True if there was one."""
         with self._lock:
             channels = self._channels.get(bundle_id)
             return channels is not None and channels.pop(channel_id, None) is not None
@@ -76,7 +76,7 @@ class BroadcastChannels(object):
 
     def ids(self, bundle_id):
         # type: (str) -> List[str]
-        """Return the identifiers of an application's channels, in the order of their making."""
+        """Return the identifiers of an application's channels, in the order of creation."""
         with self._lock:
             return list(self._channels.get(bundle_id, ()))
 

@@ -1,4 +1,4 @@
-"""What Apple answers to requests about broadcast channels, and to what is sent to them.
+"""Apple's verdict on broadcasts, and on requests about their channels.
 
 Sources: Apple, *Handling error responses from Apple Push Notification service* for the reasons and
 what each means; *Sending channel management requests to APNs* and *Sending broadcast push
@@ -40,7 +40,7 @@ _BROADCAST = re.compile(br"^/4/broadcasts/apps/([0-9A-Za-z.-]+)\Z")
 _MANAGEMENT = re.compile(br"^/1/apps/([0-9A-Za-z.-]+)/(channels|all-channels)\Z")
 _BASE64 = re.compile(r"^(?:[0-9A-Za-z+/]{4})*(?:[0-9A-Za-z+/]{2}==|[0-9A-Za-z+/]{3}=)?\Z")
 
-#: What is said to a broadcast, and with a reason.
+#: The response to a broadcast, and with a reason.
 _NO_BODY = Response((), b"")
 
 

@@ -1,4 +1,4 @@
-"""What a simulator has been told, as the thread that runs it needs it. Values without behaviour."""
+"""The configuration of a simulator, as the thread that runs it needs it. Values only."""
 
 from __future__ import absolute_import, division, print_function
 

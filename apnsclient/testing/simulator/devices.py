@@ -35,10 +35,10 @@ class Devices(object):
     """The registry of devices. May be used from many threads.
 
     Tokens are hexadecimal digits in either case (str or bytes). A token is in at most one of the
-    states *known*, *bad* and *uninstalled*; what was said last holds. Tokens in none of them are
+    states *known*, *bad* and *uninstalled*, the last that was set. Tokens in none of them are
     accepted, unless the registry is strict.
 
-    :param strict: True refuses tokens that are in no state, with status 8, or BadDeviceToken.
+    :param strict: True rejects tokens that are in no state, with status 8, or BadDeviceToken.
     :param clock: returns the time of the feedback rows that come without one, in seconds since
         1970.
     """
@@ -50,7 +50,7 @@ class Devices(object):
         self._lock = threading.Lock()
         self._known = set()  # type: Set[bytes]
         self._bad = {}  # type: Dict[bytes, int]
-        #: Reasons of the HTTP/2 half for tokens that are bad or uninstalled.
+        #: Reasons of the provider API for tokens that are bad or uninstalled.
         self._reasons = {}  # type: Dict[bytes, str]
         self._topics = {}  # type: Dict[bytes, str]
         self._uninstalled = {}  # type: Dict[bytes, int]
@@ -60,7 +60,7 @@ class Devices(object):
         # type: (*Text) -> None
         """Make tokens known: the application is installed there, and they are accepted.
 
-        A row that is in the feedback list stays there, as it does with Apple: its time tells that
+        A row that is in the feedback list stays there, as it does with Apple: its time shows that
         it is older than the installation.
         """
         self._set_state(tokens, None, None)
@@ -69,7 +69,7 @@ class Devices(object):
         # type: (str, *Text) -> None
         """Make tokens known as those of one topic, as every token of Apple's is.
 
-        The provider API answers pushes to them for another topic with DeviceTokenNotForTopic: an
+        The provider API rejects pushes to them for another topic with DeviceTokenNotForTopic: an
         application gets different tokens for alerts, for calls and for each Live Activity.
 
         :param topic: bundle identifier, with the suffix of the kind of push if there is one (str).
@@ -81,7 +81,7 @@ class Devices(object):
 
     def bad(self, token, status=UNKNOWN_TOKEN, reason=UNKNOWN_REASON):
         # type: (Text, int, str) -> None
-        """Let a token be answered with an error.
+        """Have notifications to a token rejected.
 
         :param token: device token in hexadecimal (str or bytes).
         :param status: status of the gateway's error frame (int, 0 to 255).
@@ -94,11 +94,11 @@ class Devices(object):
 
     def uninstall(self, token, when=None, reason="Unregistered"):
         # type: (Text, Any, str) -> None
-        """Let the application be uninstalled on a device.
+        """Uninstall the application on a device.
 
         The gateway goes on accepting the token, as Apple's does. The feedback list gets a row at
         once, and another one when the token is pushed to after the list has been read. The provider
-        API refuses the token, with the time.
+        API rejects the token, with the time.
 
         :param token: device token in hexadecimal (str or bytes).
         :param when: time of the row: seconds since 1970 (int), or a ``datetime`` (UTC if it has no
@@ -142,7 +142,7 @@ class Devices(object):
 
     def find_fault(self, token, topic):
         # type: (bytes, Optional[str]) -> Optional[Tuple[str, Optional[int]]]
-        """Return what the provider API has against a token, given as raw bytes.
+        """Return why the provider API rejects a token, given as raw bytes.
 
         :param topic: what the push is for, None if that is not known.
         :return: ``(reason, timestamp)``, the latter in seconds since 1970, and None for a token

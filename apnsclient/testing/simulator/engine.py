@@ -1,4 +1,4 @@
-"""What runs of a simulator: the thread, the sockets that it listens on, and the services."""
+"""The running part of a simulator: thread, listening sockets, and services."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -22,7 +22,7 @@ __all__ = ["Engine"]
 
 
 class Engine(object):
-    """Serves from its making until :meth:`stop`. Used once.
+    """Serves from its construction until :meth:`stop`. Used once.
 
     :param configuration: :class:`.configuration.Configuration`.
     :param addresses: :class:`.configuration.Addresses` to listen on; port 0 takes a free one, and
@@ -63,7 +63,10 @@ class Engine(object):
 
     def stop(self):
         # type: () -> None
-        """Close all connections, stop listening, and end the thread; in a forked child, let go."""
+        """Close all connections, stop listening, and end the thread.
+
+        In a forked child the descriptors are closed, and nothing else happens.
+        """
         if os.getpid() != self._process:
             for listener in self._listeners:
                 listener.abandon()

@@ -1,4 +1,4 @@
-"""What Apple's gateway does with each notification. No socket, no clock, no thread.
+"""Apple's verdict on each notification to the gateway. No socket, no clock, no thread.
 
 The facts are those of Apple, *Local and Remote Notification Programming Guide*, appendix "Binary
 Provider API": success is silence; the first bad notification gets one error frame, and
@@ -32,7 +32,7 @@ SHUT_DOWN = 10
 
 _SIMPLE = 0
 
-#: What the gateway lets pass: size of a token, None for any, and largest payload, both in bytes.
+#: What the gateway accepts: size of a token, None for any, and largest payload, both in bytes.
 Limits = namedtuple("Limits", "token_size payload_size")
 
 #: How a connection ends: one of the kinds in :mod:`.script`, and the fields of the error frame,
@@ -41,7 +41,7 @@ Ending = namedtuple("Ending", "kind status identifier")
 
 
 class GatewayConversation(object):
-    """What the gateway says on one connection, from its beginning to its end.
+    """One connection to the gateway, from its beginning to its end, without transport.
 
     Once an :class:`Ending` has been returned, the conversation is over, and whatever else the
     client sends is to be discarded.

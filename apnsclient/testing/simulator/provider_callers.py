@@ -131,7 +131,7 @@ class TokenCaller(object):
         reason = self._judge_token(token, now)
         used = self._used.get(token.key.key_id)
         if reason is None and (used is None or used[0] != authorization):
-            # A key that is related has tokens of its own, so that the two can take turns.
+            # A key that is related has tokens of its own, so that both can be in use.
             if used is not None and now - used[1] < SHORTEST_USE:
                 return OFTEN
             self._used[token.key.key_id] = authorization, now

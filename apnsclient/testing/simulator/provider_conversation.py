@@ -1,4 +1,4 @@
-"""What is said on one connection to a service of HTTP/2: policy and script, without transport."""
+"""One connection to a service of HTTP/2 as policy and script have it, without transport."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -49,7 +49,7 @@ class ProviderConversation(object):
     :param ids: :class:`.provider_responses.Ids`.
     :param is_sandbox: True adds the apns-unique-id that only the sandbox sends.
     :param later: called with seconds and a function, has the function called after that time; None
-        instead of the seconds keeps it back until it is asked for.
+        in place of the seconds holds it back until it is released.
 
     :ivar ending: in which way the connection has to end now, None as long as it goes on.
     """
@@ -95,7 +95,7 @@ class ProviderConversation(object):
 
     def receive(self, data):
         # type: (bytes) -> List[Push]
-        """Take bytes; return what was accepted of what they asked for."""
+        """Take bytes; return the notifications that were accepted."""
         accepted = []  # type: List[Push]
         requests = self._connection.receive(data)
         if self._throttle is not None:
@@ -240,7 +240,7 @@ class ProviderConversation(object):
 
     def _limit_streams(self, most):
         # type: (int) -> None
-        """Tell the client of a limit of streams; before a valid token has come, keep it."""
+        """Send a limit of streams; before a valid token has come, keep it."""
         self._settings[frames.MAX_CONCURRENT_STREAMS] = most
         if self._is_proven:
             self._connection.change_settings(((frames.MAX_CONCURRENT_STREAMS, most),))

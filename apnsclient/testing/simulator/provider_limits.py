@@ -1,6 +1,6 @@
 """How Apple treats a connection that causes errors, or that changes its application.
 
-Nothing of this happens unless a script asks for it.
+None of this happens unless a script has it.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -46,7 +46,7 @@ class ErrorLimits(object):
 
     def responded(self, status, reason):
         # type: (int, Optional[str]) -> None
-        """Take note of a response."""
+        """Count a response."""
         if not 400 <= status < 500 or status == 410:
             return
         self._errors += 1
@@ -80,7 +80,7 @@ class Throttle(object):
 
     def arrived(self, streams):
         # type: (Iterable[int]) -> None
-        """Take note of requests that arrived in one piece."""
+        """Note the streams of requests that arrived in one piece."""
         self._waiting = deque(streams)
         self._refused.clear()
 
@@ -94,7 +94,7 @@ class Throttle(object):
 
     def responded(self, status, most_streams):
         # type: (int, int) -> None
-        """Take note of a response.
+        """Lower the limit after a rejection, and raise it after an acceptance.
 
         :param most_streams: limit of streams when nothing is rejected.
         """

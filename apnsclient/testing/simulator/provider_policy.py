@@ -1,4 +1,4 @@
-"""What Apple's provider API says to each request. No socket, no thread.
+"""Apple's verdict on each request to the provider API. No socket, no thread.
 
 What it has against the header of a push is in :mod:`.provider_rules`.
 """
@@ -29,9 +29,9 @@ _DEVICE_PATH = b"/3/device/"
 #: Headers whose fault is kept, at most so many.
 _KEPT_FAULTS = 512
 
-#: What is said to a request: HTTP status, reason (None for success), time in seconds since 1970
-#: (None without one), what was accepted (:class:`Push`, None if nothing was), and :class:`Response`
-#: where the response is not one to a push for a device.
+#: Verdict on a request: HTTP status, reason (None for success), time in seconds since 1970 (None
+#: without one), what was accepted (:class:`Push`, None if nothing was), and :class:`Response` where
+#: the response is not one to a push for a device.
 Verdict = namedtuple("Verdict", "status reason timestamp push response")
 
 #: A response with an apns-request-id: its other fields (pairs of bytes) and, if it succeeds, body.
@@ -56,7 +56,7 @@ class Push(namedtuple("Push", "identifier token payload head path")):
     @property
     def extra(self):
         # type: () -> Tuple[Any, ...]
-        """The fields that only this half of the simulator has."""
+        """The fields that the binary protocol does not have."""
         head = self.head
         headers = dict(head.names)
         headers[":path"] = as_text(self.path)
@@ -64,7 +64,7 @@ class Push(namedtuple("Push", "identifier token payload head path")):
 
 
 class ProviderPolicy(object):
-    """What is said to requests, on all connections.
+    """Decides about requests, on all connections.
 
     :param devices: registry of devices (:class:`.devices.Devices`).
     :param judge_other: decides about requests that are not for a device, like :meth:`judge`.

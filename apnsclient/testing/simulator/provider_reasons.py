@@ -1,4 +1,4 @@
-"""The reasons with which Apple's provider API refuses, and the HTTP status of each.
+"""The reasons with which Apple's provider API rejects requests, and the HTTP status of each.
 
 Sources: Apple, *Handling notification responses from APNs*, and for broadcasts and their channels
 *Handling error responses from Apple Push Notification service*.

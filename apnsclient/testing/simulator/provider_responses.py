@@ -47,7 +47,7 @@ class Ids(object):
 
 
 class ResponseWriter(object):
-    """Writes the responses of one connection, in the way that its script asks for.
+    """Writes the responses of one connection in the form that its script gives them.
 
     :param connection: :class:`ServerConnection`.
     :param script: :class:`.provider_script.ProviderScript` of the connection.

@@ -1,4 +1,4 @@
-"""What Apple refuses in the header of a push to a device, rule by rule.
+"""The rules by which Apple rejects the header of a push to a device.
 
 A rule is a function that is given a :class:`.provider_head.Head` and returns True if it is broken.
 Its docstring names the source, and in brackets whether other clients' users saw a real server do

@@ -79,7 +79,7 @@ class ProviderScript(namedtuple("ProviderScript", [
     :param close_after: close in an orderly manner, without GOAWAY.
     :param reset_after: reset the TCP connection.
     :param stall_after: stop reading, and keep the connection open.
-    :param silent_after: say nothing more, not even to a PING. Requests are still processed.
+    :param silent_after: send nothing more, not even for a PING. Requests are still processed.
     :param garbage_after: send ``garbage`` (bytes), and close.
     :param goaway_after: send GOAWAY and the ``late`` responses, and close. Requests beyond it are
         not processed.
@@ -94,7 +94,7 @@ class ProviderScript(namedtuple("ProviderScript", [
     :param goaway_stays: True leaves the closing to the client.
     :param warning_after: send a GOAWAY that allows for all streams, and go on.
 
-    *How it talks.*
+    *What its frames look like.*
 
     :param settings: settings to begin with, ``{name: value}``: header_table_size, enable_push,
         max_concurrent_streams, initial_window_size, max_frame_size, max_header_list_size, or the
@@ -126,7 +126,7 @@ class ProviderScript(namedtuple("ProviderScript", [
     :param one_app: True rejects pushes for another application than that of the first push with
         TopicDisallowed.
 
-    *Before anything is said.*
+    *Before the first byte.*
 
     :param refuse: True resets the connection before the TLS handshake.
     :param stall_handshake: True accepts the connection and says nothing in the TLS handshake.

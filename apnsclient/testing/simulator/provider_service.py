@@ -182,7 +182,7 @@ class _ProviderHandler(ConnectionHandler):
 
     def _flush(self):
         # type: () -> None
-        """Record what was said, send what is to be sent, and end what is to end."""
+        """Record responses, send what is to be sent, and end what is to end."""
         conversation, connection = self._conversation, self._connection
         if conversation is None or connection is None:
             return

@@ -1,4 +1,4 @@
-"""What the simulator has seen: written by the event loop's thread, read by any other."""
+"""What happened in a simulator: written by the event loop's thread, read by any other."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -84,7 +84,7 @@ class ChannelRequest(namedtuple("ChannelRequest", "connection status identifier 
 class Record(object):
     """Everything that happened, in order. Counts are exact whatever is kept of the rest.
 
-    The attributes are counts and may be read at any time; the methods tell of the rest.
+    The attributes are counts and may be read at any time; the methods return the rest.
 
     :param keep: True keeps all, False nothing, an int that many of the last ones.
     :param on_accepted: called by the event loop's thread with a list of :class:`Accepted`.
@@ -221,7 +221,7 @@ class Record(object):
 
     def wait_for(self, predicate, timeout):
         # type: (Callable[[], Any], Optional[float]) -> bool
-        """Wait until a function returns something true; it is asked after every change."""
+        """Wait until a function returns something true; it is called after every change."""
         return self._changes.wait_for(predicate, timeout)
 
 

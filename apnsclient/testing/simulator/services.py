@@ -38,31 +38,31 @@ class Services(object):
 
     def __init__(self, configuration, loop):
         # type: (Configuration, Loop) -> None
-        told = configuration
+        c = configuration
         self.gateway = GatewayService(
-            loop, told.record, told.gateway_context, told.gateway_script, told.linger,
-            told.devices, told.limits)
+            loop, c.record, c.gateway_context, c.gateway_script, c.linger,
+            c.devices, c.limits)
         self.feedback = FeedbackService(
-            loop, told.record, told.gateway_context, FeedbackScript(), told.linger, told.devices)
-        broadcasts = BroadcastPolicy(told.channels)
+            loop, c.record, c.gateway_context, FeedbackScript(), c.linger, c.devices)
+        broadcasts = BroadcastPolicy(c.channels)
         environment = Environment(
-            told.keys, told.is_production, told.clock, Ids(), HeadReader())
+            c.keys, c.is_production, c.clock, Ids(), HeadReader())
 
         def new(script, kind, judge):
             # type: (ProviderScript, str, Any) -> ProviderService
-            return ProviderService(loop, told.record, told.http2_context, script, told.linger,
+            return ProviderService(loop, c.record, c.http2_context, script, c.linger,
                                    kind, environment, judge)
 
         self.provider = new(
-            told.provider_script, "provider_",
-            ProviderPolicy(told.devices, broadcasts.judge_broadcast).judge)
+            c.provider_script, "provider_",
+            ProviderPolicy(c.devices, broadcasts.judge_broadcast).judge)
         self.channels = new(ProviderScript(), "channel_", broadcasts.judge_management)
         self._all = [self.gateway, self.feedback, self.provider,
                      self.channels]  # type: List[Service]
 
     def release_held(self):
         # type: () -> int
-        """Send what is held back on all of them; return how much that was."""
+        """Send what is held back on all of them; return how many responses that were."""
         return sum(each.release_held() for each in self._all)
 
     def close(self):

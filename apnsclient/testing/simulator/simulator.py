@@ -1,4 +1,4 @@
-"""The simulator as an object: start it, look at it, tell it what to do, stop it."""
+"""The simulator as an object: start it, look at it, script what it does, stop it."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -45,7 +45,7 @@ class Simulator(object):
     used from many threads. It runs in the process that started it: a forked child can do nothing
     with it but stop it, which closes the child's copies and leaves the parent's alone.
 
-    :param strict: True refuses tokens that were not added to :attr:`devices`, with status 8, or
+    :param strict: True rejects tokens that were not added to :attr:`devices`, with status 8, or
         BadDeviceToken over HTTP/2.
     :param record: True keeps every notification that is accepted, False none, an int that many of
         the last ones. The counts are exact in any case.
@@ -375,7 +375,7 @@ class Simulator(object):
         # type: (Callable[[], Any], Optional[float]) -> bool
         """Wait for something to be true of the simulator.
 
-        :param predicate: function without arguments; it is asked at once, and again whenever
+        :param predicate: function without arguments; it is called at once, and again whenever
             something happened.
         :param timeout: seconds, None for ever.
         :return: True if it became true in time (bool).

@@ -37,7 +37,7 @@ _WOULD_BLOCK = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR)
 
 
 class ConnectionHandler(object):
-    """Told what happens to a connection, by the loop's thread. The base class does nothing."""
+    """Called by the loop's thread when something happens. The base class does nothing."""
 
     def opened(self, connection):
         # type: (TLSConnection) -> None
@@ -326,7 +326,7 @@ class TLSConnection(object):
 def close_quietly(sock):
     # type: (socket.socket) -> None
     """Close a socket; the client sees the end of the stream."""
-    # A forked child may hold a copy of the descriptor: closing alone would tell the client nothing.
+    # A forked child may hold a copy of the descriptor: closing alone would not end the stream.
     try:
         sock.shutdown(socket.SHUT_RDWR)
     except (OSError, IOError):

@@ -22,7 +22,7 @@ class AfterBytes(BaseHandler):
 
     With 0 bytes that is as soon as both sides are connected. Which pieces the bytes came in does
     not matter. A handler that takes over an open connection counts from then on, and strikes
-    before the next byte if it is to let none through.
+    before the next byte if none is to get through.
 
     :cvar limit: name of the option that says how many bytes.
     """

@@ -53,7 +53,7 @@ class BaseHandler(object):
     @classmethod
     def check_settings(cls, proxy, values):
         # type: (ChaosProxy, Dict[str, Any]) -> None
-        """Called when options are set: for what the type of an option cannot tell by itself.
+        """Check options when they are set, for what their types alone cannot check.
 
         :param proxy: the proxy that the options are set of.
         :param values: the options that are set, converted already.
@@ -183,7 +183,7 @@ class BaseHandler(object):
 
     def sleep(self, seconds):
         # type: (float) -> None
-        """Let time pass for both directions; unlike ``time.sleep``, stopping the proxy ends it."""
+        """Wait, for both directions; unlike ``time.sleep``, stopping the proxy ends it."""
         self.connection.sleep(seconds)
 
     def note(self, text):

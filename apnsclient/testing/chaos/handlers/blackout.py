@@ -16,10 +16,10 @@ __all__ = ["Blackout"]
 
 @Handler.register
 class Blackout(BaseHandler):
-    """Takes everything and passes on nothing: neither side ever gets an answer, or an error.
+    """Takes everything and passes on nothing: neither side ever gets a response, or an error.
 
     The end of the stream is gone like everything else. After it the connection lasts for the
-    proxy's timeout at most: a peer that is gone cannot be told from one that still waits.
+    proxy's timeout at most: a peer that is gone looks like one that still waits.
     """
 
     name = "blackout"

@@ -1,4 +1,4 @@
-"""The handler ``error``: the client is answered with garbage."""
+"""The handler ``error``: the client gets garbage as a response."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -17,7 +17,7 @@ __all__ = ["Error"]
 
 @Handler.register
 class Error(BaseHandler):
-    """Answers what the client sends with random bytes, in place of the backend, and hangs up.
+    """Responds to what the client sends with random bytes, and closes the connection.
 
     The bytes are drawn by the seed. What came from the backend before gets through as it is.
     """
@@ -34,7 +34,7 @@ class Error(BaseHandler):
 
     def __call__(self, client_sock, backend_sock, to_backend):
         # type: (Stream, Stream, bool) -> Any
-        """Pass on what may get through, and answer what comes then."""
+        """Pass on what may get through, and respond to what comes then."""
         if not to_backend:
             return True
         left = self.option("after") if self._left is None else self._left
@@ -46,7 +46,7 @@ class Error(BaseHandler):
             self.write(client_sock, backend_sock, True, b"")
             return True
         garbage = self.random.bytes(self.option("size"))
-        self.note("answered with %d bytes of garbage" % len(garbage))
+        self.note("responded with %d bytes of garbage" % len(garbage))
         self.write(client_sock, backend_sock, False, garbage)
         client_sock.wait_until_sent()
         return False

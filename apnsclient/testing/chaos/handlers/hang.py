@@ -21,7 +21,7 @@ class Hang(AfterBytes):
 
     The connection stays open. Its peer can write until the buffers of both systems are full, and
     waits from then on. After a peer has ended its side the connection lasts for the proxy's timeout
-    at most: one that is gone cannot be told from one that still waits.
+    at most: one that is gone looks like one that still waits.
     """
 
     name = "hang"

@@ -17,7 +17,7 @@ __all__ = ["Reset"]
 
 @Handler.register
 class Reset(AfterBytes):
-    """Resets the connection on both sides (TCP RST), without a farewell of TLS.
+    """Resets the connection on both sides (TCP RST), without a close-notify of TLS.
 
     What a peer has not read by then its system may throw away; Linux does not.
     """

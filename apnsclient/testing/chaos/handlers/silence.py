@@ -1,4 +1,4 @@
-"""The handler ``silence``: a connection that was idle for too long is dead, and nobody is told."""
+"""The handler ``silence``: a connection that was idle for too long is dead without a sign."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -21,7 +21,7 @@ class Silence(BaseHandler):
 
     That is what a NAT box does that has forgotten the connection. It stays open on both sides; who
     writes to it can do so until the buffers are full. After a peer has ended its side it lasts for
-    the proxy's timeout at most: one that is gone cannot be told from one that still waits.
+    the proxy's timeout at most: one that is gone looks like one that still waits.
     """
 
     name = "silence"

@@ -39,7 +39,7 @@ class Transient(BaseHandler):
     @classmethod
     def check_settings(cls, proxy, values):
         # type: (ChaosProxy, Dict[str, Any]) -> None
-        """Refuse a handler that there is not, and one that would never come to a fault."""
+        """Reject a handler that does not exist, and one that would never come to a fault."""
         name = values.get("handler", "reset")
         if issubclass(proxy.handler_class(name), Transient):
             raise ConfigurationError("option handler of the handler transient is %r: expected the "
@@ -54,7 +54,7 @@ class Transient(BaseHandler):
             self._other = self.delegate(self.option("handler") if is_faulty else "dummy")
         return self._other
 
-    def _ask(self, method, *arguments):
+    def _call(self, method, *arguments):
         # type: (str, *Any) -> Any
         """Call a method that a handler need not have."""
         found = getattr(self._choose(), method, None)
@@ -68,25 +68,25 @@ class Transient(BaseHandler):
     def on_accept(self, client_sock):
         # type: (Stream) -> Any
         """Leave it to the other handler."""
-        return self._ask("on_accept", client_sock)
+        return self._call("on_accept", client_sock)
 
     def on_connect(self, client_sock, backend_sock):
         # type: (Stream, Stream) -> Any
         """Leave it to the other handler."""
-        return self._ask("on_connect", client_sock, backend_sock)
+        return self._call("on_connect", client_sock, backend_sock)
 
     def on_take_over(self, client_sock, backend_sock):
         # type: (Stream, Stream) -> Any
         """Leave it to the other handler."""
-        return self._ask("on_take_over", client_sock, backend_sock)
+        return self._call("on_take_over", client_sock, backend_sock)
 
     def on_timer(self, client_sock, backend_sock):
         # type: (Stream, Stream) -> Any
         """Leave it to the other handler."""
-        return self._ask("on_timer", client_sock, backend_sock)
+        return self._call("on_timer", client_sock, backend_sock)
 
     def on_close(self):
         # type: () -> None
         """Leave it to the other handler."""
         if self._other is not None:
-            self._ask("on_close")
+            self._call("on_close")

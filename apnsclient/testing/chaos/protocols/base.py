@@ -1,4 +1,4 @@
-"""What protocols are made of: one function tells how long a frame is, the rest is counted here."""
+"""What protocols are made of: one function finds how long a frame is, the rest is counted here."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -45,7 +45,7 @@ class BaseProtocol(object):
 
     def frame_length(self, head, to_backend):
         # type: (bytes, bool) -> Optional[int]
-        """Tell how long a frame is; what a protocol has to define.
+        """Return how long a frame is; a protocol has to define this.
 
         :param head: the beginning of the frame: at least one byte, and more each time.
         :param to_backend: True for what the client sends.
