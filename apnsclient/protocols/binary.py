@@ -61,6 +61,10 @@ _U8 = struct.Struct(">B")
 _U16 = struct.Struct(">H")
 _U32 = struct.Struct(">I")
 
+# Frame and token; expiry and priority.
+_HEAD = struct.Struct(">BIBH")
+_TAIL = struct.Struct(">BHIBHB")
+_IDENTIFIER_HEAD = _ITEM_HEAD.pack(ITEM_IDENTIFIER, _U32.size)
 #: Bytes of a frame of command 2 beside token and payload.
 _FRAME_OVERHEAD = _FRAME_HEAD.size + 5 * _ITEM_HEAD.size + 2 * _U32.size + _U8.size
 
@@ -154,16 +158,12 @@ class _Layout(object):
     def __init__(self, token_size, payload, expiry, priority):
         # type: (int, bytes, int, int) -> None
         self.token_size = token_size
-        self.middle = (_ITEM_HEAD.pack(ITEM_PAYLOAD, len(payload)) + payload
-                       + _ITEM_HEAD.pack(ITEM_IDENTIFIER, _U32.size))
-        self.tail = (_ITEM_HEAD.pack(ITEM_EXPIRY, _U32.size) + _U32.pack(expiry)
-                     + _ITEM_HEAD.pack(ITEM_PRIORITY, _U8.size) + _U8.pack(priority))
+        self.middle = _ITEM_HEAD.pack(ITEM_PAYLOAD, len(payload)) + payload + _IDENTIFIER_HEAD
+        self.tail = _TAIL.pack(ITEM_EXPIRY, _U32.size, expiry, ITEM_PRIORITY, _U8.size, priority)
         items = _ITEM_HEAD.size + token_size + len(self.middle) + _U32.size + len(self.tail)
-        self.head = (_FRAME_HEAD.pack(COMMAND_NOTIFICATION, items)
-                     + _ITEM_HEAD.pack(ITEM_TOKEN, token_size))
+        self.head = _HEAD.pack(COMMAND_NOTIFICATION, items, ITEM_TOKEN, token_size)
         self.size = _FRAME_HEAD.size + items
-        #: What stands between two tokens, with room for the identifier of the first.
-        self.between = bytearray(self.middle + b"\0\0\0\0" + self.tail + self.head)
+        self._between = None  # type: Optional[bytearray]
 
     def frame(self, token, identifier):
         # type: (bytes, int) -> bytes
@@ -185,9 +185,14 @@ class _Layout(object):
         count = len(tokens)
         # The module keeps what it made of such a format the last time.
         separate = struct.unpack(("%ds" % self.token_size) * count, decoded)
-        # Joining puts `between` before the first token and after the last one as well.
-        joined = self.between.join((b"",) + separate + (b"",))
-        start = len(self.between) - len(self.head)
+        between = self._between
+        if between is None:
+            # What stands between two tokens, with room for the identifier of the first.
+            between = self._between = bytearray(
+                self.middle + b"\0\0\0\0" + self.tail + self.head)
+        # Joining puts it before the first token and after the last one as well.
+        joined = between.join((b"",) + separate + (b"",))
+        start = len(between) - len(self.head)
         end = start + count * self.size
         place = start + len(self.head) + self.token_size + len(self.middle)
         for column in _identifier_columns(first_identifier, count):
