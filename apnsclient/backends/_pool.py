@@ -340,11 +340,11 @@ class Pool(object):
             items.remove(item)
         except ValueError:
             return False
-        if group.is_empty() and self._groups.get(key) is group:
-            self._groups.pop(key, None)
-            if not group.is_empty():
-                # A finalizer has added something in between.
-                self._groups.setdefault(key, group)
+        if group.is_empty():
+            forgotten = self._groups.pop(key, None)
+            if forgotten is not None and not forgotten.is_empty():
+                # A finalizer has come in between, and has added something to it or to another one.
+                self._groups.setdefault(key, forgotten)
         return True
 
 

@@ -175,7 +175,7 @@ def test_a_wait_for_a_byte_looks_once(watched, monkeypatch):
     monkeypatch.setattr(_sockets, "wait", lambda *arguments: interrupt())
     with pytest.raises(KeyboardInterrupt):
         _events._SocketEvent().wait(SOON)
-    assert len(watched.ends) == 6 and all(map(closed, watched.ends))
+    assert len(watched.ends) >= 6 and all(map(closed, watched.ends))
 
 
 def no_descriptors():

@@ -264,3 +264,22 @@ def test_a_finalizer_and_its_thread_put_and_take_the_last_connection():
 
     at_each_line(lambda number: check(True, number), least=10)
     at_each_line(lambda number: check(False, number), least=10)
+
+
+def test_a_finalizer_uses_the_pool_while_the_last_connection_is_taken():
+    """In whichever line it gets a slot, gives it back and gets another: that one is known."""
+    def take(number):
+        backend, slots = backend_with(1)[0], []
+
+        def use():
+            for _ in range(2):
+                slots.append(backend.acquire_slot(("a", 1), "certificate", limit=1, timeout=0))
+                if len(slots) == 1:
+                    slots[0].release()
+
+        with AtLine("_pool", [number], use) as finalizer:
+            backend.pop_idle(("a", 1), "certificate")
+        assert backend.in_use_count() == finalizer.runs
+        return finalizer.has_run
+
+    at_each_line(take, least=10)
