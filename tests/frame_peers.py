@@ -95,14 +95,14 @@ def accept(peer):
         found = peer.read()
         if found is None:
             return
-        answers = []
+        responses = []
         for kind, flags, stream, payload in found:
             if kind in (frames.DATA, frames.HEADERS) and flags & frames.END_STREAM:
-                answers.append(headers(stream, OK))
+                responses.append(headers(stream, OK))
             elif kind == frames.PING and not flags & frames.ACK:
-                answers.append(frames.ping(payload, True))
-        if answers:
-            peer.say(*answers)
+                responses.append(frames.ping(payload, True))
+        if responses:
+            peer.say(*responses)
 
 
 def new_session(**options):

@@ -1,7 +1,7 @@
 """HTTP/2 servers in a thread: one on h2, and one that does what the server of Go's net/http does.
 
 Each is a function of a TLS connection, for ``Server`` of ``stdio_support``, and writes down what it
-has answered to which token. What a client may not do raises there.
+has responded with to which token. What a client may not do raises there.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -35,14 +35,14 @@ def serving(function):
 
 
 class Verdicts(object):
-    """What is answered to each token: the last digit decides.
+    """The status for each token: the last digit decides.
 
-    :ivar answered: ``{token: [status, ...]}``.
+    :ivar statuses: ``{token: [status, ...]}``.
     :ivar connections: how many connections there were (int).
     """
 
     def __init__(self):
-        self.answered = {}
+        self.statuses = {}
         self.connections = 0
         self.lock = threading.Lock()
 
@@ -56,7 +56,7 @@ class Verdicts(object):
         elif token.endswith("b"):
             status, said = 410, {"reason": "Unregistered", "timestamp": 1454402113000}
         with self.lock:
-            self.answered.setdefault(str(token), []).append(status)
+            self.statuses.setdefault(str(token), []).append(status)
         return status, b"" if said is None else json.dumps(said).encode("ascii")
 
 
@@ -96,7 +96,7 @@ class H2Server(Verdicts):
                 if isinstance(event, h2.events.SettingsAcknowledged):
                     is_acknowledged = True
             # It takes one acknowledgement for those of several changes.
-            if is_acknowledged and len(self.answered) >= 50 * (changes + 1):
+            if is_acknowledged and len(self.statuses) >= 50 * (changes + 1):
                 limit, is_acknowledged = self._limits[changes % len(self._limits)], False
                 server.update_settings({SettingCodes.MAX_CONCURRENT_STREAMS: limit})
                 changes += 1
@@ -110,10 +110,10 @@ class H2Server(Verdicts):
             server.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
         elif isinstance(event, h2.events.StreamEnded):
             fields, body = requests.pop(event.stream_id)
-            self._answer(server, event.stream_id, fields, body)
+            self._respond(server, event.stream_id, fields, body)
         assert not isinstance(event, h2.events.StreamReset)
 
-    def _answer(self, server, stream, fields, body):
+    def _respond(self, server, stream, fields, body):
         status, said = self.judge(fields[b":path"], body, self._expected)
         server.send_headers(stream, [(b":status", str(status).encode("ascii")),
                                      (b"apns-id", IDENTIFIER)], end_stream=not said)
@@ -130,14 +130,14 @@ class GoServer(Verdicts):
     with a GOAWAY that allows for all streams; after a while there is one that names the last.
 
     :param expected: the body of each request (bytes).
-    :param early: every so many requests one is answered before its body has come, and is reset.
+    :param early: every so many requests one is responded to before its body, and is reset.
     :param shutdown_after: requests after which a connection shuts down (int).
     """
 
     SETTINGS = [(frames.MAX_FRAME_SIZE, 1 << 20), (frames.MAX_CONCURRENT_STREAMS, 250),
                 (frames.MAX_HEADER_LIST_SIZE, (1 << 20) + 320),
                 (frames.INITIAL_WINDOW_SIZE, 1 << 20)]
-    #: Requests that are answered before the client's settings are acknowledged.
+    #: Requests with a response before the client's settings are acknowledged.
     UNSETTLED = 60
     #: Requests after each of which there is a PING.
     PING_EVERY = 100
@@ -192,7 +192,7 @@ class _GoConversation(object):
             [self._tls._socket], [], [], PAUSE)[0]
 
     def _leave(self):
-        """Name the last stream; then answer what was held back."""
+        """Name the last stream; then respond to what was held back."""
         self._has_left = True
         self._output.append(frames.goaway(self._last, frames.NO_ERROR))
         self._flush()
@@ -201,7 +201,7 @@ class _GoConversation(object):
         self._flush()
 
     def _close(self):
-        # The answers to the last of them may be among what is not read any more.
+        # The responses to the last of them may be among what is not read any more.
         assert self._pongs * 2 > self._pings
         self._tls.shutdown()
         self._tls._socket.shutdown(socket.SHUT_WR)
@@ -225,7 +225,7 @@ class _GoConversation(object):
             self._requests[stream] = [bytes(fields[b":path"]), b""]
             assert len(self._requests) <= 250
             if self._count % self._server.early == 0:
-                self._answer_early(stream)
+                self._respond_early(stream)
         elif kind == frames.DATA:
             self._take_data(flags, stream, payload)
         elif kind == frames.PING and flags & frames.ACK:
@@ -234,7 +234,7 @@ class _GoConversation(object):
         else:
             assert kind in (frames.SETTINGS, frames.WINDOW_UPDATE, frames.GOAWAY), kind
 
-    def _answer_early(self, stream):
+    def _respond_early(self, stream):
         """Do as a handler that does not read the body: the client is told not to send it."""
         path, _ = self._requests.pop(stream)
         self._finished.add(stream)

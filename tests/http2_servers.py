@@ -1,6 +1,6 @@
 """HTTP/2 servers that other people wrote, as processes, and what a test does with them.
 
-Each is asked to take a batch of pushes, and each says afterwards what it has answered to which
+Each takes a batch of pushes, and reports afterwards which statuses it has sent for which
 token; :class:`Tally` compares that with what the client says. Certificates are those of
 ``stdio_support``. A process is dead when its block ends, and killed when a test hangs.
 """
@@ -201,7 +201,7 @@ class Nginx(object):
             assert monotonic() < deadline, "it goes on accepting connections"
             pause.wait(0.01)
 
-    def answered(self, count):
+    def statuses(self, count):
         """Return ``{token: [status, ...]}`` once so many requests have been written down."""
         pause, deadline = threading.Event(), monotonic() + SOON
         while True:
@@ -211,12 +211,12 @@ class Nginx(object):
                 break
             assert monotonic() < deadline, "%d requests, expected %d" % (len(lines), count)
             pause.wait(0.01)
-        answered = {}
+        statuses = {}
         for line in lines:
             status, uri, topic = line.split(" ")
             assert topic == "com.example.app"
-            answered.setdefault(str(uri[len("/3/device/"):]), []).append(int(status))
-        return answered
+            statuses.setdefault(str(uri[len("/3/device/"):]), []).append(int(status))
+        return statuses
 
 
 class Node(object):
@@ -239,12 +239,12 @@ class Node(object):
         with running([program("node"), script, json.dumps(options)]) as process:
             yield cls(process)
 
-    def answered(self):
+    def statuses(self):
         """Return ``{token: [status, ...]}``."""
         self._process.stdin.write(b"\n")
         self._process.stdin.flush()
-        answered = json.loads(self._process.stdout.readline().decode("ascii"))
-        return dict((str(token), statuses) for token, statuses in answered.items())
+        statuses = json.loads(self._process.stdout.readline().decode("ascii"))
+        return dict((str(token), statuses) for token, statuses in statuses.items())
 
 
 @contextlib.contextmanager
@@ -309,19 +309,19 @@ class Tally(object):
             self.unknown.update(tokens_of(retry))
         return retry
 
-    def check(self, tokens, answered=None):
+    def check(self, tokens, statuses=None):
         """See that each token has one outcome, and the one that the server speaks of.
 
         :param tokens: tokens of the message.
-        :param answered: ``{token: [status, ...]}``, as the server has it.
+        :param statuses: ``{token: [status, ...]}``, as the server has it.
         """
         assert sorted(self.accepted + list(self.failed) + self.undelivered) == sorted(tokens)
-        if answered is None:
+        if statuses is None:
             return
-        assert set(answered) <= set(tokens)
+        assert set(statuses) <= set(tokens)
         for token in self.accepted:
-            count = answered.get(token, []).count(200)
+            count = statuses.get(token, []).count(200)
             assert count == 1 or count > 1 and token in self.unknown, (token, count)
         for token, failure in self.failed.items():
-            assert answered[token][-1] == failure.status
-            assert 200 not in answered[token]
+            assert statuses[token][-1] == failure.status
+            assert 200 not in statuses[token]

@@ -122,21 +122,21 @@ class Outcome(object):
                 self.late(result)
             messages = self.take()
 
-    def finish(self, client, session, simulator, answers):
+    def finish(self, client, session, simulator, responses):
         """Go on until the gateway has sent so many error frames, and nothing is left."""
         while True:
-            answered = simulator.error_count
+            responded = simulator.error_count
             # What is unread on the pooled connections is read before they are closed.
             session.shutdown()
             messages = self.take()
             if messages:
                 self.send_all(client, messages)
-            elif answered >= answers:
+            elif responded >= responses:
                 break
             else:
-                # It has got everything, and answers what it gets.
-                assert simulator.wait_for(lambda: simulator.error_count > answered, SOON)
-        assert simulator.error_count == answers
+                # It has got everything, and responds to it.
+                assert simulator.wait_for(lambda: simulator.error_count > responded, SOON)
+        assert simulator.error_count == responses
 
 
 class Script(object):

@@ -25,10 +25,10 @@ def backend():
 
 def test_an_event_is_set_by_any_thread_for_any_thread(backend):
     """It belongs to none of them: the one that waited first may have ended."""
-    event, answers = backend.create_event(), []
+    event, results = backend.create_event(), []
 
     def wait(timeout):
-        answers.append(event.wait(timeout))
+        results.append(event.wait(timeout))
         gevent.get_hub().destroy(destroy_loop=True)
 
     for set_it, timeout in ((lambda: None, 0.01), (event.set, SOON)):
@@ -36,16 +36,16 @@ def test_an_event_is_set_by_any_thread_for_any_thread(backend):
         thread.start()
         set_it()
         thread.join(SOON)
-    assert answers + all_of([lambda: event.wait(SOON)] * 2) == [False, True, True, True]
+    assert results + all_of([lambda: event.wait(SOON)] * 2) == [False, True, True, True]
 
 
 def test_an_event_wakes_all_who_wait(backend):
     """In whatever thread they are."""
-    event, answers, thread_waits = backend.create_event(), [], threading.Event()
+    event, results, thread_waits = backend.create_event(), [], threading.Event()
 
     def wait_in_thread():
         thread_waits.set()
-        answers.append(event.wait(SOON))
+        results.append(event.wait(SOON))
 
     thread = threading.Thread(target=wait_in_thread)
     thread.start()
@@ -55,7 +55,7 @@ def test_an_event_wakes_all_who_wait(backend):
     event.set()
     assert [one.get(timeout=SOON) for one in waiting] == [True] * 3
     thread.join(SOON)
-    assert answers == [True]
+    assert results == [True]
 
 
 def is_free(lock):

@@ -84,7 +84,7 @@ def test_a_frame_on_the_way_is_the_earlier_messages_and_the_current_one_is_sent_
 ], ids=["outdate", "shutdown"])
 def test_a_frame_that_came_while_idle_is_read_before_the_pool_is_closed(
         apple, held, late, outdate):
-    """Closing idle connections loses no answer."""
+    """Closing idle connections loses no response."""
     apple.release_held()
     outdate(held[0])
     assert_is_late(late)
@@ -104,7 +104,7 @@ class Unhurried(Backend):
 
 
 def test_a_frame_that_comes_while_the_connection_is_closed_is_read_too(simulator, late):
-    """The gateway answers until the client has read to the end, and so late that may be."""
+    """The gateway may respond until the client has read to the end, and that late."""
     simulator.script(HELD)
     backend = Unhurried(ca_string=simulator.ca_string)
     session = Session(pool=backend, read_tail_timeout=SILENCE, on_late_result=late.append)

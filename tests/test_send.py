@@ -1,4 +1,4 @@
-"""``APNs.send`` over TLS: what each answer of the gateway, and each failure, makes of a message."""
+"""``APNs.send`` over TLS: the result for each response of the gateway, and for each failure."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -113,7 +113,7 @@ def test_retrying_until_nothing_is_left_reaches_every_good_token(apple):
     Script(close_after=0), Script(close_after=2), Script(reset_after=0), Script(reset_after=2),
     Script(garbage_after=2), Script(garbage_after=0), Script(garbage_after=2, garbage=b"\x08\x08"),
 ], ids=["close", "close later", "reset", "reset later", "garbage", "garbage at once", "cut frame"])
-def test_an_end_without_an_answer_is_unknown_and_retried(simulator, new_session, script):
+def test_an_end_without_a_response_is_unknown_and_retried(simulator, new_session, script):
     """A connection that ends without a status leaves the outcome unknown, and all in the retry."""
     simulator.script(script)
     client = client_of(new_session(), simulator)
@@ -141,7 +141,7 @@ def test_a_connection_lost_in_a_long_write_loses_no_token(new_session):
 
 
 def test_the_reason_is_read_although_the_write_failed(new_session):
-    """A gateway that answers and resets the connection is understood by whoever still writes."""
+    """A gateway that resets the connection after its response is understood, even while writing."""
     message = Message(make_tokens(100000), alert="hello")
 
     def refuse(tls):
@@ -205,12 +205,12 @@ def test_tail_wait_is_absolute_where_a_byte_comes_again_and_again(new_session):
 
 def test_an_error_frame_in_pieces_is_put_together(new_session):
     """It does not matter in how many reads an error frame arrives."""
-    answer = b"\x08\x08\x00\x00\x00\x02"
+    response = b"\x08\x08\x00\x00\x00\x02"
 
     def spell(tls):
         tls.recv(65536)
-        for index in range(len(answer)):
-            tls.send(answer[index:index + 1])
+        for index in range(len(response)):
+            tls.send(response[index:index + 1])
         tls.shutdown()
 
     with Server(over_tls(spell)) as server:
@@ -330,12 +330,12 @@ def test_what_stays_in_the_send_buffer_is_not_taken_for_delivered(new_session, m
 def test_a_part_of_an_error_frame_is_no_silence():
     """A gateway that began to refuse something has not accepted everything."""
     for size in (1, 5):
-        def begin_to_answer(peer, size=size):
+        def begin_to_respond(peer, size=size):
             yield peer.read()
             peer.say(b"\x08\x08\x00\x00\x00\x02"[:size])
             yield peer.end()
 
-        with serve_bytes(begin_to_answer) as server:
+        with serve_bytes(begin_to_respond) as server:
             begin = server.clock.now
             result = server.client(read_tail_timeout=4).send(Message(TOKENS, alert="hello"))
             # The rest has as long to come as a whole one.
@@ -348,14 +348,14 @@ def test_a_part_of_an_error_frame_is_no_silence():
 def test_the_rest_of_an_error_frame_has_as_long_to_come_as_a_whole_one():
     """Where it comes in time it says exactly what became of the message."""
     for seconds in (1, 4, 7.5):
-        def answer_slowly(peer, seconds=seconds):
+        def respond_slowly(peer, seconds=seconds):
             yield peer.read()
             peer.say(b"\x08\x08\x00")
             yield peer.pause(seconds)
             peer.say(b"\x00\x00\x02")
             yield peer.end()
 
-        with serve_bytes(answer_slowly) as server:
+        with serve_bytes(respond_slowly) as server:
             begin = server.clock.now
             result = server.client(read_tail_timeout=4).send(Message(TOKENS, alert="hello"))
             assert server.clock.now - begin == seconds

@@ -120,7 +120,7 @@ def test_no_token_has_two_outcomes(change):
 def test_what_is_unknown_has_an_error():
     """A result that leaves something open says why."""
     outcomes = RequestOutcomes()
-    outcomes.unknown(0, "no answer")
+    outcomes.unknown(0, "no response")
     attempt = attempts(Result(Message([A]), outcomes=outcomes))[0]
 
     said = "what is unknown or undelivered has an error"
@@ -145,7 +145,7 @@ def test_what_is_swallowed_in_silence_is_counted_apart():
 @pytest.mark.parametrize("protocol, allowed", [
     # Two connections: connect, silence twice, the last bytes, closing; and four writes.
     ("binary", 2 * (1 + 2 * 0.5 + 2 + 3) + 4 * 2),
-    # Two connections: turn, connect, settings, PING, the last answer, closing; four writes.
+    # Two connections: slot, connect, settings, PING, the last response, closing; four writes.
     ("http2", 2 * (4 * 1 + 4 + 3) + 4 * (2 + 4)),
 ])
 def test_a_call_that_outlives_its_deadline_is_caught(protocol, allowed):

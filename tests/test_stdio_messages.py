@@ -1,4 +1,4 @@
-"""What TLS itself has to say over an open connection: new handshakes, answers, session tickets."""
+"""What TLS itself sends over an open connection: new handshakes, responses, session tickets."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.timeout(240)
 def renegotiating():
     """A function that makes a TLS 1.2 server which asks for a new handshake.
 
-    It says something, then answers the client's part when ``go`` is opened and reads to the end.
+    It sends something, then responds to the client when ``go`` is opened and reads to the end.
     """
     def make(asked, go, received):
         def serve(tls):
@@ -84,14 +84,14 @@ def test_write_times_out_in_a_renegotiation_that_stalls(size, renegotiating):
         go.open()
 
 
-def test_answer_of_tls_that_cannot_go_out_goes_before_the_next_write(monkeypatch):
+def test_a_response_of_tls_that_cannot_be_sent_goes_before_the_next_write(monkeypatch):
     """What TLS itself has to say is kept while the socket is full, and keeps its place."""
     received = []
     with Server(over_tls(lambda tls: received.append(read_all(tls)))) as server:
         connection = open_connection(server.address)
         assert connection.peek(10) is None
-        for answer, data in ((b"first", b"one"), (b"second", b"two")):
-            sealed = bytes(bytearray(connection._engine.seal(answer)))
+        for response, data in ((b"first", b"one"), (b"second", b"two")):
+            sealed = bytes(bytearray(connection._engine.seal(response)))
             with monkeypatch.context() as patch:
                 patch.setattr(_sockets, "try_send", lambda *args: 0)
                 patch.setattr(connection._engine, "output", lambda: sealed)
@@ -102,7 +102,7 @@ def test_answer_of_tls_that_cannot_go_out_goes_before_the_next_write(monkeypatch
     assert received == [b"firstonesecondtwo"]
 
 
-def test_write_after_an_answer_of_tls_notices_the_end():
+def test_write_after_a_response_of_tls_notices_the_end():
     """Where TLS has a write read first, and the peer has ended, the write says so."""
     with Server(over_tls(lambda tls: tls.shutdown()), ignore=GONE) as server:
         connection = open_connection(server.address)
@@ -117,14 +117,14 @@ def test_write_after_an_answer_of_tls_notices_the_end():
         connection.close()
 
 
-def test_answer_of_tls_that_fails_does_not_lose_what_was_read(monkeypatch):
-    """Where TLS cannot answer any more, what has arrived is read all the same."""
+def test_a_response_of_tls_that_fails_does_not_lose_what_was_read(monkeypatch):
+    """If TLS cannot respond any more, what has arrived is read all the same."""
     def fail(*args):
         raise socket.error(errno.EPIPE, "Broken pipe")
 
     with Server(over_tls(lambda tls: tls.send(FRAME))) as server:
         connection = open_connection(server.address)
-        connection._unsent = b"an answer"
+        connection._unsent = b"a response"
         with monkeypatch.context() as patch:
             patch.setattr(_sockets, "try_send", fail)
             assert connection.read(100, SOON) == FRAME
@@ -134,20 +134,20 @@ def test_answer_of_tls_that_fails_does_not_lose_what_was_read(monkeypatch):
         connection.close()
 
 
-def test_answer_of_tls_goes_out_with_the_next_read(monkeypatch):
+def test_a_response_of_tls_is_sent_with_the_next_read(monkeypatch):
     """Reading sends what TLS itself still has to say, too."""
     received = []
 
     def serve(tls):
         received.append(tls.recv(100))
-        tls.send(b"answer")
+        tls.send(b"response")
         discard(tls)
 
     with Server(over_tls(serve)) as server:
         connection = open_connection(server.address)
         assert connection.peek(10) is None
         connection._unsent = bytes(bytearray(connection._engine.seal(b"first")))
-        assert connection.read(100, SOON) == b"answer"
+        assert connection.read(100, SOON) == b"response"
         connection.close()
     assert received == [b"first"]
 

@@ -83,7 +83,7 @@ def test_a_child_writes_nothing_to_what_it_inherited(
 
     in_forked_child(child)
     opened = simulator.connections
-    # It would be gone by now if a close-notify had been written: the gateway answers it at once.
+    # It would be gone by now if a close-notify had been written: the gateway responds at once.
     send(clients[0], tokens[2])
     await_accepted(simulator, 3 if action == "send" else 2)
     assert connections_of(simulator, [tokens[0], tokens[2]]) == [1, 1]

@@ -303,7 +303,7 @@ def test_others_run_during_the_wait_for_a_turn(simulator):
     """The only connection is in use until they have run."""
     gate, asked = Gate(), []
 
-    def answer_late(peer):
+    def respond_late(peer):
         peer.greet()
         asked.extend(peer.requests(1))
         gate.wait()
@@ -311,7 +311,7 @@ def test_others_run_during_the_wait_for_a_turn(simulator):
         peer.say(headers(1))
         accept(peer)
 
-    with serve(answer_late) as server:
+    with serve(respond_late) as server:
         session = green_session(pool_size=1)
         client = client_of(session, server.address)
         first = gevent.spawn(sends, client, TOKENS[0])
@@ -360,7 +360,7 @@ def stalling(stage, seen):
 
 
 @pytest.mark.parametrize("error", KILLERS)
-@pytest.mark.parametrize("stage", ["handshake", "settings", "answer"])
+@pytest.mark.parametrize("stage", ["handshake", "settings", "response"])
 def test_a_killed_greenlet_leaves_no_poisoned_connection(stage, error):
     """Its turn goes to the next in line, over a connection with nothing left on it."""
     seen = []
@@ -403,7 +403,7 @@ def test_a_killed_greenlet_learns_of_it(simulator, sessions, protocol, error):
 def test_a_greenlet_that_is_killed_in_line_is_passed_over(error):
     """Those behind it have their turn."""
     seen = []
-    with stalling("answer", seen) as server:
+    with stalling("response", seen) as server:
         session = green_session(pool_size=1)
         client = client_of(session, server.address)
         holder = gevent.spawn(sends, client, TOKENS[0])
@@ -466,7 +466,7 @@ def test_a_session_that_is_collected_closes_properly(monkeypatch, place):
             read_exactly(tls, 10000)
         ends.append("close-notify")
         gate.wait()
-        # If the socket were closed by now, the first would be answered with a reset.
+        # If the socket were closed by now, the response to the first would be a reset.
         for _ in range(3):
             tls.sendall(b"x" * 1000)
         ends.append("taken")
@@ -489,14 +489,14 @@ def test_a_session_that_is_collected_closes_properly(monkeypatch, place):
 
 def test_an_abandoned_generator_gives_its_turn_back_in_the_event_loop():
     """The garbage collector runs there as well."""
-    def answer_one(peer):
+    def respond_once(peer):
         peer.greet()
         peer.requests(2)
         peer.say(headers(1))
         del peer.seen[:]
         accept(peer)
 
-    with serve(answer_one) as server:
+    with serve(respond_once) as server:
         session = green_session(pool_size=1)
         client = client_of(session, server.address)
         held = [client.send_many([message(token) for token in TOKENS[:2]])]
@@ -517,15 +517,15 @@ def test_connecting_in_the_event_loop_is_refused(simulator, sessions):
     sends(client, TOKENS[1])
 
 
-def test_an_answer_that_is_awaited_in_the_event_loop_is_unknown():
+def test_a_response_that_is_awaited_in_the_event_loop_is_unknown():
     """A message over a connection from the pool has been written by then; the result says why."""
-    def answer_one(peer):
+    def respond_once(peer):
         peer.greet()
         peer.requests(1)
         peer.say(headers(1))
         peer.read_to_end()
 
-    with serve(answer_one) as server:
+    with serve(respond_once) as server:
         session = green_session(pool_size=1)
         client = client_of(session, server.address)
         sends(client, TOKENS[0])

@@ -175,7 +175,7 @@ def test_a_copied_greenlet_does_not_go_on_with_what_the_parent_looked_up(
         backend, certificate, in_child, looked_up):
     """Its caller would send once more what the parent sends."""
     def wait_for_threads():
-        # Without a switch: that the answer is there is noted, and nobody has been woken yet.
+        # Without a switch: it is noted that the response is there, and nobody has been woken yet.
         return until(lambda: not gevent.get_hub().threadpool.task_queue.unfinished_tasks,
                      lambda: time.sleep(0.001))
 

@@ -116,7 +116,7 @@ def test_a_limit_while_waiting_ends_the_call(new_client, protocol, simulator, li
         simulator.script_provider(ProviderScript(hold=True))
         has_come, expected = (lambda: simulator.held == 1), {}
     else:
-        # An answer comes at once; for silence one would have to wait.
+        # A response comes at once; for silence one would have to wait.
         simulator.script(Script(status_at={2: 8}), Script(status_at={1: 8}))
         has_come, expected = (lambda: simulator.accepted_count == 1), {TOKENS[1]: 8}
     with Signals(simulator, has_come), pytest.raises(limit) as caught:

@@ -249,7 +249,7 @@ def test_the_placeholders_of_the_documents_are_reported_one_by_one(run):
 
 @pytest.mark.parametrize("store", ["", "feedback.db"], ids=["memory", "file"])
 def test_the_program_delivers_to_apple(run, store):
-    """Unchanged: each token gets an answer, and a dead one comes out of the feedback as well."""
+    """Unchanged: each token has a response, and a dead one is in the feedback as well."""
     with in_apples_place() as simulator:
         simulator.devices.bad(TOKENS[1])
         simulator.devices.uninstall(TOKENS[0], 1700000000)

@@ -59,18 +59,17 @@ def check_failures(tally, tokens, may_be_cut_off=False):
     ("keepalive_requests 7;", 500),
 ])
 def test_nginx_ends_connections_in_the_middle_of_a_batch(tmpdir, options, count):
-    """After so many requests it sends GOAWAY and answers what it has; nothing is lost or doubled.
-    """
+    """After so many requests it sends GOAWAY, and responds; nothing is lost or doubled."""
     tokens = make_tokens(count)
     with Nginx.running(tmpdir, options) as server:
         tally = deliver(server.address, tokens)
-        tally.check(tokens, server.answered(count))
+        tally.check(tokens, server.statuses(count))
     check_failures(tally, tokens)
     assert tally.errors == [] and tally.undelivered == []
 
 
 def test_nginx_is_shut_down_in_the_middle(tmpdir):
-    """What it has taken is answered; it is certain of the rest that nobody has processed it."""
+    """It responds to what it has taken; the rest is proven unprocessed."""
     tokens = make_tokens(2000)
     tally = Tally()
 
@@ -86,25 +85,25 @@ def test_nginx_is_shut_down_in_the_middle(tmpdir):
                 retry = tally.note(result)
                 tally.undelivered += tokens_of(retry)
         processed = len(tally.accepted) + len(tally.failed)
-        answered = server.answered(processed)
-    tally.check(tokens[:processed + len(tally.undelivered)], answered)
+        statuses = server.statuses(processed)
+    tally.check(tokens[:processed + len(tally.undelivered)], statuses)
     assert tally.undelivered and not tally.unknown
-    assert len(answered) == processed >= 900
+    assert len(statuses) == processed >= 900
     assert all(text.startswith("Not sent: ") for _, text in tally.errors)
 
 
-def test_nginx_answers_before_it_has_the_payload(tmpdir):
+def test_nginx_responds_before_it_has_the_payload(tmpdir):
     """The window of a stream is 0: what it does not want any more is never sent."""
     tokens = make_tokens(2000)
     with Nginx.running(tmpdir, "http2_body_preread_size 0; keepalive_requests 900;") as server:
         tally = deliver(server.address, tokens, '{"aps":{"alert":"%s"}}' % ("x" * 4000))
-        tally.check(tokens, server.answered(2000))
+        tally.check(tokens, server.statuses(2000))
     check_failures(tally, tokens)
     assert tally.errors == []
 
 
 def test_nginx_wants_a_certificate(tmpdir):
-    """Without one each request is answered 400, in HTML: no token is to blame for that."""
+    """Without one the response to each request is 400, in HTML: it does not concern the token."""
     tokens = make_tokens(2000)
     key = Simulator().token_parameters
     with Nginx.running(tmpdir) as server, client_of(server.address, **key) as client:
@@ -127,9 +126,9 @@ def test_threads_share_the_connections_to_nginx(tmpdir):
                 thread.start()
             for thread in threads:
                 thread.join(HANG)
-        answered = server.answered(4000)
+        statuses = server.statuses(4000)
     for tally, tokens in zip(tallies, batches):
-        tally.check(tokens, dict((token, answered[token]) for token in tokens))
+        tally.check(tokens, dict((token, statuses[token]) for token in tokens))
         check_failures(tally, tokens)
         assert tally.errors == []
 
@@ -140,23 +139,23 @@ def test_threads_share_the_connections_to_nginx(tmpdir):
     {"padding": True, "refuse": 40}, {"limits": [3, 40, 1, 100], "streams": 50},
     {"goaway": 600}, {"close": 300},
 ], ids=lambda options: "-".join(sorted(options)))
-def test_node_answers_in_any_order(tmpdir, options):
+def test_node_responds_in_any_order(tmpdir, options):
     """With DATA in pieces, trailers, interim responses, other settings, and GOAWAY."""
     tokens = make_tokens(1000)
     with Node.running(tmpdir, body=PAYLOAD, **options) as server:
         tally = deliver(server.address, tokens)
-        tally.check(tokens, server.answered())
+        tally.check(tokens, server.statuses())
     check_failures(tally, tokens)
     assert set(tally.errors) == {(429, "TooManyRequests")}
     assert not tally.unknown and not tally.undelivered
 
 
 def test_node_destroys_its_sessions(tmpdir):
-    """What was written and not answered is unknown, and sent again by the caller alone."""
+    """What was written and has no response is unknown, and sent again only by the caller."""
     tokens = make_tokens(1000)
     with Node.running(tmpdir, body=PAYLOAD, destroy=300) as server:
         tally = deliver(server.address, tokens)
-        tally.check(tokens, server.answered())
+        tally.check(tokens, server.statuses())
     check_failures(tally, tokens, may_be_cut_off=True)
     assert tally.unknown
 
@@ -171,7 +170,7 @@ def test_messages_with_payloads_of_their_own_reach_node(tmpdir):
         assert [result.message for result in results] == messages
         for retry in filter(None, map(tally.note, results)):
             tally.deliver(client, retry)
-        tally.check(tokens, server.answered())
+        tally.check(tokens, server.statuses())
     check_failures(tally, tokens)
     assert set(tally.errors) == {(429, "TooManyRequests")} and not tally.undelivered
 
@@ -208,7 +207,7 @@ def test_h2_takes_all_that_we_send():
     server = H2Server(PAYLOAD.encode("ascii"), [100, 3, 50, 1])
     with serving(server) as running:
         tally = deliver(running.address, tokens)
-    tally.check(tokens, server.answered)
+    tally.check(tokens, server.statuses)
     check_failures(tally, tokens)
     assert tally.errors == [] and server.connections == 1
 
@@ -222,7 +221,7 @@ def test_go_shuts_down_in_two_steps(early, size, count):
     server = GoServer(payload.encode("ascii"), early, count * 11 // 30)
     with serving(server) as running:
         tally = deliver(running.address, tokens, payload)
-    tally.check(tokens, server.answered)
+    tally.check(tokens, server.statuses)
     check_failures(tally, tokens)
     assert tally.errors == [] and not tally.undelivered
     assert server.connections == 3
