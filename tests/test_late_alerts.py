@@ -7,6 +7,7 @@ import pytest
 import simulated_time
 from apnsclient import APNs
 from apnsclient.errors import CertificateRefused, ConnectionLost
+from apnsclient.protocols.binary import NotificationParser, encode_error
 from apnsclient.protocols.http2 import frames
 from frame_peers import ACCEPTED, TOKENS, client_of, message, outcome
 from http2_support import headers, response
@@ -202,6 +203,51 @@ def test_an_alert_in_the_middle_of_a_long_batch_is_no_refusal():
         results = [outcome(result) for result in client.send_many(slowly())]
     assert results[:50] == [ACCEPTED] * 50
     assert len(results) == 200 and any(retried for _, _, retried, _ in results)
+
+
+def test_a_refusal_that_comes_late_is_told_of_what_passed_for_delivered():
+    """Where no silence is waited for the next call finds out; nothing was processed."""
+    late = []
+
+    def play(peer):
+        if len(server.accepted) == 1:
+            yield peer.read()
+            yield peer.pause(1)
+            # As long as something can be read, the connection passes for a living one.
+            peer.say(b"\x08")
+            peer.alert()
+        yield peer.end()
+
+    with serve_bytes(play) as server:
+        session = server.session(read_tail_timeout=0, on_late_result=late.append)
+        client = APNs(session.get_connection(server.address, cert_string="any"))
+        first = client.send(message(count=2))
+        assert outcome(first) == ACCEPTED
+        server.clock.advance(2)
+        assert outcome(client.send(message(2))) == ACCEPTED
+        session.shutdown()
+    assert [(one.message, outcome(one)) for one in late] == [
+        (first.message, ({}, [], TOKENS[:2], []))]
+
+
+def test_a_refusal_by_the_next_connection_leaves_nothing_unknown():
+    """What was written over it is the caller's to send again: nobody has got it."""
+    def play(peer):
+        data = yield peer.read()
+        if len(server.accepted) > 1:
+            peer.alert()
+            return
+        notification, = NotificationParser().feed(bytes(data))[:1]
+        peer.say(encode_error(8, notification.identifier))
+
+    server, client = binary(play)
+    with server:
+        results = client.send_many([message(), message(1, 2)])
+        assert list(next(results).failed) == TOKENS[:1]
+        second = next(results)
+        assert (outcome(second), second.unknown) == (({}, [], TOKENS[1:3], []), [])
+        with pytest.raises(CertificateRefused):
+            next(results)
 
 
 # TLS.

@@ -106,10 +106,10 @@ session.shutdown()
 def test_sockets_are_the_systems_own(simulator, arguments):
     """Also where gevent has put its own in their place: those belong to one thread."""
     output = run_script(PATCH + BEGIN + """
-import _socket, socket
+import _socket, datetime, socket
 session = new_session()
 send(client_of(session), 1)
-connection, = session.pool._BaseBackend__pool().idle.popitem()[1]
+connection, = session.pool.pop_outdated(datetime.timedelta(0))
 assert isinstance(connection._socket, _socket.socket)
 print(isinstance(connection._socket, socket.socket))
 connection.close()
