@@ -16,7 +16,8 @@ if MYPY:
 
     from .backends import BaseBackend
 
-__all__ = ["Timing", "check_alpn", "check_ping_after", "check_timing", "make_backend"]
+__all__ = ["Timing", "check_alpn", "check_ping_after", "check_timeout",
+           "check_timing", "make_backend"]
 
 #: Timeouts in seconds and sizes in bytes, the arguments of a session.
 Timing = namedtuple("Timing", "connect_timeout write_buffer_size write_timeout read_buffer_size "
@@ -54,6 +55,16 @@ def check_ping_after(value):
         return value  # type: ignore[return-value]
     raise ValueError("ping_after is %r, expected seconds from 0 up, or None never to ping"
                      % (value,))
+
+
+def check_timeout(value):
+    # type: (Any) -> None
+    """See that the time for a call is one.
+
+    :raises ValueError: if it is not.
+    """
+    if value is not None and not (isinstance(value, numbers.Real) and float(value) > 0):
+        raise ValueError("timeout is %r, expected seconds above 0, or None for no limit" % (value,))
 
 
 def make_backend(pool, options):

@@ -84,7 +84,7 @@ class _Api(object):
 
     def __init__(self, connection, bundle_id):
         # type: (Connection, str) -> None
-        if not hasattr(connection, "ask"):
+        if not hasattr(connection, "request"):
             raise TypeError("channels need a connection over HTTP/2: give the address of one of "
                             "Apple's hosts, or set the session's protocol to \"http2\"")
         self._connection = connection  # type: Any
@@ -101,7 +101,7 @@ class _Api(object):
         pairs = [(name.encode("ascii"), six.ensure_binary(value, "ascii")) for name, value in
                  [(name, as_header(name, fields[name])) for name in sorted(fields)]
                  if value is not None]
-        response = self._connection.ask(
+        response = self._connection.request(
             method.encode("ascii"), (path % self._app).encode("ascii"), pairs, body)
         if response.status != expected:
             reason = parse_response(response.body)[0]

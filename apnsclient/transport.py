@@ -104,9 +104,10 @@ class Session(object):
     connections (an option of the back-end, 5 if it is not given) are open at a time for each
     address and certificate, because Apple takes it for an attack when connections are opened and
     closed all the time (Apple, *Local and Remote Notification Programming Guide*, "Communicating
-    with APNs"). Callers wait for one, in the order in which they came, for at most
-    ``connect_timeout``. A caller that sends while it reads the results of ``send_many()`` needs a
-    second connection.
+    with APNs"). Callers share them: one is enough for many, and another one is opened where
+    requests wait for room, as they do with large campaigns far away from the server. A back-end
+    that cannot wait for several connections at once gives each caller one for itself; then callers
+    wait for one, in the order in which they came, for at most ``connect_timeout``.
 
     :param pool: the back-end: name of a module that has a class ``Backend`` (str), a class, or a
         ready instance of :class:`~apnsclient.backends.BaseBackend`.
@@ -341,7 +342,7 @@ class Session(object):
         state = "%d idle" % self.pool.idle_count()
         if self._protocol != "binary":
             state += ", %d in use, %d callers waiting" % (
-                self.pool.in_use_count(), self.pool.waiting_count())
+                self.pool.in_use_count(), self._shared.count_callers())
         protocol = "with %s " % self._protocol if self._protocol else ""
         return "<%s %sover %s: %s>" % (
             type(self).__name__, protocol, type(self.pool).__module__, state)

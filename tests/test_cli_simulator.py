@@ -254,9 +254,9 @@ def test_a_line_tells_of_each_request_about_channels():
         session = Session(ca_file=ready["ca_file"], protocol="http2")
         connection = session.get_connection(
             _address(ready["channels"]), cert_file=ready["cert_file"])
-        connection.ask(b"POST", b"/1/apps/com.example/channels", body=CHANNEL)
-        connection.ask(b"GET", b"/1/apps/com.example/all-channels")
-        connection.ask(b"GET", b"/1/apps/com.example/channels")
+        connection.request(b"POST", b"/1/apps/com.example/channels", body=CHANNEL)
+        connection.request(b"GET", b"/1/apps/com.example/all-channels")
+        connection.request(b"GET", b"/1/apps/com.example/channels")
         session.shutdown()
 
     with serving("simulator", "--json") as command:
@@ -425,7 +425,7 @@ def test_channels_are_managed_at_the_announced_address():
         session = Session(ca_file=simulator.ready["ca_file"], protocol="http2")
         connection = session.get_connection(
             _address(simulator.ready["channels"]), cert_file=simulator.ready["cert_file"])
-        assert connection.ask(b"GET", b"/1/apps/com.example/all-channels").status == 200
+        assert connection.request(b"GET", b"/1/apps/com.example/all-channels").status == 200
         session.shutdown()
         assert simulator.stop().document["channel_connections"] == 1
 

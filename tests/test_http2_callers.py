@@ -1,4 +1,4 @@
-"""Many callers at once over HTTP/2: few connections, in turn, and nobody waits for ever."""
+"""Many callers at once over HTTP/2: few connections, shared, and nobody waits for ever."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -10,9 +10,11 @@ import pytest
 pytest.importorskip("hpack")
 pytest.importorskip("jwt")
 
+from apnsclient import Session
 from apnsclient.errors import ConnectTimeout
 from apnsclient.testing.simulator import ProviderScript
 from frame_peers import ACCEPTED, TOKENS, client_for, message, outcome
+from leases import lease, release
 from net_support import SOON
 
 pytestmark = pytest.mark.timeout(240)
@@ -24,8 +26,8 @@ def sessions(simulator, http2_sessions):
     return partial(http2_sessions, ca_string=simulator.ca_string)
 
 
-def hold(client, session):
-    """Return a generator that holds a connection until it is closed, and what it has returned."""
+def begin(client, session):
+    """Return a generator that is in the middle of sending, and has connections in use."""
     # More than may be in flight at once, so that there is something left to do.
     results = client.send_many([message(), message(count=3000)])
     assert not next(results).errors
@@ -58,15 +60,28 @@ def test_many_threads_share_a_few_connections(simulator, sessions, count, pool_s
     assert "0 in use, 0 callers waiting" in repr(session)
 
 
-def test_a_caller_waits_no_longer_than_connect_timeout(apple):
-    """The error says what is in use and what to set; the turn is there again afterwards."""
-    session = apple.session(protocol="http2", pool_size=1, connect_timeout=64)
+def test_a_caller_shares_the_connection_of_another_who_has_not_finished(apple):
+    """Nobody waits for the end of another call, however long its caller takes over its results."""
+    session = apple.session(protocol="http2", pool_size=1)
     client = client_for(session, apple)
-    results = hold(client, session)
-    begin = apple.clock.now
+    results, start = begin(client, session), apple.clock.now
+    assert outcome(client.send(message())) == ACCEPTED
+    assert apple.clock.now == start
+    assert "1 in use, 0 callers waiting" in repr(session)
+    assert [outcome(result) for result in results] == [ACCEPTED]
+    assert apple.provider_connections == 1
+    assert "1 idle, 0 in use" in repr(session)
+
+
+def test_a_caller_waits_for_a_connection_no_longer_than_connect_timeout(apple):
+    """Where another session with the same back-end has all of them: the error says what to set."""
+    session = apple.session(protocol="http2", pool_size=1, connect_timeout=64)
+    other = Session(session.pool, protocol="http2")
+    results = begin(client_for(other, apple), other)
+    client, start = client_for(session, apple), apple.clock.now
     with pytest.raises(ConnectTimeout, match="pool_size"):
         client.send(message())
-    assert apple.clock.now - begin == 64
+    assert apple.clock.now - start == 64
     assert "1 in use, 0 callers waiting" in repr(session)
     results.close()
     assert not client.send(message()).errors
@@ -74,18 +89,17 @@ def test_a_caller_waits_no_longer_than_connect_timeout(apple):
     assert "0 in use" in repr(session)
 
 
-def test_a_generator_that_is_abandoned_gives_its_turn_back(apple):
+def test_a_generator_that_is_abandoned_releases_its_connection(apple):
     """To whoever is waiting, at that moment."""
     session = apple.session(protocol="http2", pool_size=1, connect_timeout=64)
-    client = client_for(session, apple)
-    results = [hold(client, session)]
-    begin = apple.clock.now
+    other = Session(session.pool, protocol="http2")
+    results, start = [begin(client_for(other, apple), other)], apple.clock.now
     apple.clock.call_later(5, results.pop)
-    assert not client.send(message()).errors
-    assert apple.clock.now - begin == 5
+    assert not client_for(session, apple).send(message()).errors
+    assert apple.clock.now - start == 5
 
 
-def test_a_pause_between_messages_leaves_the_turn_to_others(apple):
+def test_a_pause_between_messages_leaves_the_connection_to_others(apple):
     """Whoever sends while a generator waits for its next message gets the only connection."""
     apple.script_provider(ProviderScript(delay=0.5))
     client = apple.provider_client(pool_size=1)
@@ -105,11 +119,11 @@ def test_a_pause_between_messages_leaves_the_turn_to_others(apple):
     assert apple.provider_connections == 1
 
 
-def test_a_forked_child_has_all_turns(simulator, sessions, in_forked_child):
+def test_a_forked_child_has_all_slots(simulator, sessions, in_forked_child):
     """Whatever its parent was doing; and the parent's connection is not touched."""
     session = sessions(pool_size=1)
     client = client_for(session, simulator)
-    results = hold(client, session)
+    results = begin(client, session)
 
     def child():
         assert not client.send(message()).errors
@@ -122,23 +136,18 @@ def test_a_forked_child_has_all_turns(simulator, sessions, in_forked_child):
 
 
 def test_a_fresh_connection_is_not_one_too_many(apple):
-    """Who needs one waits for a turn again, and others may have opened theirs meanwhile."""
+    """Who needs one waits for a slot again, and others may have opened theirs meanwhile."""
     session = apple.session(protocol="http2", pool_size=2)
     connection = session.get_connection(
         apple.provider_address, cert_string=apple.cert_string)
-    first, second = connection._lease(False), connection._lease(False)
-    first.close()
-    connection._release(first)
-    third = connection._lease(False)
-    connection._release(second)
-    connection._release(third)
+    release(connection, lease(connection), lease(connection))
     assert session.pool.idle_count() == 2
-    fresh = connection._lease(True)
+    fresh = lease(connection, True)
     assert session.pool.idle_count() == 1
-    connection._release(fresh)
+    release(connection, fresh)
     # As long as there is room, nothing that is idle has to go.
     session.shutdown()
-    connection._release(connection._lease(False))
-    fresh = connection._lease(True)
+    release(connection, lease(connection))
+    fresh = lease(connection, True)
     assert session.pool.idle_count() == 1
-    connection._release(fresh)
+    release(connection, fresh)

@@ -18,14 +18,12 @@ pytest.importorskip("hpack")
 pytest.importorskip("jwt")
 
 from apnsclient import APNs, Message, ProviderToken
-from apnsclient._arguments import Timing
 from apnsclient._compat import monotonic
 from apnsclient.errors import CertificateRefused, ConnectError
 from apnsclient.protocols.http2 import frames
 from apnsclient.protocols.http2.client import ClientConnection
 from apnsclient.provider_token import BUCKET, MARGIN, Bearer
-from apnsclient.sending.http2 import _LAST_WORDS as LAST_WORDS
-from apnsclient.sending.http2 import Http2Driver
+from apnsclient.sync.opening import LAST_WORDS
 from apnsclient.testing.simulator import ProviderScript, Simulator
 from frame_peers import (
     ACCEPTED,
@@ -38,6 +36,7 @@ from frame_peers import (
 )
 from http2_support import accept as responses
 from http2_support import headers, start, status_block
+from leases import lease, release
 from net_support import SOON, make_tokens
 from simulated_apple import Apple
 from simulated_time import accept_all, serve
@@ -127,15 +126,14 @@ def test_a_ping_is_waited_for_on_the_real_clock(simulator, http2_sessions):
     session = http2_sessions(ca_string=simulator.ca_string)
     handle = session.get_connection(simulator.provider_address, cert_string=simulator.cert_string)
     assert outcome(APNs(handle).send(message())) == ACCEPTED
-    driver = handle._lease(False)
-    hasty = Http2Driver(driver.connection, Timing(SHORT, 1, SOON, 1, SOON, SOON), None)
+    session._shared.ping_after = 0
+    simulator.script_provider(ProviderScript(refuse=True))
     begin = monotonic()
-    assert not hasty.prepare(0)
-    assert hasty.is_silent
+    with pytest.raises(ConnectError):
+        # The next connection, which it is replaced by, is refused.
+        lease(handle, timeout=SHORT)
     # The clock of Python 2.7 moves in steps of 10 ms.
     assert SHORT - 0.02 <= monotonic() - begin < SOON
-    hasty.close()
-    driver.turn.release()
 
 
 def answer_once(peer):
@@ -173,15 +171,14 @@ def test_several_dead_connections_take_the_time_of_one():
     """Whoever finds one to be dead connects anew, and does not ask the others."""
     count = 4
     with serve(answer_all_but(count)) as server:
-        session = server.session(protocol="http2", ping_after=0, **LIMITS)
+        session = server.session(protocol="http2", ping_after=1, **LIMITS)
         client = client_of(session, server)
-        # An unfinished generator keeps its connection, so that each has one of its own.
-        generators = [client.send_many([message(number)] * 2) for number in range(count)]
-        for generator in generators:
-            next(generator)
-        for generator in generators:
-            generator.close()
+        leases = [lease(client._connection) for _ in range(count)]
+        for number in range(count):
+            release(client._connection, leases[number])
+            assert outcome(client.send(message(number))) == ACCEPTED
         assert session.pool.idle_count() == count
+        server.clock.advance(1)
         begin = server.clock.now
         assert outcome(client.send(message(50))) == ACCEPTED
         assert begin + 64 <= server.clock.now <= begin + 64 + LAST_WORDS
@@ -262,13 +259,13 @@ def test_an_answer_behind_goaway_counts_as_such(apple, sessions):
 
 
 def test_refused_streams_are_sent_again_and_fail_nothing(apple, sessions):
-    """A server that refuses every third request gets them all over other connections."""
+    """A server that refuses every third request gets them all, over the same connection."""
     apple.script_provider(ProviderScript(
         reset_at={number: frames.REFUSED_STREAM for number in range(1, 900, 3)}))
     client = client_for(sessions(), apple)
     assert outcome(client.send(message(count=900))) == ACCEPTED
     assert sorted(apple.accepted_tokens()) == TOKENS[:900]
-    assert apple.provider_connections == 2
+    assert apple.provider_connections == 1
 
 
 # 5. A receive window that is never given back.

@@ -9,7 +9,7 @@ pytest.importorskip("jwt")
 
 from apnsclient import APNs, ProviderToken
 from apnsclient.protocols.http2 import frames
-from apnsclient.sending.http2_dispatch import Http2Dispatch
+from apnsclient.sending.http2 import Sender
 from apnsclient.testing.simulator import ProviderScript
 from frame_peers import (
     ACCEPTED,
@@ -23,6 +23,7 @@ from frame_peers import (
     serve,
 )
 from http2_support import headers, response, status_block
+from leases import lease, release
 from simulated_apple import Apple
 from stdio_support import Gate
 
@@ -144,7 +145,7 @@ def test_a_server_that_processes_nothing_ends_the_sending(apple):
 def test_a_provider_token_may_be_made_anew_again_some_day(simulator, session, monkeypatch):
     """Messages may come for days from one iterable, with a clock that is wrong all the time."""
     # Less than nothing: on Python 2.7 the clock may stand still for 10 ms.
-    monkeypatch.setattr(Http2Dispatch, "RENEWAL", -1)
+    monkeypatch.setattr(Sender, "RENEWAL", -1)
     simulator.script_provider(*[ProviderScript(response_at={2: "ExpiredProviderToken"})] * 3)
     client = client_for(session, simulator, True)
     results = client.send_many(message(number) for number in range(10))
@@ -211,11 +212,10 @@ def test_a_renewed_token_is_used_over_a_fresh_connection(http2_sessions, simulat
         session = http2_sessions()
         connection = session.get_connection(
             peer.address, certificate=ProviderToken(**simulator.token_parameters))
-        sending = [connection._lease(True), connection._lease(True)]
-        for driver in sending:
-            driver.refresh_token()
-            connection._release(driver)
-        response = connection.ask(b"GET", b"/1/apps/com.example.app/all-channels")
+        for each in lease(connection, True), lease(connection, True):
+            each.state.refresh_token()
+            release(connection, each)
+        response = connection.request(b"GET", b"/1/apps/com.example.app/all-channels")
         session.shutdown()
     assert response.status == 200
 
@@ -231,10 +231,9 @@ def test_a_token_of_a_wrong_clock_is_left_behind(wall):
             apple.provider_address,
             certificate=ProviderToken(clock=skewed, **apple.token_parameters))
         client = APNs(connection)
-        sending = [connection._lease(True) for _ in range(3)]
-        for driver in sending:
-            driver.refresh_token()
-            connection._release(driver)
+        for each in [lease(connection, True) for _ in range(3)]:
+            each.state.refresh_token()
+            release(connection, each)
         refused = ({}, [(403, "InvalidProviderToken")], [], TOKENS[:2])
         assert outcome(client.send(message(count=2))) == refused
         assert "2 idle" in repr(connection)
@@ -267,9 +266,9 @@ def test_a_question_that_was_refused_leaves_no_connection_in_the_pool(wall):
             certificate=ProviderToken(clock=skewed, **apple.token_parameters))
         fields = [(b"apns-topic", TOPIC.encode("ascii"))]
         path = b"/3/device/" + TOKENS[0].encode("ascii")
-        assert connection.ask(b"POST", path, fields, b"{}").status == 403
+        assert connection.request(b"POST", path, fields, b"{}").status == 403
         skewed.offset = 0
-        assert connection.ask(b"POST", path, fields, b"{}").status == 200
+        assert connection.request(b"POST", path, fields, b"{}").status == 200
 
 
 def test_what_others_are_answered_stops_nobody(http2_sessions, simulator):

@@ -11,7 +11,7 @@ pytest.importorskip("jwt")
 
 from apnsclient import Message
 from apnsclient.protocols.http2 import frames
-from apnsclient.sending.http2_dispatch import Http2Dispatch
+from apnsclient.sync.intake import Intake
 from apnsclient.testing.simulator import ProviderScript
 from frame_peers import ACCEPTED, TOKENS, message, outcome
 from http2_support import accept as responses
@@ -33,7 +33,7 @@ def peer():
 
 def test_no_more_messages_are_taken_than_is_said(peer, monkeypatch):
     """The limit holds for messages to one token, too, which are taken many at a time."""
-    monkeypatch.setattr(Http2Dispatch, "WINDOW", 10)
+    monkeypatch.setattr(Intake, "WINDOW", 10)
     taken = []
 
     class Messages(list):

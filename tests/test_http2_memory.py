@@ -14,7 +14,7 @@ from apnsclient.backends import BaseBackend, BaseConnection
 from apnsclient.backends.dummy import Certificate
 from apnsclient.protocols.http2 import frames
 from apnsclient.protocols.http2.streams import Batch
-from apnsclient.sending import http2, http2_parcels
+from apnsclient.sending import work
 from http2_support import headers
 from simulated_time import serve
 
@@ -95,8 +95,7 @@ def test_what_was_answered_is_forgotten_while_more_is_sent():
 
 def test_what_was_answered_is_forgotten_behind_what_is_not(monkeypatch):
     """A server that leaves one request for later does not make the connection keep all others."""
-    for module in http2, http2_parcels:
-        monkeypatch.setattr(module, "_MANY_BATCHES", 20)
+    monkeypatch.setattr(work, "_MANY_BATCHES", 20)
     most = []
 
     def play(peer):

@@ -17,6 +17,7 @@ from frame_peers import accept_all as really_accept_all
 from frame_peers import serve as serve_really
 from http2_support import OK, headers, status_block
 from http2_support import accept as responses
+from leases import lease, release
 from net_support import SOON
 from simulated_apple import Apple
 from simulated_time import accept, accept_all, serve
@@ -127,8 +128,8 @@ def test_a_question_that_is_too_long_is_not_sent(apple):
     path = b"/3/device/" + TOKENS[0].encode("ascii")
     fields = [(b"apns-topic", TOPIC.encode("ascii"))]
     with pytest.raises(ValueError, match="the longest field is apns-id with 20000"):
-        connection.ask(b"POST", path, fields + [(b"apns-id", b"0" * 20000)], b"{}")
-    assert connection.ask(b"POST", path, fields, b"{}").status == 200
+        connection.request(b"POST", path, fields + [(b"apns-id", b"0" * 20000)], b"{}")
+    assert connection.request(b"POST", path, fields, b"{}").status == 200
     assert apple.provider_connections == 1
 
 
@@ -139,7 +140,7 @@ def ask(server, **options):
     """Ask for the channels of an application; return the response."""
     connection = server.session(protocol="http2", **options).get_connection(
         server.address, cert_string="any")
-    return connection.ask(b"GET", b"/1/apps/com.example.app/all-channels")
+    return connection.request(b"GET", b"/1/apps/com.example.app/all-channels")
 
 
 def test_a_question_waits_for_its_turn():
@@ -159,7 +160,8 @@ def test_a_question_waits_for_its_turn():
 
 @pytest.mark.parametrize("last_words, seconds, text", [
     (frames.goaway(0, frames.NO_ERROR), 0, "is ending the connection"),
-    (b"", 32, "allowed no request for 32 s")])
+    # Three connections in a row.
+    (b"", 96, "allowed no request for 32 s")])
 def test_a_question_that_cannot_be_asked_is_lost(last_words, seconds, text):
     """The error says why, and it does not wait for ever."""
     def play(peer):
@@ -181,7 +183,7 @@ def test_a_question_whose_provider_token_is_refused_spoils_no_connection(apple):
         apple.provider_address, ProviderToken(**apple.token_parameters))
     path = b"/3/device/" + TOKENS[0].encode("ascii")
     fields = [(b"apns-topic", TOPIC.encode("ascii"))]
-    statuses = [connection.ask(b"POST", path, fields, b"{}").status for _ in range(2)]
+    statuses = [connection.request(b"POST", path, fields, b"{}").status for _ in range(2)]
     assert (statuses, apple.provider_connections) == ([403, 200], 2)
 
 
@@ -321,14 +323,15 @@ def test_a_consumer_who_takes_its_time_takes_it_from_nobody():
 def test_an_error_of_a_back_end_is_named_even_if_it_says_nothing(
         apple, monkeypatch, error, said, text):
     """Whatever library a back-end is made of, the result tells what went wrong."""
-    def fail(size, timeout):
-        raise error(*said)
+    def fail(size):
+        if held.state.client.in_flight:
+            raise error(*said)
 
     connection = apple.session(protocol="http2").get_connection(
         apple.provider_address, cert_string=apple.cert_string)
-    driver = connection._lease(False)
-    monkeypatch.setattr(driver.connection, "read", fail)
-    connection._release(driver)
+    held = lease(connection)
+    monkeypatch.setattr(held.link.connection, "peek", fail)
+    release(connection, held)
     result = APNs(connection).send(message())
     assert result.errors[0][1].endswith(": " + text)
     assert result.unknown == TOKENS[:1]

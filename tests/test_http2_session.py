@@ -15,7 +15,7 @@ pytest.importorskip("jwt")
 from apnsclient import APNs, Message, ProviderToken, Session, feedback_store
 from apnsclient.backends.stdio import Backend
 from apnsclient.feedback_store import MemoryStore, SQLiteStore
-from apnsclient.sending.http2 import Http2Driver
+from apnsclient.protocols.http2.client import ClientConnection
 from frame_peers import ACCEPTED, TOKENS, client_for, message, new_session, outcome
 from net_support import SOON
 from threads_support import run_threads
@@ -98,20 +98,17 @@ def test_shutdown_closes_what_is_idle(simulator, sessions):
 def test_a_goodbye_that_is_interrupted_closes_all_the_same(
         simulator, sessions, monkeypatch, pool_size):
     """An interrupt while the server is told goes on to the caller, and the connection is closed."""
-    told = []
-
-    def interrupted(driver):
-        told.append(driver.connection)
+    def interrupted(client):
         raise KeyboardInterrupt
 
     session = sessions(pool_size=pool_size)
     client = client_for(session, simulator)
     with monkeypatch.context() as patch:
-        patch.setattr(Http2Driver, "take_leave", interrupted)
+        patch.setattr(ClientConnection, "say_goodbye", interrupted)
         with pytest.raises(KeyboardInterrupt):
             client.send(message(0))
             session.shutdown()
-    assert [connection.closed() for connection in told] == [True]
+    assert simulator.wait_for(lambda: simulator.open_provider_connections == 0, SOON)
     assert "0 idle, 0 in use" in repr(session)
 
 

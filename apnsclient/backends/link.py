@@ -15,11 +15,11 @@ from .._interrupts import is_interrupt
 from ..errors import ConnectError, ConnectionLost, Timeout, is_timeout
 
 if MYPY:
-    from typing import Optional
+    from typing import Any, List, Optional, Sequence
 
-    from . import BaseConnection
+    from . import BaseBackend, BaseConnection
 
-__all__ = ["Link"]
+__all__ = ["Link", "wait_for"]
 
 
 class Link(object):
@@ -101,3 +101,23 @@ class Link(object):
         kind = Timeout if is_timeout(error) else ConnectionLost
         self.connection.logger.debug("the back-end raised", exc_info=True)
         six.raise_from(kind(text_of(error)), error)
+
+
+def wait_for(backend, links, timeout, waker):
+    # type: (BaseBackend, Sequence[Link], Optional[float], Any) -> List[Link]
+    """Wait for several connections of a back-end at once.
+
+    :param backend: the :class:`~apnsclient.backends.BaseBackend` that they are of.
+    :param timeout: longest time in seconds (float); None waits for ever.
+    :param waker: what ends the wait as well; see
+        :meth:`~apnsclient.backends.BaseBackend.create_waker`.
+    :return: those over which something may have come.
+    :raises ~apnsclient.errors.ConnectionLost: if the back-end cannot wait for them.
+    """
+    try:
+        ready = backend.wait([link.connection for link in links], timeout, waker)
+    except Exception as error:
+        if isinstance(error, ConnectionLost) or is_interrupt():
+            raise
+        six.raise_from(ConnectionLost(text_of(error)), error)
+    return [link for link in links if link.connection in ready]

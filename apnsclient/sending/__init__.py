@@ -1,10 +1,4 @@
-"""Drivers: each drives one protocol over a connection that was leased from a back-end.
+"""What of which message is sent over which connection, what is sent again, and when to stop.
 
-A driver knows when to write, when to look for an answer and how long to wait for one. What the
-bytes mean is the protocol's business, how they travel the back-end's.
-
-:mod:`.binary`, :mod:`.binary_stream` and :mod:`.binary_message` decide, and leave waiting, reading
-and writing to :mod:`apnsclient.sync.binary`. :mod:`.http2` drives one connection,
-:mod:`.http2_dispatch` sends many messages over one connection after the other, and
-:mod:`.http2_parcels` is what goes out over HTTP/2.
+No I/O: the shells around it (``sync``) bring bytes and time, and do what is decided here.
 """

@@ -5,7 +5,7 @@ from __future__ import absolute_import, division, print_function
 from .._compat import MYPY
 
 if MYPY:
-    from typing import Any, Generator, Iterable, Tuple
+    from typing import Any, Generator, Iterable, Optional, Tuple
 
     from ..apns import Message
     from ..backends import BaseConnection
@@ -40,17 +40,17 @@ class Connection(object):
         self._shared = shared
         self._is_cached = is_cached
 
-    def send(self, message):
-        # type: (Message) -> Result
+    def send(self, message, timeout=None):
+        # type: (Message, Optional[float]) -> Result
         """Send one message; see :meth:`apnsclient.apns.APNs.send`."""
-        results = self.send_many([message])
+        results = self.send_many([message], timeout)
         try:
             return next(results)
         finally:
             results.close()
 
-    def send_many(self, messages):
-        # type: (Iterable[Message]) -> Generator[Result, None, None]
+    def send_many(self, messages, timeout=None):
+        # type: (Iterable[Message], Optional[float]) -> Generator[Result, None, None]
         """Send many messages; see :meth:`apnsclient.apns.APNs.send_many`."""
         raise NotImplementedError
 

@@ -6,16 +6,19 @@ import logging
 
 from .._compat import MYPY
 from .._interrupts import is_interrupt
+from .._process import this_process
 from ..addresses import environment_of
-from ..sending.http2 import Http2Driver
+from ..sending.http2 import Sender
 from ..sending.refusals import Refusals
 from ._feedback_buffer import FeedbackBuffer
 from ._lifetime import Closer
 from ._notices import WarnOnce
 from .gateway import Gateway
+from .host import Host
+from .opening import GuardedSender, Lease, Opener, say_goodbye
 
 if MYPY:
-    from typing import Callable, List, Optional, Tuple, Union
+    from typing import Any, Callable, Dict, List, Optional, Tuple, Union
 
     from .._arguments import Timing
     from ..backends import BaseBackend, BaseConnection
@@ -31,6 +34,10 @@ __all__ = ["Shared", "source_of"]
 
 #: The session speaks through these, wherever in the package that is.
 _log = logging.getLogger("apnsclient.transport")
+
+
+#: How many hosts are kept although nobody uses them.
+_MANY_HOSTS = 16
 
 
 class Shared(object):
@@ -57,7 +64,55 @@ class Shared(object):
         # type: (BaseBackend) -> None
         """Go on with another back-end; what is idle in the pool of the last one is closed."""
         self.backend = backend
+        # By process, address and credential.
+        self._hosts = {}  # type: Dict[Any, Host]
         self._closer = Closer(backend, self.feedback)
+
+    def host(self, address, certificate, is_cached, last=None):
+        # type: (Address, Credential, bool, Optional[Host]) -> Host
+        """Return what brings callers and connections together.
+
+        Callers share connections where the back-end can wait for several; else each call has what
+        it needs for itself, and so does a handle whose connections are not pooled.
+
+        :param last: what the call had before, if it goes on (:class:`~.host.Host`).
+        """
+        backend = self.backend
+        if last is not None and last.process == this_process():
+            return last
+        is_shared = is_cached and backend.can_share
+        key = this_process(), address, certificate
+        host = self._hosts.get(key) if is_shared else None
+        if host is None:
+            opener = Opener(backend, address, certificate, is_cached, self)
+            host = Host(backend, opener, certificate, self,
+                        self.gone_reporter(address, certificate), is_shared)
+            if is_shared:
+                self._forget_idle_hosts()
+                host = self._hosts.setdefault(key, host)
+        return host
+
+    def _forget_idle_hosts(self):
+        # type: () -> None
+        """Forget hosts that nobody uses. Whoever is about to use one gets another the next time."""
+        if len(self._hosts) >= _MANY_HOSTS:
+            for key, host in list(self._hosts.items()):
+                if host.is_idle or key[0] != this_process():
+                    self._hosts.pop(key, None)
+
+    def deadline(self, timeout):
+        # type: (Optional[float]) -> Optional[float]
+        """Return when a call has to be over that may take so many seconds (float), or None."""
+        return None if timeout is None else self.backend.clock() + timeout
+
+    def count_callers(self, address=None, certificate=None):
+        # type: (Optional[Address], Optional[Credential]) -> int
+        """Return how many callers wait: for a connection, or for responses that another takes."""
+        waiting = self.backend.waiting_count(address, certificate)
+        for key, host in list(self._hosts.items()):
+            if address in (None, key[1]) and certificate in (None, key[2]):
+                waiting += host.follower_count
+        return waiting
 
     def close_idle(self, connections):
         # type: (List[BaseConnection]) -> None
@@ -70,9 +125,13 @@ class Shared(object):
                     gateway = Gateway(connection, self.timing, self.report_late)
                     gateway.prepare()
                     gateways.append(gateway)
-                else:
-                    Http2Driver(connection, self.timing, self.gone_reporter(
-                        connection.address, connection.certificate)).take_leave()
+                elif connection.protocol is not None:
+                    sender = Sender(connection.certificate, self.timing)
+                    say_goodbye(Lease(connection, connection.protocol, None),
+                                GuardedSender(sender, self.backend.create_lock(),
+                                              self.backend.clock))
+                    self.gone_reporter(connection.address, connection.certificate)(
+                        sender.take_gone())
         finally:
             self.backend.close_all(connections)
         for gateway in gateways:

@@ -360,9 +360,9 @@ def stalling(stage, seen):
 
 
 @pytest.mark.parametrize("error", KILLERS)
-@pytest.mark.parametrize("stage", ["handshake", "settings", "response"])
+@pytest.mark.parametrize("stage", ["handshake", "settings"])
 def test_a_killed_greenlet_leaves_no_poisoned_connection(stage, error):
-    """Its turn goes to the next in line, over a connection with nothing left on it."""
+    """The next one goes on with a connection that has nothing left on it."""
     seen = []
     with stalling(stage, seen) as server:
         session = green_session(pool_size=1)
@@ -400,23 +400,23 @@ def test_a_killed_greenlet_learns_of_it(simulator, sessions, protocol, error):
 
 
 @pytest.mark.parametrize("error", KILLERS)
-def test_a_greenlet_that_is_killed_in_line_is_passed_over(error):
-    """Those behind it have their turn."""
-    seen = []
-    with stalling("response", seen) as server:
-        session = green_session(pool_size=1)
-        client = client_of(session, server.address)
-        holder = gevent.spawn(sends, client, TOKENS[0])
-        await_green(lambda: seen)
-        victim, behind = gevent.spawn(sends, client, TOKENS[1]), gevent.spawn(sends, client,
-                                                                              TOKENS[2])
-        await_green(lambda: "2 callers waiting" in repr(session))
-        victim.kill(error(), timeout=SOON)
-        assert "1 in use, 1 callers waiting" in repr(session)
-        holder.kill(timeout=SOON)
-        behind.get(timeout=SOON)
-        assert "1 idle, 0 in use, 0 callers waiting" in repr(session)
-        session.shutdown()
+@pytest.mark.parametrize("victim", [0, 1, 2])
+def test_a_killed_greenlet_takes_its_own_work_along_and_nothing_else(
+        simulator, sessions, error, victim):
+    """Be it the one that leads or one that follows: the others get their responses."""
+    simulator.script_provider(ProviderScript(hold=True))
+    session, client = sessions("http2", pool_size=1)
+    callers = []
+    for number in range(3):
+        callers.append(gevent.spawn(sends, client, TOKENS[number]))
+        await_green(lambda: simulator.held == number + 1)
+    assert "1 in use, 2 callers waiting" in repr(session)
+    callers[victim].kill(error(), timeout=SOON)
+    simulator.release_held()
+    for number in set(range(3)) - {victim}:
+        callers[number].get(timeout=SOON)
+    assert "1 idle, 0 in use, 0 callers waiting" in repr(session)
+    assert simulator.provider_connections == 1
 
 
 @pytest.mark.parametrize("error", KILLERS)

@@ -136,6 +136,18 @@ class ClientConnection(object):
         return len(self._streams)
 
     @property
+    def limit(self):
+        # type: () -> int
+        """How many requests may be in flight."""
+        return self._streams.limit
+
+    @property
+    def next_stream(self):
+        # type: () -> int
+        """Number of the stream that the next request opens."""
+        return self._streams.next
+
+    @property
     def can_start(self):
         # type: () -> bool
         """True if this connection takes requests at all, now or later."""

@@ -327,6 +327,18 @@ class RequestEncoder(object):
         raise HeaderTooLong(
             self._shared_fields() + list(template.fields), limit - room + digits, limit)
 
+    def header(self, method, path, fields):
+        # type: (bytes, bytes, Sequence[Tuple[bytes, bytes]]) -> List[Field]
+        """Return the header fields of any request, to be encoded by :meth:`block`.
+
+        :param fields: ``(name, value)`` of those that not every request has (bytes).
+        """
+        head = [(b":method", method), (b":scheme", b"https"), (b":authority", self._before[2][1]),
+                (b":path", path)]
+        if self._authorization is not None:
+            head.append((b"authorization", self._authorization))
+        return [(name, value, name == b"authorization") for name, value in head + list(fields)]
+
     def block(self, fields):
         # type: (Iterable[Field]) -> bytes
         """Return the header block of any request; the pseudo-header fields come first."""

@@ -1,0 +1,341 @@
+"""One connection as a sender sees it: the protocol, what was written and when, and what it allows.
+
+It lives and dies with the connection, and goes to the pool with it. No I/O: bytes in, bytes out,
+and time is an argument.
+
+How many requests are in flight adapts. Apple's servers were seen to allow a single stream after
+each rejected notification, to refuse those in flight, and to go back to the old limit with the next
+one that they accept (openradar 27870881; issues 476 and 732 of Pushy). So a stream that was refused
+says nothing against the connection: it is started there again, with one request at a time to begin
+with, and one more for every two that are accepted.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+from .._compat import MYPY
+from ..protocols.http2.client import ClientConnection
+
+if MYPY:
+    from typing import Any, List, Optional, Tuple
+
+    from ..protocols.http2.streams import Batch
+    from ..reasons import Reason
+    from .work import Work
+
+    Address = Tuple[str, int]
+
+__all__ = ["SenderConnection"]
+
+#: How many times in a row the requests that were started after a refusal may be refused themselves,
+#: without any response in between.
+_MOST_REFUSALS = 3
+
+
+class SenderConnection(object):
+    """State of one connection.
+
+    :param address: ``(host, port)`` that it leads to.
+    :param credential: certificate or provider token that it was opened with.
+    :param now: the time in seconds (float), here and elsewhere; it never goes back.
+
+    :ivar address: ``(host, port)``.
+    :ivar client: the protocol (:class:`~apnsclient.protocols.http2.client.ClientConnection`).
+    :ivar batches: the batches that were written and have not ended, oldest first (list).
+    :ivar used_at: when it was used last.
+    :ivar is_over: whether it is of no more use (bool).
+    :ivar is_cut: whether it may have been written to in part only (bool): nothing more is.
+    :ivar problem: why it ended, or is ending (str).
+    :ivar retired_for: the reason for which requests are sent again over another connection, or
+        None; nothing more is started here then.
+    :ivar has_unknown: whether it left requests behind of which nothing is known (bool).
+    :ivar is_silent: whether it ended because a PING had no response (bool).
+    :ivar is_stalled: whether it ended because nothing came of the requests for as long as allowed.
+    :ivar is_unread: whether it ended while nobody is left to read what the server has to say.
+    :ivar lost: how many requests had no response when it ended (int).
+    :ivar opened_at: when it was opened.
+    :ivar round_trip: the shortest time that a response took (float), infinite before the first.
+    """
+
+    def __init__(self, address, credential, now):
+        # type: (Address, Any, float) -> None
+        self.address = address
+        self.client = ClientConnection(_authority(*address))
+        # What gives the connection its provider token, None with a certificate.
+        self._bearer = credential.new_bearer() if hasattr(credential, "new_bearer") else None
+        self.client.is_cautious = self._bearer is not None
+        self.batches = []  # type: List[Batch]
+        self.round_trip = float("inf")
+        self.lost, self.opened_at, self.used_at = 0, now, now
+        self.is_over = self.is_cut = self.is_silent = self.is_stalled = self.is_unread = False
+        self.problem = ""
+        self.retired_for = None  # type: Optional[Reason]
+        # Requests were refused: how many were accepted then, the first stream that was started
+        # since, and how many times in a row that was refused as well.
+        self._accepted_at_refusal = None  # type: Optional[int]
+        self._next_at_refusal = self._refusals = self._answered_at_refusal = 0
+        # The highest limit that there was: the server may come back to it.
+        self._most = 0
+        self._goaway = None  # type: Any
+        self._frames = []  # type: List[Any]
+        self._unwritten = []  # type: List[Batch]
+        self._written = []  # type: List[Batch]
+        self.size = 0
+        self.attach(False, now)
+
+    def attach(self, keeps_ids, now):
+        # type: (bool, float) -> None
+        """Begin to use it.
+
+        :param keeps_ids: whether results have the identifiers of what was accepted (bool).
+        """
+        self.client.keep_responses(keeps_ids)
+        self.has_unknown = False
+        self._answered_before = self._answered = self.client.answered
+        self._accepted_before = self.client.accepted
+        self.progress_at = now
+
+    # What it takes.
+
+    @property
+    def can_start(self):
+        # type: () -> bool
+        """True if requests may be started here, now or later."""
+        return (not (self.is_over or self.is_cut) and self.retired_for is None
+                and self.client.can_start)
+
+    @property
+    def is_done(self):
+        # type: () -> bool
+        """True if nothing more is to be expected of it."""
+        return self.is_over or not self.client.in_flight and not self.can_start
+
+    @property
+    def has_answered(self):
+        # type: () -> bool
+        """True if the server has responded to any request since its use began."""
+        return self.client.answered != self._answered_before
+
+    @property
+    def has_failed(self):
+        # type: () -> bool
+        """True if nothing came of its use."""
+        if self.retired_for is not None and self.retired_for.is_unprocessed:
+            return self.client.accepted == self._accepted_before
+        return self.is_stalled or not self.has_answered
+
+    def room(self, work):
+        # type: (Work) -> int
+        """Return how many requests of some work may be started now."""
+        client = self.client
+        room, self._most = client.room(work.payload_size), max(self._most, client.limit)
+        if self._accepted_at_refusal is None or not room:
+            return room
+        allowed = 1 + (client.accepted - self._accepted_at_refusal) // 2
+        if allowed > self._most:
+            self._accepted_at_refusal = None
+        return min(room, max(allowed - client.in_flight, 0))
+
+    def start(self, work, chunk):
+        # type: (Work, int) -> bool
+        """Start requests, to be written with :meth:`output`.
+
+        :param chunk: how many bytes are written together (int).
+        :return: False if there is no room for any, or for so few that they are not worth it.
+        """
+        room, waiting = self.room(work), work.waiting
+        if not room:
+            return False
+        if waiting > 1:
+            worthwhile = -(-chunk // work.request_size(self.client))
+            if room < min(waiting, worthwhile // 2) and self.client.in_flight > room:
+                return False
+            room = min(room, worthwhile)
+        batch, frames = work.start(self.client, room)
+        if batch is not None:
+            self._frames.append(frames)
+            self._unwritten.append(batch)
+            self.size += len(frames)
+        return True
+
+    # The provider token.
+
+    def refresh_token(self):
+        # type: () -> None
+        """See that requests from here on carry a provider token that is valid."""
+        if self._bearer is not None:
+            token = self._bearer.current()
+            if token != self.token:
+                self.client.encoder.authorization = token
+
+    @property
+    def token(self):
+        # type: () -> Optional[bytes]
+        """The provider token of the last requests, None with a certificate."""
+        authorization = self.client.encoder.authorization  # type: Optional[bytes]
+        return authorization
+
+    @property
+    def is_refused(self):
+        # type: () -> bool
+        """True if the provider token was refused that the connection has to keep for a while."""
+        return self._bearer is not None and bool(self._bearer.is_refused)
+
+    def refuse_token(self):
+        # type: () -> None
+        """Note that the server has refused the provider token, if there is one."""
+        if self._bearer is not None:
+            self._bearer.refuse()
+
+    # What is written.
+
+    def output(self):
+        # type: () -> bytes
+        """Return what is to be written, and forget it: call :meth:`written` when it is.
+
+        What the protocol has to say comes first, because what acknowledges settings has to come
+        before what obeys them. In the middle of a frame nothing can be said any more.
+        """
+        frames, self._frames, self.size = self._frames, [], 0
+        control = self.client.output()
+        if self.is_cut:
+            return b""
+        if control:
+            frames.insert(0, control)
+        # From here on they may have reached the server.
+        self.batches = [batch for batch in self.batches if batch.left]
+        self.batches += self._unwritten
+        self._written, self._unwritten = self._unwritten, []
+        return frames[0] if len(frames) == 1 else b"".join(frames)
+
+    @property
+    def has_requests(self):
+        # type: () -> bool
+        """True if there are requests in what was returned by :meth:`output`."""
+        return bool(self._written)
+
+    def written(self, now):
+        # type: (float) -> None
+        """Note that what :meth:`output` returned was written."""
+        for batch in self._written:
+            batch.written_at, batch.answers_before = now, self.client.answered
+        self._written = []
+
+    def cut(self, now):
+        # type: (float) -> None
+        """Note that what :meth:`output` returned was written in part, as far as anybody knows."""
+        self.is_cut = True
+        self.written(now)
+
+    # What is read.
+
+    def receive(self, data, now):
+        # type: (bytes, float) -> List[Any]
+        """Take what the server has sent.
+
+        :param data: any number of bytes, at least one.
+        :return: what came of requests, see :meth:`.ClientConnection.receive`.
+        """
+        client = self.client
+        events = client.receive(data)
+        if client.answered != self._answered:
+            self._answered, self.progress_at = client.answered, now
+            if self.batches:
+                # The oldest one may have waited longer than what has come; never less.
+                self.round_trip = min(self.round_trip, now - self.batches[0].written_at)
+        return events
+
+    def note_refused(self, stream):
+        # type: (int) -> None
+        """Note that the server has refused a stream."""
+        client = self.client
+        self._accepted_at_refusal = client.accepted
+        if stream < self._next_at_refusal:
+            return
+        self._next_at_refusal = client.next_stream
+        is_new = client.answered != self._answered_at_refusal
+        self._answered_at_refusal = client.answered
+        self._refusals = 1 if is_new else self._refusals + 1
+
+    @property
+    def is_throttled(self):
+        # type: () -> bool
+        """True if fewer requests are in flight than are allowed, after some were refused."""
+        return self._accepted_at_refusal is not None
+
+    @property
+    def refuses_all(self):
+        # type: () -> bool
+        """True if the server refuses requests time and again, and responds to none."""
+        return self._refusals >= _MOST_REFUSALS
+
+    def take_goaway(self):
+        # type: () -> Any
+        """Return the GOAWAY of the server, if there is another one than before; else None.
+
+        A server may first say that it will end the connection, and then why.
+        """
+        goaway = self.client.goaway
+        if goaway is self._goaway:
+            return None
+        self._goaway = goaway
+        return goaway
+
+    # Time.
+
+    def deadline(self, read_timeout):
+        # type: (float) -> float
+        """Return when the time of the oldest request is over, or that for having room for one.
+
+        :param read_timeout: how long each has, in seconds (float).
+        """
+        oldest = self.oldest()
+        return read_timeout + (self.progress_at if oldest is None else oldest.written_at)
+
+    def oldest(self):
+        # type: () -> Optional[Batch]
+        """Return the oldest batch that has not ended."""
+        for batch in self.batches:
+            if batch.left:
+                return batch
+        return None
+
+    def take_finished(self):
+        # type: () -> List[Batch]
+        """Return the batches that have ended since it was asked for the last time."""
+        finished = [batch for batch in self.batches if not batch.left]
+        if finished:
+            self.batches = [batch for batch in self.batches if batch.left]
+        return finished
+
+    # The end.
+
+    def end(self, problem):
+        # type: (str) -> List[Tuple[Batch, int, bool]]
+        """Note that it is over, and that nothing was said of what is in flight.
+
+        :return: ``(batch, stream, was_written)`` of each request that is left.
+        """
+        self.is_over = True
+        self.problem = self.problem or problem
+        unwritten = set(map(id, self._unwritten))
+        left = [(batch, stream, is_whole and id(batch) not in unwritten)
+                for batch, stream, is_whole in self.client.abandon()]
+        self.batches += self._unwritten
+        self._frames, self._unwritten, self._written = [], [], []
+        return left
+
+    def rest(self, now):
+        # type: (float) -> bool
+        """Note that the use is over; return True if the connection may be used again."""
+        self.used_at = now
+        return (self.can_start and not self.is_refused and not self._unwritten
+                and not self._written and not self.refuses_all)
+
+
+def _authority(host, port):
+    # type: (str, int) -> bytes
+    """Return what names the server in a request."""
+    if ":" in host:
+        host = "[%s]" % host
+    name = host if port == 443 else "%s:%d" % (host, port)
+    return name.encode("ascii" if isinstance(name, bytes) else "idna")

@@ -1,0 +1,480 @@
+"""Callers share connections: one of them leads and does all I/O, the others follow.
+
+There is a host for each address and credential, in each process. There is no background thread:
+whoever waits, drives. The leader writes what is queued, its own and that of others, waits for all
+connections at once, and hands out what comes; a follower waits on an event of the back-end's. When
+the leader's own work is done, or its caller's code is to run, it hands over to a follower.
+
+What always holds: only the leader does I/O, so that a connection is used by one thread at a time.
+The sender is touched with the lock held, and nobody holds the lock during I/O. The caller's own
+code never runs while it leads.
+
+An interrupt, from the keyboard or of a green thread, may come between any two lines, and the
+garbage collector may close a generator in the middle of anything, also in the thread that holds the
+lock. So whoever leads has a token that is known here by a weak reference alone: where nobody has it
+any more nobody leads, whatever was left undone, and those who wait look again now and then. A
+caller who leaves only says so; whoever touches the sender next forgets what it had.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import itertools
+import operator
+import sys
+import weakref
+from collections import deque
+
+from .._compat import MYPY, text_of
+from .._interrupts import take_failure
+from .._process import this_process
+from ..backends.link import wait_for
+from ..errors import ConnectError, ConnectionLost, Timeout
+from ..sending.http2 import FIRST, Sender
+from .opening import READ_SIZE, GuardedSender, close, is_refusal, last_words
+
+if MYPY:
+    from typing import Any, Deque, Dict, List, Optional, Tuple
+
+    from ..backends import BaseBackend
+    from ..sending.calls import Call
+    from ..sending.http2_connection import SenderConnection
+    from .opening import Lease, Opener
+
+__all__ = ["Host"]
+
+#: Most seconds of a single wait, after which a follower sees for itself whether anybody leads.
+_LONGEST_WAIT = 1.0
+#: Shortest time in seconds that a write, or a connection, is given.
+_SHORTEST_WRITE = 0.1
+#: Seconds for what has come while nobody looked: it is no more than a system's buffers hold.
+_LONGEST_LOOK = 0.25
+
+
+class _Lead(object):
+    """What the leader has, and nobody else.
+
+    :param call: what it leads for, or None.
+    """
+
+    def __init__(self, call):
+        # type: (Optional[Call]) -> None
+        self.call = call
+        self.is_over = False
+
+
+class _Claim(object):
+    """A follower.
+
+    :param call: what it waits for.
+    :param event: what wakes it; set with the lock held.
+    :param number: the lower, the longer it has waited (int).
+
+    :ivar lead: what it leads with from here on, or None.
+    """
+
+    def __init__(self, call, event, number):
+        # type: (Call, Any, int) -> None
+        self.call = call
+        self.event = event
+        self.number = number
+        self.lead = None  # type: Optional[_Lead]
+
+
+_number_of = operator.attrgetter("number")
+
+
+class Host(object):
+    """Callers who send to one address with one credential.
+
+    :param backend: the :class:`~apnsclient.backends.BaseBackend`.
+    :param opener: opens connections (:class:`~.opening.Opener`).
+    :param credential: certificate or provider token.
+    :param settings: what the session was told: ``timing``.
+    :param report_gone: called with a list of ``(token, timestamp)`` of tokens that are dead. It
+        must not wait, nor raise anything.
+    :param is_shared: whether several callers may use it, and it several connections (bool).
+    """
+
+    def __init__(self, backend, opener, credential, settings, report_gone, is_shared):
+        # type: (BaseBackend, Opener, Any, Any, Any, bool) -> None
+        #: The process that it is for.
+        self.process = this_process()
+        self._backend = backend
+        self._clock = backend.clock
+        self._opener = opener
+        self._settings = settings
+        self._report_gone = report_gone
+        self._is_shared = is_shared
+        self._lock = backend.create_lock()
+        self._sender = Sender(credential, settings.timing, opener.limit if is_shared else 1)
+        self._guarded = GuardedSender(self._sender, self._lock, backend.clock)
+        self._leases = {}  # type: Dict[SenderConnection, Lease]
+        self._lead = None  # type: Optional[weakref.ref[_Lead]]
+        self._followers = {}  # type: Dict[Call, _Claim]
+        self._numbers = itertools.count()
+        self._left = deque()  # type: Deque[Call]
+        self._waker = backend.create_waker() if is_shared else None  # type: Any
+        self._is_waiting = False
+        # What the leader is in the middle of: starting requests, writing or reading.
+        self._amid = self._writing = self._reading = None  # type: Optional[Lease]
+
+    @property
+    def is_idle(self):
+        # type: () -> bool
+        """True if nobody uses it."""
+        return not self._sender.calls and self._lead_now() is None
+
+    @property
+    def follower_count(self):
+        # type: () -> int
+        """How many callers wait for what another one takes."""
+        return len(self._followers)
+
+    def drive(self, call, works=()):
+        # type: (Call, Any) -> List[Any]
+        """Send what a call has to be sent, until there is something for its caller to do.
+
+        :param works: what the call is to send as well (sequence of :class:`.Work`).
+        :return: the work that is decided, in order.
+        """
+        lead, claim = self._join(call, works)
+        try:
+            while claim is not None and lead is None:
+                lead, claim = self._follow(claim)
+            if lead is not None:
+                self._run(call)
+        finally:
+            if lead is not None:
+                self._hand_over(lead, call)
+        with self._lock:
+            return self._take_decided(call)
+
+    def _take_decided(self, call):
+        # type: (Call) -> List[Any]
+        decided = list(call.decided())
+        if call.is_over:
+            self._sender.leave(call)
+        return decided
+
+    def leave(self, call):
+        # type: (Call) -> None
+        """Forget a call whose caller has left, in the middle of anything."""
+        call.is_abandoned = True
+        self._left.append(call)
+        lead = self._lead_now()
+        if lead is not None and lead.call is call:
+            # An interrupt has kept it from handing over.
+            lead.is_over = True
+        if self._lead_now() is not None or not self._lock.acquire(False):
+            return
+        try:
+            if self._lead_now() is not None:
+                return
+            lead = self._begin_to_lead()
+        finally:
+            self._lock.release()
+        self._hand_over(lead)
+
+    def lose_all(self, problem):
+        # type: (str) -> None
+        """Give all connections up: in a forked child they are the parent's."""
+        for lease in list(self._leases.values()):
+            self._guarded.lose(lease, problem)
+            lease.link.close()
+        self._leases.clear()
+
+    # Who leads.
+
+    def _lead_now(self):
+        # type: () -> Optional[_Lead]
+        """Return the token of whoever leads, or None."""
+        lead = self._lead() if self._lead is not None else None
+        return None if lead is None or lead.is_over else lead
+
+    def _begin_to_lead(self, call=None):
+        # type: (Optional[Call]) -> _Lead
+        lead = _Lead(call)
+        self._lead = weakref.ref(lead)
+        return lead
+
+    def _join(self, call, works):
+        # type: (Call, Any) -> Tuple[Optional[_Lead], Optional[_Claim]]
+        """Queue the work; return what is led with, or what is waited for, or neither."""
+        with self._lock:
+            for work in works:
+                call.add(work)
+            self._sender.submit(call, self._clock())
+            if call.is_ready:
+                return None, None
+            if self._lead_now() is None:
+                return self._begin_to_lead(call), None
+            claim = _Claim(call, self._backend.create_event(), next(self._numbers))
+            self._followers[call] = claim
+            if self._is_waiting:
+                self._is_waiting = False
+                self._waker.wake()
+            return None, claim
+
+    def _follow(self, claim):
+        # type: (_Claim) -> Tuple[Optional[_Lead], Optional[_Claim]]
+        """Wait once; return what :meth:`_join` does."""
+        call, patience = claim.call, _LONGEST_WAIT
+        if call.deadline is not None:
+            patience = min(max(call.deadline - self._clock(), 0.0), patience)
+        try:
+            is_woken = claim.event.wait(patience)
+        except BaseException:
+            self._followers.pop(call, None)
+            if claim.lead is not None:
+                # It was to lead from this very moment on.
+                self._hand_over(claim.lead)
+            raise
+        with self._lock:
+            if claim.lead is None:
+                if call.deadline is not None:
+                    self._sender.expire_calls(self._clock())
+                if not call.is_ready and self._lead_now() is not None:
+                    if is_woken:
+                        claim.event = self._backend.create_event()
+                    self._followers[call] = claim
+                    return None, claim
+                if not call.is_ready:
+                    claim.lead = self._begin_to_lead(call)
+            self._followers.pop(call, None)
+            return claim.lead, None
+
+    def _hand_over(self, lead, call=None):
+        # type: (_Lead, Optional[Call]) -> None
+        """Stop leading; let a follower go on, or give the connections back if nobody needs them."""
+        try:
+            while True:
+                with self._lock:
+                    self._forget_left()
+                    if call is not None and call.is_over:
+                        self._sender.leave(call)
+                    if self._promote() or self._sender.calls or not self._leases:
+                        lead.is_over = True
+                        return
+                    del self._sender.connections[:]
+                    leases = list(self._leases.values())
+                    self._leases.clear()
+                self._opener.release(leases, self._guarded)
+                self._report()
+        finally:
+            if not lead.is_over:
+                lead.is_over = True
+                with self._lock:
+                    self._promote()
+
+    def _promote(self):
+        # type: () -> bool
+        """Make the follower who has waited longest the leader; return False if there is none."""
+        waiting = [one for one in list(self._followers.values()) if not one.call.is_abandoned]
+        if not waiting:
+            return False
+        claim = min(waiting, key=_number_of)
+        self._followers.pop(claim.call, None)
+        claim.lead = self._begin_to_lead(claim.call)
+        claim.event.set()
+        return True
+
+    def _forget_left(self):
+        # type: () -> None
+        """Forget the calls whose callers have left."""
+        while self._left:
+            try:
+                call = self._left.popleft()
+            except IndexError:
+                return
+            self._sender.leave(call)
+            self._followers.pop(call, None)
+
+    # What the leader does.
+
+    def _run(self, call):
+        # type: (Call) -> None
+        """Lead, until there is something for the caller to do."""
+        try:
+            while not self._step(call):
+                pass
+        except BaseException:
+            self._note_interrupt()
+            raise
+
+    def _step(self, call):
+        # type: (Call) -> bool
+        """Go one step further; return True if there is something for the caller to do."""
+        with self._lock:
+            now = self._clock()
+            self._forget_left()
+            self._sender.expire_calls(now)
+            ended = [self._leases.pop(state) for state in list(self._leases)
+                     if state not in self._sender.connections]
+            if not call.is_ready:
+                self._fill(now)
+            self._notify()
+            pending = [one for one in self._leases.values() if one.pending]
+            is_ready = call.is_ready and not pending
+            # What comes is read before more is written, and before a caller who takes its time.
+            can_look = (call.is_slow if is_ready else bool(pending) and self._sender.has_waiting())
+            wanted, deadline = None, None  # type: Optional[str], Optional[float]
+            if not (pending or ended or is_ready):
+                wanted = self._sender.wants_connection(now)
+                if wanted is None:
+                    self._sender.note_waiting(now)
+                    deadline = self._sender.deadline()
+                    self._is_waiting = self._is_shared
+        self._report()
+        for lease in ended:
+            close(lease, self._guarded)
+            self._opener.free(lease, self._guarded)
+        for lease in pending:
+            self._write(lease, now)
+        if wanted is not None:
+            self._open(call, wanted)
+        elif can_look and self._leases:
+            self._wait(0.0)
+        elif not (pending or ended or is_ready):
+            self._wait(None if deadline is None else max(deadline - now, 0.0))
+        return is_ready
+
+    def _notify(self):
+        # type: () -> None
+        """Let the followers go on for whom there is something to do."""
+        for call in self._sender.take_touched():
+            claim = self._followers.get(call)
+            if claim is not None and call.is_ready:
+                self._followers.pop(call, None)
+                claim.event.set()
+
+    def _fill(self, now):
+        # type: (float) -> None
+        """Start requests on each connection that has room, to be written."""
+        for state in self._sender.connections:
+            lease = self._leases[state]
+            if not lease.pending:
+                self._amid = lease
+                self._sender.fill(state, now)
+                lease.pending = state.output()
+                self._amid = None
+
+    def _report(self):
+        # type: () -> None
+        gone = self._sender.take_gone()
+        if gone:
+            self._report_gone(gone)
+
+    def _write(self, lease, now):
+        # type: (Lease, float) -> None
+        """Write what is pending; what only the protocol has to say holds up no request."""
+        state, timing = lease.state, self._settings.timing
+        timeout = timing.write_timeout
+        if timing.read_timeout is not None and not state.has_requests:
+            left = max(state.deadline(timing.read_timeout) - now, _SHORTEST_WRITE)
+            timeout = left if timeout is None else min(timeout, left)
+        self._writing = lease
+        try:
+            lease.link.write(lease.pending, timeout)
+            lease.pending = b""
+            state.written(self._clock())
+        except (ConnectError, ConnectionLost, Timeout) as error:
+            lease.pending = b""
+            self._fail(lease, last_words(lease, self._guarded, error))
+        self._writing = None
+
+    def _fail(self, lease, error):
+        # type: (Lease, Exception) -> None
+        """Let go of a connection that raised something."""
+        failure = None  # type: Any
+        if is_refusal(lease, error):
+            failure = type(error), error, sys.exc_info()[2]
+        self._guarded.lose(lease, text_of(error), failure)
+
+    def _open(self, call, wanted):
+        # type: (Call, str) -> None
+        """Open a connection."""
+        timeout = self._settings.timing.connect_timeout
+        if call.deadline is not None:
+            left = max(call.deadline - self._clock(), _SHORTEST_WRITE)
+            timeout = left if timeout is None else min(left, timeout)
+        lease, failure = None, None  # type: Optional[Lease], Any
+        try:
+            lease = self._opener.open(self._guarded, wanted != FIRST, timeout)
+        except Exception:
+            failure = take_failure()
+        with self._lock:
+            now = self._clock()
+            if lease is not None:
+                self._leases[lease.state] = lease
+                self._sender.add_connection(lease.state, now)
+            elif call.deadline is not None and now >= call.deadline:
+                # The others have more time.
+                self._sender.expire_calls(now)
+            else:
+                self._sender.connect_failed(wanted, failure, now)
+
+    def _wait(self, timeout):
+        # type: (Optional[float]) -> None
+        """Wait for any of the connections, and take what has come."""
+        leases = list(self._leases.values())
+        if self._is_shared:
+            leases = self._wait_for_all(leases, timeout)
+        now = self._clock()
+        with self._lock:
+            self._sender.note_progress(now)
+        for lease in leases:
+            self._reading = lease
+            try:
+                self._read(lease, 0 if self._is_shared else timeout)
+            except (ConnectError, ConnectionLost) as error:
+                self._fail(lease, error)
+            self._reading = None
+        with self._lock:
+            # What came in time has been read by now, also where that was long ago.
+            self._sender.expire_requests(now if self._is_shared else self._clock())
+
+    def _wait_for_all(self, leases, timeout):
+        # type: (List[Lease], Optional[float]) -> List[Lease]
+        """Wait for any of the connections; return those over which something may have come."""
+        try:
+            ready = wait_for(self._backend, [one.link for one in leases], timeout, self._waker)
+        except ConnectionLost as error:
+            for lease in leases:
+                self._guarded.lose(lease, text_of(error))
+            return []
+        finally:
+            self._is_waiting = False
+        return [lease for lease in leases if lease.link in ready]
+
+    def _read(self, lease, timeout):
+        # type: (Lease, Optional[float]) -> None
+        """Take what has come over a connection, and wait for something to come."""
+        state, end = lease.state, self._clock() + _LONGEST_LOOK
+        data = lease.link.read(READ_SIZE, timeout) if timeout is None or timeout > 0 else None
+        if data is None and timeout != 0:
+            return
+        while not state.is_over:
+            if data is not None:
+                self._guarded.receive(lease, data)
+                if not state.client.in_flight:
+                    return
+            if self._clock() >= end:
+                return
+            data = lease.link.peek(READ_SIZE)
+            if data is None:
+                return
+
+    def _note_interrupt(self):
+        # type: () -> None
+        """See what an interrupt has left undone.
+
+        What was read and not taken is lost, and so is the connection. What was written in part may
+        be a part of a frame: nothing more is written then, and responses may still come.
+        """
+        lost, cut = self._amid or self._reading, self._writing
+        self._amid = self._reading = self._writing = None
+        if lost is not None:
+            self._guarded.lose(lost, "it was interrupted")
+        if cut is not None:
+            cut.pending = b""
+            self._guarded.cut(cut)
