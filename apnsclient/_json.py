@@ -46,19 +46,19 @@ _encode = json.JSONEncoder(
 
 
 def encode_json(value, parameters=PARAMETERS):
-    # type: (Any, Dict[str, Any]) -> Text
-    """Return a value as JSON text; on Python 2.7 as bytes if it is all ASCII.
+    # type: (Any, Dict[str, Any]) -> bytes
+    """Return a value as JSON text in UTF-8 (bytes).
 
     :param parameters: arguments of ``json.dumps``. Its ``allow_nan`` is False by default here.
     :raises TypeError, ValueError: if it cannot be expressed in JSON.
     """
     if parameters == PARAMETERS:
         try:
-            return _encode(value)
+            return to_utf8(_encode(value))
         except RuntimeError:
             # If it contains itself, json.dumps raises the error that says so.
             pass
-    return json.dumps(_with_unicode(value), **dict({"allow_nan": False}, **parameters))
+    return to_utf8(json.dumps(_with_unicode(value), **dict({"allow_nan": False}, **parameters)))
 
 
 #: Halves of surrogate pairs without the other half: Python 2.7 would encode them.
@@ -66,11 +66,13 @@ _HALVES = re.compile(u"[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\
 
 
 def to_utf8(text):
-    # type: (Text) -> bytes
-    """Return text encoded as UTF-8.
+    # type: (Any) -> bytes
+    """Return text encoded as UTF-8, and bytes as they are.
 
     :raises UnicodeEncodeError: (a ValueError) if there is half of a surrogate pair in it.
     """
+    if isinstance(text, bytes):
+        return text
     half = _HALVES.search(text) if PY2 else None
     if half:
         raise UnicodeEncodeError("utf-8", text, half.start(), half.end(), "surrogates not allowed")

@@ -217,11 +217,8 @@ class Message(object):
         :raises TypeError, ValueError: if it cannot be expressed in JSON.
         """
         payload = self.payload
-        if isinstance(payload, bytes):
-            return payload
-        if not isinstance(payload, six.text_type):
-            payload = encode_json(payload, self.json_parameters)
-        return payload if isinstance(payload, bytes) else to_utf8(payload)
+        return (to_utf8(payload) if isinstance(payload, _TEXT)
+                else encode_json(payload, self.json_parameters))
 
     def encoder(self):
         # type: () -> NotificationEncoder
@@ -270,8 +267,8 @@ class Message(object):
             if self.alert is not None or self.badge is not None or self.sound is not None:
                 return "alert"
             payload = self.payload
-        elif isinstance(payload, _TEXT):
-            payload = _parse_payload(payload) if may_have_push_type(payload) else None
+        elif isinstance(payload, _TEXT) and may_have_push_type(payload):
+            payload = _parse_payload(payload)
         return push_type_of(payload) if isinstance(payload, dict) else "alert"
 
     def batch(self, packet_size):

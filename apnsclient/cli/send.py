@@ -10,7 +10,7 @@ import sys
 import time
 
 from .._compat import MYPY, monotonic
-from .._json import decode_json, encode_json, to_utf8
+from .._json import decode_json, encode_json
 from . import _options, _outcome, _session
 from ._console import NO_CONNECTION, USAGE, Failure, one_line, open_progress
 from ._delivery import Delivery
@@ -342,7 +342,7 @@ def _pair(value):
     except ValueError:
         return key, content
     try:
-        to_utf8(encode_json(found))
+        encode_json(found)
     except ValueError as error:
         raise argparse.ArgumentTypeError("%r is not JSON: %s" % (value, one_line(error)))
     return key, found
