@@ -251,7 +251,7 @@ class Shell(object):
         self._check_time()
 
     def _check_time(self):
-        if self.sender.is_late(self.clock.now):
+        if self.sender.has_expired(self.clock.now):
             if self._gateway is not None:
                 self._listen(self.clock.now)
             self.sender.give_up()

@@ -439,6 +439,30 @@ def test_no_more_messages_are_taken_than_the_window_holds(apple, monkeypatch):
     await_accepted(apple, 36)
 
 
+def test_a_full_window_waits_for_as_long_as_it_takes(monkeypatch):
+    """No message is taken meanwhile, however often it is looked whether there is a result."""
+    monkeypatch.setattr(BinarySender, "WINDOW", 2)
+    taken = []
+
+    def dawdle(peer):
+        peer.stop_reading()
+        yield peer.pause(60)
+        peer.read_on()
+        yield peer.end()
+
+    def messages():
+        for message in make_messages(4):
+            taken.append(server.clock.now - begin)
+            yield message
+
+    with simulated_time.serve_bytes(dawdle, receive_buffer=0) as server:
+        begin = server.clock.now
+        client = server.client(read_tail_timeout=4, write_timeout=None)
+        assert not any(one.needs_retry() for one in client.send_many(messages()))
+    assert taken[:2] == [0, 0]
+    assert 60 <= taken[2] < 61
+
+
 def test_streams_beside_one_another_have_connections_of_their_own(apple):
     """Two generators of one client may be consumed in turns."""
     client = client_of(apple.session(), apple)

@@ -549,7 +549,7 @@ class BinarySender(object):
             self._window.clear()
         self.give_up()
 
-    def is_late(self, now):
+    def has_expired(self, now):
         # type: (float) -> bool
         """Return True if the deadline is over."""
         return self.deadline is not None and now >= self.deadline

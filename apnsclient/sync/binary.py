@@ -91,18 +91,18 @@ class BinaryConnection(Connection):
             gateway.close()
             is_replacement = True
 
-    def _release(self, gateway, is_late):
+    def _release(self, gateway, has_expired):
         # type: (Gateway, bool) -> None
         """Give a connection back.
 
-        :param is_late: whether there is no time to close it in good order.
+        :param has_expired: whether there is no time to close it in good order.
         """
         connection = gateway.connection
         if not gateway.stream.is_over:
             surplus = self._shared.backend.store(connection) if self._is_cached else [connection]
             if surplus:
                 self._shared.close_idle(surplus)
-        elif is_late:
+        elif has_expired:
             gateway.abort()
         else:
             gateway.close()
@@ -237,7 +237,7 @@ class _Call(object):
         # type: () -> None
         """Give up once the time for the call is over, after a last look."""
         sender, gateway = self._sender, self._gateway
-        if sender.is_late(self._clock()):
+        if sender.has_expired(self._clock()):
             if gateway is not None:
                 self._listen(gateway, self._clock())
             sender.give_up()
@@ -247,7 +247,7 @@ class _Call(object):
         """Return True if it is a failure for no other reason than the end of the time."""
         sender = self._sender
         if not (isinstance(error, Timeout) or is_timeout(error)) or (
-                not sender.is_late(self._clock())):
+                not sender.has_expired(self._clock())):
             return False
         sender.give_up()
         return True
@@ -255,7 +255,7 @@ class _Call(object):
     def _let_go(self, gateway):
         # type: (Gateway) -> None
         self._gateway = self._sender.stream = None
-        self._release(gateway, self._sender.is_late(self._clock()))
+        self._release(gateway, self._sender.has_expired(self._clock()))
 
     def _close(self):
         # type: () -> None
