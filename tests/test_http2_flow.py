@@ -344,7 +344,7 @@ def test_more_than_the_window_is_an_error():
     client = new_client()
     batch, _ = client.ask([(b":method", b"GET", False)], b"", None)
     tell(client, headers(1, OK, False))
-    client._partial[1].window.left = 10
+    client._partial.get(1).window.left = 10
     assert tell(client, frame(frames.DATA, 0, 1, b"x" * 11)) == [
         ("reset", 1, frames.FLOW_CONTROL_ERROR, False)]
     assert said(client) == [(frames.RST_STREAM, 0, 1, b"\0\0\0\3")]

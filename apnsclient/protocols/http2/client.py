@@ -38,14 +38,15 @@ from .frames import (
     check_head,
     window_update,
 )
-from .headers import decode_block
+from .partial import OUR_STREAM_WINDOW, PartialResponses
 from .receiving import LONGEST_BLOCK, BlockReader, FloodGuard, ReceiveWindow
-from .responses import ResponseDecoder, check_trailers, status_in
-from .streams import OUR_STREAM_WINDOW, Partial, Streams
+from .responses import ResponseDecoder
+from .streams import Streams
 
 if MYPY:
-    from typing import Any, Dict, List, Optional, Sequence, Tuple
+    from typing import Any, List, Optional, Sequence, Tuple
 
+    from .partial import Partial
     from .receiving import Block
     from .requests import RequestTemplate
     from .streams import Batch, Rejection
@@ -106,7 +107,7 @@ class ClientConnection(object):
         self._is_simple = False
         self._rest = b""
         self._events = []  # type: List[Any]
-        self._partial = {}  # type: Dict[int, Partial]
+        self._partial = PartialResponses(self._decoder)
         self._blocks = BlockReader()
         self._window = ReceiveWindow(_OUR_WINDOW)
         self._flood = FloodGuard()
@@ -425,7 +426,7 @@ class ClientConnection(object):
     def _end(self, stream):
         # type: (int) -> Optional[Batch]
         """Let a stream end; return its batch, or None if it was not open."""
-        self._partial.pop(stream, None)
+        self._partial.discard(stream)
         return self._streams.end(stream)
 
     def _take_headers(self, flags, stream, payload):
@@ -442,44 +443,24 @@ class ClientConnection(object):
         if whole is None:
             return
         stream, flags, block = whole
-        is_end = bool(flags & END_STREAM)
         kept = block  # type: Any
         if not self._is_settled:
             # The decoder has to see each of them, because it may refer to earlier ones.
             kept = self._decoder.full(block)
         if self._streams.find(stream) is None:
             return
-        partial = self._partial.get(stream)
-        if partial is not None:
-            if not is_end:
-                raise Http2Error("trailers that do not end stream %d" % stream, PROTOCOL_ERROR,
-                                 stream)
-            check_trailers(decode_block(kept) if isinstance(kept, bytes) else kept, stream)
-            self._finish(stream, partial.status, partial.block, bytes(partial.body))
-            return
-        status = self._status(stream, kept)
-        if status < 200 and is_end:
-            raise Http2Error("stream %d ends with status %d" % (stream, status), PROTOCOL_ERROR,
-                             stream)
-        if is_end:
-            self._finish(stream, status, kept, b"")
-        elif status >= 200:
-            self._partial[stream] = Partial(stream, status, kept)
+        complete = self._partial.add_header(stream, kept, bool(flags & END_STREAM))
+        if complete is not None:
+            self._finish(complete)
 
-    def _status(self, stream, block):
-        # type: (int, Any) -> int
-        """Return the status of a response, of which the block or the fields are given."""
-        if isinstance(block, bytes):
-            return self._decoder.status_of(block, stream)
-        return status_in(block, stream)
-
-    def _finish(self, stream, status, block, body):
-        # type: (int, int, Any, bytes) -> None
-        """Let a request end with its response, which is complete."""
+    def _finish(self, response):
+        # type: (Partial) -> None
+        """End a request with its response, which is complete."""
+        stream = response.stream
         if self._streams.is_incomplete(stream):
             # Whoever has answered does not want the rest (RFC 9113, 8.1).
             self._streams.reset(stream, frames.NO_ERROR)
-        self._conclude(stream, status, block, body)
+        self._conclude(stream, response.status, response.block, bytes(response.body))
 
     def _conclude(self, stream, status, block, body, is_cut_off=False):
         # type: (int, int, Any, bytes, bool) -> None
@@ -502,13 +483,9 @@ class ClientConnection(object):
         batch = self._streams.find(stream)
         if batch is None:
             return
-        partial = self._partial.get(stream)
-        if partial is None:
-            raise Http2Error("DATA before HEADERS on stream %d" % stream, PROTOCOL_ERROR, stream)
-        partial.window.take(len(payload))
-        partial.body += data
+        partial = self._partial.add_data(stream, len(payload), data)
         if flags & END_STREAM:
-            self._finish(stream, partial.status, partial.block, bytes(partial.body))
+            self._finish(partial)
         elif len(partial.body) > batch.body_limit:
             # Nothing of Apple's is that long. The status tells what became of the request.
             self._streams.reset(stream, frames.CANCEL)

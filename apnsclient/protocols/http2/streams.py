@@ -33,7 +33,6 @@ from .frames import (
     rst_stream,
 )
 from .headers import size_of
-from .receiving import ReceiveWindow
 from .requests import LONGEST_ALIKE, HeaderTooLong, RequestEncoder
 
 if MYPY:
@@ -44,10 +43,8 @@ if MYPY:
     Field = Tuple[bytes, bytes, bool]
     Rejection = Union[TokenError, HeaderTooLong]
 
-__all__ = ["OUR_STREAM_WINDOW", "Batch", "Partial", "Streams"]
+__all__ = ["Batch", "Streams"]
 
-#: The window that we give the peer for each stream, in bytes.
-OUR_STREAM_WINDOW = 1 << 16
 #: How many streams that we reset are remembered: the peer may have answered them.
 _REMEMBERED = 4096
 
@@ -81,23 +78,6 @@ class Batch(object):
         # type: (int) -> int
         """Return what the owner calls the request on a stream."""
         return self.indices[(stream - self.first) >> 1]
-
-
-class Partial(object):
-    """A response of which the head has come.
-
-    :ivar body: what has come of the body (bytearray).
-    :ivar window: how much more DATA the peer may send on this stream (:class:`.ReceiveWindow`).
-    """
-
-    __slots__ = ("status", "block", "body", "window")
-
-    def __init__(self, stream, status, block):
-        # type: (int, int, Any) -> None
-        self.status = status
-        self.block = block
-        self.body = bytearray()
-        self.window = ReceiveWindow(OUR_STREAM_WINDOW, stream)
 
 
 class Streams(object):
