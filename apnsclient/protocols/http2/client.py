@@ -2,8 +2,9 @@
 
 Bytes in, events out, bytes back. Requests go out in batches: streams with consecutive numbers that
 differ in the token alone. What comes back is nearly always the same, too: one HEADERS frame with
-``:status: 200``, which differs in identifiers alone and needs no decoding. Those are taken in one
-loop, :meth:`.ResponseDecoder.take_accepted`; everything else a peer may do, at any time and in any
+``:status: 200``, which differs in identifiers alone and needs no decoding. Those are taken by
+the row (:meth:`.ResponseDecoder.find_row`), or in one loop (:meth:`.ResponseDecoder.take_accepted`)
+where they are few or of different shapes. Everything else a peer may do, at any time and in any
 order, goes through one method for each type of frame.
 
 That works because we offer the peer no dynamic table for its header blocks (HEADER_TABLE_SIZE 0):
@@ -17,6 +18,8 @@ there on nothing more is accepted.
 """
 
 from __future__ import absolute_import, division, print_function
+
+from six.moves import range
 
 from ..._compat import MYPY
 from . import frames
@@ -65,6 +68,10 @@ _WHOLE_RESET = 4 << 8 | frames.RST_STREAM
 
 #: The window that we give the peer for the connection, in bytes.
 _OUR_WINDOW = 1 << 24
+#: How many bytes of a read have to be left for it to be worth looking for a row of responses; and
+#: how often that may be in vain in one read.
+_WORTH_A_ROW = 1024
+_MOST_MISSES = 3
 #: Most bytes of a GOAWAY's debug data that are kept.
 _LONGEST_DEBUG = 1024
 
@@ -105,6 +112,8 @@ class ClientConnection(object):
         self._is_settled = False
         # Whether responses can be told from their shape now.
         self._is_simple = False
+        # How often no row was found in what is being received.
+        self._misses = 0
         self._rest = b""
         self._events = []  # type: List[Any]
         self._partial = PartialResponses(self._decoder)
@@ -229,9 +238,8 @@ class ClientConnection(object):
 
     def keep_responses(self, is_wanted):
         # type: (bool) -> None
-        """Make responses with status 200 events, which costs time; or have them counted only."""
+        """Make responses with status 200 events, which costs time, or only count them."""
         self._keeps_responses = is_wanted
-        self._mark()
 
     def cancel(self, batch):
         # type: (Batch) -> List[Tuple[int, bool]]
@@ -293,11 +301,11 @@ class ClientConnection(object):
             return []
         if self._rest:
             data = self._rest + data
-        position, size, accepted, others, opened = 0, len(data), 0, 0, len(self._streams)
+        position, size, others, opened = 0, len(data), 0, len(self._streams)
+        self._misses = 0
         while size - position >= 9:
             if self._is_simple:
-                count, position = self._decoder.take_accepted(data, position, self._streams.open)
-                accepted += count
+                position = self._take_accepted(data, position)
                 if size - position < 9:
                     break
             length, flags, stream = FRAME_HEAD.unpack_from(data, position)
@@ -314,21 +322,58 @@ class ClientConnection(object):
                 if self.error is not None:
                     break
         self._rest = data[position:]
-        self._note(accepted, others, opened == len(self._streams))
+        self._note(others, opened == len(self._streams))
         return self.events()
 
-    def _note(self, accepted, others, is_idle):
-        # type: (int, int, bool) -> None
-        """Count plain responses, and other frames; is_idle if no request has ended."""
-        if accepted:
-            self.accepted += accepted
-            self.answered += accepted
-            self.is_cautious = False
+    def _note(self, others, is_idle):
+        # type: (int, bool) -> None
+        """Count frames beside accepted responses; is_idle if no request has ended."""
         try:
             self._flood.note(others, is_idle)
         except Http2Error as error:
             if self.error is None:
                 self._fail(error)
+
+    def _take_accepted(self, data, position):
+        # type: (bytes, int) -> int
+        """Take the responses with status 200 that come next, as far as nothing else does.
+
+        :param position: where a frame begins in the data (int).
+        :return: where the first frame begins that is something else (int).
+        """
+        if self._misses < _MOST_MISSES and len(data) - position >= _WORTH_A_ROW:
+            start, position = position, self._take_row(data, position)
+            self._misses += position == start
+        if not self._keeps_responses:
+            count, position = self._decoder.take_accepted(data, position, self._streams.open)
+            if count:
+                self._count_accepted(count)
+        return position
+
+    def _take_row(self, data, position):
+        # type: (bytes, int) -> int
+        """Take the responses with status 200 that come next, if there are many of one shape.
+
+        :return: where the last of them ends (int); the same position if they are few, or if one of
+            their streams is not open, and nothing was done.
+        """
+        streams, end = self._decoder.find_row(data, position)
+        batches = self._streams.end_all(streams) if streams else []
+        if not batches:
+            return position
+        self._count_accepted(len(batches))
+        if self._keeps_responses:
+            size = (end - position) // len(streams)
+            self._events += [
+                Response(batch, stream, 200, data[start + FRAME_HEAD.size:start + size], b"", False)
+                for batch, stream, start in zip(batches, streams, range(position, end, size))]
+        return end
+
+    def _count_accepted(self, count):
+        # type: (int) -> None
+        self.accepted += count
+        self.answered += count
+        self.is_cautious = False
 
     def events(self):
         # type: () -> List[Any]
@@ -359,24 +404,15 @@ class ClientConnection(object):
         :return: where the response ends (int); 0 if it is not like that, and nothing was done.
         """
         batch = self._streams.open.get(stream)
-        if batch is None or len(data) < end + 9:
+        if batch is None:
             return 0
-        length, flags, other = FRAME_HEAD.unpack_from(data, end)
-        kind, length, body = length & 0xFF, length >> 8, end + 9
-        if (kind != DATA or other != stream or flags & (END_STREAM | PADDED) != END_STREAM
-                or not length <= min(batch.body_limit, self._window.spare)
-                or len(data) < body + length):
+        longest = min(batch.body_limit, self._window.spare)
+        status, body = self._decoder.find_failure(data, stream, start, end, longest)
+        if not status:
             return 0
-        block = data[start:end]
-        try:
-            status = self._decoder.status_of(block, stream)
-        except Http2Error:
-            return 0
-        if status <= 200:
-            return 0
-        self._window.take(length)
-        self._conclude(stream, status, block, data[body:body + length])
-        return body + length
+        self._window.take(len(body))
+        self._conclude(stream, status, data[start:end], body)
+        return end + FRAME_HEAD.size + len(body)
 
     def _judge_head(self, kind, flags, stream, length):
         # type: (int, int, int, int) -> None
@@ -408,7 +444,7 @@ class ClientConnection(object):
         # type: () -> None
         """Decide whether responses may be told from their shape now."""
         self._is_simple = (self._is_settled and not self._blocks.is_amid and not self._partial
-                           and not self._streams.has_unsent and not self._keeps_responses)
+                           and not self._streams.has_unsent)
 
     def _fail(self, error):
         # type: (Http2Error) -> None

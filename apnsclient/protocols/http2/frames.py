@@ -82,6 +82,8 @@ LARGEST_FRAME_SIZE = 0xFFFFFF
 #: Head of a frame: length and type in one number, flags, stream. The highest bit of the stream is
 #: reserved, and ignored by who reads.
 FRAME_HEAD = struct.Struct(">IBI")
+#: Where the stream stands in it.
+STREAM_OFFSET = 5
 _SETTING = struct.Struct(">HI")
 _U32 = struct.Struct(">I")
 _PAIR = struct.Struct(">II")

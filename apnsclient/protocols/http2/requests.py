@@ -23,6 +23,7 @@ from .frames import (
     END_STREAM,
     FRAME_HEAD,
     HEADERS,
+    STREAM_OFFSET,
     data_frames,
     header_frames,
 )
@@ -53,8 +54,6 @@ _LONGEST_REST = 64
 _ID_HEAD = b"\0" + encode_string(b"apns-id") + encode_number(36, 7)
 _ID_SIZE = len(_ID_HEAD) + 36
 _ID_LIST_SIZE = size_of((b"apns-id", b"-" * 36))
-#: Where the number of the stream stands in the head of a frame.
-_STREAM_OFFSET = 5
 #: How many sets of shared fields are remembered.
 _MOST_FORMS = 256
 
@@ -202,9 +201,9 @@ class _Layout(object):
         self.size = len(self.lead) + digits + template.own_size + len(self.end)
         #: What stands between two tokens.
         self.between = bytearray(self.end + self.lead)
-        self.places = [_STREAM_OFFSET]
+        self.places = [STREAM_OFFSET]
         if payload:
-            self.places.append(FRAME_HEAD.size + length + _STREAM_OFFSET)
+            self.places.append(FRAME_HEAD.size + length + STREAM_OFFSET)
 
     def frames(self, joined, count, first_stream):
         # type: (bytes, int, int) -> bytes
@@ -486,7 +485,7 @@ class RequestEncoder(object):
 def _frame_start(length, kind, flags):
     # type: (int, int, int) -> bytes
     """Return the head of a frame up to where the number of its stream stands."""
-    return FRAME_HEAD.pack(length << 8 | kind, flags, 0)[:_STREAM_OFFSET]
+    return FRAME_HEAD.pack(length << 8 | kind, flags, 0)[:STREAM_OFFSET]
 
 
 def _own_part(fields):

@@ -9,7 +9,7 @@ from __future__ import absolute_import, division, print_function
 from collections import OrderedDict
 from itertools import repeat
 
-from six.moves import range
+from six.moves import map, range
 
 from ..._compat import MYPY
 from ..binary import TokenError, decode_token
@@ -284,6 +284,25 @@ class Streams(object):
             batch.left -= 1
             self._unsent.pop(stream, None)
         return batch
+
+    def end_all(self, streams):
+        # type: (Sequence[int]) -> List[Batch]
+        """End streams of batches whose requests were sent whole.
+
+        :param streams: their numbers, at least one.
+        :return: the batch of each; an empty list if one of them is not open, and nothing was done.
+        """
+        batches = list(map(self.open.pop, streams, repeat(None)))  # type: List[Any]
+        first, count = batches[0], len(batches)
+        if batches.count(first) == count and first is not None:
+            first.left -= count
+        elif None in batches:
+            self.open.update(pair for pair in zip(streams, batches) if pair[1] is not None)
+            return []
+        else:
+            for batch in batches:
+                batch.left -= 1
+        return batches
 
     def reset(self, stream, code):
         # type: (int, int) -> None
