@@ -39,10 +39,9 @@ from .frames import (
     SETTINGS,
     Http2Error,
     check_head,
-    window_update,
 )
-from .partial import OUR_STREAM_WINDOW, PartialResponses
-from .receiving import LONGEST_BLOCK, BlockReader, FloodGuard, ReceiveWindow
+from .partial import PartialResponses
+from .receiving import GREETING, OUR_WINDOW, BlockReader, FloodGuard, ReceiveWindow
 from .responses import ResponseDecoder
 from .streams import Streams
 
@@ -66,20 +65,12 @@ _LONGEST = DEFAULT_FRAME_SIZE << 8 | 0xFF
 #: Length and type of RST_STREAM, as one number.
 _WHOLE_RESET = 4 << 8 | frames.RST_STREAM
 
-#: The window that we give the peer for the connection, in bytes.
-_OUR_WINDOW = 1 << 24
 #: How many bytes of a read have to be left for it to be worth looking for a row of responses; and
 #: how often that may be in vain in one read.
 _WORTH_A_ROW = 1024
 _MOST_MISSES = 3
 #: Most bytes of a GOAWAY's debug data that are kept.
 _LONGEST_DEBUG = 1024
-
-#: What we begin with.
-_GREETING = frames.PREFACE + frames.settings_frame([
-    (frames.HEADER_TABLE_SIZE, 0), (frames.ENABLE_PUSH, 0),
-    (frames.INITIAL_WINDOW_SIZE, OUR_STREAM_WINDOW), (frames.MAX_HEADER_LIST_SIZE, LONGEST_BLOCK),
-]) + window_update(0, _OUR_WINDOW - frames.DEFAULT_WINDOW)
 
 
 class ClientConnection(object):
@@ -118,9 +109,9 @@ class ClientConnection(object):
         self._events = []  # type: List[Any]
         self._partial = PartialResponses(self._decoder)
         self._blocks = BlockReader()
-        self._window = ReceiveWindow(_OUR_WINDOW)
+        self._window = ReceiveWindow(OUR_WINDOW)
         self._flood = FloodGuard()
-        self._output.append(_GREETING)
+        self._output.append(GREETING)
 
     # What goes out.
 
@@ -479,10 +470,8 @@ class ClientConnection(object):
         if whole is None:
             return
         stream, flags, block = whole
-        kept = block  # type: Any
-        if not self._is_settled:
-            # The decoder has to see each of them, because it may refer to earlier ones.
-            kept = self._decoder.full(block)
+        # Until then the decoder has to see each of them, because it may refer to earlier ones.
+        kept = block if self._is_settled else self._decoder.full(block)  # type: Any
         if self._streams.find(stream) is None:
             return
         complete = self._partial.add_header(stream, kept, bool(flags & END_STREAM))

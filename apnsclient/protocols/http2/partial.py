@@ -5,7 +5,7 @@ from __future__ import absolute_import, division, print_function
 from ..._compat import MYPY
 from .frames import PROTOCOL_ERROR, Http2Error
 from .headers import decode_block
-from .receiving import ReceiveWindow
+from .receiving import OUR_STREAM_WINDOW, ReceiveWindow
 from .responses import check_trailers, status_in
 
 if MYPY:
@@ -13,10 +13,7 @@ if MYPY:
 
     from .responses import ResponseDecoder
 
-__all__ = ["OUR_STREAM_WINDOW", "Partial", "PartialResponses"]
-
-#: The window that we give the peer for each stream, in bytes.
-OUR_STREAM_WINDOW = 1 << 16
+__all__ = ["Partial", "PartialResponses"]
 
 
 class Partial(object):

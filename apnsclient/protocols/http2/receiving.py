@@ -8,11 +8,18 @@ from __future__ import absolute_import, division, print_function
 from ..._compat import MYPY
 from .frames import (
     CONTINUATION,
+    DEFAULT_WINDOW,
+    ENABLE_PUSH,
     END_HEADERS,
     ENHANCE_YOUR_CALM,
     FLOW_CONTROL_ERROR,
+    HEADER_TABLE_SIZE,
+    INITIAL_WINDOW_SIZE,
+    MAX_HEADER_LIST_SIZE,
+    PREFACE,
     PROTOCOL_ERROR,
     Http2Error,
+    settings_frame,
     window_update,
 )
 
@@ -22,11 +29,20 @@ if MYPY:
     #: Number of the stream, flags of HEADERS, and the block.
     Block = Tuple[int, int, bytes]
 
-__all__ = ["BlockReader", "FloodGuard", "LONGEST_BLOCK", "ReceiveWindow"]
+__all__ = ["BlockReader", "FloodGuard", "GREETING", "LONGEST_BLOCK", "OUR_STREAM_WINDOW",
+           "OUR_WINDOW", "ReceiveWindow"]
 
 #: Longest header block, in bytes, with a charge for each frame that it comes in.
 LONGEST_BLOCK = 1 << 16
 _FRAME_CHARGE = 64
+#: The windows that we give the peer, for the connection and for each stream, in bytes.
+OUR_WINDOW = 1 << 24
+OUR_STREAM_WINDOW = 1 << 16
+#: What a client sends first: what it lets the server send.
+GREETING = PREFACE + settings_frame([
+    (HEADER_TABLE_SIZE, 0), (ENABLE_PUSH, 0), (INITIAL_WINDOW_SIZE, OUR_STREAM_WINDOW),
+    (MAX_HEADER_LIST_SIZE, LONGEST_BLOCK),
+]) + window_update(0, OUR_WINDOW - DEFAULT_WINDOW)
 #: Most frames, beside responses, that may come in a row without an end of any request; and how many
 #: may come at a time that are not worth counting.
 _MOST_IDLE_FRAMES = 10000
