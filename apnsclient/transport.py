@@ -82,12 +82,12 @@ def _setting(name, text):
     """Return the attribute of a session for one of its timeouts and sizes."""
     def read(session):
         # type: (Session) -> Any
-        return getattr(session._shared.timing, name)
+        return getattr(session._shared.settings.timing, name)
 
     def write(session, value):
         # type: (Session, Any) -> None
-        shared = session._shared
-        shared.timing = _arguments.check_timing(shared.timing._replace(**{name: value}))
+        settings = session._shared.settings
+        settings.timing = _arguments.check_timing(settings.timing._replace(**{name: value}))
 
     return property(read, write, None, text)
 

@@ -126,7 +126,7 @@ def test_a_ping_is_waited_for_on_the_real_clock(simulator, http2_sessions):
     session = http2_sessions(ca_string=simulator.ca_string)
     handle = session.get_connection(simulator.provider_address, cert_string=simulator.cert_string)
     assert outcome(APNs(handle).send(message())) == ACCEPTED
-    session._shared.ping_after = 0
+    session._shared.settings.ping_after = 0
     simulator.script_provider(ProviderScript(refuse=True))
     begin = monotonic()
     with pytest.raises(ConnectError):

@@ -37,7 +37,7 @@ class BinaryConnection(Connection):
     def send_many(self, messages, timeout=None):
         # type: (Iterable[Message], Optional[float]) -> Generator[Result, None, None]
         """Send many messages; see :meth:`apnsclient.apns.APNs.send_many`."""
-        timing, backend = self._shared.timing, self._shared.backend
+        timing, backend = self._shared.settings.timing, self._shared.backend
         # Where the back-end would have noticed that a connection is dead, the failure is another.
         sender = BinarySender(timing, not backend.can_detect_close)
         call = _Call(sender, self._lease, self._release, timing.read_tail_timeout, backend.clock)
@@ -46,7 +46,7 @@ class BinaryConnection(Connection):
     def feedback(self):
         # type: () -> Generator[Tuple[int, bytes], None, None]
         """Read the feedback service over a connection of its own, which is closed at the end."""
-        timing = self._shared.timing
+        timing = self._shared.settings.timing
         connection = self._open(False, timing.connect_timeout)
         try:
             for row in _read_feedback(connection, timing):
@@ -84,8 +84,9 @@ class BinaryConnection(Connection):
         while True:
             is_cached = self._is_cached and (
                 not is_replacement or backend.use_cache_for_reconnects)
-            timeout = time_left(shared.timing.connect_timeout, deadline, backend.clock)
-            gateway = Gateway(self._open(is_cached, timeout), shared.timing, shared.report_late)
+            timeout = time_left(shared.settings.timing.connect_timeout, deadline, backend.clock)
+            gateway = Gateway(self._open(is_cached, timeout), shared.settings.timing,
+                              shared.report_late)
             if gateway.prepare():
                 return gateway
             gateway.close()

@@ -67,7 +67,7 @@ class Connection(object):
         """Get a connection from the pool, or a new one."""
         backend = self._shared.backend
         connect = backend.get_cached_connection if is_cached else backend.get_new_connection
-        timeout = self._shared.timing.connect_timeout
+        timeout = self._shared.settings.timing.connect_timeout
         return connect(self.address, self.certificate, timeout, **options)
 
     def __repr__(self):

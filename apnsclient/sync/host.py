@@ -201,6 +201,7 @@ class Host(object):
         # type: (Call, Any) -> Tuple[Optional[_Lead], Optional[_Claim]]
         """Queue the work; return what is led with, or what is waited for, or neither."""
         with self._lock:
+            self._sender.timing = self._settings.timing
             for work in works:
                 call.add(work)
             self._sender.submit(call, self._clock())

@@ -50,8 +50,8 @@ class Http2Connection(Connection):
         call, hint = Call(shared.deadline(timeout)), partial(shared.refusals.hint, self._key)
         host, save_at = None, clock() + self.SAVE_EVERY  # type: Optional[Host], float
         try:
-            while not (call.is_empty and intake.is_over):
-                works = intake.take() if call.is_ready else []
+            while not (call.is_empty and (intake.is_over or call.failure is not None)):
+                works = intake.take() if call.is_ready and call.failure is None else []
                 if works or not call.is_empty:
                     call.has_more, call.is_slow = intake.can_take, intake.is_slow
                     host = self._host(host)

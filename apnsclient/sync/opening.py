@@ -141,37 +141,44 @@ class Opener(object):
         """
         load_hpack()
         backend, is_new = self._backend, sender.sender.needs_new or not self._is_cached
-        while True:
-            slot = backend.acquire_slot(
-                self._address, self._credential, ALPN, self.limit, 0 if is_another else timeout,
-                is_new)
-            if slot is None:
-                if is_another:
-                    return None
-                raise ConnectTimeout(
-                    "all %s connections to %s:%d were in use for %s s: set pool_size or "
-                    "connect_timeout higher, or send more with each call"
-                    % ((self.limit,) + self._address + (timeout,)))
-            try:
-                close_idle(backend, slot.surplus, sender)
-                lease = self._lease(slot, timeout)
-                try:
-                    if self._prepare(lease, sender, timeout):
-                        return lease
-                except BaseException:
-                    lease.link.close()
-                    raise
-                close(lease, sender)
-            except BaseException:
-                slot.release()
-                raise
+        slot = backend.acquire_slot(self._address, self._credential, ALPN, self.limit,
+                                    0 if is_another else timeout, is_new)
+        if slot is None:
+            if is_another:
+                return None
+            raise ConnectTimeout(
+                "all %s connections to %s:%d were in use for %s s: set pool_size or "
+                "connect_timeout higher, or send more with each call"
+                % ((self.limit,) + self._address + (timeout,)))
+        try:
+            close_idle(backend, slot.surplus, sender)
+            return self._open(slot, sender, is_new, timeout)
+        except BaseException:
             slot.release()
-            # Where one is dead without a word the others will be, too, and each takes its time.
-            is_new = (is_new or not backend.use_cache_for_reconnects or lease.state.is_silent)
+            raise
 
-    def _lease(self, slot, timeout):
-        # type: (Any, Optional[float]) -> Lease
+    def _open(self, slot, sender, is_new, timeout):
+        # type: (Any, GuardedSender, bool, Optional[float]) -> Lease
+        """Return a connection that is ready for use: the idle one of a slot, another, or a new one.
+        """
         connection = slot.connection
+        while True:
+            lease = self._lease(connection, slot, timeout)
+            try:
+                if self._prepare(lease, sender, timeout):
+                    return lease
+            except BaseException:
+                lease.link.close()
+                raise
+            close(lease, sender)
+            # Where one is dead without a word the others will be, too, and each takes its time.
+            is_new = (is_new or not self._backend.use_cache_for_reconnects
+                      or lease.state.is_silent)
+            connection = None if is_new else self._backend.pop_idle(
+                self._address, self._credential, ALPN)
+
+    def _lease(self, connection, slot, timeout):
+        # type: (Optional[BaseConnection], Any, Optional[float]) -> Lease
         if connection is None:
             connection = self._backend.get_new_connection(
                 self._address, self._credential, timeout, alpn=ALPN)

@@ -40,6 +40,21 @@ _log = logging.getLogger("apnsclient.transport")
 _MANY_HOSTS = 16
 
 
+class Settings(object):
+    """What a session was told that counts for each call from then on.
+
+    :ivar timing: timeouts and buffer sizes (``Timing``).
+    :ivar ping_after: seconds of idleness after which a connection is pinged (float), or None.
+    :ivar keep_ids: whether results have the identifiers of what was accepted (bool).
+    """
+
+    def __init__(self, timing, ping_after, keep_ids):
+        # type: (Timing, Optional[float], bool) -> None
+        self.timing = timing
+        self.ping_after = ping_after
+        self.keep_ids = keep_ids
+
+
 class Shared(object):
     """The back-end of a session, who uses it, and what the session was told.
 
@@ -53,9 +68,7 @@ class Shared(object):
         # type: (BaseBackend, Timing, Optional[float], Optional[Callable[[Result], None]], FeedbackStore, bool) -> None  # noqa: E501
         self.feedback = FeedbackBuffer(feedback_store, backend.create_lock, backend.clock)
         self.use(backend)
-        self.timing = timing
-        self.ping_after = ping_after
-        self.keep_ids = keep_ids
+        self.settings = Settings(timing, ping_after, keep_ids)
         self.warn = WarnOnce(_log)
         self.refusals = Refusals(self.warn)
         self._on_late_result = on_late_result
@@ -84,8 +97,8 @@ class Shared(object):
         key = this_process(), address, certificate
         host = self._hosts.get(key) if is_shared else None
         if host is None:
-            opener = Opener(backend, address, certificate, is_cached, self)
-            host = Host(backend, opener, certificate, self,
+            opener = Opener(backend, address, certificate, is_cached, self.settings)
+            host = Host(backend, opener, certificate, self.settings,
                         self.gone_reporter(address, certificate), is_shared)
             if is_shared:
                 self._forget_idle_hosts()
@@ -122,11 +135,11 @@ class Shared(object):
             for connection in connections:
                 if connection.alpn_protocol is None:
                     # What came in the meantime, or comes at the very end, may be a late frame.
-                    gateway = Gateway(connection, self.timing, self.report_late)
+                    gateway = Gateway(connection, self.settings.timing, self.report_late)
                     gateway.prepare()
                     gateways.append(gateway)
                 elif connection.protocol is not None:
-                    sender = Sender(connection.certificate, self.timing)
+                    sender = Sender(connection.certificate, self.settings.timing)
                     say_goodbye(Lease(connection, connection.protocol, None),
                                 GuardedSender(sender, self.backend.create_lock(),
                                               self.backend.clock))
