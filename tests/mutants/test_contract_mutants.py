@@ -141,8 +141,8 @@ OPENING = [
            "    while True:\n        try:\n            return operation",
            "left = seconds_to(deadline)\n        if left == 0:",
            "left = whole\n        if left == 0:",
-           "        poller.poll(None if left is None else int(left * 1000) + 1)",
-           "        if not poller.poll(None if left is None else int(left * 1000) + 1):\n"
+           "        poller.poll(milliseconds(left))",
+           "        if not poller.poll(milliseconds(left)):\n"
            "            raise Timeout('the time is up')",
            "a_server_that_drips_is_given_up_in_time the_time_of_a_read_is_for_the_whole_call "
            "the_time_of_a_write_is_for_the_whole_call"),
@@ -251,7 +251,8 @@ READING = [
     mutant("returns a byte too many",
            READ, READ.replace("size", "size + 1"),
            "read_returns_no_more_than_asked_for read_returns_everything_in_order "
-           "peek_sees_what_a_read_has_left a_connection_is_closed_after_the_end_was_read"),
+           "peek_sees_what_a_read_has_left a_connection_is_closed_after_the_end_was_read "
+           "what_is_held_back_is_reported"),
 ]
 
 PEEK = "            return self._receive(size, 0)"
@@ -263,7 +264,7 @@ PEEKING = [
            PEEK,
            "            return (None if not select.select([self._tls], [], [], 0)[0] else\n"
            "                    self._receive(size, 0))",
-           "peek_sees_what_a_read_has_left"),
+           "peek_sees_what_a_read_has_left what_is_held_back_is_reported"),
     mutant("keeps what is stale",
            "while not self._has_ended and self._tls.pending():", "while False:",
            "reset_drops_what_is_stale"),
@@ -462,7 +463,7 @@ POOL = [
            "        if self._is_closed or self.is_inherited:",
            "        assert self._owner is threading.current_thread()\n"
            "        if self._is_closed or self.is_inherited:",
-           "a_connection_may_be_used_by_another_thread"),
+           "a_connection_may_be_used_by_another_thread another_one_may_wait_next"),
 ]
 
 FORK = [
@@ -614,9 +615,10 @@ OF_STDIO = [
              "a_connection_that_died_in_the_pool_is_not_handed_out"]),
     (Hopeful, ["a_reset_is_no_silence"]),
     (Formal, ["an_end_without_close_notify_is_an_end"]),
-    (Unaware, ["peek_tells_that_the_connection_is_gone"]),
-    (Endless, ["peek_tells_the_end_of_the_stream"]),
-    (Unsure, ["peek_tells_the_end_of_the_stream"]),
+    (Unaware, ["peek_tells_that_the_connection_is_gone", "a_failure_is_reported"]),
+    (Endless, ["peek_tells_the_end_of_the_stream", "an_end_is_reported",
+               "an_end_that_is_held_back_is_reported"]),
+    (Unsure, ["peek_tells_the_end_of_the_stream", "an_end_is_reported"]),
     (Stubborn, ["nothing_is_written_after_a_failed_write"]),
     (Buried, ["an_end_that_is_held_back_is_reported"]),
     (Strict, ["verification_can_be_switched_off"]),
