@@ -28,7 +28,7 @@ _HEADER_VALUE = re.compile(r"[!-~]+(?: +[!-~]+)*\Z")
 #: How many tuples of fields, and how many valid values, are remembered.
 _MOST_KNOWN = 256
 
-_BACKGROUND_PRIORITY = ("a background notification of priority 10 is sent with 5; Apple refuses it "
+_BACKGROUND_PRIORITY = ("a background notification of priority 10 is sent with 5; Apple rejects it "
                         "otherwise")
 
 _ONE_IDENTIFIER = ("a message with an apns_id goes to several tokens, and all of its notifications "

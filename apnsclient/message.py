@@ -88,7 +88,7 @@ class Message(object):
         parts as attributes of these names; text is parsed when the first of them is read. With a
         payload that cannot be parsed there are no such attributes.
     :param priority: 10 to deliver at once; 5 to consider the power of the device; over HTTP/2 also
-        1, not to wake the device (int, 0 to 255). None means ``DEFAULT_PRIORITY``. Apple refuses
+        1, not to wake the device (int, 0 to 255). None means ``DEFAULT_PRIORITY``. Apple rejects
         background notifications of priority 10: over HTTP/2 they are sent with 5.
     :param extra: further keys of the payload, beside Apple's ``aps`` (dict).
     :param apns_topic: the bundle identifier of the application, with a suffix for some push types,
@@ -234,7 +234,7 @@ class Message(object):
         """Return what the requests of this message have in common over HTTP/2.
 
         :param default_topic: topic to use if the message has none (str), or None.
-        :param warn: called with a text (str) if the message has a value that Apple would refuse,
+        :param warn: called with a text (str) if the message has a value that Apple would reject,
             and another one is sent.
         :raises ValueError: if the payload has more than 65 535 bytes, or a value cannot be sent in
             a header.
@@ -309,7 +309,7 @@ class Message(object):
 
         The state can be expressed in JSON if the payload can: tokens and payload text that were
         given as bytes become str. It has the time at which the message expires, however late it is
-        loaded. Two defaults stay defaults, because Apple would refuse them if they were sent as
+        loaded. Two defaults stay defaults, because Apple would reject them if they were sent as
         such: a message without tokens, which is for a channel, has the expiry None, and a
         background notification has no priority in its state, unless they were given.
         """

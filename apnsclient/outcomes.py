@@ -1,7 +1,7 @@
 """The outcome of each token of one message.
 
-A token ends in exactly one of four ways: accepted, failed (refused because of the token itself), to
-be retried, or undelivered (it got nothing, and would get nothing another time). There is one
+A token ends in exactly one of four ways: accepted, failed (rejected because of the token itself),
+to be retried, or undelivered (it got nothing, and would get nothing another time). There is one
 implementation for each protocol, with the same interface for :class:`~apnsclient.apns.Result`:
 
 - :class:`FrameOutcomes`: the binary gateway names one token, and all the rest follows from there.
@@ -100,8 +100,8 @@ class Failure(_Pair):
         # type: () -> bool
         """True if Apple has declared the token dead: status 410, with the time since when.
 
-        Delete the token, unless it was registered again after ``timestamp``. No other failure
-        is a reason to delete one: a token that is refused with status 400 may be valid in the other
+        Delete the token, unless it was registered again after ``timestamp``. No other failure is a
+        reason to delete one: a token that is rejected with status 400 may be valid in the other
         environment, or for another topic. False over the binary protocol, where
         :meth:`~apnsclient.apns.APNs.feedback` reports the dead tokens.
         """
@@ -115,7 +115,7 @@ class Failure(_Pair):
         900 after a status of 500 to 599 (Apple, *Handling notification responses from APNs*), 1200
         after TooManyProviderTokenUpdates (Apple, *Establishing a token-based connection to APNs*),
         and 60 after any other status 429, for which Apple names no time. None if it may be sent at
-        once, if it would be refused again, and over the binary protocol.
+        once, if it would be rejected again, and over the binary protocol.
         """
         return self._row.retry_after if self._row is not None else None
 
@@ -210,16 +210,16 @@ class FrameOutcomes(object):
     :param count: how many tokens the message has (int).
     :param failure: ``(status code, index of the token)`` that the gateway reported (int or None for
         an IO failure, int), or None if it reported nothing.
-    :param rejected: ``(index, code, explanation)`` of each token that could not be put on the wire.
+    :param malformed: ``(index, code, explanation)`` of each token that cannot be put on the wire.
     :param is_unprocessed: True if no token of the message was processed.
     :param reached: index behind the last token that was written (int); None if all were.
     """
 
-    def __init__(self, count, failure=None, rejected=(), is_unprocessed=False, reached=None):
+    def __init__(self, count, failure=None, malformed=(), is_unprocessed=False, reached=None):
         # type: (int, Optional[Tuple[Optional[int], int]], Sequence[Tuple[int, int, str]], bool, Optional[int]) -> None  # noqa: E501
         self._count = count
         self._reached = count if reached is None else reached
-        self._rejected = rejected
+        self._malformed = malformed
         self._reason, self._index = None, 0  # type: Optional[Reason], int
         # Whatever the gateway reports of a token, it has discarded what followed.
         self._is_certain = failure is None or failure[0] is not None
@@ -232,12 +232,12 @@ class FrameOutcomes(object):
     def count_failures(self):
         # type: () -> int
         """Return how many tokens failed."""
-        return len(self._rejected) + int(self._reason is not None and self._reason.blames_token)
+        return len(self._malformed) + int(self._reason is not None and self._reason.blames_token)
 
     def failures(self):
         # type: () -> Iterator[Tuple[int, Failure]]
         """Yield ``(index, failure)`` of the tokens that failed."""
-        for index, code, explanation in self._rejected:
+        for index, code, explanation in self._malformed:
             yield index, Failure(code, explanation)
         if self._reason is not None and self._reason.blames_token:
             yield self._index, Failure.of(self._reason)
@@ -252,33 +252,33 @@ class FrameOutcomes(object):
     def retried(self):
         # type: () -> Sequence[int]
         """Return the indices of the tokens that are to be sent again, in order."""
-        return self._without_rejected(self._retry_from, self._count)
+        return self._without_malformed(self._retry_from, self._count)
 
     def identifiers(self):
         # type: () -> Sequence[Tuple[int, Tuple[Optional[str], Optional[str]]]]
         """Return nothing: the gateway does not respond to what it accepts."""
         return ()
 
-    def in_doubt(self):
+    def unknown(self):
         # type: () -> Sequence[int]
         """Return the indices of retried tokens that may have been delivered, in order."""
         if self._is_certain:
             return ()
-        return self._without_rejected(self._retry_from, self._reached)
+        return self._without_malformed(self._retry_from, self._reached)
 
     def undelivered(self):
         # type: () -> Sequence[int]
         """Return the indices of the tokens that got nothing and will get nothing, in order."""
         if self._reason is None or self._reason.retries_rest:
             return ()
-        return self._without_rejected(self._index, self._count)
+        return self._without_malformed(self._index, self._count)
 
-    def _without_rejected(self, start, end):
+    def _without_malformed(self, start, end):
         # type: (int, int) -> Sequence[int]
-        rejected = set(entry[0] for entry in self._rejected if entry[0] >= start)
+        malformed = set(entry[0] for entry in self._malformed if entry[0] >= start)
         indices = six.moves.range(start, end)
-        if rejected:
-            return [index for index in indices if index not in rejected]
+        if malformed:
+            return [index for index in indices if index not in malformed]
         return indices
 
 
@@ -297,7 +297,7 @@ class RequestOutcomes(object):
         self._errors = []  # type: List[Failure]
         self._known = set()  # type: Set[_Pair]
         self._retried = _Indices()
-        self._in_doubt = []  # type: List[int]
+        self._unknown = []  # type: List[int]
         self._undelivered = _Indices()
 
     def __getstate__(self):
@@ -307,7 +307,7 @@ class RequestOutcomes(object):
             state["_accepted"] = dict(self.identifiers())
         return state
 
-    def accept(self, index, block):
+    def add_accepted(self, index, block):
         # type: (int, Block) -> None
         """Keep the response to an accepted token.
 
@@ -326,7 +326,7 @@ class RequestOutcomes(object):
                 accepted[index] = _identifiers_in(accepted[index])
             yield index, accepted[index]
 
-    def reject(self, index, error):
+    def add_malformed(self, index, error):
         # type: (int, TokenError) -> None
         """Report a token that cannot be put on the wire.
 
@@ -335,7 +335,7 @@ class RequestOutcomes(object):
         """
         self._failed[index] = Failure(error.code, str(error))
 
-    def answer(self, index, reason, block=None, timestamp=None):
+    def add_response(self, index, reason, block=None, timestamp=None):
         # type: (int, Reason, Block, Optional[int]) -> None
         """Report a response other than status 200.
 
@@ -352,7 +352,7 @@ class RequestOutcomes(object):
             self._add_error(Failure.of(reason, timestamp, _worth_keeping(block)))
         (self._retried if reason.retries_reported else self._undelivered).add(index)
 
-    def unknown(self, index, text):
+    def add_unknown(self, index, text):
         # type: (int, str) -> None
         """Report a request that was written and had no response: it may have been processed.
 
@@ -360,9 +360,9 @@ class RequestOutcomes(object):
         """
         self._add_error((UNKNOWN.code, "%s: %s" % (UNKNOWN.explanation, text)))
         self._retried.add(index)
-        self._in_doubt.append(index)
+        self._unknown.append(index)
 
-    def unprocessed(self, indices, cause=None):
+    def add_unprocessed(self, indices, cause=None):
         # type: (Iterable[int], Union[Reason, _Pair, None]) -> None
         """Report tokens that are known not to have been processed.
 
@@ -374,9 +374,9 @@ class RequestOutcomes(object):
         if cause is not None:
             self._add_error(cause)
 
-    def undeliver(self, indices, cause):
+    def add_undelivered(self, indices, cause):
         # type: (Iterable[int], Union[Reason, _Pair]) -> None
-        """Report tokens that nothing was sent to, because it would have been refused.
+        """Report tokens that nothing was sent to, because it would have been rejected.
 
         :param indices: indices of the tokens; a range takes no memory.
         :param cause: the response to another token (:class:`~apnsclient.reasons.Reason`), or a
@@ -407,9 +407,9 @@ class RequestOutcomes(object):
             entry = self._failed[index]
             yield index, entry if isinstance(entry, Failure) else Failure.of(*entry)
 
-    def count_refused_here(self, count):
+    def count_rejected_here(self, count):
         # type: (int) -> Optional[int]
-        """Return how many tokens were refused, but may be valid elsewhere.
+        """Return how many tokens were rejected, but may be valid elsewhere.
 
         :param count: how many tokens the message has (int).
         :return: number of tokens (int), or None if another one proves that the message went to the
@@ -417,7 +417,7 @@ class RequestOutcomes(object):
         """
         if count > len(self._failed) + len(self._retried) + len(self._undelivered):
             return None
-        refused = 0
+        rejected = 0
         for entry in six.itervalues(self._failed):
             if isinstance(entry, Failure):
                 # It was not sent at all.
@@ -425,8 +425,8 @@ class RequestOutcomes(object):
             reason, timestamp, _ = entry
             if reason.is_gone(timestamp):
                 return None
-            refused += reason.can_be_valid_elsewhere
-        return refused
+            rejected += reason.can_be_valid_elsewhere
+        return rejected
 
     def errors(self):
         # type: () -> List[Failure]
@@ -438,10 +438,10 @@ class RequestOutcomes(object):
         """Return the indices of the tokens that are to be sent again, in order."""
         return self._retried.in_order()
 
-    def in_doubt(self):
+    def unknown(self):
         # type: () -> Sequence[int]
         """Return the indices of retried tokens that may have been delivered, in order."""
-        return sorted(self._in_doubt)
+        return sorted(self._unknown)
 
     def undelivered(self):
         # type: () -> Sequence[int]

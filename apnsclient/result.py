@@ -31,7 +31,7 @@ class Result(object):
     :param message: the :class:`~apnsclient.apns.Message` that was sent.
     :param failure: ``(status code, index of the token)`` that a gateway reported (int or None for
         an IO failure, int), or None if it reported nothing.
-    :param rejected: ``(index, code, explanation)`` of each token that could not be put on the wire.
+    :param malformed: ``(index, code, explanation)`` of each token that cannot be put on the wire.
     :param unprocessed: True if no token of the message was processed, for whatever reason.
     :param outcomes: the outcomes of its tokens, instead of the three above
         (:class:`~apnsclient.outcomes.RequestOutcomes`, or ``FrameOutcomes`` of the same module).
@@ -44,12 +44,12 @@ class Result(object):
 
     #: What to check before anything is deleted (str), or None. It is there over HTTP/2, when at
     #: least ten tokens in a row, of this message and of those before it that the session sent to
-    #: the same address with the same credential, were refused with BadDeviceToken or
+    #: the same address with the same credential, were rejected with BadDeviceToken or
     #: DeviceTokenNotForTopic, while none was accepted or :attr:`gone`: the address may be the other
     #: environment, or the topic that of another app. The first one is also logged, as a warning.
     hint = None  # type: Optional[str]
 
-    def __init__(self, message, failure=None, rejected=(), unprocessed=False, outcomes=None,
+    def __init__(self, message, failure=None, malformed=(), unprocessed=False, outcomes=None,
                  hint=None):
         # type: (Message, Optional[Tuple[Optional[int], int]], Sequence[Tuple[int, int, str]], bool, Union[FrameOutcomes, RequestOutcomes, None], Optional[str]) -> None  # noqa: E501
         self.message = message
@@ -57,21 +57,21 @@ class Result(object):
             self.hint = hint
         self._failed = None  # type: Optional[Dict[Any, Failure]]
         self._gone = None  # type: Optional[Dict[Any, datetime.datetime]]
-        count = len(message.tokens) if failure is not None or rejected or unprocessed else 0
+        count = len(message.tokens) if failure is not None or malformed or unprocessed else 0
         self._outcomes = outcomes if outcomes is not None else FrameOutcomes(
-            count, failure, rejected, unprocessed)  # type: Union[FrameOutcomes, RequestOutcomes]
+            count, failure, malformed, unprocessed)  # type: Union[FrameOutcomes, RequestOutcomes]
 
     @property
     def failed(self):
         # type: () -> Dict[Any, Failure]
-        """``{token: (code, explanation)}`` of the tokens that were refused because of themselves.
+        """``{token: (code, explanation)}`` of the tokens that were rejected because of themselves.
 
-        They would be refused again, but are not necessarily dead: delete those in :attr:`gone`.
+        They would be rejected again, but are not necessarily dead: delete those in :attr:`gone`.
         Tokens are as the message has them. A token that the message has several times is here if it
         failed once. The values are :class:`~apnsclient.outcomes.Failure`.
 
         The binary protocol: the codes are 2, 5 and 8. The gateway reports at most one token; the
-        others here are those that could not be put on the wire. HTTP/2: all that were refused. The
+        others here are those that could not be put on the wire. HTTP/2: all that were rejected. The
         codes are 2 and 8, and 410 for an unknown reason.
         """
         if self._failed is None:
@@ -144,9 +144,9 @@ class Result(object):
 
         The binary protocol: after an error about the message itself (codes 3, 4, 6 and 7) the token
         that the gateway reported and those after it, except those in :attr:`failed`. HTTP/2: the
-        tokens whose requests were refused for a reason that is not the token, and all that were not
-        sent any more because that reason is about the message, or about the certificate or provider
-        token (status 403).
+        tokens whose requests were rejected for a reason that is not the token, and all that were
+        not sent any more because that reason is about the message, or about the certificate or
+        provider token (status 403).
         """
         return self._tokens_at(self._outcomes.undelivered())
 
@@ -158,7 +158,7 @@ class Result(object):
         They were written, and there was no response. If they are sent again, some devices get the
         message twice; if not, some do not get it.
         """
-        return self._tokens_at(self._outcomes.in_doubt())
+        return self._tokens_at(self._outcomes.unknown())
 
     def needs_retry(self):
         # type: () -> bool

@@ -214,15 +214,15 @@ class Provider(object):
                 if response in (None, "unknown"):
                     self.processed.append(one)
                 if response == "unknown":
-                    outcomes.unknown(index, "no response")
+                    outcomes.add_unknown(index, "no response")
                 elif response == "lost":
-                    outcomes.unprocessed([index], (None, "Not sent: lost"))
+                    outcomes.add_unprocessed([index], (None, "Not sent: lost"))
                 elif response is not None:
                     reason = reason_of_response(RESPONSES[response].status, response)
-                    outcomes.answer(index, reason)
+                    outcomes.add_response(index, reason)
                     if reason.stops_message or reason.stops_everything:
-                        report = (outcomes.unprocessed if reason.retries_reported
-                                  else outcomes.undeliver)
+                        report = (outcomes.add_unprocessed if reason.retries_reported
+                                  else outcomes.add_undelivered)
                         report(range(index + 1, count), reason)
                         break
             yield Result(message, outcomes=outcomes)
@@ -281,7 +281,7 @@ def test_what_cannot_be_sent_says_why():
     def send_many(messages):
         for message in messages:
             outcomes = RequestOutcomes()
-            outcomes.undeliver(range(len(message.tokens)), (None, "Not sent: too long"))
+            outcomes.add_undelivered(range(len(message.tokens)), (None, "Not sent: too long"))
             yield Result(message, outcomes=outcomes)
 
     delivery = _deliver(send_many, TokenSource([token(0)]), resends_unknown=False)
@@ -297,7 +297,7 @@ def test_what_a_result_says_to_do_is_explained_in_options(loss):
         for message in messages:
             outcomes = RequestOutcomes()
             if loss == "unknown":
-                outcomes.unknown(0, text[9:])
+                outcomes.add_unknown(0, text[9:])
             else:
                 getattr(outcomes, loss)([0], (None, text))
             yield Result(message, outcomes=outcomes)

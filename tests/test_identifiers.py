@@ -187,7 +187,7 @@ def test_a_response_that_cannot_be_decoded_has_no_identifier():
     """The notification was accepted all the same."""
     outcomes = RequestOutcomes()
     for index, block in enumerate([b"\x88", b"\x88\xff\xff\xff\xff\xff", b"\x88\xbf", []]):
-        outcomes.accept(index, block)
+        outcomes.add_accepted(index, block)
     assert list(outcomes.identifiers()) == [(index, (None, None)) for index in range(4)]
 
 

@@ -91,9 +91,9 @@ def test_what_a_result_keeps_of_a_response_is_bounded():
             make_block(("apns-id", APNS_ID), long, ("apns-unique-id", "z")),
             make_block(("apns-id", "a" * 14000)), make_block(long),
             [(b"apns-id", APNS_ID.encode("ascii")), (b"x", b"y" * 14000)])):
-        outcomes.answer(2 * index, RESPONSES["Unregistered"], block)
-        outcomes.accept(2 * index + 1, block)
-        outcomes.answer(100, RESPONSES["Shutdown"]._replace(name=str(index)), block)
+        outcomes.add_response(2 * index, RESPONSES["Unregistered"], block)
+        outcomes.add_accepted(2 * index + 1, block)
+        outcomes.add_response(100, RESPONSES["Shutdown"]._replace(name=str(index)), block)
     assert len(outcomes.errors()) >= 1
     kept = [entry[2] for entry in outcomes._failed.values()] + list(outcomes._accepted.values()) + [
         failure._block for failure in outcomes.errors()]
@@ -128,10 +128,10 @@ def test_a_failure_crosses_the_borders_of_processes(failure, again):
 def test_a_result_crosses_the_borders_of_processes(protocol):
     """Of either protocol, looked at before or not."""
     outcomes = RequestOutcomes()
-    outcomes.answer(0, RESPONSES["Unregistered"], BLOCK, 17)
-    outcomes.unknown(1, "it was lost")
-    outcomes.answer(2, RESPONSES["TooManyRequests"], BLOCK)
-    outcomes.unprocessed(range(3, 6))
+    outcomes.add_response(0, RESPONSES["Unregistered"], BLOCK, 17)
+    outcomes.add_unknown(1, "it was lost")
+    outcomes.add_response(2, RESPONSES["TooManyRequests"], BLOCK)
+    outcomes.add_unprocessed(range(3, 6))
     for result in (Result(Message(TOKENS), outcomes=outcomes),
                    Result(Message(TOKENS), (8, 2), [(4, 8, "x")]),
                    Result(Message(TOKENS), (None, 2))):
@@ -152,8 +152,8 @@ def test_a_result_crosses_the_borders_of_processes(protocol):
 def test_a_pickle_holds_nothing_that_another_python_reads_as_something_else(block):
     """Python 3 takes the bytes of Python 2 for text in ASCII."""
     outcomes = RequestOutcomes()
-    outcomes.answer(0, RESPONSES["Unregistered"], block, 17)
-    outcomes.answer(1, RESPONSES["Shutdown"], block)
+    outcomes.add_response(0, RESPONSES["Unregistered"], block, 17)
+    outcomes.add_response(1, RESPONSES["Shutdown"], block)
     pickled = pickle.dumps(Result(Message(TOKENS), outcomes=outcomes), 2)
     texts = [value for _, value, _ in pickletools.genops(pickled)
              if isinstance(value, (bytes, six.text_type))]
@@ -167,7 +167,7 @@ def test_a_pickle_holds_nothing_that_another_python_reads_as_something_else(bloc
 def test_a_token_that_cannot_be_sent_is_failed():
     """With the code that the gateway would give and a text of ours."""
     outcomes = RequestOutcomes()
-    outcomes.reject(1, TokenError(8, "the token is not hexadecimal"))
+    outcomes.add_malformed(1, TokenError(8, "the token is not hexadecimal"))
     [(index, failure)] = outcomes.failures()
     assert index == 1
     assert failure == (8, "Invalid token: the token is not hexadecimal")
@@ -177,7 +177,7 @@ def test_a_token_that_cannot_be_sent_is_failed():
 def test_a_request_without_an_answer_is_an_error_and_retried():
     """Nothing is known of it."""
     outcomes = RequestOutcomes()
-    outcomes.unknown(3, "no answer within 20 s")
+    outcomes.add_unknown(3, "no answer within 20 s")
     assert outcomes.errors() == [(None, "Unknown: no answer within 20 s")]
     assert outcomes.retried() == [3]
 
@@ -185,10 +185,10 @@ def test_a_request_without_an_answer_is_an_error_and_retried():
 def test_what_was_not_processed_is_retried_without_an_error():
     """It is nobody's fault, unless there is a cause that is worth telling."""
     outcomes = RequestOutcomes()
-    outcomes.unprocessed([5, 4])
+    outcomes.add_unprocessed([5, 4])
     assert (outcomes.errors(), outcomes.retried()) == ([], [4, 5])
-    outcomes.unprocessed([1], (None, "the server is ending the connection"))
-    outcomes.unprocessed([2], RESPONSES["TooManyProviderTokenUpdates"])
+    outcomes.add_unprocessed([1], (None, "the server is ending the connection"))
+    outcomes.add_unprocessed([2], RESPONSES["TooManyProviderTokenUpdates"])
     assert outcomes.retried() == [1, 2, 4, 5]
     assert outcomes.errors() == [(None, "the server is ending the connection"),
                                  (429, "TooManyProviderTokenUpdates")]
@@ -198,9 +198,9 @@ def test_what_was_not_processed_is_retried_without_an_error():
 def test_what_is_not_sent_any_more_is_undelivered():
     """Because of the answer to another token; the cause stands in the errors once."""
     outcomes = RequestOutcomes()
-    outcomes.answer(2, RESPONSES["BadTopic"], BLOCK)
-    outcomes.undeliver(range(5, 8), RESPONSES["BadTopic"])
-    outcomes.undeliver([3], (403, "x"))
+    outcomes.add_response(2, RESPONSES["BadTopic"], BLOCK)
+    outcomes.add_undelivered(range(5, 8), RESPONSES["BadTopic"])
+    outcomes.add_undelivered([3], (403, "x"))
     assert outcomes.undelivered() == [2, 3, 5, 6, 7]
     assert outcomes.errors() == [(400, "BadTopic"), (403, "x")]
     assert outcomes.errors()[0].apns_id == APNS_ID.lower()
@@ -211,9 +211,9 @@ def test_each_error_is_told_once_in_the_order_of_arrival():
     """However many tokens had it."""
     outcomes = RequestOutcomes()
     for index, name in enumerate(["InternalServerError", "ServiceUnavailable"] * 3):
-        outcomes.answer(index, RESPONSES[name])
-    outcomes.unknown(6, "x")
-    outcomes.unknown(7, "x")
+        outcomes.add_response(index, RESPONSES[name])
+    outcomes.add_unknown(6, "x")
+    outcomes.add_unknown(7, "x")
     assert outcomes.errors() == [
         (1, "Processing error: InternalServerError"), (503, "ServiceUnavailable"),
         (None, "Unknown: x")]
@@ -222,7 +222,7 @@ def test_each_error_is_told_once_in_the_order_of_arrival():
 def test_a_list_of_errors_that_was_handed_out_is_the_callers():
     """What is done to it does not change the result."""
     outcomes = RequestOutcomes()
-    outcomes.unknown(0, "x")
+    outcomes.add_unknown(0, "x")
     outcomes.errors().pop()
     assert len(outcomes.errors()) == 1
 
@@ -230,9 +230,9 @@ def test_a_list_of_errors_that_was_handed_out_is_the_callers():
 def test_a_million_tokens_in_one_go_take_no_memory():
     """A range stays one, as long as nothing else is reported."""
     outcomes = RequestOutcomes()
-    outcomes.unprocessed(range(0))
-    outcomes.unprocessed(range(5, 1000000))
-    outcomes.undeliver(range(5), RESPONSES["Forbidden"])
+    outcomes.add_unprocessed(range(0))
+    outcomes.add_unprocessed(range(5, 1000000))
+    outcomes.add_undelivered(range(5), RESPONSES["Forbidden"])
     assert type(outcomes.retried()) is type(outcomes.undelivered()) is type(range(5))
     assert (outcomes.retried()[0], len(outcomes.retried())) == (5, 999995)
     assert type(FrameOutcomes(10, (None, 3)).retried()) is type(range(5))
@@ -243,8 +243,8 @@ def test_nothing_is_decoded_before_somebody_asks(monkeypatch):
     outcomes = RequestOutcomes()
     with monkeypatch.context() as patch:
         patch.setattr("apnsclient.protocols.http2.headers.decode_block", None)
-        outcomes.answer(0, RESPONSES["Unregistered"], BLOCK, 5)
-        outcomes.answer(1, RESPONSES["Forbidden"], BLOCK)
+        outcomes.add_response(0, RESPONSES["Unregistered"], BLOCK, 5)
+        outcomes.add_response(1, RESPONSES["Forbidden"], BLOCK)
         result = Result(Message(TOKENS), outcomes=outcomes)
         failures = [result.failed[TOKENS[0]], result.errors[0]]
     assert [failure.apns_id for failure in failures] == [APNS_ID.lower()] * 2
@@ -253,14 +253,14 @@ def test_nothing_is_decoded_before_somebody_asks(monkeypatch):
 def report(outcomes, reports):
     """Report what happened, and return by kind the indices it happened to."""
     ways = {
-        "failed": lambda index: outcomes.answer(index, reason_of_response(410, "Unregistered")),
-        "malformed": lambda index: outcomes.reject(index, TokenError(2, "the token is empty")),
-        "busy": lambda index: outcomes.answer(index, reason_of_response(429, "TooManyRequests")),
-        "unanswered": lambda index: outcomes.unknown(index, "x"),
-        "unprocessed": lambda index: outcomes.unprocessed([index]),
-        "not sent": lambda index: outcomes.unprocessed(range(index, index + 1), (None, "y")),
-        "refused": lambda index: outcomes.answer(index, reason_of_response(404, "BadPath")),
-        "stopped": lambda index: outcomes.undeliver([index], RESPONSES["BadTopic"]),
+        "failed": lambda one: outcomes.add_response(one, reason_of_response(410, "Unregistered")),
+        "malformed": lambda one: outcomes.add_malformed(one, TokenError(2, "the token is empty")),
+        "busy": lambda one: outcomes.add_response(one, reason_of_response(429, "TooManyRequests")),
+        "unanswered": lambda one: outcomes.add_unknown(one, "x"),
+        "unprocessed": lambda one: outcomes.add_unprocessed([one]),
+        "not sent": lambda one: outcomes.add_unprocessed(range(one, one + 1), (None, "y")),
+        "refused": lambda one: outcomes.add_response(one, reason_of_response(404, "BadPath")),
+        "stopped": lambda one: outcomes.add_undelivered([one], RESPONSES["BadTopic"]),
     }
     for index, way in reports:
         if way != "accepted":
@@ -342,13 +342,13 @@ def test_few_bodies_are_remembered():
         assert len(known) <= 256
 
 
-def test_what_is_in_doubt_is_a_part_of_what_is_retried():
+def test_what_is_unknown_is_a_part_of_what_is_retried():
     """A caller who wants no doubles sends the others again."""
     outcomes = RequestOutcomes()
-    outcomes.unknown(3, "the connection ended")
-    outcomes.unknown(1, "the connection ended")
-    outcomes.unprocessed([2])
-    outcomes.answer(0, reason_of_response(429, "TooManyRequests"))
+    outcomes.add_unknown(3, "the connection ended")
+    outcomes.add_unknown(1, "the connection ended")
+    outcomes.add_unprocessed([2])
+    outcomes.add_response(0, reason_of_response(429, "TooManyRequests"))
     result = Result(Message(["aa", "bb", "cc", "dd", "ee"]), outcomes=outcomes)
 
     assert result.unknown == ["bb", "dd"]
@@ -358,7 +358,7 @@ def test_what_is_in_doubt_is_a_part_of_what_is_retried():
 @each("failure, unknown", [
     (None, []), ((8, 1), []), ((1, 1), []), ((10, 1), []), ((7, 1), []), ((255, 1), []),
     ((None, 0), ["aa", "bb", "cc"])])
-def test_in_doubt_over_the_binary_protocol_is_what_followed_no_answer(failure, unknown):
+def test_unknown_over_the_binary_protocol_is_what_followed_no_answer(failure, unknown):
     """An error frame leaves no doubt."""
     assert Result(Message(["aa", "bb", "cc"]), failure).unknown == unknown
 
@@ -367,7 +367,7 @@ def test_in_doubt_over_the_binary_protocol_is_what_followed_no_answer(failure, u
     (0, [], [], ["aa", "bb", "cc"]), (2, [], ["aa", "bb"], ["aa", "bb", "cc"]),
     (3, [], ["aa", "bb", "cc"], ["aa", "bb", "cc"]),
     (2, [(1, 8, "bad")], ["aa"], ["aa", "cc"])])
-def test_what_was_not_written_over_the_binary_protocol_is_not_in_doubt(
+def test_what_was_not_written_over_the_binary_protocol_is_not_unknown(
         reached, rejected, unknown, retried):
     """Nobody can have got it. It is sent again with the rest."""
     message = Message(["aa", "bb", "cc"])
@@ -376,7 +376,7 @@ def test_what_was_not_written_over_the_binary_protocol_is_not_in_doubt(
     assert result.errors == [(None, "Unknown")]
 
 
-def test_a_discarded_message_is_not_in_doubt():
+def test_a_discarded_message_is_not_unknown():
     """It is proven that no token of it was processed."""
     result = Result(Message(["aa", "bb"]), unprocessed=True)
     assert (result.retry().tokens, result.unknown) == (["aa", "bb"], [])

@@ -130,7 +130,7 @@ UNKNOWN_ROWS = [
 
 def check_response(reason, becomes, stops):
     outcomes = RequestOutcomes()
-    outcomes.answer(REPORTED, reason)
+    outcomes.add_response(REPORTED, reason)
     result = Result(Message(TOKENS), outcomes=outcomes)
     entry, token = (reason.code, reason.explanation), TOKENS[REPORTED]
     retry = result.retry()

@@ -141,7 +141,7 @@ def over_http2(tokens, *responses):
     """
     outcomes = RequestOutcomes()
     for index, name in responses:
-        outcomes.answer(index, RESPONSES[name], None, 1700000000)
+        outcomes.add_response(index, RESPONSES[name], None, 1700000000)
     return Result(Message(tokens), outcomes=outcomes)
 
 
@@ -159,14 +159,14 @@ def test_many_tokens_can_fail_over_http2():
 def test_only_tokens_that_apple_declared_dead_are_gone():
     """Whatever else a token is refused for may be our fault, and costs nobody his device."""
     outcomes = RequestOutcomes()
-    outcomes.answer(0, RESPONSES["Unregistered"], None, 1700000000)
-    outcomes.answer(1, RESPONSES["ExpiredToken"], None, 1600000000)
-    outcomes.answer(2, RESPONSES["BadDeviceToken"])
-    outcomes.answer(3, RESPONSES["DeviceTokenNotForTopic"])
-    outcomes.answer(4, RESPONSES["Unregistered"])
-    outcomes.answer(5, reason_of_response(410))
-    outcomes.answer(6, RESPONSES["MissingDeviceToken"])
-    outcomes.reject(7, TokenError(8, "the token is not hexadecimal"))
+    outcomes.add_response(0, RESPONSES["Unregistered"], None, 1700000000)
+    outcomes.add_response(1, RESPONSES["ExpiredToken"], None, 1600000000)
+    outcomes.add_response(2, RESPONSES["BadDeviceToken"])
+    outcomes.add_response(3, RESPONSES["DeviceTokenNotForTopic"])
+    outcomes.add_response(4, RESPONSES["Unregistered"])
+    outcomes.add_response(5, reason_of_response(410))
+    outcomes.add_response(6, RESPONSES["MissingDeviceToken"])
+    outcomes.add_malformed(7, TokenError(8, "the token is not hexadecimal"))
     tokens = [A, B.encode("ascii")] + ["%064x" % index for index in range(2, 8)]
     result = Result(Message(tokens), outcomes=outcomes)
     assert len(result.failed) == 8
@@ -186,8 +186,8 @@ def test_a_retry_waits_for_the_longest_time_that_an_error_asks_for():
         assert (names, over_http2([A, B, C], *enumerate(names)).retry_after) == (names, wait)
     assert Result(Message([A, B]), (None, 0)).retry_after is None
     outcomes = RequestOutcomes()
-    outcomes.unprocessed([0], (None, "Not sent: no connection"))
-    outcomes.unprocessed([1], RESPONSES["TooManyProviderTokenUpdates"])
+    outcomes.add_unprocessed([0], (None, "Not sent: no connection"))
+    outcomes.add_unprocessed([1], RESPONSES["TooManyProviderTokenUpdates"])
     assert Result(Message([A, B]), outcomes=outcomes).retry_after == 1200
 
 
@@ -208,7 +208,7 @@ def test_a_retry_has_those_tokens_and_no_others(retried):
     tokens = [A, B, C, D]
     for indices in (retried, iter(retried), tuple(retried)):
         outcomes = RequestOutcomes()
-        outcomes.unprocessed(indices)
+        outcomes.add_unprocessed(indices)
         retry = Result(Message(tokens), outcomes=outcomes).retry()
         assert retry.tokens == [tokens[index] for index in retried]
 
@@ -216,8 +216,8 @@ def test_a_retry_has_those_tokens_and_no_others(retried):
 def test_a_message_that_is_refused_over_http2_leaves_undelivered_tokens():
     """Those that were refused, and those that were not sent any more."""
     outcomes = RequestOutcomes()
-    outcomes.answer(1, RESPONSES["BadTopic"])
-    outcomes.undeliver([2, 3], RESPONSES["BadTopic"])
+    outcomes.add_response(1, RESPONSES["BadTopic"])
+    outcomes.add_undelivered([2, 3], RESPONSES["BadTopic"])
     result = Result(Message([A, B, C, D]), outcomes=outcomes)
     assert result.undelivered == [B, C, D]
     assert result.errors == [(400, "BadTopic")]
@@ -237,7 +237,7 @@ def test_a_token_that_a_message_has_twice_is_failed_if_it_failed_once():
 def test_garbage_among_the_tokens_is_failed_over_http2():
     """Under its representation if it cannot be a key."""
     outcomes = RequestOutcomes()
-    outcomes.reject(1, TokenError(8, "the token is of type list, expected str or bytes"))
+    outcomes.add_malformed(1, TokenError(8, "the token is of type list, expected str or bytes"))
     result = Result(Message([A, ["x"]]), outcomes=outcomes)
     assert list(result.failed) == ["['x']"]
     assert result.retry() is None

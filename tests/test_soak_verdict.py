@@ -66,7 +66,7 @@ def test_the_truth_passes():
     # What was thrown away is taken for delivered.
     (0, lambda: Result(Message([A, BAD, B, C]), (10, 3)), {ACCEPTED, END, RETRIED}),
     # One token too few is retried.
-    (0, lambda: Result(Message([A, BAD, B, C]), (8, 1), rejected=[(2, 8, "x")]),
+    (0, lambda: Result(Message([A, BAD, B, C]), (8, 1), malformed=[(2, 8, "x")]),
      {GOOD, RETRIED}),
     # What was delivered is to be sent again, as if that were known to do no harm.
     (0, lambda: Result(Message([A, BAD, B, C]), unprocessed=True), {DELIVERED, END, RETRIED}),
@@ -120,7 +120,7 @@ def test_no_token_has_two_outcomes(change):
 def test_what_is_unknown_has_an_error():
     """A result that leaves something open says why."""
     outcomes = RequestOutcomes()
-    outcomes.unknown(0, "no response")
+    outcomes.add_unknown(0, "no response")
     attempt = attempts(Result(Message([A]), outcomes=outcomes))[0]
 
     said = "what is unknown or undelivered has an error"

@@ -51,7 +51,7 @@ class Refusals(object):
         """
         if not self._in_a_row and not outcomes.count_failures():
             return None
-        refused = outcomes.count_refused_here(count)
+        refused = outcomes.count_rejected_here(count)
         if refused is None:
             self._in_a_row.pop(place, None)
             return None

@@ -22,7 +22,7 @@ from ..result import Result
 if MYPY:
     from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
-    from ..apns import Message
+    from ..message import Message
     from ..protocols.http2.client import ClientConnection
     from ..protocols.http2.events import Response
     from ..protocols.http2.requests import RequestTemplate
@@ -260,13 +260,13 @@ class _MessageWork(Work):
     def accept(self, index, response):
         # type: (int, Response) -> None
         outcomes, place = self._place(index)
-        outcomes.accept(place, response.block)
+        outcomes.add_accepted(place, response.block)
 
     def reject(self, index, reason, response, timestamp):
         # type: (int, Reason, Response, Optional[int]) -> None
         outcomes, place = self._place(index)
         reason = self._advise(index, reason)
-        outcomes.answer(place, reason, response.block, timestamp)
+        outcomes.add_response(place, reason, response.block, timestamp)
         if reason.stops_message:
             self._stop_message(reason)
 
@@ -278,19 +278,19 @@ class _MessageWork(Work):
         # type: (int, Any) -> None
         outcomes, place = self._place(index)
         if isinstance(error, HeaderTooLong):
-            outcomes.undeliver((place,), (error.code, str(error)))
+            outcomes.add_undelivered((place,), (error.code, str(error)))
         else:
-            outcomes.reject(place, error)
+            outcomes.add_malformed(place, error)
 
     def lose(self, index, text):
         # type: (int, str) -> None
         outcomes, place = self._place(index)
-        outcomes.unknown(place, text)
+        outcomes.add_unknown(place, text)
 
     def cut(self, index, text):
         # type: (int, str) -> None
         outcomes, place = self._place(index)
-        outcomes.unprocessed((place,), (None, "Not sent: %s" % text))
+        outcomes.add_unprocessed((place,), (None, "Not sent: %s" % text))
 
     def stop(self, reason):
         # type: (Reason) -> None
@@ -298,15 +298,15 @@ class _MessageWork(Work):
         for indices in self._take_waiting():
             for outcomes, places in self._places(indices):
                 if reason.retries_reported:
-                    outcomes.unprocessed(places, failure)
+                    outcomes.add_unprocessed(places, failure)
                 else:
-                    outcomes.undeliver(places, failure)
+                    outcomes.add_undelivered(places, failure)
 
     def give_up(self, text):
         # type: (str) -> None
         for indices in self._take_waiting():
             for outcomes, places in self._places(indices):
-                outcomes.unprocessed(places, (None, "Not sent: %s" % text))
+                outcomes.add_unprocessed(places, (None, "Not sent: %s" % text))
 
     def _advise(self, index, reason):
         # type: (int, Reason) -> Reason

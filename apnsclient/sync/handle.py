@@ -7,8 +7,8 @@ from .._compat import MYPY
 if MYPY:
     from typing import Any, Generator, Iterable, Optional, Tuple
 
-    from ..apns import Message
     from ..backends import BaseConnection
+    from ..message import Message
     from ..result import Result
     from ..transport import Session
     from .shared import Shared

@@ -18,7 +18,7 @@ from .shared import source_of
 if MYPY:
     from typing import Any, Generator, Iterable, List, Optional, Sequence, Tuple
 
-    from ..apns import Message
+    from ..message import Message
     from ..protocols.http2.events import Response
     from ..result import Result
     from .host import Host

@@ -16,7 +16,7 @@ from ..sending.work import Bundle, Delivery
 if MYPY:
     from typing import Any, Callable, Iterable, List, Optional
 
-    from ..apns import Message
+    from ..message import Message
     from ..sending.work import Work
 
 __all__ = ["Intake"]
