@@ -99,7 +99,7 @@ class ProviderToken(BaseCertificate):
         self._tokens = {}  # type: Dict[int, bytes]
         self._renewed = None  # type: Optional[int]
         # How often a token was rejected, by token.
-        self._refusals = OrderedDict()  # type: OrderedDict[bytes, int]
+        self._rejections = OrderedDict()  # type: OrderedDict[bytes, int]
         self._locks = PerProcess()
         super(ProviderToken, self).__init__(key_string=key_string, key_file=key_file)
 
@@ -144,7 +144,7 @@ class ProviderToken(BaseCertificate):
         """Return the source of tokens for one connection."""
         return Bearer(self)
 
-    def renew(self, refused):
+    def renew(self, rejected):
         # type: (bytes) -> None
         """Create a token in place of one that has expired according to Apple.
 
@@ -152,17 +152,17 @@ class ProviderToken(BaseCertificate):
         token, one token is created for all. It is used until a half hour that began later is
         current.
 
-        :param refused: value of the header that was rejected (bytes).
+        :param rejected: value of the header that was rejected (bytes).
         """
         with self._lock():
             now = self._clock()
             issued = self._issue_time(now)
-            if self._bearer_of(issued) != refused:
+            if self._bearer_of(issued) != rejected:
                 return
             # Within the same second it would be the same token again.
             self._renewed = max(int(now), issued + 1)
 
-    def refuse(self, token):
+    def reject(self, token):
         # type: (bytes) -> None
         """Record that the server has rejected a token, so that connections with it are useless.
 
@@ -171,14 +171,14 @@ class ProviderToken(BaseCertificate):
         :param token: value of the header that was rejected (bytes).
         """
         with self._lock():
-            self._refusals[token] = self._refusals.pop(token, 0) + 1
-            while len(self._refusals) > _KEPT:
-                self._refusals.popitem(last=False)
+            self._rejections[token] = self._rejections.pop(token, 0) + 1
+            while len(self._rejections) > _KEPT:
+                self._rejections.popitem(last=False)
 
-    def count_refusals(self, token):
+    def count_rejections(self, token):
         # type: (bytes) -> int
         """Return how often a token was rejected, as far as that has been kept."""
-        return self._refusals.get(token, 0)
+        return self._rejections.get(token, 0)
 
     def _current(self):
         # type: () -> Tuple[bytes, float]
@@ -249,23 +249,23 @@ class Bearer(object):
         self._clock = clock
         self._token = None  # type: Optional[bytes]
         self._keep_until = self._drop_at = 0.0
-        self._refusals = 0
+        self._rejections = 0
 
     @property
-    def is_refused(self):
+    def is_rejected(self):
         # type: () -> bool
         """True if its token has been rejected since it took it, here or over another connection.
 
         Apple does not allow this connection another token for a while.
         """
         return (self._token is not None
-                and self._provider.count_refusals(self._token) > self._refusals)
+                and self._provider.count_rejections(self._token) > self._rejections)
 
-    def refuse(self):
+    def reject(self):
         # type: () -> None
         """Record that the server has rejected its token."""
         if self._token is not None:
-            self._provider.refuse(self._token)
+            self._provider.reject(self._token)
 
     def current(self):
         # type: () -> bytes
@@ -280,7 +280,7 @@ class Bearer(object):
             token, age = self._provider._current()
         if token != self._token:
             self._token = token
-            self._refusals = self._provider.count_refusals(token)
+            self._rejections = self._provider.count_rejections(token)
             self._keep_until = now + HOLD
             self._drop_at = now + max(HOLD, OLDEST - age)
         return token

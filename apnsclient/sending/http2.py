@@ -364,7 +364,7 @@ class Sender(object):
 
         What came late over a connection that is only being made ready is no news to these calls.
         """
-        connection.refuse_token()
+        connection.reject_token()
         if connection not in self.connections:
             return
         for call in self.calls:

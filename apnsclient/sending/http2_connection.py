@@ -175,16 +175,16 @@ class SenderConnection(object):
         return authorization
 
     @property
-    def is_refused(self):
+    def is_rejected(self):
         # type: () -> bool
-        """True if the provider token was refused that the connection has to keep for a while."""
-        return self._bearer is not None and bool(self._bearer.is_refused)
+        """True if the provider token that the connection has to keep for a while was rejected."""
+        return self._bearer is not None and bool(self._bearer.is_rejected)
 
-    def refuse_token(self):
+    def reject_token(self):
         # type: () -> None
-        """Note that the server has refused the provider token, if there is one."""
+        """Record that the server has rejected the provider token, if there is one."""
         if self._bearer is not None:
-            self._bearer.refuse()
+            self._bearer.reject()
 
     # What is written.
 
@@ -328,7 +328,7 @@ class SenderConnection(object):
         # type: (float) -> bool
         """Note that the use is over; return True if the connection may be used again."""
         self.used_at = now
-        return (self.can_start and not self.is_refused and not self._unwritten
+        return (self.can_start and not self.is_rejected and not self._unwritten
                 and not self._written and not self.refuses_all)
 
 

@@ -207,7 +207,7 @@ class Opener(object):
                                                state.address[0], state.address[1], error)
         # What others left unanswered, and was answered since, is none of those who come now.
         state.attach(self._settings.keep_ids, self._backend.clock())
-        return state.can_start and not state.is_refused
+        return state.can_start and not state.is_rejected
 
     def _greet(self, lease, sender, timeout):
         # type: (Lease, GuardedSender, Optional[float]) -> None
