@@ -288,7 +288,7 @@ def test_what_cannot_be_sent_says_why():
     assert delivery.not_sent == [(token(0), None, "Not sent: too long")]
 
 
-@each("loss", ["unknown", "unprocessed", "undeliver"])
+@each("loss", ["add_unknown", "add_unprocessed", "add_undelivered"])
 def test_what_a_result_says_to_do_is_explained_in_options(loss):
     """There it is text, at the end of another; the library's own words mean nothing here."""
     text = "Unknown: end of stream; " + REMEDIES["http2"]
@@ -296,7 +296,7 @@ def test_what_a_result_says_to_do_is_explained_in_options(loss):
     def send_many(messages):
         for message in messages:
             outcomes = RequestOutcomes()
-            if loss == "unknown":
+            if loss == "add_unknown":
                 outcomes.add_unknown(0, text[9:])
             else:
                 getattr(outcomes, loss)([0], (None, text))
