@@ -45,6 +45,8 @@ if MYPY:
 
 __all__ = ["Batch", "Streams"]
 
+#: Fewest requests with payloads of their own that take less time when they are made together.
+_FEWEST_JOINED = 4
 #: How many streams that we reset are remembered: the peer may have answered them.
 _REMEMBERED = 4096
 
@@ -177,9 +179,11 @@ class Streams(object):
     def start_each(self, templates, tokens, indices, owner, rejected):
         # type: (Sequence[RequestTemplate], Sequence[Any], Sequence[int], Any, List[Tuple[int, Rejection]]) -> Tuple[Optional[Batch], Any]  # noqa: E501
         """Start a request for each token; see :meth:`.ClientConnection.send_each`."""
+        if len(templates) < _FEWEST_JOINED:
+            return self._start_singly(templates, tokens, indices, owner, rejected)
         sizes = [len(template.payload) for template in templates]
         total, frames = sum(sizes), None
-        if sizes and not self._unsent and total <= self.window \
+        if not self._unsent and total <= self.window \
                 and max(sizes) <= min(self.stream_window, self.frame_size) \
                 and self._takes_header_of(templates[0]):
             frames = self.encoder.each(templates, tokens, self.next)
@@ -197,8 +201,10 @@ class Streams(object):
         # type: (Any, Sequence[int]) -> Batch
         """Open the next streams for a batch."""
         batch = Batch(owner, indices, self.next)
+        opened = self.open
         end = self.next + 2 * len(indices)
-        self.open.update(dict.fromkeys(range(self.next, end, 2), batch))
+        for stream in range(self.next, end, 2):
+            opened[stream] = batch
         self.next = end
         return batch
 
