@@ -276,3 +276,22 @@ def test_a_listener_that_raises_does_not_disturb_the_sending(caplog):
     apns.send(message(4))
     assert not apns.send(message(1, first=10)).needs_retry()
     assert "of the listener" in caplog.text
+
+
+def test_a_back_end_that_raises_what_is_no_failure_of_a_connection_is_heard():
+    """What was written is unknown, and the connection is not used any more."""
+    scenario = Scenario([])
+    scenario.send(message(1))
+    [connection] = scenario.gateway.connections
+
+    def fail():
+        raise KeyError("of the back-end")
+
+    connection.unacknowledged = fail
+    results = scenario.apns.send_many([message(2, first=10), message(1, first=20)])
+    assert [next(results).unknown for _ in range(2)] == [numbered(2, 10), numbered(1, 20)]
+    with pytest.raises(KeyError):
+        next(results)
+    assert connection.is_closed
+    scenario.send(message(1, first=30))
+    assert not scenario.claims[-1].result.needs_retry()

@@ -18,8 +18,9 @@ from apnsclient.apns import Message
 from apnsclient.errors import CertificateRefused, ConnectionLost, Timeout
 from apnsclient.protocols.binary import NotificationParser, encode_error
 from apnsclient.protocols.ledger import Ledger
-from apnsclient.sending import binary
-from apnsclient.sending.binary import BinarySender, GatewayStream, PendingMessage
+from apnsclient.sending import binary_message as states
+from apnsclient.sending.binary import BinarySender
+from apnsclient.sending.binary_stream import GatewayStream
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -455,18 +456,18 @@ def test_a_frame_about_a_message_that_is_forgotten_discards_all_that_is_known():
     assert [one.accepted[-1] for one in shell.gateways] == [octets_of("00000003")] * 2
 
 
-@pytest.mark.parametrize("state", sorted(binary.TRANSITIONS))
+@pytest.mark.parametrize("state", sorted(states.TRANSITIONS))
 def test_a_message_is_always_in_one_of_the_states(state):
     """Whatever happens to it: the table has a row for where it leads, and for nothing else."""
-    events = [binary.WRITE, binary.CONFIRM, binary.NAME, binary.DISCARD, binary.LOSE,
-              binary.REPEAT, binary.GIVE_UP]
-    assert set(binary.TRANSITIONS[state]) <= set(events)
+    events = [states.WRITE, states.CONFIRM, states.NAME, states.DISCARD, states.LOSE,
+              states.REPEAT, states.GIVE_UP]
+    assert set(states.TRANSITIONS[state]) <= set(events)
     for event in events:
-        pending = PendingMessage(Message("00", alert="x"))
+        pending = states.PendingMessage(Message("00", alert="x"))
         pending.state = state
         pending.apply(event)
-        assert pending.state == binary.TRANSITIONS[state].get(event, state)
-        assert pending.state in binary.TRANSITIONS
+        assert pending.state == states.TRANSITIONS[state].get(event, state)
+        assert pending.state in states.TRANSITIONS
         # What was decided stays decided, but for a connection that had been dead before.
-        assert pending.state in binary.DECIDED or state not in binary.DECIDED or (
-            event == binary.REPEAT)
+        assert pending.state in states.DECIDED or state not in states.DECIDED or (
+            event == states.REPEAT)

@@ -47,12 +47,12 @@ class BinaryConnection(Connection):
         # type: () -> Generator[Tuple[int, bytes], None, None]
         """Read the feedback service over a connection of its own, which is closed at the end."""
         timing = self._shared.settings.timing
-        connection = self._open(False, timing.connect_timeout)
+        link = Link(self._open(False, timing.connect_timeout))
         try:
-            for row in _read_feedback(connection, timing):
+            for row in _read_feedback(link, timing):
                 yield row
         finally:
-            connection.close()
+            link.close()
 
     def _open(self, is_cached, timeout):
         # type: (bool, Optional[float]) -> BaseConnection
@@ -158,7 +158,7 @@ class _Call(object):
                     another = take_failure()
                     if not self._is_out_of_time(another[1]):
                         failure, is_more = failure or another, False
-                        sender.no_stream()
+                        self._fail(another[1])
                 for result in sender.results():
                     yield result
             if failure is not None:
@@ -253,6 +253,13 @@ class _Call(object):
         sender.give_up()
         return True
 
+    def _fail(self, error):
+        # type: (BaseException) -> None
+        """Use the connection no more, and send nothing more: the back-end raised something."""
+        if self._gateway is not None:
+            self._gateway.stream.end(error)
+        self._sender.no_stream()
+
     def _let_go(self, gateway):
         # type: (Gateway) -> None
         self._gateway = self._sender.stream = None
@@ -266,16 +273,16 @@ class _Call(object):
             self._let_go(self._gateway)
 
 
-def _read_feedback(connection, timing):
-    # type: (BaseConnection, Timing) -> Iterator[Tuple[int, bytes]]
+def _read_feedback(link, timing):
+    # type: (Link, Timing) -> Iterator[Tuple[int, bytes]]
     """Read the stream of the feedback service up to its end.
 
     :return: generator of ``(timestamp, token)``. It ends, with a warning in the log, when the
         connection fails or the stream makes no sense.
     :raises ~apnsclient.errors.ConnectError: if the service refuses our certificate.
     """
-    parser, where, log = FeedbackParser(), "%s:%s" % tuple(connection.address), connection.logger
-    link, failure = Link(connection), None  # type: Link, Optional[Exception]
+    parser, failure = FeedbackParser(), None  # type: FeedbackParser, Optional[Exception]
+    where, log = "%s:%s" % tuple(link.connection.address), link.connection.logger
     while parser.error is None and failure is None:
         try:
             data = link.read(timing.read_buffer_size, timing.read_timeout)

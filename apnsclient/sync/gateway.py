@@ -1,6 +1,6 @@
 """One connection to a gateway of the binary protocol: what is written to it and read from it.
 
-What the bytes mean is decided in :mod:`apnsclient.sending.binary`.
+What the bytes mean is decided in :mod:`apnsclient.sending.binary_stream`.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -10,7 +10,7 @@ import logging
 from .._compat import MYPY
 from ..backends.link import Link
 from ..errors import ConnectError, ConnectionLost, Timeout
-from ..sending.binary import GatewayStream
+from ..sending.binary_stream import GatewayStream
 
 if MYPY:
     from typing import Callable, List, Optional
@@ -51,7 +51,7 @@ class Gateway(object):
         that messages whose results were handed out had not been delivered after all.
 
     :ivar stream: what is known of the connection
-        (:class:`~apnsclient.sending.binary.GatewayStream`).
+        (:class:`~apnsclient.sending.binary_stream.GatewayStream`).
     """
 
     def __init__(self, connection, timing, report_late):
