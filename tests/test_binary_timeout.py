@@ -4,6 +4,7 @@ from __future__ import absolute_import, division, print_function
 
 import pytest
 
+import simulated_time
 from apnsclient import Message
 from apnsclient.errors import CertificateRefused, ConnectError, ConnectTimeout
 from apnsclient.testing.simulator import Script
@@ -127,6 +128,48 @@ def test_a_write_that_failed_is_not_asked_after_for_longer():
         tokens, begin = make_tokens(2000), server.clock.now
         assert outcome(send(handle, tokens, 16))[0] == UNKNOWN
         assert server.clock.now - begin == 16
+
+
+class SlowWrites(simulated_time.Connection):
+    """A connection over which each write takes two seconds."""
+
+    def write(self, data, timeout):
+        super(SlowWrites, self).write(data, timeout)
+        self._clock.advance(2)
+
+
+def test_a_message_that_takes_many_writes_ends_between_two_of_them(apple):
+    """The connection stays usable, as all that was begun is written."""
+    session, handle = handle_of(apple, write_buffer_size=1, read_tail_timeout=64)
+    session.pool.connection_class = SlowWrites
+    tokens, begin = make_tokens(30), apple.clock.now
+    assert outcome(send(handle, tokens, 16)) == (UNKNOWN, tokens[:8], tokens)
+    assert apple.clock.now - begin == 16
+    assert outcome(send(handle, tokens[:1], None)) == ([], [], [])
+    assert apple.connections == 1
+
+
+def test_an_error_frame_that_came_by_the_end_of_the_time_counts(apple):
+    """What has arrived is read first."""
+    session, handle = handle_of(apple, write_buffer_size=1, read_tail_timeout=64)
+    session.pool.connection_class = SlowWrites
+    apple.devices.bad(TOKENS[2])
+    result = send(handle, TOKENS, 8)
+    assert list(result.failed) == [TOKENS[2]]
+    assert outcome(result) == ([], [], TOKENS[3:])
+
+
+def test_a_failure_to_connect_that_took_all_the_time_is_raised(apple, monkeypatch):
+    """It would have failed with more time as well."""
+    session, handle = handle_of(apple)
+
+    def refuse(*arguments):
+        apple.clock.advance(20)
+        raise ConnectError("refused")
+
+    monkeypatch.setattr(session.pool, "get_new_connection", refuse)
+    with pytest.raises(ConnectError, match="refused"):
+        send(handle, TOKENS, 16)
 
 
 @pytest.mark.parametrize("kind", [list, iter], ids=["list", "iterator"])

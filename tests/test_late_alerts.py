@@ -161,8 +161,8 @@ def binary(play):
         server.address, cert_string="any"))
 
 
-def test_an_alert_before_any_silence_is_a_refusal():
-    """Nothing was processed, and there is no result."""
+def test_an_alert_before_any_silence_is_a_refusal(caplog):
+    """Nothing was processed, there is no result, and no warning beside the exception."""
     def play(peer):
         yield peer.read()
         peer.alert()
@@ -170,6 +170,7 @@ def test_an_alert_before_any_silence_is_a_refusal():
     server, client = binary(play)
     with server, pytest.raises(CertificateRefused):
         client.send(message(count=2))
+    assert caplog.records == []
 
 
 def test_an_alert_after_a_delivery_leaves_the_next_message_unknown():

@@ -13,6 +13,7 @@ from apnsclient.backends import dummy
 from apnsclient.errors import ConnectError, ConnectionLost, Timeout
 from apnsclient.protocols.binary import NotificationParser
 from apnsclient.sending.binary import BinarySender
+from apnsclient.sending.binary_stream import GatewayStream
 from apnsclient.testing.simulator import Script, Simulator
 from net_support import (
     SILENCE,
@@ -141,6 +142,83 @@ def test_small_messages_are_written_together(apple, written, buffer_size):
     total, largest = sum(sizes), max(len(next(one.batch(1))[1]) for one in messages)
     assert len(sizes) <= 2 + total // buffer_size
     assert max(sizes) < 2 * buffer_size + largest
+
+
+def test_a_long_message_is_not_written_on_after_an_error_frame(apple, written):
+    """It is looked whether one has come every 64 KiB."""
+    new_client, sizes = written
+    tokens = make_tokens(5000)
+    apple.devices.bad(tokens[0])
+    result = new_client().send(Message(tokens, alert="hello"))
+    assert list(result.failed) == tokens[:1]
+    assert sum(sizes) < GatewayStream.LOOK_INTERVAL + 2 * 2048
+
+
+def test_the_first_of_two_exceptions_is_raised(apple):
+    """The message that cannot be sent comes before the connection that cannot be had."""
+    apple.script(Script(refuse=True))
+    with pytest.raises(ValueError, match="payload"):
+        list(apple.client().send_many([make_messages(1)[0], Message("00", payload="x" * 70000)]))
+
+
+def test_an_interrupted_write_is_the_last_on_its_connection(apple):
+    """Half a frame may be written."""
+    class Interrupt(BaseException):
+        pass
+
+    class Interrupted(simulated_time.Connection):
+        def write(self, data, timeout):
+            super(Interrupted, self).write(data[:-5], timeout)
+            raise Interrupt
+
+    session = apple.session()
+    client = client_of(session, apple)
+    session.pool.connection_class = Interrupted
+    with pytest.raises(Interrupt):
+        client.send(make_messages(1)[0])
+    session.pool.connection_class = simulated_time.Connection
+    assert session.pool.made[0].closed()
+    assert not client.send(make_messages(1)[0]).needs_retry()
+    assert apple.connections == 2
+
+
+def test_a_connection_that_is_used_again_begins_with_nothing_buffered(apple):
+    """The back-end forgets what it holds, once what came meanwhile has been read."""
+    calls = []
+
+    class Reset(simulated_time.Connection):
+        def reset(self):
+            calls.append("reset")
+            super(Reset, self).reset()
+
+        def peek(self, size):
+            calls.append("peek")
+            return super(Reset, self).peek(size)
+
+        def write(self, data, timeout):
+            calls.append("write")
+            super(Reset, self).write(data, timeout)
+
+    session = apple.session()
+    session.pool.connection_class = Reset
+    client = client_of(session, apple)
+    for expected in (["write"], ["peek", "reset", "write"]):
+        del calls[:]
+        assert not client.send(make_messages(1)[0]).needs_retry()
+        assert calls == expected
+
+
+def test_where_no_silence_is_waited_for_nothing_is():
+    """Neither for what was written to leave this machine."""
+    def read_nothing(peer):
+        peer.stop_reading()
+        yield peer.end()
+
+    with simulated_time.serve_bytes(read_nothing, receive_buffer=0) as server:
+        begin = server.clock.now
+        client = server.client(read_tail_timeout=0)
+        assert not client.send(make_messages(1)[0]).needs_retry()
+        assert server.clock.now == begin
 
 
 def test_little_is_held_back_of_a_rush(apple, written):
