@@ -48,7 +48,7 @@ __all__ = ["Connection", "Session"]
 
 
 class _OnSession(object):
-    """A method that says what to do where it is called on the class, as in apns-client 0.1."""
+    """A method that raises a helpful error if it is called on the class, as in apns-client 0.1."""
 
     def __init__(self, function):
         # type: (Callable[..., Any]) -> None
@@ -93,64 +93,63 @@ def _setting(name, text):
 
 
 class Session(object):
-    """The place where connections are kept open between messages.
+    """Keeps connections open between messages.
 
-    Keep one for as long as you send. When the last reference to it and to its connections is gone,
-    and when the interpreter exits, the pooled connections are closed. A session may be used by many
-    threads. A forked child may go on using it: it starts with an empty pool.
+    Keep a session for as long as you send. When the last reference to it and to its connections is
+    gone, and when the interpreter exits, the pooled connections are closed. A session may be used
+    by many threads. A forked child may use it, too: its pool is empty.
 
-    Unless it is told which protocol to speak, it speaks HTTP/2 to Apple, where nothing else gets a
-    response any more, and the binary protocol to everybody else. Over HTTP/2 at most ``pool_size``
-    connections (an option of the back-end, 5 if it is not given) are open at a time for each
-    address and certificate, because Apple takes it for an attack when connections are opened and
-    closed all the time (Apple, *Local and Remote Notification Programming Guide*, "Communicating
-    with APNs"). Callers share them: one is enough for many, and another one is opened where
-    requests wait for room, as they do with large campaigns far away from the server. A back-end
-    that cannot wait for several connections at once gives each caller one for itself; then callers
-    wait for one, in the order in which they came, for at most ``connect_timeout``.
+    By default it speaks HTTP/2 to Apple, where nothing else is accepted any more, and the binary
+    protocol to all other servers. Over HTTP/2 at most ``pool_size`` connections (an option of the
+    back-end, 5 by default) are open at a time for each address and certificate, because Apple takes
+    it for an attack when connections are opened and closed all the time (Apple, *Local and Remote
+    Notification Programming Guide*, "Communicating with APNs"). Callers share them: one is enough
+    for many, and another one is opened if requests wait for room, as they do with large campaigns
+    far away from the server. With a back-end that cannot wait for several connections at once each
+    caller has one for itself; then callers wait for one, in order of arrival, for at most
+    ``connect_timeout``.
 
     :param pool: the back-end: name of a module that has a class ``Backend`` (str), a class, or a
         ready instance of :class:`~apnsclient.backends.BaseBackend`.
     :param connect_timeout: longest time to establish a connection, in seconds (float): name lookup,
-        TCP and TLS, with all the addresses that the host has. None, here and for ``write_timeout``
-        and ``read_timeout``, waits for ever. Over HTTP/2 it is also the longest time to wait for a
-        free connection, for the server's settings, and for its response to a PING.
+        TCP and TLS, with all addresses of the host. None, here and for ``write_timeout`` and
+        ``read_timeout``, waits for ever. Over HTTP/2 it is also the longest time to wait for a free
+        connection, for the server's settings, and for its response to a PING.
     :param write_buffer_size: how many bytes, at least, are written at a time (int, from 1). Larger
         chunks are faster, up to 64 KiB. Over HTTP/2 it is 12 KiB in any case, or more.
     :param write_timeout: longest time to write one chunk, in seconds (float), and then for it to
-        reach the gateway's system, where the back-end can tell (stdio on Linux).
+        reach the gateway's system, if the back-end knows that (stdio on Linux).
     :param read_buffer_size: how many bytes of feedback, at most, are read at a time (int, from 1).
     :param read_timeout: longest wait for each read of feedback, in seconds (float). Over HTTP/2 the
-        longest wait for the answer to a request, from when it was written.
+        longest wait for the response to a request, from when it was written.
     :param read_tail_timeout: how long the gateway has to be silent after a message for it to count
-        as delivered, in seconds (float). HTTP/2 has no use for it: each request is answered.
-    :param protocol: ``"binary"`` or ``"http2"``, for all connections. None leaves it to the
-        address, where the back-end has ALPN: HTTP/2 for Apple's (a host in push.apple.com, also by
-        its name), the binary protocol for any other. Without ALPN it is the binary protocol.
-    :param on_late_result: called with a :class:`~apnsclient.apns.Result` for each message whose
-        result says success, and of which the gateway said too late that it had not been delivered:
-        that is found out when the connection is used again, or closed. The result has the message
-        and what is to be retried. It is called by whichever thread finds out, and holds up the
-        message that thread is sending. Without it a warning is logged that tells how many tokens
-        it was. Over HTTP/2 nothing is late.
-    :param feedback_store: what keeps the tokens that Apple answered as dead over HTTP/2 until
-        :meth:`~apnsclient.apns.APNs.feedback` reads them
+        as delivered, in seconds (float). Not used over HTTP/2, where each request has a response.
+    :param protocol: ``"binary"`` or ``"http2"``, for all connections. With None it depends on the
+        address, if the back-end has ALPN: HTTP/2 for Apple's (a host in push.apple.com, also by its
+        name), the binary protocol for any other. Without ALPN it is the binary protocol.
+    :param on_late_result: called with a :class:`~apnsclient.apns.Result` for each message that
+        counted as delivered, and for which an error frame has arrived later: that is noticed when
+        the connection is used again, or closed. The result has the message and its retry. It is
+        called in the thread that notices it, and delays the message that this thread is sending.
+        Without it a warning is logged with the number of tokens. Over HTTP/2 nothing is late.
+    :param feedback_store: keeps the tokens that are dead according to Apple's responses over HTTP/2
+        until :meth:`~apnsclient.apns.APNs.feedback` reads them
         (:class:`~apnsclient.feedback_store.FeedbackStore`). None is the file that the environment
         variable ``APNSCLIENT_FEEDBACK_STORE`` names, or else memory that the sessions of this
         process share.
     :param ping_after: after how many seconds of idleness (float, from 0) an HTTP/2 connection from
-        the pool has to answer a PING before it is used again; None never asks. A connection that
-        does not is replaced.
+        the pool has to respond to a PING before it is used again; with None it never has to. A
+        connection that does not respond is replaced.
     :param keep_ids: whether results over HTTP/2 have the identifiers of what was accepted (bool):
         :attr:`~apnsclient.apns.Result.apns_ids` and
         :attr:`~apnsclient.apns.Result.apns_unique_ids`. It takes time and memory for each token.
-    :param pool_options: arguments of the back-end's class, as they are.
+    :param pool_options: arguments of the back-end's class.
     :raises ImportError: if the module or its class ``Backend`` does not exist, or the protocol is
-        ``"http2"`` and a package that it needs is missing. Where nobody has set the protocol, that
-        is found out when something is sent.
+        ``"http2"`` and a package that it needs is missing. With protocol None, that is noticed when
+        something is sent.
     :raises TypeError: if ``pool`` is none of these, or if there are ``pool_options`` for an
         instance.
-    :raises ValueError: if the protocol is not known, or needs what the back-end does not have; if a
+    :raises ValueError: if the protocol is unknown, or needs what the back-end does not have; if a
         buffer size is less than 1, a timeout is not above 0, ``read_tail_timeout`` is None or below
         0, or ``ping_after`` is below 0.
     """
@@ -158,10 +157,10 @@ class Session(object):
     #: ``(host, port)`` by name; a subclass may extend it.
     ADDRESSES = ADDRESSES
     #: ``(host, port)`` of the host that has replaced one that Apple switched off, by the name of
-    #: the latter: where HTTP/2 goes instead. A subclass may override it.
+    #: the latter, for HTTP/2. A subclass may override it.
     PROVIDER_ADDRESSES = PROVIDER_ADDRESSES
 
-    #: Value of the argument where it is not given; a subclass may override it.
+    #: Default of the argument; a subclass may override it.
     DEFAULT_CONNECT_TIMEOUT = 10
     #: See :attr:`DEFAULT_CONNECT_TIMEOUT`.
     DEFAULT_WRITE_BUFFER_SIZE = 2048
@@ -175,7 +174,7 @@ class Session(object):
     DEFAULT_READ_TAIL_TIMEOUT = 3
 
     connect_timeout = _setting(
-        "connect_timeout", "Value of the argument. It can be set: that counts from the next call "
+        "connect_timeout", "Value of the argument. It can be set, with effect from the next call "
         "on, and raises what the constructor raises.")
     write_buffer_size = _setting("write_buffer_size", "See :attr:`connect_timeout`.")
     write_timeout = _setting("write_timeout", "See :attr:`connect_timeout`.")
@@ -210,7 +209,7 @@ class Session(object):
         # type: () -> BaseBackend
         """The back-end with the pool (:class:`~apnsclient.backends.BaseBackend`).
 
-        One that is set, in any of the forms of the argument, is used from the next call on. Take
+        It can be set, to any of the forms of the argument, with effect from the next call on. Get
         new connections from the session then: their certificates are those of a back-end.
         """
         return self._shared.backend
@@ -231,9 +230,9 @@ class Session(object):
     @classmethod
     def get_address(cls, address):
         # type: (Union[str, Address]) -> Address
-        """Return what a name in :attr:`ADDRESSES` stands for.
+        """Return the address of a name in :attr:`ADDRESSES`.
 
-        :param address: a name (str), or ``(host, port)``, which is returned as it is.
+        :param address: a name (str), or ``(host, port)``, which is returned unchanged.
         :raises ValueError: if it is neither.
         """
         return resolve_address(address, cls.ADDRESSES)
@@ -248,7 +247,7 @@ class Session(object):
         :param address: ``(host, port)``, or one of the names push_sandbox, push_production,
             feedback_sandbox and feedback_production for Apple's hosts; over HTTP/2 also
             channels_sandbox and channels_production. Over HTTP/2 a host that Apple has switched
-            off, given either way, stands for the one that has replaced it.
+            off, by name or as a tuple, means the one that has replaced it.
         :param certificate: the provider's certificate, a
             :class:`~apnsclient.certificate.BaseCertificate` of the back-end in use; over HTTP/2 it
             may be a :class:`~apnsclient.provider_token.ProviderToken`.
@@ -257,10 +256,10 @@ class Session(object):
             provider token: ``key_id``, ``team_id``, ``key_string``, ``key_file``. None and an empty
             text mean that one is not given.
         :return: :class:`Connection`, for :class:`~apnsclient.apns.APNs`.
-        :raises ValueError: if the address is not known, or a provider token is given for the binary
+        :raises ValueError: if the address is unknown, or a provider token is given for the binary
             protocol.
-        :raises TypeError: if the certificate is none, if there are arguments for one as well, or if
-            there are arguments for a certificate and for a provider token.
+        :raises TypeError: if the certificate is of another type, if there are arguments for one as
+            well, or if there are arguments for a certificate and for a provider token.
         :raises ~apnsclient.errors.CertificateError: if the certificate or the key cannot be used.
         """
         return self._connection(address, certificate, cert_params, True)
@@ -324,17 +323,17 @@ class Session(object):
         # type: (datetime.timedelta) -> None
         """Close the pooled connections that have not been used for some time.
 
-        Connections in use are not touched. Call it at the end of a task, or in a thread or a
-        periodic task of its own, if you do not want connections to stay open for long.
+        Connections in use are not closed. Call it at the end of a task, or in a thread or a
+        periodic task, if you do not want connections to stay open for long.
 
-        :param delta: longest time for a connection to lie idle (``datetime.timedelta``).
+        :param delta: longest time for a connection to be idle (``datetime.timedelta``).
         """
         self._shared.close_idle(self.pool.pop_outdated(delta))
         self._shared.feedback.save(True)
 
     def shutdown(self):
         # type: () -> None
-        """Close all pooled connections that are not in use: :meth:`outdate` with no time at all."""
+        """Close all pooled connections that are not in use: :meth:`outdate` with a delta of 0."""
         self.outdate(datetime.timedelta(0))
 
     def __repr__(self):

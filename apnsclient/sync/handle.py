@@ -1,4 +1,4 @@
-"""A lazy handle to an address, which leases a real connection for each call."""
+"""A lazy handle to an address, which gets real connections for each call."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -7,7 +7,6 @@ from .._compat import MYPY
 if MYPY:
     from typing import Any, Generator, Iterable, Optional, Tuple
 
-    from ..backends import BaseConnection
     from ..message import Message
     from ..result import Result
     from ..transport import Session
@@ -21,9 +20,8 @@ __all__ = ["Connection"]
 class Connection(object):
     """A lazy handle to one address with one certificate.
 
-    A :class:`~apnsclient.transport.Session` makes it, and it keeps its session alive. It may be
-    used by several threads at once, each of which gets a connection of its own, and again after
-    anything went wrong.
+    A :class:`~apnsclient.transport.Session` creates it, and it keeps its session alive. It may be
+    used by several threads at once, and again after a failure.
     """
 
     #: Name of the protocol that it speaks (str).
@@ -31,11 +29,11 @@ class Connection(object):
 
     def __init__(self, session, shared, address, certificate, is_cached):
         # type: (Session, Shared, Address, Any, bool) -> None
-        #: The session that made it.
+        #: The session that created it.
         self.session = session
-        #: Where it leads to: ``(host, port)``.
+        #: The address, ``(host, port)``.
         self.address = address
-        #: The certificate or provider token that it presents.
+        #: The certificate or provider token.
         self.certificate = certificate
         self._shared = shared
         self._is_cached = is_cached
@@ -61,14 +59,6 @@ class Connection(object):
         :return: generator of ``(timestamp, token)``; see :meth:`apnsclient.apns.APNs.feedback`.
         """
         raise NotImplementedError
-
-    def _connect(self, is_cached, **options):
-        # type: (bool, Any) -> BaseConnection
-        """Get a connection from the pool, or a new one."""
-        backend = self._shared.backend
-        connect = backend.get_cached_connection if is_cached else backend.get_new_connection
-        timeout = self._shared.settings.timing.connect_timeout
-        return connect(self.address, self.certificate, timeout, **options)
 
     def __repr__(self):
         # type: () -> str
