@@ -17,13 +17,14 @@ from hpack import Encoder
 
 from apnsclient import APNs, Message
 from apnsclient.protocols.http2 import frames
-from apnsclient.testing.simulator import Devices, ProviderScript
+from apnsclient.testing.simulator import Devices, ProviderScript, Simulator
 from apnsclient.testing.simulator.provider_callers import CertificateCaller
 from apnsclient.testing.simulator.provider_conversation import ProviderConversation
 from apnsclient.testing.simulator.provider_head import HeadReader
 from apnsclient.testing.simulator.provider_policy import ProviderPolicy
 from apnsclient.testing.simulator.provider_responses import Ids
 from net_support import make_tokens
+from provider_client import events, with_certificate
 from tables import each
 
 MOST = frames.MAX_CONCURRENT_STREAMS
@@ -212,6 +213,29 @@ def test_a_rejection_before_the_limit_is_raised_for_the_first_time_keeps_it():
     talk = Talk(Unproven([], [], "sandbox"), throttle=True)
     assert talk.say(talk.request("b")) == [(1, 400), ("limit", 1)]
     assert talk.say(talk.request()) == [(3, 200), ("limit", 1000)]
+
+
+def test_another_client_sees_it_over_tls():
+    """What is in flight behind a rejection is refused, and the limit comes and goes, each time."""
+    def limits():
+        return [each.changed_settings[MOST].new_value
+                for each in client.of(events.RemoteSettingsChanged) if MOST in each.changed_settings]
+
+    with Simulator(provider_script=ProviderScript(throttle=True)) as apns, with_certificate(
+            apns) as client:
+        apns.devices.bad(BAD)
+        client.push()
+        for round_number in range(2):
+            # In one record: all of it is in flight when the first one is rejected.
+            streams = [client.request("/3/device/" + token, is_last=False)
+                       for token in [BAD] + ["aa" * 32] * 5]
+            client.flush()
+            assert [client.response(stream).status for stream in streams[:2]] == [400, 200]
+            client.wait(lambda: len(client.of(events.StreamReset)) == 4 * (round_number + 1))
+            assert {each.stream_id: each.error_code for each in client.of(events.StreamReset)[-4:]
+                    } == dict.fromkeys(streams[2:], REFUSED)
+            assert client.wait(lambda: limits() == [1000] + [1, 1000] * (round_number + 1))
+    assert apns.accepted_count == 1 + 2
 
 
 # Many errors.
