@@ -62,9 +62,9 @@ def exchange(proxy, data):
     with connected(proxy) as client:
         sender = threading.Thread(target=_send, args=(client, data))
         sender.start()
-        answer = read_to_end(client)
+        received = read_to_end(client)
         sender.join(SOON)
-        return answer
+        return received
 
 
 def _send(client, data):

@@ -121,7 +121,7 @@ class Link(object):
         return backend
 
     def has_backend(self, timeout=0):
-        """Tell whether the proxy has connected to the backend once more, as :attr:`latest`."""
+        """Return True if the proxy has connected to the backend once more, as :attr:`latest`."""
         self._listener.settimeout(timeout)
         try:
             self.latest = self.accept()
@@ -205,7 +205,7 @@ def read_exactly(peer, size):
 def read_rest(peer):
     """Return what comes until the end, and how it ends: ``end`` or ``reset``.
 
-    With TLS the first is an end with a farewell, the second any other.
+    With TLS the first is an end with close-notify, the second any other.
     """
     received = []
     while True:
@@ -222,7 +222,7 @@ def read_rest(peer):
 
 
 def is_quiet(peer):
-    """Tell whether there is nothing to be read, and no end either."""
+    """Return True if there is nothing to be read, and no end either."""
     peer.settimeout(0)
     try:
         peer.recv(1)

@@ -89,7 +89,7 @@ class ProviderClient(object):
     # Reading.
 
     def receive(self):
-        """Read once; return whether the stream goes on."""
+        """Read once; return True if the stream goes on."""
         try:
             data = self.tls.recv(65536)
         except (SSL.ZeroReturnError, SSL.SysCallError):
@@ -133,7 +133,7 @@ class ProviderClient(object):
         return int(self.wait(lambda: self.of(events.StreamReset, stream))[0].error_code)
 
     def has_been_reset(self):
-        """Wait for the end, and tell whether it is a reset of the TCP connection."""
+        """Wait for the end; return True if it is a reset of the TCP connection."""
         try:
             while True:
                 self.events += self.h2.receive_data(self.tls.recv(65536))

@@ -51,7 +51,7 @@ class Apple(Simulator):
             self.provider_address, cert_string=self.cert_string))
 
     def wait_for(self, predicate, timeout):
-        """Let time pass until something is true, or the timeout is over; return whether it is."""
+        """Wait until something is true, or the timeout is over; return whether it is."""
         return self.clock.wait(predicate, timeout)
 
     def _new_engine(self, configuration, addresses):

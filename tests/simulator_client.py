@@ -47,7 +47,7 @@ def modern(identifier, token=TOKEN, payload=PAYLOAD, expiry=77, priority=10):
 
 
 def error_frame(status, identifier):
-    """Return what the gateway answers."""
+    """Return what the gateway sends."""
     return struct.pack(">BBI", 8, status, identifier)
 
 
@@ -106,7 +106,7 @@ class Client(object):
         return data
 
     def has_been_reset(self):
-        """Wait for the end of the stream, and tell whether it is a reset."""
+        """Wait for the end of the stream; return True if it is a reset."""
         try:
             self.tls.recv(1)
         except SSL.SysCallError as error:

@@ -1,4 +1,4 @@
-"""Behaviors and settings: what is understood, and what is told otherwise."""
+"""Behaviors and settings: what is understood, and what is an error."""
 
 from __future__ import absolute_import, division, print_function
 

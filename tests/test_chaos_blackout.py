@@ -54,7 +54,7 @@ def test_a_client_that_goes_away_ends_the_connection(mode):
 
 
 def test_the_end_of_the_stream_is_gone_as_well():
-    """A client that has ended its side is not told anything, and neither is the backend."""
+    """A client that has ended its side does not notice anything, and neither does the backend."""
     with Link("blackout") as link:
         client, backend = link.open()
         client.shutdown(socket.SHUT_WR)

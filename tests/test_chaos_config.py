@@ -1,4 +1,4 @@
-"""The ini file: what is understood, and what is told otherwise."""
+"""The ini file: what is understood, and what is an error."""
 
 from __future__ import absolute_import, division, print_function
 

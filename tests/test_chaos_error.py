@@ -10,7 +10,7 @@ from fault_support import DATA, Link, modes, read_exactly, read_rest
 
 
 @modes
-def test_the_client_is_answered_with_garbage(mode):
+def test_the_client_gets_garbage(mode):
     """It gets so many random bytes and the end; the backend gets the end alone."""
     with Link("error", mode, size=20) as link:
         client, backend = link.open()
@@ -25,13 +25,13 @@ def test_the_client_is_answered_with_garbage(mode):
 
 @modes
 def test_what_comes_before_gets_through(mode):
-    """The first bytes reach the backend, and its answers the client, before the garbage."""
+    """The first bytes reach the backend, and its responses the client, before the garbage."""
     with Link("error", mode, after=10, size=20) as link:
         client, backend = link.open()
         client.sendall(DATA[:10])
         assert read_exactly(backend, 10) == DATA[:10]
-        backend.sendall(b"answer")
-        assert read_exactly(client, 6) == b"answer"
+        backend.sendall(b"backend")
+        assert read_exactly(client, 7) == b"backend"
         client.sendall(DATA[10:])
 
         assert len(read_rest(client)[0]) == 20
@@ -40,7 +40,7 @@ def test_what_comes_before_gets_through(mode):
 
 def test_the_garbage_depends_on_the_seed():
     """The same seed gives the same bytes, another one others; each connection has its own."""
-    def answers(seed):
+    def garbage(seed):
         with Link("error", seed=seed) as link:
             found = []
             for _ in range(2):
@@ -49,9 +49,9 @@ def test_the_garbage_depends_on_the_seed():
                 found.append(read_rest(client)[0])
             return found
 
-    first = answers(1)
-    assert first == answers(1)
-    assert len(set(first + answers(2))) == 4
+    first = garbage(1)
+    assert first == garbage(1)
+    assert len(set(first + garbage(2))) == 4
 
 
 @pytest.mark.parametrize("after", [0, 10])

@@ -15,7 +15,7 @@ def test_one_direction_ends_and_the_other_goes_on(mode, direction):
 
         assert read_rest(receiver) == (DATA[:10], "end")
         link.await_faults("%s ended after 10 bytes" % direction)
-        # The sender is not held up, and not told: more than the buffers hold is taken and dropped.
+        # The sender is not held up: more than the buffers hold is taken and dropped.
         for _ in range(100):
             sender.sendall(b"x" * 100000)
         receiver.sendall(DATA)

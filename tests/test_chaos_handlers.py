@@ -105,7 +105,7 @@ def test_a_name_belongs_to_one_class():
 
 
 class Hooked(BaseHandler):
-    """Notes which of its methods are called, and ends where it is told to."""
+    """Notes which of its methods are called, and ends where it should."""
 
     name = "hooked"
     options = {"end": ("Where to end.", str, "")}
@@ -133,39 +133,39 @@ class Hooked(BaseHandler):
         self.note("close")
 
 
-@pytest.mark.parametrize("end, calls, answer", [
+@pytest.mark.parametrize("end, calls, received", [
     ("accept", ["accept", "close"], b""),
     ("connect", ["accept", "connect", "close"], b""),
     ("call", ["accept", "connect", "call", "close"], b""),
     ("", ["accept", "connect", "call", "timer", "close"], b""),
 ])
-def test_a_handler_has_a_say_at_each_stage(end, calls, answer):
+def test_a_handler_has_a_say_at_each_stage(end, calls, received):
     """Something false ends the connection there, and gently: what was sent before arrives."""
     with registered(Hooked), Server(hold) as backend:
         with ChaosProxy(backend.address, "100:hooked", {"hooked": {"end": end}}) as proxy:
             with connected(proxy) as client:
                 client.sendall(b"x")
-                assert read_to_end(client) == answer
+                assert read_to_end(client) == received
             assert await_end(proxy).faults == calls
         assert len(backend.accepted) == (0 if end == "accept" else 1)
 
 
-class Answering(BaseHandler):
+class Responding(BaseHandler):
     """Says something, and hangs up although there is more to be read."""
 
-    name = "answering"
+    name = "responding"
 
     def __call__(self, client_sock, backend_sock, to_backend):
-        client_sock.sendall(b"answer")
+        client_sock.sendall(b"response")
         return False
 
 
 def test_the_end_is_gentle():
     """A client that has sent more than was read still gets what was said, and the end."""
-    with registered(Answering), echoing("100:answering") as proxy, connected(proxy) as client:
+    with registered(Responding), echoing("100:responding") as proxy, connected(proxy) as client:
         client.sendall(b"x" * 100000)
         client.shutdown(socket.SHUT_WR)
-        assert read_to_end(client) == b"answer"
+        assert read_to_end(client) == b"response"
 
 
 class Pausing(BaseHandler):
@@ -217,7 +217,7 @@ def test_a_paused_connection_ends_after_its_client():
 
 
 class Sleeping(BaseHandler):
-    """Lets time pass, for ever and a day, as soon as there is something to be read."""
+    """Sleeps, for ever and a day, as soon as there is something to be read."""
 
     name = "sleeping"
 
@@ -263,7 +263,7 @@ def test_stopping_the_proxy_ends_what_goes_on(handler):
 
 
 def test_a_new_handler_wakes_the_old_one():
-    """A connection that sleeps for ever is told as well."""
+    """A connection that sleeps for ever is woken as well."""
     with registered(Sleeping), echoing("100:sleeping") as proxy, connected(proxy) as client:
         client.sendall(b"x")
         assert proxy.wait_for(lambda: proxy.fault_count, SOON)
@@ -284,7 +284,7 @@ class Stubborn(BaseHandler):
 
 
 def test_a_handler_that_does_not_come_back_is_named(caplog):
-    """stop() does not wait for it longer than it was told to."""
+    """stop() does not wait for it longer than its timeout."""
     with registered(Stubborn), Server(hold) as backend:
         proxy = ChaosProxy(backend.address, "100:stubborn").start()
         proxy.gate = Gate()

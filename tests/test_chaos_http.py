@@ -23,7 +23,7 @@ CHANGE = '{"behavior": "9:delay"}'
 
 
 class Client(object):
-    """Talks to an API; an answer is status and document."""
+    """A client of an API; a response is status and document."""
 
     def __init__(self, address):
         self.address = address
@@ -311,7 +311,7 @@ def test_many_clients_may_come_at_once():
 
 
 def test_a_client_that_goes_away_harms_nobody(api, capfd):
-    """The next request is answered, and nothing is printed."""
+    """The next request gets its response, and nothing is printed."""
     client = socket.create_connection(api.address, SOON)
     client.sendall(b"GET /handlers HTTP/1.0\r\n")
     client.close()

@@ -109,11 +109,11 @@ def test_both_sides_may_write_before_they_read():
 
     received, is_read = [], Gate()
     with Server(serve) as server, ChaosProxy(server.address) as proxy:
-        answer = exchange(proxy, data)
+        returned = exchange(proxy, data)
         # For the proxy it is over when the system has the rest, which the end of the server resets.
         is_read.wait()
         await_end(proxy)
-    assert answer == data
+    assert returned == data
     assert received == [data]
 
 

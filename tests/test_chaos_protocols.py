@@ -18,7 +18,7 @@ from fault_support import Link, read_rest
 
 
 class Lines(BaseProtocol):
-    """A protocol as one writes it: the first byte tells how many follow."""
+    """A protocol as one writes it: the first byte says how many follow."""
 
     name = "lines"
 

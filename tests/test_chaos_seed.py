@@ -76,7 +76,7 @@ def test_shares_are_kept():
 
 
 def test_the_seed_is_shown():
-    """A run that found something tells how to see it again."""
+    """A run that found something can be seen again."""
     assert "seed 7" in repr(ChaosProxy(("127.0.0.1", 1), seed=7))
     proxy = ChaosProxy(("127.0.0.1", 1))
     assert "seed %r" % proxy.seed in repr(proxy)

@@ -1,4 +1,4 @@
-"""The fault ``silence``: a connection that was idle for too long is dead, and nobody is told."""
+"""The fault ``silence``: a connection that was idle for too long is dead without a sign."""
 
 from __future__ import absolute_import, division, print_function
 

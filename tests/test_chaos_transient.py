@@ -9,7 +9,7 @@ from fault_support import DATA, SOON, Link, is_quiet, modes, read_exactly, read_
 
 
 def passes(link):
-    """Tell whether a new connection passes in both directions (bool)."""
+    """Return True if a new connection passes in both directions (bool)."""
     client, backend = link.open()
     client.sendall(DATA)
     if read_rest_of(backend) != DATA:
@@ -56,7 +56,7 @@ def test_connections_are_faulty_for_some_time():
 
 
 def test_of_open_connections_the_first_are_faulty():
-    """They have their turns in order, so that a change while it runs can be replayed as well."""
+    """They draw in order, so that a change while it runs can be replayed as well."""
     with Link("dummy") as link:
         ends = [link.open() for _ in range(8)]
         link.proxy.change("100:transient", {

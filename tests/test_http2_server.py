@@ -249,7 +249,7 @@ def test_a_response_waits_for_the_window_of_the_connection():
 
 
 def test_the_client_hears_that_our_table_is_empty():
-    """Who shrinks our table is told in the next block, or its decoder would have to object."""
+    """Who shrinks our table is notified in the next block, or its decoder would have to object."""
     for size in (0, 100):
         pair = Pair()
         pair.client.update_settings({frames.HEADER_TABLE_SIZE: size})
@@ -353,7 +353,7 @@ def test_tiny_windows_are_kept_and_given_back():
 
 
 def test_windows_are_given_back_for_as_long_as_it_takes():
-    """Megabytes on one connection stall nowhere, not even with streams that nobody answers."""
+    """Megabytes on one connection stall nowhere, not even with streams that have no response."""
     pair = Pair()
     for stream in range(1, 2001, 2):
         pair.request(stream, body=b"x" * 4096)
@@ -516,9 +516,9 @@ def test_a_stream_that_breaks_a_rule_is_reset_and_the_others_go_on(rule):
     """The code is the right one, and the next request on the connection is served."""
     sent, code = STREAM_ERRORS[rule]
 
-    server, requests, answers = talk(sent, headers(3))
+    server, requests, sent_back = talk(sent, headers(3))
 
-    assert resets_in(answers) == [(1, code)]
+    assert resets_in(sent_back) == [(1, code)]
     assert server.error is None and requests[-1].stream == 3
     assert server.open_streams == 1
 
@@ -562,7 +562,7 @@ def test_pings_are_answered():
 
 @given(st.lists(st.binary(max_size=60), max_size=8))
 def test_garbage_ends_in_an_error_or_in_nothing(chunks):
-    """Whatever arrives, the worst is an error that the client is told of."""
+    """Whatever arrives, the worst is an error that the client gets."""
     for start in (b"", HELLO, HELLO + headers(1, flags=frames.END_HEADERS)):
         server = ServerConnection()
         server.receive(start)
@@ -587,7 +587,7 @@ def test_cutting_the_bytes_changes_nothing(sizes, drawn):
 
 
 def test_what_a_block_expands_to_is_bounded():
-    """A small block that refers to one large entry again and again is refused."""
+    """A small block that refers to one large entry again and again is an error."""
     server, _, _ = talk(frames.frame(
         frames.HEADERS, 5, 1, b"\x40\x01x" + literal(b"y" * 4000) + b"\xbe" * 1200))
 

@@ -114,8 +114,8 @@ def test_bad_requests_get_their_reason(apns, manager):
 
         assert (response.status, response.said) == (status, {"reason": reason}), row
         assert len(response.fields["apns-request-id"]) == 36 and "apns-id" not in response.fields
-        answer = apns.errors[-1]
-        assert (answer.status, answer.reason, answer.path) == (status, reason, path)
+        error = apns.errors[-1]
+        assert (error.status, error.reason, error.path) == (status, reason, path)
     assert apns.error_count == len(BAD_REQUESTS)
     assert apns.channels.ids(APP) == []
 
@@ -152,7 +152,7 @@ def test_an_application_has_only_so_many_channels(apns, manager):
 def test_callers_are_checked_as_for_a_push(apns):
     """A token of a team, for its topics; or a certificate of the application.
 
-    Where a push is answered with TopicDisallowed, a request about channels has a reason of its own.
+    Where a push gets TopicDisallowed, a request about channels has a reason of its own.
     """
     key = apns.add_key("LIMITED123", topics=["com.other"])
     limited = new_token(apns, key_id="LIMITED123", key_string=key)
@@ -264,7 +264,7 @@ def test_a_broadcast_is_a_post(apns):
 
 
 def test_a_channel_has_one_of_two_storage_policies():
-    """Anything else is refused with what was expected."""
+    """Anything else is an error that says what was expected."""
     channels = BroadcastChannels()
     for policy in (2, None, "1", True):
         with pytest.raises(ValueError, match="expected 0 or 1"):

@@ -1,4 +1,4 @@
-"""The simulated gateway over TLS: what it accepts, what it answers, how it starts and stops."""
+"""The simulated gateway over TLS: what it accepts and rejects, how it starts and stops."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -80,7 +80,7 @@ def test_many_frames_in_one_write(apns):
 
 
 def test_connections_are_numbered_in_order(apns):
-    """The record tells the connections apart."""
+    """The record numbers the connections."""
     with gateway_client(apns) as first, gateway_client(apns) as second:
         second.send(modern(1))
         assert apns.wait_for(lambda: apns.accepted_count == 1, HANG)
@@ -102,7 +102,7 @@ def test_a_frame_that_is_cut_off_is_not_accepted(apns):
     assert [each.identifier for each in apns.accepted] == [1]
 
 
-# What it answers.
+# What it rejects.
 
 
 @pytest.mark.parametrize("bad, status, identifier", [
@@ -119,7 +119,7 @@ def test_a_frame_that_is_cut_off_is_not_accepted(apns):
     (b"\2\0\0\0\x0a\3\0\4\0\0\0\x09\7\0\0", 1, 9),
 ])
 def test_one_error_frame_then_the_end(apns, bad, status, identifier):
-    """The bad one is answered, the connection closed, and everything behind it is discarded."""
+    """The bad one gets an error frame and a close, and everything behind it is discarded."""
     apns.devices.bad("bb" * 32)
     with gateway_client(apns) as client:
         client.send(modern(1), bad, modern(10), modern(11))
@@ -175,7 +175,7 @@ def test_a_strict_gateway_wants_known_tokens():
 
 
 def test_uninstalled_devices_are_accepted_and_listed(apns):
-    """The gateway takes the notification, as Apple's does; the feedback list tells the rest."""
+    """The gateway takes the notification, as Apple's does; the feedback list has the rest."""
     apns.devices.uninstall(HEX, when=1234)
     apns.devices.clear_feedback(apns.devices.feedback_rows())
     with gateway_client(apns) as client:
@@ -184,11 +184,11 @@ def test_uninstalled_devices_are_accepted_and_listed(apns):
     assert apns.devices.feedback == [(HEX, 1234)]
 
 
-# Whom it lets in.
+# Whom it accepts.
 
 
 def refused(apns, pem):
-    """Connect, read, and tell whether the gateway refused the certificate with an alert."""
+    """Connect, read, and return True if the gateway refused the certificate with an alert."""
     try:
         with Client(apns.gateway_address, pem) as client:
             client.read(1)
@@ -426,12 +426,12 @@ def test_a_forked_child_leaves_the_parent_alone(apns, in_forked_child):
 
 def test_whoever_wants_to_know_is_told_what_is_accepted():
     """The function gets every batch, also when nothing is kept."""
-    told = []
-    with Simulator(record=False, on_accepted=told.extend) as apns, gateway_client(apns) as client:
+    seen = []
+    with Simulator(record=False, on_accepted=seen.extend) as apns, gateway_client(apns) as client:
         client.send(simple(), modern(6))
-        assert apns.wait_for(lambda: len(told) == 2, HANG)
+        assert apns.wait_for(lambda: len(seen) == 2, HANG)
         assert apns.accepted == []
-    assert told == [Accepted(1, None, HEX, PAYLOAD, None, None),
+    assert seen == [Accepted(1, None, HEX, PAYLOAD, None, None),
                     Accepted(1, 6, HEX, PAYLOAD, 77, 10)]
 
 

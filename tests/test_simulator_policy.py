@@ -77,7 +77,7 @@ def test_the_old_limit_of_the_payload():
     assert conversation.receive([notification(payload=b"x" * 257)]) == ([], error(7, 1))
 
 
-def test_command_0_is_never_answered():
+def test_command_0_never_gets_an_error_frame():
     """The old command has no error frame; the gateway hangs up."""
     bad = notification(None, token=b"1", command=0)
     assert converse().receive([bad]) == ([], Ending("close", None, None))
@@ -92,14 +92,14 @@ def test_a_notification_without_identifier_is_reported_as_0():
 def test_bytes_that_cannot_be_framed_are_a_processing_error(identifier, reported):
     """What was whole before them is accepted, and the identifier is named if it is known."""
     good = notification(1)
-    answer = converse().receive([good], ProtocolError("no frame", identifier))
-    assert answer == ([good], error(1, reported))
+    decision = converse().receive([good], ProtocolError("no frame", identifier))
+    assert decision == ([good], error(1, reported))
 
 
 def test_a_bad_notification_comes_before_bytes_that_cannot_be_framed():
     """The first thing that is wrong is the one that is reported."""
-    answer = converse().receive([notification(4, token=b"1")], ProtocolError("no frame"))
-    assert answer == ([], error(5, 4))
+    decision = converse().receive([notification(4, token=b"1")], ProtocolError("no frame"))
+    assert decision == ([], error(5, 4))
 
 
 # Scripts.
@@ -114,7 +114,7 @@ def test_status_at_counts_from_1():
 
 
 def test_status_10_names_the_last_accepted():
-    """Shutdown reports what was delivered, whichever notification it answers."""
+    """Shutdown reports what was delivered, whichever notification it is for."""
     conversation = converse(Script(status_at={3: 10}))
     batch = [notification(identifier) for identifier in (7, 8, 9)]
     assert conversation.receive(batch) == (batch[:2], error(10, 8))
@@ -196,7 +196,7 @@ def test_scripts_are_values():
 
 @pytest.mark.parametrize("strict, status", [(False, None), (True, 8)])
 def test_unknown_tokens(strict, status):
-    """A strict registry refuses what was never added."""
+    """A strict registry rejects what was never added."""
     devices = Devices(strict=strict)
     devices.add("02" * 32)
     assert devices.push(TOKEN) == status
@@ -237,7 +237,7 @@ def test_what_is_no_token_is_refused(token):
 
 @pytest.mark.parametrize("status", [-1, 256])
 def test_a_status_has_8_bits(status):
-    """What does not fit the frame is refused."""
+    """What does not fit the frame is an error."""
     with pytest.raises(ValueError):
         Devices().bad(HEX, status)
 
@@ -266,7 +266,7 @@ def test_uninstalling_makes_a_feedback_row(when, timestamp):
 
 @pytest.mark.parametrize("when", [-1, 1 << 32])
 def test_a_time_has_32_bits(when):
-    """What does not fit the row is refused."""
+    """What does not fit the row is an error."""
     with pytest.raises(ValueError):
         Devices().uninstall(HEX, when)
 
@@ -294,7 +294,7 @@ def test_clearing_takes_only_what_was_read():
 
 
 def test_installing_again_leaves_the_row():
-    """As with Apple, the row's time tells that it is older than the installation."""
+    """As with Apple, the row's time shows that it is older than the installation."""
     devices = Devices()
     devices.uninstall(HEX, 5)
     devices.add(HEX)
@@ -336,7 +336,7 @@ frames = st.lists(st.tuples(tokens, payloads), max_size=12)
        positions=st.dictionaries(st.integers(1, 12), st.integers(0, 255), max_size=2),
        shutdown_after=st.none() | st.integers(0, 12))
 def test_policy_does_what_the_model_does(frames, strict, cuts, positions, shutdown_after):
-    """Whatever arrives in whatever pieces, the answer is that of the rules, read one by one."""
+    """Whatever arrives in whatever pieces, the outcome is that of the rules, read one by one."""
     known = [bytes(bytearray([n])) * 32 for n in range(3)]
     bad = {b"\x03" * 32: 8, b"\x04" * 32: 3}
     devices = Devices(strict=strict)
@@ -352,9 +352,9 @@ def test_policy_does_what_the_model_does(frames, strict, cuts, positions, shutdo
         if ending is None:
             some, ending = conversation.receive(batch[start:end])
             accepted += some
-    expected, answer = model(batch, strict, known, bad, positions, shutdown_after)
+    expected, outcome = model(batch, strict, known, bad, positions, shutdown_after)
     assert accepted == expected
-    assert ending == (error(*answer) if answer else None)
+    assert ending == (error(*outcome) if outcome else None)
     assert conversation.accepted_count == len(expected)
 
 
@@ -362,7 +362,7 @@ def test_policy_does_what_the_model_does(frames, strict, cuts, positions, shutdo
 
 
 def test_a_record_keeps_everything_in_order():
-    """What was accepted comes back in order and readable, and so do the answers."""
+    """What was accepted comes back in order and readable, and so do the errors."""
     record = Record()
     record.accept(1, [notification(7, payload=b"a"), notification(8)])
     record.accept(2, [notification(1)])
@@ -388,6 +388,6 @@ def test_a_bounded_record_keeps_the_last_and_counts_all(keep, kept):
 
 
 def test_waiting_ends_when_the_time_is_over():
-    """A predicate that never becomes true is asked, and the answer is False."""
+    """A predicate that never becomes true is called, and the result is False."""
     assert Record().wait_for(lambda: False, 0.01) is False
     assert Record().wait_for(lambda: 1, 0) is True

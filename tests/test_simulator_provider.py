@@ -1,4 +1,4 @@
-"""The simulated provider API over TLS: what it accepts and answers, how it starts and stops."""
+"""The simulated provider API over TLS: what it accepts and rejects, how it starts and stops."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -78,7 +78,7 @@ def test_only_the_sandbox_sends_the_unique_id():
 
 
 def test_many_requests_in_one_write(apns):
-    """A thousand requests at once are answered in order."""
+    """A thousand requests at once have their responses in order."""
     with with_certificate(apns) as client:
         streams = [client.request("/3/device/%064x" % n) for n in range(500)]
         assert {client.response(stream).status for stream in streams} == {200}
@@ -115,10 +115,10 @@ def test_what_is_not_kept_is_counted():
     assert [each.token for each in seen] == [TOKEN]
 
 
-# What it answers.
+# What it rejects.
 
 
-def test_an_uninstalled_device_is_refused_with_the_time(apns):
+def test_an_uninstalled_device_is_rejected_with_the_time(apns):
     """In milliseconds; the feedback list of the binary half has the same in seconds."""
     apns.devices.uninstall(TOKEN, when=1400000000)
     apns.devices.uninstall("cd" * 32, when=1400000001, reason="ExpiredToken")
@@ -175,8 +175,8 @@ def test_a_bad_request_gets_its_reason(apns):
             response = client.push(**request)
             assert (response.status, response.said) == (status, {"reason": reason})
             assert response.fields["content-type"] == "application/json"
-            answer = apns.errors[-1]
-            assert (answer.status, answer.identifier, answer.reason) == (
+            error = apns.errors[-1]
+            assert (error.status, error.identifier, error.reason) == (
                 status, client.next_stream - 2, reason)
             assert client.push().status == 200
     assert apns.error_count == len(REFUSED)
@@ -213,7 +213,7 @@ def test_what_is_just_within_the_limits_is_accepted(apns):
 
 
 def test_every_documented_reason_can_be_given(apns):
-    """A device can be made to answer with any of them."""
+    """A device can be made to have any of them."""
     from apnsclient.testing.simulator.provider_reasons import STATUSES
 
     assert len(STATUSES) == 42
@@ -388,7 +388,7 @@ def test_a_client_that_breaks_a_rule_is_told_so_and_dropped(apns):
 
 
 def test_what_waits_for_a_client_that_does_not_read_is_bounded():
-    """No more is read from it until it reads; then it gets all its answers."""
+    """No more is read from it until it reads; then it gets all responses."""
     pings = b"\0\0\x08\x06\0\0\0\0\0" + b"12345678"
     chunk = pings * (16384 // len(pings))
     with Simulator(receive_buffer=65536) as apns, with_certificate(apns) as client:

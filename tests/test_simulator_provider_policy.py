@@ -72,7 +72,7 @@ BODIES = st.one_of(st.binary(max_size=20), st.sampled_from([
 
 
 @given(PATHS, METHODS, FIELDS, BODIES)
-def test_whatever_is_asked_is_answered(path, method, fields, body):
+def test_each_request_has_a_response(path, method, fields, body):
     """With success or a documented reason, by each service and to each kind of caller."""
     world = World()
     request = fields_of(path, method, *fields)
@@ -160,7 +160,7 @@ def test_other_push_types_have_no_suffix(push_type):
     ("voip", APP + ".voip", None),
     ("widgets", APP + ".push-type.widgets", None),
 ])
-def test_what_takes_a_provider_token_is_refused_with_a_certificate(push_type, topic, reason):
+def test_what_takes_a_provider_token_is_rejected_with_a_certificate(push_type, topic, reason):
     """Live Activities and location queries, whatever topics the certificate names."""
     for topics in ([], [topic or APP]):
         assert reason_of(topic, push_type, CertificateCaller(topics, [], "sandbox")) == reason
@@ -230,7 +230,7 @@ def test_each_rule_names_its_source(rule):
 
 
 def test_each_reason_is_on_the_page():
-    """The page about testing tells when each comes by itself, or that it comes from a script."""
+    """The page about testing says when each comes by itself, or that it comes from a script."""
     with open(os.path.join(os.path.dirname(__file__), os.pardir, "docs", "testing.rst")) as stream:
         words = set(re.findall(r"[A-Za-z]+", stream.read().partition("What it rejects\n---")[2]))
     scripted = {"BadCertificate", "Forbidden", "IdleTimeout", "InternalServerError",

@@ -42,7 +42,7 @@ def accepted(apns):
 # What becomes of requests.
 
 
-def test_single_requests_get_other_answers(apns):
+def test_single_requests_get_other_responses(apns):
     """A documented reason, a made-up one, and a status without a body; none is processed."""
     with scripted(apns, response_at={2: "InternalServerError", 3: (418, "Teapot"),
                                    4: (503, None)}) as client:
@@ -66,8 +66,8 @@ def test_single_streams_are_reset(apns):
     assert accepted(apns) == [2, 3]
 
 
-def test_single_requests_are_processed_and_never_answered(apns):
-    """The others are answered; the stream stays open."""
+def test_single_requests_are_processed_and_have_no_response(apns):
+    """The others have their responses; the stream stays open."""
     with scripted(apns, no_response_at=[1]) as client:
         first, second = send(client, 2)
         assert client.response(second).status == 200
@@ -112,7 +112,7 @@ def test_responses_that_are_held_back(apns):
     assert apns.release_held() == 0
 
 
-def test_the_stream_limit_counts_what_is_not_answered(apns):
+def test_the_stream_limit_counts_what_has_no_response(apns):
     """A client that opens more than it may learns so while the responses are held back."""
     with scripted(apns, hold=True, settings={"max_concurrent_streams": 2}) as client:
         client.wait(lambda: client.of(events.RemoteSettingsChanged))
@@ -141,7 +141,7 @@ def test_a_late_response_to_a_client_that_left_goes_nowhere(apns, caplog):
 
 
 def test_goaway_with_what_is_late(apns):
-    """Requests up to the last id are answered, though late; those above it are not processed."""
+    """Requests up to the last id have responses, though late; those above it are not processed."""
     with scripted(apns, goaway_after=4, late=2, goaway_reason="Shutdown", goaway_timestamp=7,
                   goaway_code=0, goaway_delay=0.02) as client:
         # h2 takes no responses after GOAWAY, so the frames are looked at.
@@ -159,7 +159,7 @@ def test_goaway_with_what_is_late(apns):
 
 
 def test_goaway_that_leaves_the_closing_to_the_client(apns):
-    """The connection stays open, PINGs are answered, and nothing more is processed."""
+    """The connection stays open, PINGs are acknowledged, and nothing more is processed."""
     with scripted(apns, goaway_after=1, goaway_stays=True, goaway_last=0,
                   goaway_code=11) as client:
         raw = []
@@ -184,13 +184,13 @@ def test_a_warning_comes_before_goaway(apns):
     assert frames.goaway(0x7FFFFFFF, 0) in b"".join(raw)
 
 
-@pytest.mark.parametrize("late, answered", [(0, 2), (1, 1), (2, 0)])
-def test_closing_without_goaway(apns, late, answered):
-    """The last requests can be left unanswered though they were processed."""
+@pytest.mark.parametrize("late, responses", [(0, 2), (1, 1), (2, 0)])
+def test_closing_without_goaway(apns, late, responses):
+    """The last requests can be left without a response though they were processed."""
     with scripted(apns, close_after=2, late=late) as client:
         send(client, 4)
         client.read_to_end()
-        assert len(client.of(events.ResponseReceived)) == answered
+        assert len(client.of(events.ResponseReceived)) == responses
         assert client.of(events.ConnectionTerminated) == []
     assert accepted(apns) == [1, 2]
 
@@ -220,7 +220,7 @@ def test_stalling_reads_nothing_more(apns):
 
 
 def test_silence_processes_and_says_nothing(apns):
-    """Neither responses nor PINGs; what was answered before has been sent."""
+    """Neither responses nor PINGs; what came before has been sent."""
     with scripted(apns, silent_after=1) as client:
         first = send(client, 3)[0]
         assert client.response(first).status == 200
@@ -397,7 +397,7 @@ def test_windows_that_are_never_given_back(apns):
 
 
 def test_scripts_are_used_once_and_in_order(apns):
-    """Then it goes on as the simulator was told when it was made."""
+    """Then it goes on as the simulator was configured."""
     apns.script_provider(ProviderScript(response_at={1: "Shutdown"}), None,
                          ProviderScript(response_at={1: "BadTopic"}))
     statuses = []

@@ -118,7 +118,7 @@ def test_a_topic_is_required_and_has_to_be_the_teams(apns):
 
 @pytest.mark.parametrize("production", [False, True])
 def test_a_key_may_be_for_one_environment(production):
-    """Of the other one it is refused."""
+    """Of the other one it is rejected."""
     with Simulator(production=production) as apns:
         for environment in ("sandbox", "production"):
             key = apns.add_key("ONLY" + environment, "TEAM", environment)
@@ -129,7 +129,7 @@ def test_a_key_may_be_for_one_environment(production):
             apns.add_key("KEY", environment="test")
 
 
-def test_a_revoked_key_is_refused_at_once(apns):
+def test_a_revoked_key_is_rejected_at_once(apns):
     """Also on a connection that it has been used on."""
     with with_token(apns) as client:
         assert client.push(apns_topic=TOPIC).status == 200
@@ -187,7 +187,7 @@ def test_a_token_must_not_change_more_than_once_in_20_minutes():
 
 
 def test_an_invalid_token_is_no_change(apns):
-    """What was refused does not count, so that the right token can follow at once."""
+    """What was rejected does not count, so that the right token can follow at once."""
     with with_token(apns) as client:
         good, client.bearer = client.bearer, new_token(apns, age=4000)
         assert client.push(apns_topic=TOPIC).status == 403

@@ -30,7 +30,7 @@ def bad(identifier):
 
 
 def is_silent(client):
-    """Tell whether nothing can be read now."""
+    """Return True if nothing can be read now."""
     return not select.select([client.socket], [], [], 0)[0]
 
 
@@ -125,7 +125,7 @@ def test_a_held_error_frame_of_a_client_that_ended_its_side_and_left_is_dropped(
 
 
 def ready_channels(apns):
-    """Return the descriptors that the loop would turn for now, apart from its own."""
+    """Return the descriptors that the loop would wake up for now, apart from its own."""
     loop = apns._engine.loop
     return loop.ask(lambda: [number for number, _ in loop._poller.poll(0)
                              if number != loop._wakened.fileno()])
@@ -173,7 +173,7 @@ def test_a_delayed_error_frame_of_a_client_that_left_is_dropped(apns):
     assert apns.errors == []
 
 
-@pytest.mark.parametrize("script, answer", [
+@pytest.mark.parametrize("script, received", [
     (Script(close_after=2), b""),
     (Script(shutdown_after=2), error_frame(10, 2)),
     (Script(garbage_after=2, garbage=b"\x08\x01\x00"), b"\x08\x01\x00"),
@@ -181,12 +181,12 @@ def test_a_delayed_error_frame_of_a_client_that_left_is_dropped(apns):
     (Script(status_at={3: 10}), error_frame(10, 2)),
     (Script(status_at={3: 255}), error_frame(255, 3)),
 ])
-def test_orderly_endings(apns, script, answer):
+def test_orderly_endings(apns, script, received):
     """The client reads exactly what was scripted, and the end; the rest is discarded."""
     apns.script(script)
     with gateway_client(apns) as client:
         client.send(*[modern(n) for n in range(1, 100)])
-        assert client.read_to_end() == answer
+        assert client.read_to_end() == received
     assert identifiers(apns) == [1, 2]
 
 
@@ -197,12 +197,12 @@ def test_more_garbage_than_any_buffer_holds():
     with Simulator(linger=HANG, script=script) as apns, gateway_client(apns) as client:
         assert apns.wait_for(lambda: apns.open_connections == 1, HANG)
         client.end_stream()
-        # After this answer the loop has seen the end of the stream.
+        # By now the loop has seen the end of the stream.
         assert apns._engine.loop.ask(lambda: 5) == 5
         assert client.read(1 << 25) == garbage
 
 
-def test_an_answer_that_the_client_does_not_take_is_given_up():
+def test_an_error_frame_that_the_client_does_not_take_is_given_up():
     """Lingering has an end also while there is something to send."""
     script = Script(garbage_after=0, garbage=b"x" * (1 << 24))
     with Simulator(linger=0.05, script=script) as apns, gateway_client(apns):
@@ -210,22 +210,22 @@ def test_an_answer_that_the_client_does_not_take_is_given_up():
         assert apns.wait_for(lambda: apns.open_connections == 0, HANG)
 
 
-def test_an_empty_answer_is_none(apns):
+def test_empty_garbage_is_none(apns):
     """Garbage may be nothing at all."""
     apns.script(Script(garbage_after=0, garbage=b""))
     with gateway_client(apns) as client:
         assert client.read_to_end() == b""
 
 
-@pytest.mark.parametrize("script, answer", [
+@pytest.mark.parametrize("script, received", [
     (Script(close_after=0), b""),
     (Script(shutdown_after=0), error_frame(10, 0)),
 ])
-def test_endings_at_the_very_beginning(apns, script, answer):
+def test_endings_at_the_very_beginning(apns, script, received):
     """With 0 the connection ends as soon as the handshake is complete."""
     apns.script(script)
     with gateway_client(apns) as client:
-        assert client.read_to_end() == answer
+        assert client.read_to_end() == received
     assert (apns.connections, apns.accepted_count) == (1, 0)
 
 

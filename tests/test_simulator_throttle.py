@@ -219,7 +219,8 @@ def test_another_client_sees_it_over_tls():
     """What is in flight behind a rejection is refused, and the limit comes and goes, each time."""
     def limits():
         return [each.changed_settings[MOST].new_value
-                for each in client.of(events.RemoteSettingsChanged) if MOST in each.changed_settings]
+                for each in client.of(events.RemoteSettingsChanged)
+                if MOST in each.changed_settings]
 
     with Simulator(provider_script=ProviderScript(throttle=True)) as apns, with_certificate(
             apns) as client:
@@ -258,19 +259,19 @@ def test_a_limit_for_errors_does_not_raise_that_before_a_valid_token():
     assert talk.say(talk.request("b")) == [(1, 400), ("limit", 7)]
 
 
-@each("options, letters, answered", [
+@each("options, letters, responses", [
     ({"goaway_after_errors": 2}, "abeba", 4),
     ({"goaway_after_errors": 2, "response_at": {1: "BadTopic", 2: "Shutdown"}}, "aaba", 3),
     ({"goaway_after_bad_tokens": 2}, "babaa", 3),
     ({"goaway_after_bad_tokens": 2, "response_at": {1: "BadTopic", 3: "BadTopic"}}, "abababa", 4),
     ({"goaway_after_errors": 3, "goaway_after_bad_tokens": 1}, "aba", 2),
 ])
-def test_the_connection_ends_after_a_number_of_errors(options, letters, answered):
-    """Of any 4XX, or of bad tokens; GOAWAY names the last one that was answered."""
+def test_the_connection_ends_after_a_number_of_errors(options, letters, responses):
+    """Of any 4XX, or of bad tokens; GOAWAY names the last one that had a response."""
     talk = Talk(goaway_reason="TooManyRequests", **options)
     said = talk.say(*[talk.request(letter) for letter in letters])
-    assert [stream for stream, _ in said] == [2 * n + 1 for n in range(answered)] + ["goaway"]
-    assert said[-1] == ("goaway", 2 * answered - 1)
+    assert [stream for stream, _ in said] == [2 * n + 1 for n in range(responses)] + ["goaway"]
+    assert said[-1] == ("goaway", 2 * responses - 1)
     assert talk.conversation.ending == "goaway" and talk.conversation.is_drained
 
 
@@ -313,7 +314,7 @@ def test_each_token_is_sent_to_once_whatever_errors_bring(apple, script):
 
 
 def test_another_application_needs_another_connection(apple):
-    """It is refused over the one that belongs to the first."""
+    """It is rejected over the one that belongs to the first."""
     apple.script_provider(ProviderScript(one_app=True))
     session = apple.session(protocol="http2")
     client = APNs(session.get_connection(apple.provider_address, **apple.token_parameters))

@@ -150,7 +150,7 @@ def test_asking_waits_for_the_answer(loop):
 
 
 def test_asking_a_loop_that_has_ended_is_an_error():
-    """Nobody waits for ever for an answer that cannot come."""
+    """Nobody waits for ever for a result that cannot come."""
     ended = Loop(lambda: None)
     ended.start()
     ended.stop()
@@ -159,7 +159,7 @@ def test_asking_a_loop_that_has_ended_is_an_error():
 
 
 def test_a_callback_that_fails_is_logged_and_the_loop_goes_on(loop, caplog):
-    """One broken connection does not end the others; who asked learns that there is no answer."""
+    """One broken connection does not end the others; who asked learns that there is no result."""
     with caplog.at_level(logging.ERROR), pytest.raises(RuntimeError):
         loop.ask(lambda: {}["missing"])
     assert loop.ask(lambda: 5) == 5
@@ -196,7 +196,7 @@ def test_running_out_of_descriptors_is_survived():
                 while True:
                     spare.append(os.dup(0))
             sock.connect(apns.gateway_address)
-            # After this answer the loop has seen the connection, and could not accept it.
+            # By now the loop has seen the connection, and could not accept it.
             apns.disconnect_all()
             assert not select.select([sock], [], [], 0)[0]
         finally:
