@@ -147,7 +147,9 @@ class Host(object):
             if lead is not None:
                 self._hand_over(lead, call)
         with self._lock:
-            return self._take_decided(call)
+            decided = self._take_decided(call)
+        self._tidy()
+        return decided
 
     def _take_decided(self, call):
         # type: (Call) -> List[Any]
@@ -165,15 +167,22 @@ class Host(object):
         if lead is not None and lead.call is call:
             # An interrupt has kept it from handing over.
             lead.is_over = True
-        if self._lead_now() is not None or not self._lock.acquire(False):
-            return
-        try:
-            if self._lead_now() is not None:
-                return
-            lead = self._begin_to_lead()
-        finally:
-            self._lock.release()
-        self._hand_over(lead)
+        self._tidy()
+
+    def _tidy(self):
+        # type: () -> None
+        """Forget the calls whose callers have left, where nobody leads who would do so.
+
+        Never waits for the lock: whoever has it, or leads, comes here when that is over.
+        """
+        while self._left and self._lead_now() is None and self._lock.acquire(False):
+            try:
+                if self._lead_now() is not None:
+                    return
+                lead = self._begin_to_lead()
+            finally:
+                self._lock.release()
+            self._hand_over(lead)
 
     def lose_all(self, problem):
         # type: (str) -> None
@@ -201,14 +210,14 @@ class Host(object):
         # type: (Call, Any) -> Tuple[Optional[_Lead], Optional[_Claim]]
         """Queue the work; return what is led with, or what is waited for, or neither."""
         with self._lock:
+            # Before anything is touched: a finalizer that comes in between leaves it alone then.
+            lead = self._begin_to_lead(call) if self._lead_now() is None else None
             self._sender.timing = self._settings.timing
             for work in works:
                 call.add(work)
             self._sender.submit(call, self._clock())
-            if call.is_ready:
-                return None, None
-            if self._lead_now() is None:
-                return self._begin_to_lead(call), None
+            if lead is not None or call.is_ready:
+                return lead, None
             claim = _Claim(call, self._backend.create_event(), next(self._numbers))
             self._followers[call] = claim
             if self._is_waiting:
@@ -232,15 +241,15 @@ class Host(object):
             raise
         with self._lock:
             if claim.lead is None:
+                if self._lead_now() is None:
+                    claim.lead = self._begin_to_lead(call)
                 if call.deadline is not None:
                     self._sender.expire_calls(self._clock())
-                if not call.is_ready and self._lead_now() is not None:
+                if claim.lead is None and not call.is_ready:
                     if is_woken:
                         claim.event = self._backend.create_event()
                     self._followers[call] = claim
                     return None, claim
-                if not call.is_ready:
-                    claim.lead = self._begin_to_lead(call)
             self._followers.pop(call, None)
             return claim.lead, None
 
@@ -266,18 +275,23 @@ class Host(object):
                 lead.is_over = True
                 with self._lock:
                     self._promote()
+            self._tidy()
 
     def _promote(self):
         # type: () -> bool
         """Make the follower who has waited longest the leader; return False if there is none."""
-        waiting = [one for one in list(self._followers.values()) if not one.call.is_abandoned]
-        if not waiting:
-            return False
-        claim = min(waiting, key=_number_of)
-        self._followers.pop(claim.call, None)
-        claim.lead = self._begin_to_lead(claim.call)
-        claim.event.set()
-        return True
+        while True:
+            waiting = [one for one in list(self._followers.values()) if not one.call.is_abandoned]
+            if not waiting:
+                return False
+            claim = min(waiting, key=_number_of)
+            self._followers.pop(claim.call, None)
+            claim.lead = self._begin_to_lead(claim.call)
+            if not claim.call.is_abandoned:
+                claim.event.set()
+                return True
+            # It has left just now, and may not have seen that it was to lead.
+            claim.lead.is_over = True
 
     def _forget_left(self):
         # type: () -> None

@@ -154,5 +154,5 @@ class Http2Connection(Connection):
         if self._is_cached:
             backend = self._shared.backend
             state += ", %d in use, %d callers waiting" % (
-                backend.in_use_count(*self._key), self._shared.count_callers(self._key))
+                backend.in_use_count(*self._key), self._shared.count_callers(*self._key))
         return state

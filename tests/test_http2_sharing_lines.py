@@ -1,0 +1,84 @@
+"""Callers who leave at any line of another one's call: nothing of theirs stays behind."""
+
+from __future__ import absolute_import, division, print_function
+
+import os
+import sys
+import threading
+
+import pytest
+
+pytest.importorskip("hpack")
+pytest.importorskip("jwt")
+
+from apnsclient.sync import host
+from apnsclient.testing.simulator import ProviderScript
+from frame_peers import ACCEPTED, client_for, message, outcome
+from net_support import SOON
+
+pytestmark = pytest.mark.timeout(240)
+
+#: Where callers and connections are brought together.
+_FILES = tuple(os.path.join(os.path.dirname(host.__file__), name) for name in (
+    "host.py", "http2.py"))
+
+
+def call_at(number, strike, function):
+    """Call a function, and ``strike()`` before one of the lines of the files.
+
+    :param number: which of the lines (int, from 1).
+    :return: whether there was such a line.
+    """
+    lines = []
+
+    def trace_line(frame, event, argument):
+        if event == "line":
+            lines.append(frame.f_lineno)
+            if len(lines) == number:
+                sys.settrace(None)
+                strike()
+        return trace_line
+
+    def trace_call(frame, event, argument):
+        return trace_line if frame.f_code.co_filename.endswith(_FILES) else None
+
+    before = sys.gettrace()
+    sys.settrace(trace_call)
+    try:
+        function()
+    finally:
+        sys.settrace(before)
+    return len(lines) >= number
+
+
+def in_thread(function):
+    """Call a function in another thread, while this one waits for it."""
+    thread = threading.Thread(target=function)
+    thread.daemon = True
+    thread.start()
+    thread.join(SOON)
+    assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("leave", [
+    lambda results: results.pop(), lambda results: in_thread(results.pop().close)],
+    ids=["collected by the same thread", "closed by another thread"])
+def test_a_caller_may_leave_at_any_line_of_anothers_call(apple, leave):
+    """The lock may be held by this very thread, or by another one, which nobody waits for."""
+    apple.script_provider(ProviderScript(settings={"max_concurrent_streams": 2}))
+    session = apple.session(protocol="http2")
+    client = client_for(session, apple)
+    assert outcome(client.send(message())) == ACCEPTED
+    for number in range(1, 5000):
+        results = [client.send_many([message(), message(count=3)])]
+        assert outcome(next(results[0])) == ACCEPTED
+        assert "1 in use" in repr(session)
+        sent = []
+        is_struck = call_at(number, lambda results=results: leave(results),
+                            lambda sent=sent: sent.append(client.send(message(5))))
+        assert [outcome(one) for one in sent] == [ACCEPTED], number
+        if not is_struck:
+            break
+        assert "1 idle, 0 in use, 0 callers waiting" in repr(session), number
+    assert number > 100
+    assert apple.provider_connections == 1
