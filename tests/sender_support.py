@@ -1,0 +1,384 @@
+"""A world around a sender, without any I/O: callers, a shell, and servers with scripts.
+
+The shell does what a real one does, and nothing else: it does not look at what the sender keeps for
+itself. The servers are in :mod:`sender_peer`, and the time is in :mod:`sender_network`.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+from collections import defaultdict, deque, namedtuple
+
+from apnsclient._arguments import Timing
+from apnsclient.apns import Message
+from apnsclient.errors import ConnectError
+from apnsclient.sending.calls import Call
+from apnsclient.sending.http2 import ANOTHER, Sender
+from apnsclient.sending.work import Bundle, Delivery, Request
+from sender_network import START, Line, Network, failure_of
+from sender_peer import Script
+
+__all__ = ["START", "Caller", "Key", "Part", "Stuck", "World"]
+
+#: Steps of the shell after which nothing is to be expected any more.
+_MOST_STEPS = 5000
+#: What a request says as long as nothing is known of it.
+_NO_PROBLEM = Request(b"GET", b"/", (), b"").problem
+
+
+class Stuck(AssertionError):
+    """There is work, and nothing will ever happen."""
+
+
+class Key(object):
+    """A provider token as the sender knows it.
+
+    :ivar renewals: how many times it was renewed.
+    """
+
+    def __init__(self):
+        self.renewals = 0
+        self.refused = set()
+
+    def bearer(self):
+        return b"bearer %d" % self.renewals
+
+    def renew(self, token):
+        if token == self.bearer():
+            self.renewals += 1
+
+    def new_bearer(self):
+        return _Bearer(self)
+
+
+class _Bearer(object):
+    def __init__(self, key):
+        self._key, self._token = key, None
+
+    def current(self):
+        self._token = self._token or self._key.bearer()
+        return self._token
+
+    @property
+    def is_refused(self):
+        return self._token in self._key.refused
+
+    def refuse(self):
+        self._key.refused.add(self._token)
+
+
+#: Work of a caller: a "delivery" or a "bundle" of so many tokens, or a "request", of so many bytes.
+Part = namedtuple("Part", "kind count size")
+
+
+class Caller(object):
+    """Somebody who sends something.
+
+    :param number: a number of its own.
+    :param parts: :class:`Part` of what it brings, one after the other.
+    :param patience: seconds until its deadline, or None.
+    :param stays: seconds until it leaves, whatever has become of its work; None for never.
+
+    :ivar names: what its requests are known by, in order.
+    :ivar outcomes: what became of each: "accepted", "failed", "undelivered", "retry" or "unknown";
+        for a request the status, or "lost".
+    :ivar has_left: whether it left before its end.
+    :ivar is_over: whether it has nothing more to wait for.
+    :ivar ended_at: when that was.
+    """
+
+    def __init__(self, number, parts, patience=None, stays=None):
+        self.parts, self.patience, self.stays = parts, patience, stays
+        self.outcomes = {}
+        self.is_over = self.has_left = False
+        self.ended_at = self.call = None
+        self.names, self._to_bring, self._brought = [], deque(), deque()
+        for part in parts:
+            first = len(self.names)
+            names = ["%032x%032x" % (number, first + index) for index in range(part.count)]
+            self.names += names
+            self._to_bring.append((names, self._work(part, names)))
+
+    @staticmethod
+    def _work(part, names):
+        text = "x" * part.size
+        if part.kind == "delivery":
+            message = Message(names, alert=text, apns_topic="com.example.app")
+            return Delivery(message, message.request_template())
+        if part.kind == "bundle":
+            messages = [Message([name], alert=text, apns_topic="com.example.app")
+                        for name in names]
+            return Bundle(messages, [one.request_template() for one in messages])
+        return Request(b"POST", b"/4/" + names[0].encode("ascii"), [], text.encode("ascii"))
+
+    def begin(self, sender, now):
+        """Bring the first part."""
+        self.call = Call(None if self.patience is None else now + self.patience)
+        self.go_on(sender, now)
+
+    def go_on(self, sender, now):
+        """Take what is decided, and bring more when it is time to."""
+        call = self.call
+        if self.is_over or not call.is_ready:
+            return False
+        while call.is_ready and not self.is_over:
+            for work in call.decided():
+                names, expected = self._brought.popleft()
+                assert work is expected, "the results are out of order"
+                self._note(work, names)
+            if self._to_bring and call.is_ready and call.failure is None:
+                self._brought.append(self._to_bring.popleft())
+                call.add(self._brought[-1][1])
+                call.has_more = bool(self._to_bring)
+                sender.submit(call, now)
+            elif call.is_empty:
+                self.is_over, self.ended_at = True, now
+                sender.leave(call)
+        return True
+
+    def leave(self, sender, now):
+        """Leave in the middle of everything."""
+        if not self.is_over:
+            self.is_over = self.has_left = True
+            self.ended_at = now
+            self.call.is_abandoned = True
+            sender.leave(self.call)
+
+    def _note(self, work, names):
+        """Note the outcomes of some work, one of each request."""
+        if isinstance(work, Request):
+            is_lost = work.response is None
+            assert is_lost == (work.problem != _NO_PROBLEM)
+            self._put(names[0], "lost" if is_lost else work.response.status)
+            return
+        results = list(work.results(lambda outcomes, count: None))
+        assert [name for one in results for name in one.message.tokens] == names
+        for result in results:
+            retried = result.retry().tokens if result.needs_retry() else []
+            for kind, found in (("failed", result.failed), ("undelivered", result.undelivered),
+                                ("retry", retried)):
+                for name in found:
+                    self._put(name, kind)
+            for name in result.unknown:
+                assert self.outcomes[name] == "retry"
+                self.outcomes[name] = "unknown"
+        for name in names:
+            self.outcomes.setdefault(name, "accepted")
+
+    def _put(self, name, outcome):
+        assert name not in self.outcomes, "two outcomes: %s, %s" % (self.outcomes[name], outcome)
+        self.outcomes[name] = outcome
+
+
+class World(object):
+    """All there is.
+
+    :param scripts: :class:`~sender_peer.Script` of one connection after the other; those behind
+        them are accepted, and so is all that is sent over them.
+    :param limit: most connections, or None.
+    :param credential: a :class:`Key`, or None for a certificate.
+    :param read_timeout: seconds, or None.
+    :param trip: seconds of a round trip.
+    :param write_time: seconds that each write takes.
+    :param keeps_ids: whether results have the identifiers of what was accepted.
+
+    :ivar flights: every request that was begun, in order (list of :class:`~sender_peer.Flight`).
+    :ivar processed: what servers have processed: list of verdicts by name.
+    :ivar wanted: ``(time, why)`` of each connection that the sender wanted.
+    :ivar lines: connections in use, and ``idle``: those that wait to be used again.
+    """
+
+    def __init__(self, scripts=(), limit=None, credential=None, read_timeout=None, trip=0.0625,
+                 write_time=0.0, keeps_ids=False):
+        self.network, self.credential, self.trip = Network(), credential, trip
+        self.processed, self.flights, self.wanted = defaultdict(list), [], []
+        self.lines, self.idle, self.opened, self.most_lines = [], [], [], 0
+        timing = Timing(1.0, 1, None, 65536, read_timeout, 1.0)
+        self.sender = Sender(credential, timing, limit)
+        self._limit, self._write_time, self._keeps_ids = limit, write_time, keeps_ids
+        self._scripts, self._callers, self._coming = deque(scripts), {}, 0
+
+    @property
+    def now(self):
+        """The time in seconds."""
+        return self.network.now
+
+    # Callers.
+
+    def bring(self, caller, after=0.0):
+        """Have a caller come after so many seconds; return it."""
+        self._coming += 1
+        self.network.after(after, lambda: self._begin(caller))
+        return caller
+
+    def _begin(self, caller):
+        self._coming -= 1
+        self.network.has_news = True
+        caller.begin(self.sender, self.now)
+        if not caller.is_over:
+            self._callers[caller.call] = caller
+            if caller.stays is not None:
+                self.network.after(caller.stays, lambda: self._leave(caller))
+
+    def _leave(self, caller):
+        self.network.has_news = True
+        caller.leave(self.sender, self.now)
+        self._callers.pop(caller.call, None)
+
+    def _go_on(self):
+        """Let callers go on for whom there is something to do, and who are told so."""
+        calls = [call for call in self.sender.take_touched() if call in self._callers]
+        for call in sorted(calls, key=lambda one: self._callers[one].names):
+            caller = self._callers[call]
+            if caller.go_on(self.sender, self.now) and caller.is_over:
+                del self._callers[call]
+
+    # The shell.
+
+    def run(self):
+        """Go on until no caller is left."""
+        for _ in range(_MOST_STEPS):
+            if self.is_over:
+                self._rest()
+                return self
+            self.step()
+        raise Stuck("it goes round and round")
+
+    @property
+    def is_over(self):
+        """Whether no caller is left."""
+        return not self._callers and not self._coming
+
+    def step(self):
+        """Do what there is to be done, or wait."""
+        sender = self.sender
+        sender.expire_calls(self.now)
+        ended = [line for line in self.lines if line.state not in sender.connections]
+        for line in ended:
+            self._close(line)
+        self._go_on()
+        has_written = [self._write(line) for line in list(self.lines)]
+        self._go_on()
+        if ended or any(has_written) or self.is_over:
+            return
+        self._rest()
+        why = sender.wants_connection(self.now)
+        if why is not None:
+            self.wanted.append((self.now, why))
+            if why == ANOTHER:
+                assert all(line.tap.has_accepted for line in self.lines if line.state.can_start)
+            self._open(why)
+            return
+        for call in self._callers:
+            assert not call.is_ready, "a caller was not told"
+        sender.note_waiting(self.now)
+        self._wait(sender.deadline())
+
+    def _close(self, line):
+        self.lines.remove(line)
+        line.close()
+
+    def _rest(self):
+        """Give connections back if nobody needs them."""
+        if self.sender.calls:
+            return
+        for line in list(self.lines):
+            if line.state in self.sender.connections:
+                self.sender.connections.remove(line.state)
+            if line.state.rest(self.now):
+                self.lines.remove(line)
+                self.idle.append(line)
+            else:
+                self._close(line)
+
+    def _write(self, line):
+        """Write what a connection takes; return True if there was anything."""
+        state, fault = line.state, line.faults.pop(0) if line.faults else None
+        if state not in self.sender.connections:
+            return False
+        self.sender.fill(state, self.now)
+        if fault == "no write":
+            self.sender.lose(state, "it was interrupted", self.now)
+            return True
+        data = state.output()
+        if not data:
+            return False
+        assert not state.is_cut, "it goes on in the middle of a frame"
+        line.tap.write(data, self.now)
+        if fault is None:
+            line.transmit(data)
+            self.network.pass_until(self.now + self._write_time)
+            state.written(self.now)
+            return True
+        line.transmit(data[:len(data) // 2])
+        if fault == "interrupt":
+            line.tap.cut()
+            self.sender.cut(state, self.now)
+            return True
+        # What the server says may be why it hung up.
+        self.network.pass_until(self.now + self.trip)
+        self._read(line)
+        self.sender.lose(state, "broken pipe", self.now)
+        return True
+
+    def _open(self, why):
+        """Open a connection, or use one again."""
+        while self.idle and not self.sender.needs_new:
+            line = self.idle.pop()
+            self.lines.append(line)
+            self._read(line)
+            line.state.attach(self._keeps_ids, self.now)
+            if line.state.can_start and not line.state.is_refused:
+                self.sender.add_connection(line.state, self.now)
+                return
+            self._close(line)
+        while self.idle and self._limit is not None and self._count() >= self._limit:
+            self.idle.pop().close()
+        script = self._scripts.popleft() if self._scripts else Script()
+        if script.opening == "refused":
+            self.network.pass_until(self.now + self.trip)
+            self.sender.connect_failed(why, failure_of(ConnectError("refused")), self.now)
+            return
+        self.network.pass_until(self.now + self.trip)
+        line = Line(script, self)
+        line.state.attach(self._keeps_ids, self.now)
+        self.lines.append(line)
+        self.opened.append(line)
+        line.greet(self.sender, self.now)
+        line.state.round_trip = self.trip
+        self.sender.add_connection(line.state, self.now)
+        self.most_lines = max(self.most_lines, self._count())
+
+    def _count(self):
+        return len(self.lines) + len(self.idle)
+
+    def _wait(self, deadline):
+        """Wait until something has come, or for so long."""
+        network = self.network
+        while not network.has_news:
+            if network.next_at is None and deadline is None:
+                raise Stuck("nothing will ever happen")
+            if network.next_at is None or deadline is not None and deadline <= network.next_at:
+                network.pass_until(deadline)
+                break
+            network.step()
+        # Whatever comes at the same time is there, too.
+        network.pass_until(self.now)
+        network.has_news = False
+        self.sender.note_progress(self.now)
+        for line in list(self.lines):
+            self._read(line)
+        self.sender.expire_requests(self.now)
+
+    def _read(self, line):
+        """Take what has come over a connection."""
+        while line.inbox and not line.state.is_over:
+            came = line.inbox.popleft()
+            if isinstance(came, bytes):
+                line.tap.read(came)
+                self.sender.receive(line.state, came, self.now)
+            elif came is None:
+                self.sender.lose(line.state, "the server ended the connection", self.now)
+            else:
+                is_refusal = not line.state.client.has_proof
+                line.tap.end(is_refusal)
+                self.sender.lose(line.state, "alert", self.now, came if is_refusal else None)

@@ -1,0 +1,447 @@
+"""What a sender decides, rule by rule: order, outcomes, connections, and the end.
+
+Nothing here waits: the world is in memory, see :mod:`sender_support`. What chance makes of it is in
+``test_sender_model.py``.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+from collections import Counter
+
+import pytest
+
+pytest.importorskip("hpack")
+
+from apnsclient.protocols.http2 import frames
+from apnsclient.sending.http2 import ANOTHER, FIRST
+from sender_peer import ACCEPT, GONE_SINCE, IGNORE, REFUSE, RESET, Script, reject
+from sender_support import START, Caller, Key, Part, World
+from tables import each
+
+pytestmark = pytest.mark.timeout(60)
+
+MOST = frames.MAX_CONCURRENT_STREAMS
+#: Seconds of a round trip, and those that a request is given.
+TRIP, TIMEOUT = 0.0625, 8.0
+SILENT = Script(then=(IGNORE, 0.0))
+BAD = reject(400, "BadDeviceToken")
+
+
+def sends(count, number=1, size=10, **options):
+    """Return a caller with one message of so many tokens."""
+    return Caller(number, [Part("delivery", count, size)], **options)
+
+
+def counted(*callers):
+    """Return how many requests of some callers have which outcome."""
+    return Counter(outcome for one in callers for outcome in one.outcomes.values())
+
+
+def send(script, *later, **options):
+    """Send 20 tokens of 4 KB in one message; return the world, and the outcomes."""
+    world = World((script,) + later, read_timeout=TIMEOUT, trip=TRIP, **options)
+    caller = world.bring(sends(20, size=4000))
+    world.run()
+    return world, counted(caller)
+
+
+# Order.
+
+
+def test_a_single_message_does_not_wait_behind_a_campaign():
+    """It is started within the chunk that follows, also where the server takes one at a time."""
+    for count, settings in (10000, ()), (2000, [(MOST, 100)]):
+        world = World([Script(settings=settings)], limit=1)
+        world.bring(sends(count))
+        single = world.bring(sends(1, number=2), after=3 * TRIP)
+        world.run()
+        places = [place for place, flight in enumerate(world.flights)
+                  if flight.name in single.names]
+        before = sum(flight.begun_at < START + 3 * TRIP for flight in world.flights)
+        assert len(places) == 1
+        assert places[0] - before <= world.sender.chunk // 100
+        assert single.ended_at < world.now
+
+
+def test_callers_take_turns_chunk_by_chunk():
+    """Whoever has more to send gets no more of the connection; each in the order of its own."""
+    world = World(limit=1)
+    callers = [world.bring(sends(3000, number)) for number in range(3)]
+    world.run()
+    names = [flight.name for flight in world.flights]
+    for caller in callers:
+        mine = set(caller.names)
+        assert [name for name in names if name in mine] == caller.names
+        share = [name in mine for name in names[:3000]]
+        assert 800 < sum(share) < 1200
+
+
+# Outcomes.
+
+
+@each("script, expected, connections", [
+    (Script(), {"accepted": 20}, 1),
+    (Script(answers=[(REFUSE, 0.0)] * 5), {"accepted": 20}, 1),
+    (Script(answers=[(ACCEPT, 0.0), (BAD, 0.0)]), {"accepted": 19, "failed": 1}, 1),
+    (Script(answers=[(reject(410, "Unregistered"), 0.0)]), {"accepted": 19, "failed": 1}, 1),
+    (Script(answers=[(RESET, 0.0)] * 3), {"accepted": 17, "unknown": 3}, 1),
+    (Script(answers=[(IGNORE, 0.0)]), {"accepted": 19, "unknown": 1}, 1),
+    (Script(answers=[(reject(429, "TooManyRequests"), 0.0)]), {"accepted": 19, "retry": 1}, 1),
+    (Script(answers=[(reject(404), 0.0)]), {"accepted": 19, "undelivered": 1}, 1),
+    (Script(answers=[(reject(421), 0.0)]), {"accepted": 20}, 2),
+    # What it had taken is answered late, and nothing of it is sent again.
+    (Script(then=(ACCEPT, 1.0), acts=[(5, "goaway", 0)]), {"accepted": 20}, 2),
+    (Script(acts=[(5, "goaway", 3)]), {"accepted": 20}, 2),
+    (Script(then=(ACCEPT, 1.0), acts=[(3, "hang up", None)]), {"unknown": 16, "retry": 4}, 1),
+    (Script(acts=[(3, "hang up", None)], settings=[(MOST, 3)]), {"accepted": 20}, 2),
+    (Script(settings=[(frames.INITIAL_WINDOW_SIZE, 1000)]), {"accepted": 20}, 1),
+])
+def test_what_was_processed_is_never_sent_again_and_what_was_not_always_is(
+        script, expected, connections):
+    """Refused, above GOAWAY, answered with 421: again; reset, ignored, hung up on: unknown."""
+    world, outcomes = send(script)
+    assert outcomes == Counter(expected)
+    assert len(world.opened) == connections
+
+
+def test_a_request_is_moved_to_another_connection_once():
+    """A server that sends it on a second time leaves it to the caller."""
+    script = Script(then=(reject(421), 0.0))
+    world, outcomes = send(script, script, script, script, limit=1)
+    assert set(outcomes) == set(["retry"])
+    assert max(Counter(flight.name for flight in world.flights).values()) == 2
+
+
+def test_tokens_that_are_gone_are_told_with_the_time_and_only_those_of_pushes():
+    """As feedback: status 410 with a timestamp, and in the response to no other request."""
+    world = World([Script(then=(reject(410, "Unregistered"), 0.0))])
+    caller = world.bring(Caller(1, [Part("delivery", 2, 10), Part("request", 1, 10)]))
+    world.run()
+    assert world.sender.take_gone() == [
+        (name.encode("ascii"), GONE_SINCE) for name in caller.names[:2]]
+    assert world.sender.take_gone() == []
+    assert counted(caller) == {"failed": 2, 410: 1}
+
+
+def test_a_reason_that_concerns_the_message_stops_no_other_message():
+    """Not even another one of the same caller."""
+    world = World([Script(settings=[(MOST, 1)], answers=[(reject(413, "PayloadTooLarge"), 0.0)])])
+    caller = world.bring(Caller(1, [Part("delivery", 5, 10), Part("delivery", 5, 10)]))
+    other = world.bring(sends(5, number=2))
+    world.run()
+    assert [caller.outcomes[name] for name in caller.names] == (
+        ["undelivered"] * 5 + ["accepted"] * 5)
+    assert counted(other) == {"accepted": 5}
+
+
+@each("stays", [0.0, TRIP, 1.5 * TRIP, 2 * TRIP, 3 * TRIP])
+def test_a_caller_who_leaves_takes_nothing_along_but_its_own(stays):
+    """Whenever that is: what waits of it is not sent, and nobody else's request is lost."""
+    world = World([Script(settings=[(MOST, 10)])])
+    left = world.bring(sends(1000, stays=stays))
+    stayed = world.bring(sends(50, number=2))
+    late = world.bring(sends(50, number=3), after=10.0)
+    world.run()
+    assert left.has_left
+    assert counted(stayed, late) == {"accepted": 100}
+    assert max(map(len, world.processed.values())) == 1
+    assert sum(len(world.processed[name]) for name in left.names) < 200
+
+
+# Connections.
+
+
+def test_no_connection_is_wanted_without_work():
+    """Nor for a call that has nothing to send."""
+    world = World()
+    assert world.sender.wants_connection(0.0) is None
+    caller = world.bring(sends(0))
+    world.run()
+    assert caller.is_over
+    assert world.wanted == []
+
+
+def many(world, count=20000):
+    """Bring work for many round trips; return what connections were wanted, and the outcomes."""
+    caller = world.bring(sends(count))
+    world.run()
+    assert sum(counted(caller).values()) == count
+    return [why for _, why in world.wanted]
+
+
+def test_more_connections_are_wanted_one_by_one_where_the_way_is_long():
+    """After the server has accepted something over all that are open; never more than the limit."""
+    script = Script(settings=[(MOST, 100)])
+    world = World([script] * 4, limit=4, trip=TRIP)
+    assert many(world, 6000) == [FIRST] + [ANOTHER] * 3
+    times = [at for at, _ in world.wanted]
+    assert all(later - earlier >= 2 * TRIP for earlier, later in zip(times, times[1:]))
+    assert world.most_lines == 4
+    alone = World([script], limit=1, trip=TRIP)
+    assert many(alone, 6000) == [FIRST]
+    assert world.now - START < (alone.now - START) / 2
+
+
+def test_one_connection_is_enough_where_the_way_is_short():
+    """Requests wait for room, but hardly ever."""
+    assert many(World([Script(settings=[(MOST, 30)])], trip=0.0005), 3000) == [FIRST]
+
+
+def test_one_connection_is_enough_where_the_server_is_merely_busy():
+    """It takes much longer than a round trip, and would do so over any connection."""
+    script = Script(settings=[(MOST, 100)], answers=[(ACCEPT, 0.0)], then=(ACCEPT, 1.0))
+    assert many(World([script], trip=0.01), 1000) == [FIRST]
+
+
+def test_no_other_connection_is_wanted_for_what_the_next_round_trip_takes():
+    """It would be there too late."""
+    assert many(World([Script(settings=[(MOST, 100)])], trip=TRIP), 270) == [FIRST]
+
+
+def test_after_another_connection_was_refused_none_is_tried_for_a_while():
+    """The open one does the work, and nobody is told."""
+    world = World([Script(settings=[(MOST, 10)])] + [Script(opening="refused")] * 9, trip=TRIP)
+    assert many(world, 2000).count(ANOTHER) == 2
+    times = [at for at, why in world.wanted if why == ANOTHER]
+    assert times[1] - times[0] >= 10.0
+
+
+def test_what_a_connection_leaves_goes_out_over_the_others():
+    """Without another one, as long as there is one that takes it."""
+    first = Script(settings=[(MOST, 100)], acts=[(1500, "goaway", 50)])
+    world = World([first, Script(settings=[(MOST, 100)])], limit=2, trip=TRIP)
+    caller = world.bring(sends(6000))
+    world.run()
+    assert counted(caller) == {"accepted": 6000}
+    assert max(map(len, world.processed.values())) == 1
+    assert [why for _, why in world.wanted][:2] == [FIRST, ANOTHER]
+
+
+def test_a_connection_that_drains_counts_until_it_has_ended():
+    """With a limit of one, what waits is sent when the last response has come, and not before."""
+    script = Script(settings=[(MOST, 3)], then=(ACCEPT, 1.0), acts=[(3, "goaway", 0)])
+    world, outcomes = send(script, limit=1)
+    assert outcomes == {"accepted": 20}
+    assert world.most_lines == 1
+
+
+def test_an_idle_connection_is_used_again():
+    """By whoever comes later; also where the one before has left requests behind."""
+    world = World([Script(then=(ACCEPT, 1.0))])
+    world.bring(sends(5, stays=2 * TRIP))
+    later = [world.bring(sends(5, number), after=10.0 * number) for number in range(1, 4)]
+    world.run()
+    assert counted(*later) == {"accepted": 15}
+    assert len(world.opened) == 1
+
+
+def test_responses_still_come_after_a_write_was_interrupted():
+    """Nothing more is written, and what the server has got whole is answered in its time."""
+    script = Script(acts=[(0, "fault", "interrupt"), (1, "later limit", 50)], then=(ACCEPT, 1.0))
+    world, outcomes = send(script)
+    assert outcomes == {"accepted": 18, "unknown": 2}
+    assert len(world.opened) == 2
+    assert START + TIMEOUT <= world.now <= START + TIMEOUT + 2 * TRIP
+
+
+def test_a_connection_with_an_interrupted_write_and_nothing_in_flight_is_over():
+    """Whoever waits for its place would wait for ever."""
+    script = Script(settings=[(MOST, 2)], acts=[(2, "fault", "interrupt"), (2, "limit", 0)])
+    world = World([script], limit=1, trip=TRIP)
+    caller = world.bring(sends(6))
+    world.run()
+    assert counted(caller) == {"accepted": 6}
+    assert len(world.opened) == 2
+    # It is not the server's next word that makes an end of it.
+    assert world.now < START + 1.0
+
+
+# The end.
+
+
+def test_a_reason_that_concerns_the_credential_stops_every_call():
+    """What was not sent is undelivered, with every caller; a new one starts over."""
+    script = Script(settings=[(MOST, 1)], answers=[(reject(403, "BadCertificate"), 0.0)])
+    world = World([script])
+    first, second = world.bring(sends(5)), world.bring(sends(5, number=2))
+    late = world.bring(sends(5, number=3), after=10.0)
+    world.run()
+    assert counted(first, second) == {"undelivered": 10}
+    assert counted(late) == {"accepted": 5}
+    assert len(world.flights) == 6
+
+
+def test_a_server_that_processes_nothing_over_three_connections_ends_it():
+    """What was not sent is the caller's to send again, and none of it is unknown."""
+    script = Script(acts=[(0, "goaway", 0)])
+    world, outcomes = send(*[script] * 9)
+    assert outcomes == {"retry": 20}
+    assert len(world.opened) == 3
+    refusing = Script(then=(REFUSE, 0.0))
+    world, outcomes = send(*[refusing] * 9)
+    assert outcomes == {"retry": 20}
+    assert len(world.opened) == 3
+
+
+def test_progress_starts_the_count_of_connections_in_vain_over():
+    """Two in a row may process nothing, as often as it takes."""
+    vain = Script(acts=[(0, "goaway", 0)])
+    good = Script(settings=[(MOST, 7)], acts=[(7, "goaway", 0)])
+    world, outcomes = send(vain, vain, good, vain, vain, good, vain, vain)
+    assert outcomes == {"accepted": 20}
+    assert len(world.opened) == 9
+
+
+@each("connections", [1, 3])
+def test_a_silent_server_ends_it_by_read_timeout(connections):
+    """Over one connection: what was written is unknown, and what was not is not."""
+    world = World([SILENT] * 9, read_timeout=TIMEOUT, trip=TRIP)
+    caller, other = world.bring(sends(2000)), world.bring(sends(1000, number=2))
+    world.run()
+    outcomes = counted(caller, other)
+    assert set(outcomes) == set(["unknown", "retry"])
+    assert outcomes["unknown"] == len(world.flights) == 1000
+    assert world.now <= START + TIMEOUT + 2 * TRIP
+    assert len(world.opened) == 1
+
+
+def test_a_request_that_is_late_is_given_up_alone():
+    """Where the server responds to others, they go on over the same connection."""
+    world = World([Script(answers=[(IGNORE, 0.0)], then=(ACCEPT, 1.0), settings=[(MOST, 5)])],
+                  read_timeout=TIMEOUT)
+    late, others = world.bring(sends(1)), world.bring(sends(100, number=2))
+    world.run()
+    assert counted(late) == {"unknown": 1}
+    assert START + TIMEOUT <= late.ended_at <= START + TIMEOUT + 1.0
+    assert counted(others) == {"accepted": 100}
+    assert len(world.opened) == 1
+
+
+def test_a_server_that_allows_no_request_is_given_up():
+    """It has as long for that as for a response, on each of a few connections."""
+    script = Script(settings=[(MOST, 0)])
+    world, outcomes = send(*[script] * 9)
+    assert outcomes == {"retry": 20}
+    assert world.flights == []
+    assert len(world.opened) == 3
+    assert world.now <= START + 3 * (TIMEOUT + TRIP)
+
+
+@each("opening, is_left", [("refused", False), ("alert", False), ("refused", True)])
+def test_where_no_connection_can_be_had_all_callers_are_told(opening, is_left):
+    """With the exception alone where nothing was sent before, else behind the results."""
+    first = Script(settings=[(MOST, 5)], acts=[(5, "goaway", 0)]) if is_left else None
+    scripts = ([first] if first else []) + [Script(opening=opening)]
+    world = World(scripts, read_timeout=TIMEOUT)
+    callers = [world.bring(sends(20)), world.bring(sends(20, number=2))]
+    late = world.bring(sends(5, number=3), after=30.0)
+    world.run()
+    assert all(opening[:5] in str(one.call.failure[1]) for one in callers)
+    assert counted(*callers) == ({"accepted": 5, "retry": 15} if is_left else {})
+    assert counted(late) == {"accepted": 5}
+
+
+# Throttling, as Apple's servers were seen to do it.
+
+
+def judge(name):
+    """Return the verdict on a token: every tenth one is bad."""
+    return (BAD if int(name[32:], 16) % 10 == 5 else ACCEPT), 0.0
+
+
+@each("trip, limit", [(TRIP, 5), (0.0005, 1)])
+def test_a_throttling_server_needs_one_connection_and_refuses_few_streams(trip, limit):
+    """What is in flight adapts, so that fewer streams are refused than there are tokens."""
+    script = Script(then=judge, settings=[(MOST, 1000)], throttle=True)
+    world = World([script] * 30, limit=limit, trip=trip)
+    caller = world.bring(sends(3000))
+    world.run()
+    assert counted(caller) == {"accepted": 2700, "failed": 300}
+    assert len(world.opened) == 1
+    assert 300 < sum(flight.fate == "refused" for flight in world.flights) < 3000
+
+
+def test_what_was_throttled_recovers():
+    """A single bad token at the beginning, and a few round trips later all is as before."""
+    script = Script(answers=[(ACCEPT, 0.0)] * 5 + [(BAD, 0.0)], settings=[(MOST, 1000)],
+                    throttle=True)
+    world = World([script], limit=1, trip=TRIP)
+    caller = world.bring(sends(6000))
+    world.run()
+    assert counted(caller) == {"accepted": 5999, "failed": 1}
+    assert world.now - START < 40 * TRIP
+
+
+# Time.
+
+
+def test_a_call_with_a_deadline_ends_at_it_and_loses_nothing():
+    """What was not sent is to be sent again, what was not answered is unknown, others go on."""
+    world = World([Script(then=(ACCEPT, 2.0), settings=[(MOST, 40)])], limit=1)
+    hasty = world.bring(Caller(1, [Part("delivery", 150, 10), Part("bundle", 30, 10)], 5.0))
+    other = world.bring(sends(50, number=2))
+    world.run()
+    assert hasty.ended_at == START + 5.0
+    outcomes = counted(hasty)
+    assert sum(outcomes.values()) == 180
+    begun = Counter(flight.name for flight in world.flights)
+    for name, outcome in hasty.outcomes.items():
+        assert outcome == ("retry" if not begun[name] else
+                           "accepted" if world.processed[name] == [ACCEPT] else "unknown")
+    assert set(outcomes) == set(["accepted", "retry", "unknown"])
+    assert counted(other) == {"accepted": 50}
+
+
+def test_a_deadline_that_is_over_before_there_is_a_connection():
+    """Nothing is sent, and all of it is to be sent again."""
+    world = World([Script()])
+    caller = world.bring(sends(5, patience=0.0))
+    world.run()
+    assert counted(caller) == {"retry": 5}
+    assert world.opened == []
+
+
+# The provider token.
+
+
+def test_an_expired_provider_token_is_renewed_once():
+    """Whichever connection, and however many requests, the server refuses it over."""
+    expired = reject(403, "ExpiredProviderToken"), 0.0
+    world = World([Script(answers=[expired]), Script()], credential=Key())
+    callers = [world.bring(sends(20)), world.bring(sends(20, number=2))]
+    world.run()
+    assert counted(*callers) == {"accepted": 40}
+    assert world.credential.renewals == 1
+    assert len(world.opened) == 2
+    assert world.most_lines == 1
+
+
+def test_a_token_that_is_refused_after_it_was_renewed_stops_every_call():
+    """It is not renewed over and over again."""
+    world = World([Script(then=(reject(403, "ExpiredProviderToken"), 0.0))] * 9, credential=Key())
+    callers = [world.bring(sends(20)), world.bring(sends(20, number=2))]
+    world.run()
+    assert counted(*callers) == {"undelivered": 40}
+    assert world.credential.renewals == 1
+    assert len(world.opened) == 2
+
+
+def test_connections_from_before_the_renewal_are_renewed_with_it():
+    """Two of them report the same token, one after the other, and there is one new one."""
+    expired = reject(403, "ExpiredProviderToken")
+    opening = [(ACCEPT, 0.0)] * 200
+    script = Script(answers=opening + [(expired, 0.0)] * 400, settings=[(MOST, 40)])
+    world = World([script, script], credential=Key(), limit=2, trip=TRIP)
+    caller = world.bring(sends(3000))
+    world.run()
+    assert counted(caller) == {"accepted": 3000}
+    assert world.credential.renewals == 1
+
+
+def test_with_a_provider_token_one_request_goes_first():
+    """Apple allows no other one before it knows that the token is good."""
+    world = World([Script(then=(ACCEPT, 1.0))], credential=Key())
+    world.bring(sends(20))
+    world.run()
+    begun = sorted(set(flight.begun_at for flight in world.flights))
+    assert [flight.begun_at for flight in world.flights].count(begun[0]) == 1
