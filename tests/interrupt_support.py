@@ -183,6 +183,6 @@ def _leave_unanswered(connection):
     """Put a connection into the pool for which an answer is on its way: it is there to be read."""
     held, sent = lease(connection), message(5)
     held.state.start(Delivery(sent, sent.request_template(None, None)), 1)
-    held.link.write(held.state.output(), SOON)
+    held.link.write(held.state.output(0.0), SOON)
     held.state.written(connection.session.pool.clock())
     release(connection, held)

@@ -188,8 +188,8 @@ class SenderConnection(object):
 
     # What is written.
 
-    def output(self):
-        # type: () -> bytes
+    def output(self, now):
+        # type: (float) -> bytes
         """Return what is to be written, and forget it: call :meth:`written` when it is.
 
         What the protocol has to say comes first, because what acknowledges settings has to come
@@ -205,6 +205,8 @@ class SenderConnection(object):
         self.batches = [batch for batch in self.batches if batch.left]
         self.batches += self._unwritten
         self._written, self._unwritten = self._unwritten, []
+        for batch in self._written:
+            batch.written_at, batch.answers_before = now, self.client.answered
         return frames[0] if len(frames) == 1 else b"".join(frames)
 
     @property

@@ -161,6 +161,8 @@ class Host(object):
     def leave(self, call):
         # type: (Call) -> None
         """Forget a call whose caller has left, in the middle of anything."""
+        if call not in self._sender.calls and (self._sender.calls or not self._leases):
+            return
         call.is_abandoned = True
         self._left.append(call)
         lead = self._lead_now()
@@ -329,28 +331,27 @@ class Host(object):
                 self._fill(now)
             self._notify()
             pending = [one for one in self._leases.values() if one.pending]
-            is_ready = call.is_ready and not pending
+            is_ready, has_waiting = call.is_ready, self._sender.has_waiting()
+            wanted = None if pending or ended else self._sender.wants_connection(now)
             # What comes is read before more is written, and before a caller who takes its time.
-            can_look = (call.is_slow if is_ready else bool(pending) and self._sender.has_waiting())
-            wanted, deadline = None, None  # type: Optional[str], Optional[float]
-            if not (pending or ended or is_ready):
-                wanted = self._sender.wants_connection(now)
-                if wanted is None:
-                    self._sender.note_waiting(now)
-                    deadline = self._sender.deadline()
-                    self._is_waiting = self._is_shared
+            can_look = call.is_slow if is_ready else bool(pending and has_waiting)
+            can_wait = not (is_ready or ended or wanted or can_look)
+            if can_wait:
+                self._sender.note_waiting(now)
+                deadline = self._sender.deadline()
+                self._is_waiting = self._is_shared
         self._report()
         for lease in ended:
             close(lease, self._guarded)
             self._opener.free(lease, self._guarded)
         for lease in pending:
             self._write(lease, now)
-        if wanted is not None:
+        if wanted is not None and not is_ready:
             self._open(call, wanted)
         elif can_look and self._leases:
             self._wait(0.0)
-        elif not (pending or ended or is_ready):
-            self._wait(None if deadline is None else max(deadline - now, 0.0))
+        elif can_wait and not any(one.state.is_over for one in pending):
+            self._wait(None if deadline is None else max(deadline - self._clock(), 0.0))
         return is_ready
 
     def _notify(self):
@@ -370,7 +371,7 @@ class Host(object):
             if not lease.pending:
                 self._amid = lease
                 self._sender.fill(state, now)
-                lease.pending = state.output()
+                lease.pending = state.output(now)
                 self._amid = None
 
     def _report(self):

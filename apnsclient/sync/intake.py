@@ -14,7 +14,7 @@ from .._interrupts import take_failure
 from ..sending.work import Bundle, Delivery
 
 if MYPY:
-    from typing import Any, Callable, Iterable, List, Optional
+    from typing import Any, Callable, List, Optional
 
     from ..message import Message
     from ..sending.work import Work
@@ -47,7 +47,8 @@ class Intake(object):
     LONG_PAUSE = 0.1
 
     def __init__(self, messages, topic, warn, clock):
-        # type: (Iterable[Message], Optional[str], Callable[[str], None], Callable[[], float]) -> None
+        # type: (Any, Optional[str], Callable[[str], None], Callable[[], float]) -> None
+        self._messages = messages
         self._pending = iter(messages)
         self._topic = topic
         self._warn = warn
@@ -55,7 +56,8 @@ class Intake(object):
         self.failure = None  # type: Any
         self._template = None  # type: Any
         self._is_exhausted = False
-        self._has_taken, self._taken = False, 0
+        # How many were taken, and how many of them wait for their results.
+        self._total = self._taken = 0
         # How long the last message took to come. Of most iterables nobody knows until the second;
         # those of a list are at hand, however long the machine takes over one of them.
         self._is_timed = self._is_first = not hasattr(messages, "__len__")
@@ -65,7 +67,8 @@ class Intake(object):
     def is_over(self):
         # type: () -> bool
         """True once no further message is to come."""
-        return self._is_exhausted or self.failure is not None
+        return (self._is_exhausted or self.failure is not None
+                or 0 < self._total == (not self._is_timed and len(self._messages)))
 
     @property
     def can_take(self):
@@ -90,13 +93,13 @@ class Intake(object):
         """Take the next message, and those behind it that come fast; return what is to be sent."""
         messages, templates, works = [], [], []  # type: List[Message], List[Any], List[Work]
         # The first one goes out alone: its result is not kept back by those behind it.
-        limit = min(self.BUNDLE if self._has_taken else 1, self.WINDOW - self._taken)
-        self._has_taken = True
+        limit = min(self.BUNDLE if self._total else 1, self.WINDOW - self._taken)
         while len(messages) < limit and not (messages and self._pause > self.PATIENCE):
             message = self._next()
             if message is None:
                 break
             self._taken += 1
+            self._total += 1
             if len(message.tokens) == 1:
                 messages.append(message)
                 templates.append(self._template)

@@ -244,7 +244,7 @@ class Opener(object):
         # type: (Lease, GuardedSender, Optional[float]) -> bool
         """Write what the protocol has to say and read once; return False when the time is up."""
         link, clock = lease.link, self._backend.clock
-        data = lease.state.output()
+        data = lease.state.output(self._backend.clock())
         if data:
             try:
                 link.write(data, None if deadline is None else max(deadline - clock(), 0.1))
@@ -375,7 +375,7 @@ def say_goodbye(lease, sender):
                                     state.address[1], error)
     if not state.is_over:
         state.client.say_goodbye()
-        data = b"" if state.is_cut else state.output()
+        data = b"" if state.is_cut else state.output(sender.clock())
         sender.lose(lease, "it was closed here")
     elif state.client.error is not None:
         data = state.client.output()
