@@ -180,3 +180,16 @@ def test_a_long_list_comes_whole(simulator, client):
     tokens = make_tokens(50000)
     uninstall(simulator, tokens)
     assert [token for token, _ in client.feedback()] == as_bytes(tokens)
+
+
+def test_the_connection_is_closed_before_the_end(apple):
+    """Where the caller does not come to it."""
+    uninstall(apple)
+    session = apple.session(read_buffer_size=ROW)
+    rows = APNs(session.new_connection(
+        apple.feedback_address, cert_string=apple.cert_string)).feedback()
+    next(rows)
+    [connection] = session.pool.made
+    assert not connection.closed()
+    rows.close()
+    assert connection.closed()

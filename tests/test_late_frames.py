@@ -7,7 +7,8 @@ import logging
 
 import pytest
 
-from apnsclient import Message, Session
+import simulated_time
+from apnsclient import APNs, Message, Session
 from apnsclient.testing.simulator import Script
 from net_support import (
     SILENCE,
@@ -113,6 +114,21 @@ def test_a_frame_that_comes_while_the_connection_is_closed_is_read_too(simulator
     await_held(simulator)
     backend.before_close = simulator.release_held
     session.shutdown()
+    assert_is_late(late)
+
+
+def test_a_frame_that_comes_while_a_connection_without_a_pool_is_closed_is_read_too(apple, late):
+    """It is the last moment at which it can be."""
+    class Releasing(simulated_time.Connection):
+        def close(self):
+            apple.release_held()
+            super(Releasing, self).close()
+
+    apple.script(HELD)
+    session = apple.session(on_late_result=late.append)
+    session.pool.connection_class = Releasing
+    client = APNs(session.new_connection(apple.gateway_address, cert_string=apple.cert_string))
+    assert client.send(Message(EARLIER, alert="earlier")).retry() is None
     assert_is_late(late)
 
 
