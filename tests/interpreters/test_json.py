@@ -122,6 +122,14 @@ def test_half_of_a_surrogate_pair_is_an_error(text):
         b'{"aps":{"alert":"\xf0\x9f\x98\x80"}}')
 
 
+@pytest.mark.skipif(bytes is not str, reason="on Python 3 this is bytes, which JSON does not know")
+def test_half_of_a_surrogate_pair_in_str_of_python_2_is_an_error():
+    """Its decoder takes it for UTF-8."""
+    for text in ("\xed\xa0\x80", "a\xed\xb0\x80"):
+        with pytest.raises(UnicodeEncodeError, match="surrogates not allowed"):
+            Message(TOKEN, payload={"k": text}).get_json_payload()
+
+
 @pytest.mark.parametrize("text", [u"[\u0416]", b"\xff", b"{", u"", b"[" * 200000, u"[" * 200000],
                          ids=["no value", "no text", "cut off", "nothing", "deep", "deep text"])
 def test_what_is_no_json_text_is_a_value_error(text):
