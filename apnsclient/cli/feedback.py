@@ -89,8 +89,7 @@ def run(arguments, console):
         for token, when in rows:
             time = when.strftime("%Y-%m-%dT%H:%M:%SZ")
             if arguments.json:
-                console.document({"token": token, "time": time,
-                                  "timestamp": int((when - _EPOCH).total_seconds())})
+                console.document({"token": token, "time": time, "timestamp": _seconds(when)})
             else:
                 console.line("%s\t%s" % (token, time))
             console.flush()
@@ -100,33 +99,10 @@ def run(arguments, console):
     return SUCCESS
 
 
-class _Store(object):
-    """A feedback store that a row can be put back into.
-
-    :param store: :class:`~apnsclient.feedback_store.FeedbackStore`, or None if there is none.
-    """
-
-    def __init__(self, store):
-        # type: (Any) -> None
-        self._store = store
-        self._source = None  # type: Any
-
-    def drain(self, source):
-        # type: (str) -> Any
-        """Remove and return all rows of a source."""
-        self._source = source
-        return self._store.drain(source)
-
-    def add(self, source, rows):
-        # type: (str, Any) -> None
-        """Store rows."""
-        self._store.add(source, rows)
-
-    def put_back(self, token, when):
-        # type: (bytes, datetime.datetime) -> None
-        """Store a row again that was returned; one of a feedback service cannot be."""
-        if self._source is not None:
-            self.add(self._source, [(token, int((when - _EPOCH).total_seconds()))])
+def _seconds(when):
+    # type: (datetime.datetime) -> int
+    """Return a time in seconds since 1970."""
+    return int((when - _EPOCH).total_seconds())
 
 
 class _Recorder(logging.Handler):
@@ -160,6 +136,7 @@ def _rows(arguments, console):
     # type: (argparse.Namespace, Console) -> Any
     """Yield ``(token, time)``: hex text and a ``datetime`` in UTC without time zone."""
     from ..apns import APNs
+    from ..sync.shared import source_of
 
     class Service(APNs):
         """Returns times in UTC, so that the output means the same in every time zone."""
@@ -169,19 +146,21 @@ def _rows(arguments, console):
             return _EPOCH + datetime.timedelta(seconds=timestamp)
 
     credential = _session.credential(arguments, console)
-    store = _Store(_session.open_feedback_store(arguments))
+    store = _session.open_feedback_store(arguments)
     session = _session.new_session(arguments, read_timeout=arguments.read_timeout,
                                    feedback_store=store)
-    service = Service(_session.connect(session.new_connection, arguments, credential))
+    connection = _session.connect(session.new_connection, arguments, credential)
     try:
         # The rows of a store that are not reached are put back when the generator is closed.
-        rows = service.feedback()  # type: Any
+        rows = Service(connection).feedback()  # type: Any
         with contextlib.closing(rows):
             for token, when in rows:
                 try:
                     yield token.decode("ascii"), when
                 except GeneratorExit:
-                    store.put_back(token, when)  # It could not be written.
+                    if store is not None:  # It could not be written; keep it for the next time.
+                        store.add(source_of(connection.address, connection.certificate),
+                                  [(token, _seconds(when))])
                     raise
     except _session.CONNECT_ERRORS as error:
         raise Failure(explain(error), NO_CONNECTION)
