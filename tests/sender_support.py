@@ -17,8 +17,10 @@ from apnsclient.sending.work import Bundle, Delivery, Request
 from sender_network import START, Line, Network, failure_of
 from sender_peer import Script
 
-__all__ = ["START", "Caller", "Key", "Part", "Stuck", "World"]
+__all__ = ["NO_TOKEN", "START", "Caller", "Key", "Part", "Stuck", "World"]
 
+#: How the names of what is no token begin.
+NO_TOKEN = "zz"
 #: Steps of the shell after which nothing is to be expected any more.
 _MOST_STEPS = 5000
 #: What a request says as long as nothing is known of it.
@@ -37,7 +39,7 @@ class Key(object):
 
     def __init__(self):
         self.renewals = 0
-        self.refused = set()
+        self.rejected = set()
 
     def bearer(self):
         return b"bearer %d" % self.renewals
@@ -59,14 +61,15 @@ class _Bearer(object):
         return self._token
 
     @property
-    def is_refused(self):
-        return self._token in self._key.refused
+    def is_rejected(self):
+        return self._token in self._key.rejected
 
-    def refuse(self):
-        self._key.refused.add(self._token)
+    def reject(self):
+        self._key.rejected.add(self._token)
 
 
-#: Work of a caller: a "delivery" or a "bundle" of so many tokens, or a "request", of so many bytes.
+#: Work of a caller: a "delivery" or a "bundle" of so many tokens, or a "request", of so many bytes;
+#: "spoilt" is a delivery whose first token is none.
 Part = namedtuple("Part", "kind count size")
 
 
@@ -95,13 +98,15 @@ class Caller(object):
         for part in parts:
             first = len(self.names)
             names = ["%032x%032x" % (number, first + index) for index in range(part.count)]
+            if part.kind == "spoilt":
+                names[0] = NO_TOKEN + names[0][len(NO_TOKEN):]
             self.names += names
             self._to_bring.append((names, self._work(part, names)))
 
     @staticmethod
     def _work(part, names):
         text = "x" * part.size
-        if part.kind == "delivery":
+        if part.kind in ("delivery", "spoilt"):
             message = Message(names, alert=text, apns_topic="com.example.app")
             return Delivery(message, message.request_template())
         if part.kind == "bundle":
@@ -116,7 +121,7 @@ class Caller(object):
         self.go_on(sender, now)
 
     def go_on(self, sender, now):
-        """Take what is decided, and bring more when it is time to."""
+        """Take what is decided, and bring more when it is time to; return True if it was."""
         call = self.call
         if self.is_over or not call.is_ready:
             return False
@@ -225,12 +230,15 @@ class World(object):
         self._callers.pop(caller.call, None)
 
     def _go_on(self):
-        """Let callers go on for whom there is something to do, and who are told so."""
+        """Let callers go on who are told to; return True if any did."""
         calls = [call for call in self.sender.take_touched() if call in self._callers]
+        went_on = False
         for call in sorted(calls, key=lambda one: self._callers[one].names):
             caller = self._callers[call]
-            if caller.go_on(self.sender, self.now) and caller.is_over:
+            went_on |= caller.go_on(self.sender, self.now)
+            if caller.is_over:
                 del self._callers[call]
+        return went_on
 
     # The shell.
 
@@ -257,8 +265,7 @@ class World(object):
             self._close(line)
         self._go_on()
         has_written = [self._write(line) for line in list(self.lines)]
-        self._go_on()
-        if ended or any(has_written) or self.is_over:
+        if self._go_on() or ended or any(has_written) or self.is_over:
             return
         self._rest()
         why = sender.wants_connection(self.now)
@@ -327,7 +334,7 @@ class World(object):
             self.lines.append(line)
             self._read(line)
             line.state.attach(self._keeps_ids, self.now)
-            if line.state.can_start and not line.state.is_refused:
+            if line.state.can_start and not line.state.is_rejected:
                 self.sender.add_connection(line.state, self.now)
                 return
             self._close(line)

@@ -104,6 +104,38 @@ def test_what_was_processed_is_never_sent_again_and_what_was_not_always_is(
     assert len(world.opened) == connections
 
 
+@each("patience, timeout", [(3.0, None), (None, TIMEOUT)])
+def test_a_request_that_was_not_written_to_its_end_was_not_processed(patience, timeout):
+    """Where the server's windows never open, all is to be sent again, and nothing is unknown."""
+    script = Script(settings=[(frames.INITIAL_WINDOW_SIZE, 1000)], step=0)
+    world = World([script] * 9, read_timeout=timeout)
+    caller = world.bring(sends(5, size=4000, patience=patience))
+    world.run()
+    assert counted(caller) == {"retry": 5}
+    assert not any(flight.is_whole for flight in world.flights)
+
+
+def test_what_was_refused_goes_out_again_before_what_was_never_sent():
+    """So that few requests are late, and the order changes no more than it has to."""
+    script = Script(settings=[(MOST, 5)], answers=[(REFUSE, 0.0)] * 2)
+    world, _ = send(script, limit=1)
+    names = [flight.name for flight in world.flights]
+    first, second = names[:2]
+    assert names.index(first, 2) < 8
+    assert names.index(second, 2) < 10
+    assert len(names) == 22
+
+
+def test_a_token_that_is_none_fails_without_a_request():
+    """Others of the same message go out, also where it is alone in what is written."""
+    world = World()
+    caller = world.bring(Caller(1, [Part("spoilt", 3, 10), Part("spoilt", 1, 10)]))
+    world.run()
+    assert [caller.outcomes[name] for name in caller.names] == [
+        "failed", "accepted", "accepted", "failed"]
+    assert len(world.flights) == 2
+
+
 def test_a_request_is_moved_to_another_connection_once():
     """A server that sends it on a second time leaves it to the caller."""
     script = Script(then=(reject(421), 0.0))

@@ -26,7 +26,7 @@ from sender_peer import (
     Script,
     reject,
 )
-from sender_support import START, Caller, Key, Part, World
+from sender_support import NO_TOKEN, START, Caller, Key, Part, World
 
 #: Seconds; powers of two, so that sums are exact.
 READ_TIMEOUT = 8.0
@@ -74,6 +74,7 @@ def sorted_by_count(found):
 parts = st.one_of(
     st.builds(Part, st.just("delivery"), st.integers(0, 12), st.sampled_from([0, 300, 4000])),
     st.builds(Part, st.just("bundle"), st.integers(1, 6), st.sampled_from([0, 300, 4000])),
+    st.builds(Part, st.just("spoilt"), st.integers(1, 3), st.just(300)),
     st.builds(Part, st.just("request"), st.just(1), st.sampled_from([0, 30])))
 #: Parts, when the caller comes, its patience, and how long it stays.
 callers = st.lists(st.tuples(
@@ -120,6 +121,8 @@ def check_world(world, brought, limit):
         stopped = stopped_names(caller, flights)
         for name, outcome in caller.outcomes.items():
             expected = possible_outcomes(flights[name], is_stopped or name in stopped)
+            if name.startswith(NO_TOKEN):
+                expected |= set(["failed"])
             if caller.patience is not None and flights[name] and flights[name][-1].is_cut:
                 # The response may have come after the deadline.
                 expected |= set(["unknown", "lost"])
@@ -157,7 +160,7 @@ def check_processed(caller, processed):
         outcome = caller.outcomes.get(name)
         if outcome in ("accepted", 200):
             assert [verdict[1] for verdict in final] == [200]
-        elif outcome == "failed":
+        elif outcome == "failed" and not name.startswith(NO_TOKEN):
             assert final[0][0] == "reject"
         elif outcome != "unknown" and outcome != "lost" and not caller.has_left:
             assert not final or final[0][0] == "reject"
@@ -173,7 +176,7 @@ def stopped_names(caller, flights):
     stopped, names = set(), iter(caller.names)
     for part in caller.parts:
         mine = [next(names) for _ in range(part.count)]
-        if part.kind == "delivery" and any(
+        if part.kind in ("delivery", "spoilt") and any(
                 flight.has_response and flight.status != 200 and flight.reason.stops_message
                 for name in mine for flight in flights[name]):
             stopped.update(mine)
