@@ -79,7 +79,7 @@ class Line(object):
 
     def greet(self, sender, now):
         """Let both sides say their first words, as soon as there is a connection."""
-        data = self.state.output()
+        data = self.state.output(now)
         self.tap.write(data, now)
         self.server.connection.receive(data)
         said = self.server.connection.take_output()
@@ -123,7 +123,8 @@ class Line(object):
     def close(self):
         """Let the client forget it; what is on its way to the server arrives."""
         self.inbox.clear()
-        self.tap.write(self.state.output(), self._network.now)
+        now = self._network.now
+        self.tap.write(self.state.output(now), now)
         self.tap.end()
 
 

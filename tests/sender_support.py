@@ -306,7 +306,7 @@ class World(object):
         if fault == "no write":
             self.sender.lose(state, "it was interrupted", self.now)
             return True
-        data = state.output()
+        data = state.output(self.now)
         if not data:
             return False
         assert not state.is_cut, "it goes on in the middle of a frame"

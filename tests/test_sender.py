@@ -467,7 +467,20 @@ def test_connections_from_before_the_renewal_are_renewed_with_it():
     caller = world.bring(sends(3000))
     world.run()
     assert counted(caller) == {"accepted": 3000}
+    assert [why for _, why in world.wanted][:2] == [FIRST, ANOTHER]
     assert world.credential.renewals == 1
+
+
+def test_a_provider_token_is_renewed_again_when_the_last_time_was_long_ago():
+    """A call may take longer than Apple wants between two tokens."""
+    expired = reject(403, "ExpiredProviderToken"), 0.0
+    slow = ACCEPT, 700.0
+    world = World([Script(answers=[expired]), Script(answers=[slow, slow, expired],
+                                                     settings=[(MOST, 1)])], credential=Key())
+    caller = world.bring(sends(20))
+    world.run()
+    assert counted(caller) == {"accepted": 20}
+    assert world.credential.renewals == 2
 
 
 def test_with_a_provider_token_one_request_goes_first():
