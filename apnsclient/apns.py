@@ -7,8 +7,8 @@ from __future__ import absolute_import, division, print_function
 
 import datetime
 
-from ._arguments import check_timeout
 from ._compat import MYPY
+from ._timing import check_timeout
 from .message import Message
 from .result import Result
 

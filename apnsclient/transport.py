@@ -11,11 +11,11 @@ from __future__ import absolute_import, division, print_function
 import datetime
 import functools
 
-from . import _arguments
-from ._arguments import Timing
+from . import _arguments, _timing
 from ._compat import MYPY
 from ._defaults import default, resolve_default
 from ._files import is_given
+from ._timing import Timing
 from .addresses import (
     ADDRESSES,
     CHANNELS,
@@ -87,7 +87,7 @@ def _setting(name, text):
     def write(session, value):
         # type: (Session, Any) -> None
         settings = session._shared.settings
-        settings.timing = _arguments.check_timing(settings.timing._replace(**{name: value}))
+        settings.timing = _timing.check_timing(settings.timing._replace(**{name: value}))
 
     return property(read, write, None, text)
 
@@ -196,10 +196,10 @@ class Session(object):
             raise ValueError("the protocol is %r, expected \"binary\", \"http2\" or None"
                              % (protocol,))
         self._protocol = protocol
-        timing = _arguments.check_timing(Timing(*[resolve_default(self, value) for value in (
+        timing = _timing.check_timing(Timing(*[resolve_default(self, value) for value in (
             connect_timeout, write_buffer_size, write_timeout, read_buffer_size, read_timeout,
             read_tail_timeout)]))
-        _arguments.check_ping_after(ping_after)
+        _timing.check_ping_after(ping_after)
         self._shared = Shared(
             self._make_backend(pool, pool_options), timing, ping_after, on_late_result,
             default_store() if feedback_store is None else feedback_store, keep_ids)
@@ -329,6 +329,7 @@ class Session(object):
         :param delta: longest time for a connection to be idle (``datetime.timedelta``).
         """
         self._shared.close_idle(self.pool.pop_outdated(delta))
+        self._shared.forget_idle_hosts()
         self._shared.feedback.save(True)
 
     def shutdown(self):

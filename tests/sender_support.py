@@ -8,7 +8,7 @@ from __future__ import absolute_import, division, print_function
 
 from collections import defaultdict, deque, namedtuple
 
-from apnsclient._arguments import Timing
+from apnsclient._timing import Timing
 from apnsclient.apns import Message
 from apnsclient.errors import ConnectError
 from apnsclient.sending.calls import Call

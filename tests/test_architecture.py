@@ -1,10 +1,10 @@
-"""The rooms of the package import only what lies below them.
+"""The rooms of the package import only what lies below them, and no circle joins any.
 
-``_compat``, ``errors``, ``reasons``, ``topics`` < ``protocols`` < ``certificate``,
-``provider_token``, ``feedback_store``, ``message``, ``outcomes``, ``result``, ``addresses``,
-``backends`` < ``apns``, ``transport``, ``sync``, ``sending`` < ``aio``, ``testing``, ``contrib``,
-``cli``. Imports under ``if MYPY:`` do not count: only the type checker sees them. And
-rooms stay small.
+``_compat``, ``errors``, ``reasons``, ``topics`` < ``protocols`` < values (``message``, ``result``,
+``outcomes``, ``certificate``, ``provider_token``, ``feedback_store``, ``addresses``) < ``sending``
+and ``backends``, which do not know each other < ``sync``, ``aio`` < ``transport``, ``apns``,
+``broadcast`` < ``testing``, ``contrib``, ``cli``. Imports that only the type checker sees count as
+well. Objects do not read each other's private names, and rooms stay small.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -24,18 +24,24 @@ PACKAGE = os.path.dirname(os.path.abspath(apnsclient.__file__))
 
 LEVELS = [
     ["_compat", "_defaults", "_extras", "_formats", "_interrupts", "_json", "_pem", "_printable",
-     "_process", "errors", "reasons", "topics"],
+     "_process", "_timing", "errors", "reasons", "topics"],
     ["protocols"],
-    ["_files", "_headers", "certificate", "provider_token", "feedback_store", "outcomes",
-     "addresses", "message", "result", "backends"],
+    ["_files", "_headers", "addresses", "certificate", "feedback_store", "message", "outcomes",
+     "provider_token", "result"],
+    ["sending", "backends"],
+    ["sync", "aio"],
     # "" is apnsclient/__init__.py, which re-exports what the level has.
-    ["", "apns", "transport", "sync", "sending", "broadcast", "_arguments"],
-    ["aio", "testing", "contrib", "cli"],
+    ["", "_arguments", "apns", "broadcast", "transport"],
+    ["testing", "contrib", "cli"],
 ]
 LEVEL_OF = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 
-#: Which rooms of the top level may be imported from which; what is not here, from none.
-ALLOWED_AT_THE_TOP = {"cli": ["testing"]}
+#: Which rooms of the same level may be imported; where a level is not here, each may.
+SEPARATE = {
+    3: {},
+    4: {},
+    6: {"cli": ["testing"]},
+}
 
 #: What does IO or knows of time or threads, and has no business in a protocol.
 FORBIDDEN_IN_PROTOCOLS = {
@@ -69,13 +75,6 @@ class Imports(ast.NodeVisitor):
         self.package = module if is_package else module.rpartition(".")[0]
         self.modules = modules
         self.found = set()
-
-    def visit_If(self, node):
-        if isinstance(node.test, ast.Name) and node.test.id == "MYPY":
-            for child in node.orelse:
-                self.visit(child)
-        else:
-            self.generic_visit(node)
 
     def visit_Import(self, node):
         self.found.update(alias.name for alias in node.names)
@@ -134,13 +133,59 @@ def find_arrows_that_point_up(imports):
 
 
 def is_allowed(room, other):
+    level = LEVEL_OF[room]
     if room == other:
         return True
-    if LEVEL_OF[room] == len(LEVELS) - 1 == LEVEL_OF[other]:
-        return other in ALLOWED_AT_THE_TOP.get(room, [])
-    if room == "aio" and other in ("transport", ""):
+    if level == LEVEL_OF[other] and level in SEPARATE:
+        return other in SEPARATE[level].get(room, [])
+    if room == "aio" and other == "backends":
         return False
-    return LEVEL_OF[other] <= LEVEL_OF[room]
+    return LEVEL_OF[other] <= level
+
+
+def find_circles(imports):
+    """Return the modules that import themselves by way of others."""
+    def reach(module):
+        seen, pending = set(), [module]
+        while pending:
+            for other in imports.get(pending.pop(), ()):
+                if other in imports and other not in seen:
+                    seen.add(other)
+                    pending.append(other)
+        return seen
+
+    return sorted(module for module in imports if module in reach(module))
+
+
+def find_foreign_private_names(sources):
+    """Return ``(module, name)`` of each private attribute of another object that a module uses.
+
+    Those of the same class are not foreign, nor what a module of ours gives by such a name.
+    """
+    found = []
+    for module, source in sources.items():
+        tree = ast.parse(source.encode("utf-8"))
+        own = set(_own_names(tree))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and node.attr.startswith("_") \
+                    and not node.attr.startswith("__") and node.attr not in own:
+                found.append((module, node.attr))
+    return sorted(set(found))
+
+
+def _own_names(tree):
+    """Yield the attributes that a module's own classes have, and the modules that it imports."""
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            for alias in node.names:
+                yield alias.name.split(".")[-1]
+        elif isinstance(node, ast.ClassDef):
+            for child in node.body:
+                if isinstance(child, ast.FunctionDef):
+                    yield child.name
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) \
+                and node.value.id in ("self", "cls"):
+            yield node.attr
 
 
 def find_forbidden_in_protocols(imports):
@@ -172,6 +217,17 @@ def find_long_ones(sources):
     return sorted(found)
 
 
+#: Private names of libraries that are used all the same: pyOpenSSL has no public ones for what
+#: these do, and namedtuple's begin so. And those that modules give by such names.
+PRIVATE_ALLOWED = {
+    ("_timing", "_fields"), ("protocols.binary", "_make"), ("transport", "_replace"),
+    ("backends._engine", "_ffi"), ("backends._engine", "_from_ssl"), ("backends._engine", "_lib"),
+    ("backends._engine", "_raise_ssl_error"), ("backends._tls", "_ffi"), ("backends._tls", "_lib"),
+    ("backends._waiting", "_thread"), ("backends.gevent", "_thread"),
+    ("testing.contract._stage", "_exit"), ("testing.contract._rule", "_current_frames"),
+}
+
+
 @pytest.fixture(scope="module")
 def imports():
     return find_imports(read_modules())
@@ -187,6 +243,24 @@ def test_every_room_has_its_level(imports):
 def test_arrows_point_down(imports):
     """No room imports one that lies above it."""
     assert find_arrows_that_point_up(imports) == []
+
+
+def test_no_circle_joins_any(imports):
+    """Each module can be understood after those that it imports."""
+    assert find_circles(imports) == []
+
+
+def test_objects_do_not_read_each_others_private_names():
+    """What another one needs is passed to it, or has a name for it."""
+    assert [(module, name) for module, name in find_foreign_private_names(read_modules())
+            if (module.replace("apnsclient.", ""), name) not in PRIVATE_ALLOWED] == []
+
+
+def test_sending_does_no_io(imports):
+    """What decides is told what comes, and what time it is."""
+    assert sorted((module, other) for module, found in imports.items() for other in found
+                  if room_of(module) == "sending" and other.split(".")[0] in
+                  FORBIDDEN_IN_PROTOCOLS) == []
 
 
 def test_protocols_do_no_io(imports):
@@ -214,7 +288,10 @@ def test_files_and_functions_stay_small():
     ("apnsclient.errors", u"from . import apns", "apnsclient.apns"),
     ("apnsclient.errors", u"import apnsclient", "apnsclient"),
     ("apnsclient.errors", u"def f():\n    import apnsclient.apns", "apnsclient.apns"),
-    ("apnsclient.errors", u"if MYPY:\n    pass\nelse:\n    from .apns import A", "apnsclient.apns"),
+    ("apnsclient.errors", u"if MYPY:\n    from .apns import A", "apnsclient.apns"),
+    ("apnsclient.sending.http2", u"from ..backends import link", "apnsclient.backends"),
+    ("apnsclient.backends.link", u"from ..sending import work", "apnsclient.sending"),
+    ("apnsclient.sync.host", u"from ..transport import Session", "apnsclient.transport"),
     ("apnsclient.backends.__init__", u"from ..apns import Message", "apnsclient.apns"),
     ("apnsclient.backends.stdio", u"from ..testing import certs", "apnsclient.testing"),
     ("apnsclient.transport", u"from .cli import main", "apnsclient.cli"),
@@ -230,16 +307,26 @@ def test_an_arrow_that_points_up_is_found(module, source, arrow):
 
 
 @pytest.mark.parametrize("module, source", [
-    ("apnsclient.errors", u"if MYPY:\n    from .apns import Message"),
     ("apnsclient.transport", u"from .apns import Message\nfrom . import errors"),
     ("apnsclient.cli.demo", u"from ..testing.simulator import Simulator"),
 ])
 def test_an_arrow_that_points_down_is_not_reported(module, source):
-    """Same level, lower level, and what only the type checker sees."""
+    """Same level, and lower level."""
     sources = {"apnsclient.apns": u"", "apnsclient.errors": u""}
     sources[module] = source
 
     assert find_arrows_that_point_up(find_imports(sources)) == []
+
+
+def test_circles_and_foreign_private_names_are_found():
+    """The walks for these can fail."""
+    imports = find_imports({"apnsclient.a": u"if MYPY:\n    from .b import B",
+                            "apnsclient.b": u"from . import c", "apnsclient.c": u"from .a import A",
+                            "apnsclient.d": u"from .a import A"})
+    assert find_circles(imports) == ["apnsclient.a", "apnsclient.b", "apnsclient.c"]
+    assert find_foreign_private_names({
+        "one": u"class A(object):\n    def f(self, b):\n        return self._x, b._x, b._y"}) == [
+            ("one", "_y")]
 
 
 def test_forbidden_and_heavy_imports_are_found():

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apnsclient._arguments import Timing
+from apnsclient._timing import Timing
 from apnsclient.apns import Message
 from apnsclient.errors import CertificateRefused, ConnectionLost, Timeout
 from apnsclient.protocols.binary import NotificationParser, encode_error

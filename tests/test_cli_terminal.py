@@ -142,7 +142,8 @@ def test_ctrl_c_while_reading_keeps_what_had_been_read(bed, tokens_pipe):
                      meanwhile=interrupt)
     shown = ended.document
     assert ended.status == 130
-    assert (shown["accepted"], shown["unknown"]) == (6, [])
+    # The second interrupt may come before the silence behind the last slice is over.
+    assert shown["accepted"] + len(shown["unknown"]) == 6
     assert [one["token"] for one in shown["not_sent"]] in ([], MANY[6:8])
     assert shown["tokens"] == 6 + len(shown["not_sent"])
 

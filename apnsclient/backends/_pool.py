@@ -28,7 +28,7 @@ if MYPY:
     from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
     from ..certificate import BaseCertificate
-    from . import BaseBackend, BaseConnection
+    from ._base_connection import BaseConnection
 
     Address = Tuple[str, int]
     # Address, certificate, and the protocol that ALPN has chosen.
@@ -50,7 +50,7 @@ class Slot(object):
     """
 
     def __init__(self, pool, backend, key, limit):
-        # type: (Pool, BaseBackend, Key, Optional[int]) -> None
+        # type: (Pool, Any, Key, Optional[int]) -> None
         self.connection = None  # type: Optional[BaseConnection]
         self.surplus = []  # type: List[BaseConnection]
         # What the pool asks. The event is what the caller waits for, None if it does not wait.
@@ -99,7 +99,7 @@ class Pool(object):
         self._groups = {}  # type: Dict[Key, _Group]
 
     def acquire(self, backend, keys, limit, timeout, is_new):
-        # type: (BaseBackend, Sequence[Key], Optional[int], Optional[float], bool) -> Optional[Slot]
+        # type: (Any, Sequence[Key], Optional[int], Optional[float], bool) -> Optional[Slot]
         """Acquire a slot; see :meth:`apnsclient.backends.BaseBackend.acquire_slot`.
 
         :param backend: has the clock and makes the events.

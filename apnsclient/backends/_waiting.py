@@ -208,6 +208,14 @@ class _ThreadWaker(Waker):
         self._sender.close()
         self._receiver.close()
 
+    def __del__(self):
+        # type: () -> None
+        """Close them before they warn that nobody has."""
+        try:
+            self.close()
+        except AttributeError:
+            pass  # There were no descriptors left.
+
 
 def _ask_system(host, port):
     # type: (str, int) -> List[Any]

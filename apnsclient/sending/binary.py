@@ -25,7 +25,7 @@ from .binary_message import (
 if MYPY:
     from typing import Deque, Iterator, List, Optional
 
-    from .._arguments import Timing
+    from .._timing import Timing
     from ..message import Message
     from ..result import Result
     from .binary_stream import GatewayStream

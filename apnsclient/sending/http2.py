@@ -35,7 +35,7 @@ from ..reasons import RESPONSES, reason_of_response
 if MYPY:
     from typing import Any, Deque, List, Optional, Set, Tuple
 
-    from .._arguments import Timing
+    from .._timing import Timing
     from ..reasons import Reason
     from .calls import Call
     from .http2_connection import SenderConnection
@@ -493,7 +493,7 @@ class Sender(object):
             if not client.room(1):
                 connection.is_stalled = connection.is_unread = True
                 self._lose(connection, "the server allowed no request for %s s" % timeout, now)
-        elif client.response_count == oldest.responses_before:
+        elif client.answered == oldest.answers_before:
             connection.is_stalled = connection.is_unread = True
             self._lose(connection, "the server sent no response within %s s" % timeout, now)
         else:

@@ -19,7 +19,7 @@ from .handle import Connection
 if MYPY:
     from typing import Callable, Generator, Iterable, Iterator, Optional, Tuple
 
-    from .._arguments import Timing
+    from .._timing import Timing
     from ..backends import BaseConnection
     from ..message import Message
     from ..result import Result

@@ -15,7 +15,7 @@ from ..sending.binary_stream import GatewayStream
 if MYPY:
     from typing import Callable, List, Optional
 
-    from .._arguments import Timing
+    from .._timing import Timing
     from ..backends import BaseConnection
     from ..result import Result
 

@@ -9,7 +9,6 @@ if MYPY:
 
     from ..message import Message
     from ..result import Result
-    from ..transport import Session
     from .shared import Shared
 
     Address = Tuple[str, int]
@@ -28,7 +27,7 @@ class Connection(object):
     protocol = ""
 
     def __init__(self, session, shared, address, certificate, is_cached):
-        # type: (Session, Shared, Address, Any, bool) -> None
+        # type: (Any, Shared, Address, Any, bool) -> None
         #: The session that created it.
         self.session = session
         #: The address, ``(host, port)``.

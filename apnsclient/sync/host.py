@@ -428,6 +428,8 @@ class Host(object):
                 self._sender.expire_calls(now)
             else:
                 self._sender.connect_failed(wanted, failure, now)
+        # The frames of the exception would refer to themselves.
+        del failure
 
     def _wait(self, timeout):
         # type: (Optional[float]) -> None

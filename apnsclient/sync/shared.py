@@ -20,7 +20,7 @@ from .opening import GuardedSender, Lease, Opener, say_goodbye
 if MYPY:
     from typing import Any, Callable, Dict, List, Optional, Tuple, Union
 
-    from .._arguments import Timing
+    from .._timing import Timing
     from ..backends import BaseBackend, BaseConnection
     from ..certificate import BaseCertificate
     from ..feedback_store import FeedbackStore
@@ -101,17 +101,17 @@ class Shared(object):
             host = Host(backend, opener, certificate, self.settings,
                         self.gone_reporter(address, certificate), is_shared)
             if is_shared:
-                self._forget_idle_hosts()
+                if len(self._hosts) >= _MANY_HOSTS:
+                    self.forget_idle_hosts()
                 host = self._hosts.setdefault(key, host)
         return host
 
-    def _forget_idle_hosts(self):
+    def forget_idle_hosts(self):
         # type: () -> None
         """Forget hosts that nobody uses. Whoever is about to use one gets another the next time."""
-        if len(self._hosts) >= _MANY_HOSTS:
-            for key, host in list(self._hosts.items()):
-                if host.is_idle or key[0] != this_process():
-                    self._hosts.pop(key, None)
+        for key, host in list(self._hosts.items()):
+            if host.is_idle or key[0] != this_process():
+                self._hosts.pop(key, None)
 
     def deadline(self, timeout):
         # type: (Optional[float]) -> Optional[float]

@@ -47,7 +47,7 @@ __all__ = ["Batch", "Streams"]
 
 #: Fewest requests with payloads of their own that take less time when they are made together.
 _FEWEST_JOINED = 4
-#: How many streams that we reset are remembered: the peer may have responded to them.
+#: How many streams that we reset are remembered: the peer may have answered them.
 _REMEMBERED = 4096
 
 
@@ -61,11 +61,10 @@ class Batch(object):
 
     :ivar left: how many of them have not ended yet.
     :ivar written_at: when they were written (monotonic seconds); set by who writes them.
-    :ivar responses_before: how many responses of the connection had come by then; likewise.
+    :ivar answers_before: how many requests of the connection had been answered then; likewise.
     """
 
-    __slots__ = ("body_limit", "first", "indices", "left", "owner", "responses_before",
-                 "written_at")
+    __slots__ = ("owner", "indices", "first", "left", "written_at", "answers_before", "body_limit")
 
     def __init__(self, owner, indices, first, body_limit=4096):
         # type: (Any, Sequence[int], int, int) -> None
@@ -74,7 +73,7 @@ class Batch(object):
         self.first = first
         self.left = len(indices)
         self.written_at = 0.0
-        self.responses_before = 0
+        self.answers_before = 0
         self.body_limit = body_limit
 
     def index_of(self, stream):
@@ -87,13 +86,12 @@ class Streams(object):
     """The client's streams, and what limits them.
 
     :param authority: host, with the port if it is not 443, for each request (bytes).
-    :param output: called with frames that have to be sent beside requests (bytes).
+    :param say: called with frames that have to be sent beside requests (bytes).
 
     :ivar encoder: makes the requests (:class:`~.requests.RequestEncoder`).
     :ivar open: :class:`Batch` of each stream of a batch, by number. Whoever takes one out counts
         down its ``left``.
-    :ivar standalone: the same for requests that are in no batch of notifications, whose responses
-        become events whatever their status.
+    :ivar asked: the same for streams whose responses are wanted in any case.
     :ivar next: number of the stream that the next request opens (int).
     :ivar limit: how many may be open (int).
     :ivar frame_size: longest payload of a frame that the peer allows (int).
@@ -106,16 +104,16 @@ class Streams(object):
     #: Most requests in flight, whatever the peer allows: it may allow any number.
     LIMIT = 1000
 
-    def __init__(self, authority, output):
+    def __init__(self, authority, say):
         # type: (bytes, Any) -> None
         self.encoder = RequestEncoder(authority)
         self.open = {}  # type: Dict[int, Batch]
-        self.standalone = {}  # type: Dict[int, Batch]
+        self.asked = {}  # type: Dict[int, Batch]
         self.next = 1
         self.limit = self.LIMIT
         self.frame_size = self.header_limit = DEFAULT_FRAME_SIZE
         self.window = self.stream_window = DEFAULT_WINDOW
-        self._output = output
+        self._say = say
         # Requests of which not everything could be sent: what is left, and the stream's window.
         self._unsent = OrderedDict()  # type: OrderedDict[int, List[Any]]
         # Streams that the peer may go on about. So it may about each up to the last one forgotten.
@@ -124,7 +122,7 @@ class Streams(object):
 
     def __len__(self):
         # type: () -> int
-        return len(self.open) + len(self.standalone)
+        return len(self.open) + len(self.asked)
 
     @property
     def is_used_up(self):
@@ -141,7 +139,7 @@ class Streams(object):
     def is_open(self, stream):
         # type: (int) -> bool
         """Return True if the request on a stream has not ended yet."""
-        return stream in self.open or stream in self.standalone
+        return stream in self.open or stream in self.asked
 
     def is_incomplete(self, stream):
         # type: (int) -> bool
@@ -154,7 +152,7 @@ class Streams(object):
 
         :param size: how many bytes of payload each has (int).
         """
-        room = self.limit - len(self.open) - len(self.standalone)
+        room = self.limit - len(self.open) - len(self.asked)
         if size > self.window:
             # One that is larger than the whole window has to go out bit by bit.
             room = min(room, 1 if self.window > 0 and not self._unsent else 0)
@@ -245,11 +243,11 @@ class Streams(object):
         if size > self.header_limit:
             raise HeaderTooLong(fields, size, self.header_limit)
 
-    def start_other(self, fields, body, owner, body_limit):
+    def ask(self, fields, body, owner, body_limit):
         # type: (List[Field], bytes, Any, int) -> Tuple[Batch, bytes]
-        """Start any other request; see :meth:`.ClientConnection.request`."""
+        """Start any other request; see :meth:`.ClientConnection.ask`."""
         stream, self.next = self.next, self.next + 2
-        batch = self.standalone[stream] = Batch(owner, [0], stream, body_limit)
+        batch = self.asked[stream] = Batch(owner, [0], stream, body_limit)
         frames = header_frames(stream, self.encoder.block(fields), not body, self.frame_size)
         return batch, frames + (self._start_data(stream, body) if body else b"")
 
@@ -278,7 +276,7 @@ class Streams(object):
         fits = max(0, min(len(rest), window, self.window))
         if fits:
             is_end = fits == len(rest)
-            self._output(data_frames(stream, rest[:fits], is_end, self.frame_size))
+            self._say(data_frames(stream, rest[:fits], is_end, self.frame_size))
             self.window -= fits
             entry[:] = rest[fits:], window - fits
             if is_end:
@@ -286,8 +284,8 @@ class Streams(object):
 
     def end(self, stream):
         # type: (int) -> Optional[Batch]
-        """End a stream; return its batch, or None if it was not open."""
-        batch = self.open.pop(stream, None) or self.standalone.pop(stream, None)
+        """Let a stream end; return its batch, or None if it was not open."""
+        batch = self.open.pop(stream, None) or self.asked.pop(stream, None)
         if batch is not None:
             batch.left -= 1
             self._unsent.pop(stream, None)
@@ -315,7 +313,7 @@ class Streams(object):
     def reset(self, stream, code):
         # type: (int, int) -> None
         """Reset a stream; the peer may go on about it until it has read that."""
-        self._output(rst_stream(stream, code))
+        self._say(rst_stream(stream, code))
         self.ignore(stream)
 
     def ignore(self, stream):
@@ -328,14 +326,13 @@ class Streams(object):
     def above(self, last):
         # type: (int) -> List[int]
         """Return the numbers of the open streams above one, in order."""
-        return sorted(stream for opened in (self.open, self.standalone) for stream in list(opened)
-                      if stream > last)
+        return sorted(one for each in (self.open, self.asked) for one in list(each) if one > last)
 
     def has_ended(self, stream):
         # type: (int) -> bool
         """Return True if a stream was open, and is so no more."""
         return bool(stream & 1 and stream < self.next and stream not in self.open
-                    and stream not in self.standalone)
+                    and stream not in self.asked)
 
     def check_opened(self, stream):
         # type: (int) -> None
@@ -353,7 +350,7 @@ class Streams(object):
 
         :raises Http2Error: if it has no business there (RFC 9113, 5.1).
         """
-        batch = self.open.get(stream) or self.standalone.get(stream)
+        batch = self.open.get(stream) or self.asked.get(stream)
         if batch is None and stream not in self._was_reset:
             self.check_opened(stream)
             if stream <= self._forgotten:
