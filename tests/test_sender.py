@@ -95,6 +95,9 @@ def test_callers_take_turns_chunk_by_chunk():
     (Script(then=(ACCEPT, 1.0), acts=[(3, "hang up", None)]), {"unknown": 16, "retry": 4}, 1),
     (Script(acts=[(3, "hang up", None)], settings=[(MOST, 3)]), {"accepted": 20}, 2),
     (Script(settings=[(frames.INITIAL_WINDOW_SIZE, 1000)]), {"accepted": 20}, 1),
+    # The connection is lost before anything was written, and in the middle of that.
+    (Script(acts=[(0, "fault", "no write")]), {"accepted": 20}, 2),
+    (Script(acts=[(0, "fault", "break")]), {"accepted": 18, "unknown": 2}, 2),
 ])
 def test_what_was_processed_is_never_sent_again_and_what_was_not_always_is(
         script, expected, connections):

@@ -72,7 +72,7 @@ def sorted_by_count(found):
 
 
 parts = st.one_of(
-    st.builds(Part, st.just("delivery"), st.integers(0, 12), st.sampled_from([0, 300, 4000])),
+    st.builds(Part, st.just("delivery"), st.integers(0, 40), st.sampled_from([0, 300, 4000])),
     st.builds(Part, st.just("bundle"), st.integers(1, 6), st.sampled_from([0, 300, 4000])),
     st.builds(Part, st.just("spoilt"), st.integers(1, 3), st.just(300)),
     st.builds(Part, st.just("request"), st.just(1), st.sampled_from([0, 30])))
