@@ -64,7 +64,7 @@ class Sender(object):
 
     :param credential: certificate or provider token (with ``renew()``).
     :param timing: timeouts and buffer sizes (``Timing``); may be set at any time.
-    :param limit: most connections (int, from 1), or None for any number.
+    :param limit: most connections (int, from 1), or None for any number; likewise.
 
     :ivar connections: those in use (list of :class:`~.http2_connection.SenderConnection`). One that
         is done is taken out, and is to be closed; the shell takes out those that nobody needs.
@@ -81,7 +81,7 @@ class Sender(object):
         # type: (Any, Timing, Optional[int]) -> None
         self._credential = credential
         self.timing = timing
-        self._limit = limit
+        self.limit = limit
         self.connections = []  # type: List[SenderConnection]
         self.calls = set()  # type: Set[Call]
         self.needs_new = False
@@ -165,7 +165,7 @@ class Sender(object):
         """Return :data:`FIRST` or :data:`ANOTHER` if a connection is to be opened, else None."""
         if not self.has_waiting():
             return None
-        if self._limit is not None and len(self.connections) >= self._limit:
+        if self.limit is not None and len(self.connections) >= self.limit:
             # Also where none of them takes requests: they end when they have responded to the last.
             return None
         open_connections = [one for one in self.connections if one.can_start]

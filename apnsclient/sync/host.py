@@ -106,7 +106,7 @@ class Host(object):
         self._report_gone = report_gone
         self._is_shared = is_shared
         self._lock = backend.create_lock()
-        self._sender = Sender(credential, settings.timing, opener.limit if is_shared else 1)
+        self._sender = Sender(credential, settings.timing)
         self._guarded = GuardedSender(self._sender, self._lock, backend.clock)
         self._leases = {}  # type: Dict[SenderConnection, Lease]
         self._lead = None  # type: Optional[weakref.ref[_Lead]]
@@ -186,13 +186,20 @@ class Host(object):
                 self._lock.release()
             self._hand_over(lead)
 
-    def lose_all(self, problem):
-        # type: (str) -> None
-        """Give all connections up: in a forked child they are the parent's."""
+    def lose_all(self, call, problem):
+        # type: (Call, str) -> None
+        """Give all connections up in a forked child, where a call goes on: they are the parent's.
+
+        Nobody else is there, and the lock may have been held by another thread during the fork.
+        """
+        self._lock = self._guarded.lock = self._backend.create_lock()
+        self._lead = None
+        self._followers.clear()
         for lease in list(self._leases.values()):
             self._guarded.lose(lease, problem)
             lease.link.close()
         self._leases.clear()
+        self._sender.leave(call)
 
     # Who leads.
 
@@ -215,6 +222,7 @@ class Host(object):
             # Before anything is touched: a finalizer that comes in between leaves it alone then.
             lead = self._begin_to_lead(call) if self._lead_now() is None else None
             self._sender.timing = self._settings.timing
+            self._sender.limit = self._opener.limit if self._is_shared else 1
             for work in works:
                 call.add(work)
             self._sender.submit(call, self._clock())

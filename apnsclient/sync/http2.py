@@ -54,7 +54,7 @@ class Http2Connection(Connection):
                 works = intake.take() if call.is_ready and call.failure is None else []
                 if works or not call.is_empty:
                     call.has_more, call.is_slow = intake.can_take, intake.is_slow
-                    host = self._host(host)
+                    host = self._host(host, call)
                     for work in host.drive(call, works):
                         for result in work.results(hint):
                             intake.note_result()
@@ -86,13 +86,13 @@ class Http2Connection(Connection):
             # The frames of the exception would refer to themselves.
             del failure
 
-    def _host(self, last=None):
-        # type: (Optional[Host]) -> Host
+    def _host(self, last=None, call=None):
+        # type: (Optional[Host], Any) -> Host
         """Return the host for this process; the one of a parent process is given up."""
         host = self._shared.host(self.address, self.certificate, self._is_cached, last)
         if last is not None and host is not last:
-            last.lose_all("the connection to %s:%s belongs to the parent process; open another one "
-                          "after fork()" % self.address)
+            last.lose_all(call, "the connection to %s:%s belongs to the parent process; open "
+                          "another one after fork()" % self.address)
         return host
 
     def feedback(self):
