@@ -55,7 +55,7 @@ class Owner(object):
 class Connection(object):
     """A connection as handlers see it, by their attribute ``connection``.
 
-    :param owner: :class:`Owner`.
+    :param owner: the proxy (``Owner``).
     :param accepted: the client's socket.
     :param peer: the client's address.
     :param number: its number.
