@@ -316,7 +316,7 @@ def test_a_success_is_told_from_its_shape(name):
     tell(client, accept(batch.first))
     batch, _ = start(client, 3)
     before = client.accepted
-    client._take = client._take_usual = None
+    client._receive_frame = client._receive_common = None
     tell(client, accept(*range(batch.first, batch.first + 6, 2)))
     assert (client.accepted, batch.left) == (before + 3, 0)
 
@@ -513,11 +513,11 @@ def test_a_ping_is_answered_by_its_data():
     client.ping(EIGHT)
     assert said(client) == [(frames.PING, 0, 0, EIGHT)]
     tell(client, frame(frames.PING, 1, 0, b"other..."), frame(frames.PING, 0, 0, EIGHT))
-    assert not client.is_ping_answered
+    assert not client.is_ping_acknowledged
     tell(client, frame(frames.PING, 1, 0, EIGHT))
-    assert client.is_ping_answered
+    assert client.is_ping_acknowledged
     client.ping(b"another.")
-    assert not client.is_ping_answered
+    assert not client.is_ping_acknowledged
 
 
 @pytest.mark.parametrize("kind", [frames.HEADERS, frames.DATA, 0xFF])

@@ -121,7 +121,7 @@ def test_a_flood_ends_the_connection_at_once(name, caplog):
         result, took = server.send()
         assert took < 2
         assert result.retry().tokens == TOKENS[1:2]
-        assert "frames without an answer among them" in str(result.errors)
+        assert "frames without a response among them" in str(result.errors)
         assert [(code, debug) for kind, _, _, debug in server.accepted[0].seen
                 if kind == frames.GOAWAY for code in [bytearray(debug)[7]]] == [
                     (frames.ENHANCE_YOUR_CALM, b"\0\0\0\0\0\0\0\x0b")]
@@ -143,7 +143,7 @@ def test_chatter_between_responses_is_no_flood():
     client = ClientConnection(b"host")
     client.receive(SETTINGS + frames.SETTINGS_ACK)
     for _ in range(30):
-        batch, _ = client.ask([(b":method", b"GET", False)], b"", None)
+        batch, _ = client.request([(b":method", b"GET", False)], b"", None)
         client.receive(PING * 3000)
         client.receive(headers(batch.first))
     for _ in range(2000):

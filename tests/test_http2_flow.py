@@ -98,7 +98,7 @@ def test_the_numbers_of_streams_are_used_up_to_the_last():
     assert client.room(0) == 0 and not client.can_start
     assert client.in_flight == 3
     tell(client, accept(LARGEST, LARGEST - 4) + response(LARGEST - 2, 400, b"{}"))
-    assert (client.accepted, client.answered, batch.left) == (2, 3, 0)
+    assert (client.accepted, client.response_count, batch.left) == (2, 3, 0)
     assert client.error is None
 
 
@@ -324,7 +324,7 @@ def test_what_was_received_is_given_back_always():
 def test_a_streams_window_is_given_back_while_it_lasts():
     """A long response does not stall, whatever it is made of."""
     client = new_client()
-    batch, _ = client.ask([(b":method", b"GET", False)], b"", None)
+    batch, _ = client.request([(b":method", b"GET", False)], b"", None)
     stream = batch.first
     tell(client, headers(stream, OK, False))
     used = back = 0
@@ -342,7 +342,7 @@ def test_a_streams_window_is_given_back_while_it_lasts():
 def test_more_than_the_window_is_an_error():
     """Of the stream, or of the connection."""
     client = new_client()
-    batch, _ = client.ask([(b":method", b"GET", False)], b"", None)
+    batch, _ = client.request([(b":method", b"GET", False)], b"", None)
     tell(client, headers(1, OK, False))
     client._partial.get(1).window.left = 10
     assert tell(client, frame(frames.DATA, 0, 1, b"x" * 11)) == [
@@ -366,7 +366,7 @@ def test_a_response_to_a_request_that_is_not_complete_ends_it(is_settled, answer
     batch, _ = start(client, 2, b"abcd")
     assert tell(client, answer) == events
     assert said(client) == [(frames.RST_STREAM, 0, 1, b"\0\0\0\0")]
-    assert (batch.left, client.answered) == (1, 1)
+    assert (batch.left, client.response_count) == (1, 1)
     tell(client, frames.window_update(1, 100), window_of(100))
     assert said(client) == [ACK, (frames.DATA, 1, 3, b"cd")]
     tell(client, frames.rst_stream(1, 0), accept(3))
@@ -449,7 +449,7 @@ def test_abandoned_requests_are_told_from_accepted_ones():
     Any other status is an answer as well, with as much of the body as there was.
     """
     client = new_client()
-    asked, _ = client.ask([(b":method", b"GET", False)], b"", "owner")
+    asked, _ = client.request([(b":method", b"GET", False)], b"", "owner")
     batch, _ = start(client, 4)
     tell(client, accept(7), headers(3, OK, False), headers(5, status_block(400), False),
          headers(1, OK, False))
@@ -488,20 +488,20 @@ def test_any_other_request_gets_its_response_whatever_it_is():
     client = new_client()
     push, _ = start(client, 1)
     fields = [(b":method", b"POST", False), (b":path", b"/1/apps/x/channels", False)]
-    batch, sent = client.ask(fields, b"{}", "owner")
+    batch, sent = client.request(fields, b"{}", "owner")
     kinds = [(kind, flags, stream) for kind, flags, stream, _ in FrameReader().feed(sent)]
     assert kinds == [(frames.HEADERS, 4, 3), (frames.DATA, 1, 3)]
     (event,) = client.receive(headers(3, OK + b"\x00\x01a\x01b", False)
                               + frame(frames.DATA, 1, 3, b"[]"))
     assert event == Response(batch, 3, 200, OK + b"\x00\x01a\x01b", b"[]")
     assert decode_block(event.block) == [(b":status", b"200"), (b"a", b"b")]
-    batch, sent = client.ask(fields, b"", "owner")
+    batch, sent = client.request(fields, b"", "owner")
     assert [flags for _, flags, _, _ in FrameReader().feed(sent)] == [5]
     (event,) = client.receive(accept(5))
     assert (event.status, event.body, batch.left, batch.owner) == (200, b"", 0, "owner")
     tell(client, accept(1))
-    assert (client.accepted, client.answered, push.left) == (1, 3, 0)
-    batch, _ = client.ask(fields, b"", "owner")
+    assert (client.accepted, client.response_count, push.left) == (1, 3, 0)
+    batch, _ = client.request(fields, b"", "owner")
     assert tell(client, frames.rst_stream(7, 2)) == [("reset", 7, 2, False)]
     assert batch.left == 0
 

@@ -167,7 +167,7 @@ class Conversation(object):
         if not self.client.room(size):
             return
         body = b"q" * size
-        batch, frames = self.client.ask(
+        batch, frames = self.client.request(
             [(b":method", b"POST", False), (b":scheme", b"https", False),
              (b":authority", b"host", True), (b":path", b"/1/apps/a/channels", False)], body, None)
         self.buffer.append(bytes(frames))

@@ -150,7 +150,7 @@ def play(reads, keeps, is_settled):
     for read in reads:
         events += map(plain, client.receive(read))
         assert sum(batch.left for batch in batches) == client.in_flight
-    return (events, client.accepted, client.answered, [batch.left for batch in batches],
+    return (events, client.accepted, client.response_count, [batch.left for batch in batches],
             client.output(), client.error and client.error.code,
             [(stream, is_whole) for _, stream, is_whole in client.abandon()])
 
@@ -193,8 +193,8 @@ def test_a_read_full_of_one_shape_is_taken_at_once(kind, keeps):
     taken = [headers(stream, SHAPES[kind](stream)) for stream in range(3, 305, 2)]
     client.receive(taken[0][:5])
     # Neither frame by frame, nor one response after the other.
-    client._take = client._take_usual = None
-    client._decoder.take_accepted = lambda data, position, streams: (0, position)
+    client._receive_frame = client._receive_common = None
+    client._decoder.end_accepted = lambda data, position, streams: (0, position)
     events = client.receive(b"".join(taken)[5:-3])
     assert (one.left, many.left, client.accepted) == (0, 1, 151)
     assert events == [(many, stream, 200, SHAPES[kind](stream), b"", False)

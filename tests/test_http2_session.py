@@ -104,7 +104,7 @@ def test_a_goodbye_that_is_interrupted_closes_all_the_same(
     session = sessions(pool_size=pool_size)
     client = client_for(session, simulator)
     with monkeypatch.context() as patch:
-        patch.setattr(ClientConnection, "say_goodbye", interrupted)
+        patch.setattr(ClientConnection, "send_goaway", interrupted)
         with pytest.raises(KeyboardInterrupt):
             client.send(message(0))
             session.shutdown()

@@ -493,7 +493,7 @@ class Sender(object):
             if not client.room(1):
                 connection.is_stalled = connection.is_unread = True
                 self._lose(connection, "the server allowed no request for %s s" % timeout, now)
-        elif client.answered == oldest.answers_before:
+        elif client.response_count == oldest.responses_before:
             connection.is_stalled = connection.is_unread = True
             self._lose(connection, "the server sent no response within %s s" % timeout, now)
         else:

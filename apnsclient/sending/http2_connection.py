@@ -90,7 +90,7 @@ class SenderConnection(object):
         """
         self.client.keep_responses(keeps_ids)
         self.has_unknown = False
-        self._answered_before = self._answered = self.client.answered
+        self._answered_before = self._answered = self.client.response_count
         self._accepted_before = self.client.accepted
         self.progress_at = now
 
@@ -113,7 +113,7 @@ class SenderConnection(object):
     def has_answered(self):
         # type: () -> bool
         """True if the server has responded to any request since its use began."""
-        return self.client.answered != self._answered_before
+        return self.client.response_count != self._answered_before
 
     @property
     def has_failed(self):
@@ -206,7 +206,7 @@ class SenderConnection(object):
         self.batches += self._unwritten
         self._written, self._unwritten = self._unwritten, []
         for batch in self._written:
-            batch.written_at, batch.answers_before = now, self.client.answered
+            batch.written_at, batch.responses_before = now, self.client.response_count
         return frames[0] if len(frames) == 1 else b"".join(frames)
 
     @property
@@ -219,7 +219,7 @@ class SenderConnection(object):
         # type: (float) -> None
         """Note that what :meth:`output` returned was written."""
         for batch in self._written:
-            batch.written_at, batch.answers_before = now, self.client.answered
+            batch.written_at, batch.responses_before = now, self.client.response_count
         self._written = []
 
     def cut(self, now):
@@ -239,8 +239,8 @@ class SenderConnection(object):
         """
         client = self.client
         events = client.receive(data)
-        if client.answered != self._answered:
-            self._answered, self.progress_at = client.answered, now
+        if client.response_count != self._answered:
+            self._answered, self.progress_at = client.response_count, now
             if self.batches:
                 # The oldest one may have waited longer than what has come; never less.
                 self.round_trip = min(self.round_trip, now - self.batches[0].written_at)
@@ -254,8 +254,8 @@ class SenderConnection(object):
         if stream < self._next_at_refusal:
             return
         self._next_at_refusal = client.next_stream
-        is_new = client.answered != self._answered_at_refusal
-        self._answered_at_refusal = client.answered
+        is_new = client.response_count != self._answered_at_refusal
+        self._answered_at_refusal = client.response_count
         self._refusals = 1 if is_new else self._refusals + 1
 
     @property

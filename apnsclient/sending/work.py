@@ -505,7 +505,7 @@ class Request(Work):
         except HeaderTooLong as error:
             rejected.append((0, error))
             return None, b""
-        return client.ask(header, self._body, self)
+        return client.request(header, self._body, self)
 
     def has_accepted(self, status):
         # type: (int) -> bool

@@ -231,7 +231,7 @@ class Opener(object):
         """Wait for a sign of life."""
         state, deadline = lease.state, self._deadline(timeout)
         state.client.ping(os.urandom(8))
-        while not state.is_over and not state.client.is_ping_answered:
+        while not state.is_over and not state.client.is_ping_acknowledged:
             if not self._exchange(lease, sender, deadline):
                 state.is_silent = state.is_unread = True
                 sender.lose(lease, "the server did not respond to a PING within %s s" % timeout)
@@ -378,7 +378,7 @@ def say_goodbye(lease, sender):
             connection.logger.debug("%s:%s had refused us: %s", state.address[0],
                                     state.address[1], error)
     if not state.is_over:
-        state.client.say_goodbye()
+        state.client.send_goaway()
         data = b"" if state.is_cut else state.output(sender.clock())
         sender.lose(lease, "it was closed here")
     elif state.client.error is not None:

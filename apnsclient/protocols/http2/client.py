@@ -2,8 +2,8 @@
 
 Bytes in, events out, bytes back. Requests go out in batches: streams with consecutive numbers that
 differ in the token alone. What comes back is nearly always the same, too: one HEADERS frame with
-``:status: 200``, which differs in identifiers alone and needs no decoding. Those are taken by
-the row (:meth:`.ResponseDecoder.find_row`), or in one loop (:meth:`.ResponseDecoder.take_accepted`)
+``:status: 200``, which differs in identifiers alone and needs no decoding. Those are processed by
+the row (:meth:`.ResponseDecoder.find_row`), or in one loop (:meth:`.ResponseDecoder.end_accepted`)
 where they are few or of different shapes. Everything else a peer may do, at any time and in any
 order, goes through one method for each type of frame.
 
@@ -13,8 +13,8 @@ each block stands alone. Until the peer has acknowledged that, every block is de
 What always holds: each stream that was opened ends exactly once: in a response, in a reset, or in
 what :meth:`ClientConnection.abandon` and :meth:`ClientConnection.cancel` return. What was received
 is given back to the peer's windows. Nothing is raised for what a peer sent:
-:attr:`ClientConnection.error` is set, the frame that tells the peer is in the output, and from
-there on nothing more is accepted.
+:attr:`ClientConnection.error` is set, the GOAWAY for the peer is in the output, and from there on
+nothing more is accepted.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -81,11 +81,11 @@ class ClientConnection(object):
     :ivar has_settings: whether the peer's settings have come (bool).
     :ivar goaway: the peer's :class:`GoAway`, or None.
     :ivar error: the rule that the peer has broken (:class:`.Http2Error`), or None.
-    :ivar accepted: how many requests were answered with 200 (int).
-    :ivar answered: how many were answered at all (int).
-    :ivar is_cautious: True allows one request at a time, until one was answered with anything but
-        403: as Apple wants it of connections with a provider token.
-    :ivar is_ping_answered: whether the answer to the last :meth:`ping` has come (bool).
+    :ivar accepted: how many responses with status 200 have come (int).
+    :ivar response_count: how many responses have come (int), whatever their status.
+    :ivar is_cautious: True allows one request at a time, until one had a response with any status
+        but 403: as Apple wants it of connections with a provider token.
+    :ivar is_ping_acknowledged: whether the peer has acknowledged the last :meth:`ping` (bool).
     """
 
     def __init__(self, authority):
@@ -93,9 +93,9 @@ class ClientConnection(object):
         self.has_settings = False
         self.goaway = None  # type: Optional[GoAway]
         self.error = None  # type: Optional[Http2Error]
-        self.accepted = self.answered = 0
+        self.accepted = self.response_count = 0
         self.is_cautious = self._keeps_responses = False
-        self.is_ping_answered = False
+        self.is_ping_acknowledged = False
         self._ping = None  # type: Optional[bytes]
         self._output = []  # type: List[bytes]
         self._streams = Streams(authority, self._output.append)
@@ -158,7 +158,7 @@ class ClientConnection(object):
     def has_proof(self):
         # type: () -> bool
         """True if the peer has taken note of anything that we sent, so that it has let us in."""
-        return self._is_settled or self.is_ping_answered or self.answered > 0
+        return self._is_settled or self.is_ping_acknowledged or self.response_count > 0
 
     def room(self, size):
         # type: (int) -> int
@@ -198,13 +198,13 @@ class ClientConnection(object):
 
     def check_header(self, fields):
         # type: (List[Field]) -> None
-        """See that the peer takes the header of any other request, before :meth:`ask`.
+        """See that the peer takes the header of any other request, before :meth:`request`.
 
         :raises ~.requests.HeaderTooLong: if it does not.
         """
         self._streams.check_header(fields)
 
-    def ask(self, fields, body, owner, body_limit=1 << 24):
+    def request(self, fields, body, owner, body_limit=1 << 24):
         # type: (List[Field], bytes, Any, int) -> Tuple[Batch, bytes]
         """Start any other request; its response becomes an event even if it is 200.
 
@@ -214,17 +214,17 @@ class ClientConnection(object):
         :param body_limit: most bytes of the response's body (int).
         :return: the :class:`.Batch`, of one request, and the frames.
         """
-        asked = self._streams.ask(fields, body, owner, body_limit)
+        started = self._streams.start_other(fields, body, owner, body_limit)
         self._mark()
-        return asked
+        return started
 
     def ping(self, data):
         # type: (bytes) -> None
-        """Ask the peer for a sign of life; :attr:`is_ping_answered` tells.
+        """Send a PING; :attr:`is_ping_acknowledged` is True once the peer has responded.
 
-        :param data: 8 bytes that the answer has to have.
+        :param data: 8 bytes that the acknowledgement has to have.
         """
-        self.is_ping_answered, self._ping = False, data
+        self.is_ping_acknowledged, self._ping = False, data
         self._output.append(frames.ping(data))
 
     def keep_responses(self, is_wanted):
@@ -243,7 +243,7 @@ class ClientConnection(object):
             if self._streams.is_open(stream):
                 is_whole = not self._streams.is_incomplete(stream)
                 self._streams.reset(stream, frames.CANCEL)
-                if not self._leave(stream):
+                if not self._end_early(stream):
                     indices.append((batch.index_of(stream), is_whole))
         return indices
 
@@ -251,38 +251,38 @@ class ClientConnection(object):
         # type: () -> List[Tuple[Batch, int, bool]]
         """End everything, because the connection is over.
 
-        :return: ``(batch, stream, is_whole)`` of each request that had no answer. One that is not
+        :return: ``(batch, stream, is_whole)`` of each request without response. One that is not
             whole was not processed, see :class:`Reset`. What became of others is in :meth:`events`.
         """
         opened = [(self._streams.find(stream), stream, not self._streams.is_incomplete(stream))
                   for stream in self._streams.above(0)]
         return [(batch, stream, is_whole) for batch, stream, is_whole in opened
-                if batch is not None and not self._leave(stream)]
+                if batch is not None and not self._end_early(stream)]
 
-    def _leave(self, stream):
+    def _end_early(self, stream):
         # type: (int) -> bool
-        """End a stream before its response has; return True if it was answered all the same.
+        """End a stream before its response has ended; return True if that has a status.
 
-        Whoever says 200 has accepted the notification, and any other status is an answer as well,
-        whatever was to follow. The response to another question is of no use if it is cut off.
+        With status 200 the notification was accepted, and any other status says as much, whatever
+        was to follow. The response to a standalone request is of no use if it is cut off.
         """
         partial = self._partial.get(stream)
-        if partial is None or stream in self._streams.asked:
+        if partial is None or stream in self._streams.standalone:
             self._end(stream)
             return False
         self._conclude(stream, partial.status, partial.block, bytes(partial.body), True)
         return True
 
-    def say_goodbye(self):
+    def send_goaway(self):
         # type: () -> None
-        """Tell the peer that the connection is going to be closed."""
+        """Announce to the peer that the connection is going to be closed."""
         self._output.append(frames.goaway(0, frames.NO_ERROR))
 
     # What comes in.
 
     def receive(self, data):
         # type: (bytes) -> List[Any]
-        """Take what the peer has sent.
+        """Process what the peer has sent.
 
         :param data: any number of bytes.
         :return: what came of it: :class:`Response` and :class:`Reset`, in order. Responses with
@@ -296,19 +296,19 @@ class ClientConnection(object):
         self._misses = 0
         while size - position >= 9:
             if self._is_simple:
-                position = self._take_accepted(data, position)
+                position = self._receive_accepted(data, position)
                 if size - position < 9:
                     break
             length, flags, stream = FRAME_HEAD.unpack_from(data, position)
             start = position + 9
             end = start + (length >> 8)
             if end > size or length > _LONGEST:
-                self._judge_head(length & 0xFF, flags, stream & LARGEST_STREAM, length >> 8)
+                self._check_head(length & 0xFF, flags, stream & LARGEST_STREAM, length >> 8)
                 break
-            position = self._take_usual(data, length, flags, stream, end)
+            position = self._receive_common(data, length, flags, stream, end)
             if not position:
                 others += 1
-                self._take(length & 0xFF, flags, stream & LARGEST_STREAM, data[start:end])
+                self._receive_frame(length & 0xFF, flags, stream & LARGEST_STREAM, data[start:end])
                 position = end
                 if self.error is not None:
                     break
@@ -325,25 +325,25 @@ class ClientConnection(object):
             if self.error is None:
                 self._fail(error)
 
-    def _take_accepted(self, data, position):
+    def _receive_accepted(self, data, position):
         # type: (bytes, int) -> int
-        """Take the responses with status 200 that come next, as far as nothing else does.
+        """Process the responses with status 200 that come next, as far as nothing else does.
 
         :param position: where a frame begins in the data (int).
         :return: where the first frame begins that is something else (int).
         """
         if self._misses < _MOST_MISSES and len(data) - position >= _WORTH_A_ROW:
-            start, position = position, self._take_row(data, position)
+            start, position = position, self._receive_row(data, position)
             self._misses += position == start
         if not self._keeps_responses:
-            count, position = self._decoder.take_accepted(data, position, self._streams.open)
+            count, position = self._decoder.end_accepted(data, position, self._streams.open)
             if count:
                 self._count_accepted(count)
         return position
 
-    def _take_row(self, data, position):
+    def _receive_row(self, data, position):
         # type: (bytes, int) -> int
-        """Take the responses with status 200 that come next, if there are many of one shape.
+        """Process the responses with status 200 that come next, if many have one shape.
 
         :return: where the last of them ends (int); the same position if they are few, or if one of
             their streams is not open, and nothing was done.
@@ -363,7 +363,7 @@ class ClientConnection(object):
     def _count_accepted(self, count):
         # type: (int) -> None
         self.accepted += count
-        self.answered += count
+        self.response_count += count
         self.is_cautious = False
 
     def events(self):
@@ -372,9 +372,9 @@ class ClientConnection(object):
         events, self._events = self._events, []
         return events
 
-    def _take_usual(self, data, length, flags, stream, end):
+    def _receive_common(self, data, length, flags, stream, end):
         # type: (bytes, int, int, int, int) -> int
-        """Take what else comes often; return where it ends, or 0 if nothing was done.
+        """Process what else comes often; return where it ends, or 0 if nothing was done.
 
         :param length: length and type of a frame, as one number (int).
         :param end: where the frame ends in the data (int).
@@ -382,15 +382,15 @@ class ClientConnection(object):
         if not self._is_simple:
             return 0
         if length == _WHOLE_RESET:
-            # Some servers answer early, and then reset the stream for the rest of the request.
+            # Some servers respond early, and then reset the stream for the rest of the request.
             return end if self._streams.has_ended(stream) else 0
         if length & 0xFF == HEADERS and flags & _RESPONSE_FLAGS == END_HEADERS:
-            return self._take_failure(data, stream, end - (length >> 8), end)
+            return self._receive_failure(data, stream, end - (length >> 8), end)
         return 0
 
-    def _take_failure(self, data, stream, start, end):
+    def _receive_failure(self, data, stream, start, end):
         # type: (bytes, int, int, int) -> int
-        """Take HEADERS with one DATA frame behind them: so Apple's failures come.
+        """Process HEADERS with one DATA frame behind them: so Apple's failures come.
 
         :return: where the response ends (int); 0 if it is not like that, and nothing was done.
         """
@@ -401,13 +401,13 @@ class ClientConnection(object):
         status, body = self._decoder.find_failure(data, stream, start, end, longest)
         if not status:
             return 0
-        self._window.take(len(body))
+        self._window.consume(len(body))
         self._conclude(stream, status, data[start:end], body)
         return end + FRAME_HEAD.size + len(body)
 
-    def _judge_head(self, kind, flags, stream, length):
+    def _check_head(self, kind, flags, stream, length):
         # type: (int, int, int, int) -> None
-        """Judge a frame by its head: it is not complete, or too long to ever be."""
+        """Check the head of a frame, also before the frame is complete."""
         try:
             if not self.has_settings and (kind != SETTINGS or flags & ACK):
                 raise Http2Error("what came first is no SETTINGS frame; is it HTTP/2 at all?",
@@ -416,17 +416,17 @@ class ClientConnection(object):
         except Http2Error as error:
             self._fail(error)
 
-    def _take(self, kind, flags, stream, payload):
+    def _receive_frame(self, kind, flags, stream, payload):
         # type: (int, int, int, bytes) -> None
-        """Take a frame that is not simply a response with status 200."""
-        self._judge_head(kind, flags, stream, len(payload))
+        """Process a frame that is not simply a response with status 200."""
+        self._check_head(kind, flags, stream, len(payload))
         if self.error is not None:
             return
         try:
             self._blocks.check(kind, stream)
-            take = self._TAKE.get(kind)
-            if take is not None:
-                take(self, flags, stream, payload)
+            receive = self._RECEIVERS.get(kind)
+            if receive is not None:
+                receive(self, flags, stream, payload)
         except Http2Error as error:
             self._fail(error)
         self._mark()
@@ -439,7 +439,7 @@ class ClientConnection(object):
 
     def _fail(self, error):
         # type: (Http2Error) -> None
-        """Answer a broken rule, with the end of the stream or of the connection."""
+        """End the stream or the connection on which the peer has broken a rule."""
         if not error.stream:
             self.error = error
             self._output.append(frames.goaway(0, error.code))
@@ -452,21 +452,22 @@ class ClientConnection(object):
 
     def _end(self, stream):
         # type: (int) -> Optional[Batch]
-        """Let a stream end; return its batch, or None if it was not open."""
+        """End a stream; return its batch, or None if it was not open."""
         self._partial.discard(stream)
         return self._streams.end(stream)
 
-    def _take_headers(self, flags, stream, payload):
+    def _receive_headers(self, flags, stream, payload):
         # type: (int, int, bytes) -> None
-        self._take_block(self._blocks.begin(stream, flags, frames.strip(HEADERS, flags, payload)))
+        block = frames.strip(HEADERS, flags, payload)
+        self._receive_block(self._blocks.begin(stream, flags, block))
 
-    def _take_continuation(self, flags, stream, payload):
+    def _receive_continuation(self, flags, stream, payload):
         # type: (int, int, bytes) -> None
-        self._take_block(self._blocks.go_on(flags, payload))
+        self._receive_block(self._blocks.go_on(flags, payload))
 
-    def _take_block(self, whole):
+    def _receive_block(self, whole):
         # type: (Optional[Block]) -> None
-        """Take a whole header block: of a response, of its trailers, or an interim one."""
+        """Process a whole header block: of a response, of its trailers, or an interim one."""
         if whole is None:
             return
         stream, flags, block = whole
@@ -483,26 +484,26 @@ class ClientConnection(object):
         """End a request with its response, which is complete."""
         stream = response.stream
         if self._streams.is_incomplete(stream):
-            # Whoever has answered does not want the rest (RFC 9113, 8.1).
+            # A server that has responded does not want the rest (RFC 9113, 8.1).
             self._streams.reset(stream, frames.NO_ERROR)
         self._conclude(stream, response.status, response.block, bytes(response.body))
 
     def _conclude(self, stream, status, block, body, is_cut_off=False):
         # type: (int, int, Any, bytes, bool) -> None
         """End a request with its response, or with what came of it before the stream was reset."""
-        is_asked = stream in self._streams.asked
+        is_standalone = stream in self._streams.standalone
         batch = self._end(stream)
-        self.answered += 1
+        self.response_count += 1
         if status != 403:
             self.is_cautious = False
-        if status == 200 and not is_asked:
+        if status == 200 and not is_standalone:
             self.accepted += 1
-        if status != 200 or is_asked or self._keeps_responses:
+        if status != 200 or is_standalone or self._keeps_responses:
             self._events.append(Response(batch, stream, status, block, body, is_cut_off))
 
-    def _take_data(self, flags, stream, payload):
+    def _receive_data(self, flags, stream, payload):
         # type: (int, int, bytes) -> None
-        self._window.take(len(payload))
+        self._window.consume(len(payload))
         self._give_back(self._window)
         data = frames.strip(DATA, flags, payload)
         batch = self._streams.find(stream)
@@ -525,7 +526,7 @@ class ClientConnection(object):
         if given:
             self._output.append(given)
 
-    def _take_reset(self, flags, stream, payload):
+    def _receive_reset(self, flags, stream, payload):
         # type: (int, int, bytes) -> None
         code = frames.read_number(payload)
         self._streams.check_opened(stream)
@@ -533,7 +534,7 @@ class ClientConnection(object):
 
     def _reset(self, stream, code, is_unprocessed):
         # type: (int, int, bool) -> None
-        """Let a request end because the peer has ended its stream."""
+        """End a request whose stream the peer has reset or will not process."""
         partial = self._partial.get(stream)
         if partial is not None:
             # It was processed, whatever the code says: there is a status. Only the body, or its
@@ -545,7 +546,7 @@ class ClientConnection(object):
         if batch is not None:
             self._events.append(Reset(batch, stream, code, is_unprocessed, is_whole))
 
-    def _take_settings(self, flags, stream, payload):
+    def _receive_settings(self, flags, stream, payload):
         # type: (int, int, bytes) -> None
         if flags & ACK:
             if not self._is_settled:
@@ -557,18 +558,18 @@ class ClientConnection(object):
         self._output.append(frames.SETTINGS_ACK)
         self._streams.send_rest()
 
-    def _take_push(self, flags, stream, payload):
+    def _receive_push(self, flags, stream, payload):
         # type: (int, int, bytes) -> None
         raise Http2Error("PUSH_PROMISE, which our settings forbid", PROTOCOL_ERROR)
 
-    def _take_ping(self, flags, stream, payload):
+    def _receive_ping(self, flags, stream, payload):
         # type: (int, int, bytes) -> None
         if not flags & ACK:
             self._output.append(frames.ping(payload, True))
         elif payload == self._ping:
-            self.is_ping_answered = True
+            self.is_ping_acknowledged = True
 
-    def _take_goaway(self, flags, stream, payload):
+    def _receive_goaway(self, flags, stream, payload):
         # type: (int, int, bytes) -> None
         last, code, debug = frames.read_goaway(payload)
         if self.goaway is not None:
@@ -581,19 +582,19 @@ class ClientConnection(object):
             self._streams.ignore(above)
             self._reset(above, code, True)
 
-    def _take_window_update(self, flags, stream, payload):
+    def _receive_window_update(self, flags, stream, payload):
         # type: (int, int, bytes) -> None
         self._streams.widen(stream, frames.read_number(payload) & frames.LARGEST_WINDOW)
 
-    #: What takes a frame of each type; the others are ignored (RFC 9113, 4.1).
-    _TAKE = {
-        DATA: _take_data,
-        HEADERS: _take_headers,
-        frames.RST_STREAM: _take_reset,
-        SETTINGS: _take_settings,
-        frames.PUSH_PROMISE: _take_push,
-        frames.PING: _take_ping,
-        frames.GOAWAY: _take_goaway,
-        frames.WINDOW_UPDATE: _take_window_update,
-        CONTINUATION: _take_continuation,
+    #: What processes a frame of each type; the others are ignored (RFC 9113, 4.1).
+    _RECEIVERS = {
+        DATA: _receive_data,
+        HEADERS: _receive_headers,
+        frames.RST_STREAM: _receive_reset,
+        SETTINGS: _receive_settings,
+        frames.PUSH_PROMISE: _receive_push,
+        frames.PING: _receive_ping,
+        frames.GOAWAY: _receive_goaway,
+        frames.WINDOW_UPDATE: _receive_window_update,
+        CONTINUATION: _receive_continuation,
     }

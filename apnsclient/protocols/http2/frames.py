@@ -99,7 +99,7 @@ class Http2Error(ProtocolError):
     """A peer broke a rule of HTTP/2.
 
     :param message: what it did.
-    :param code: error code to answer with (int).
+    :param code: error code to end it with (int).
     :param stream: number of the stream that has to end (int), or 0 for the connection.
     """
 
@@ -152,7 +152,7 @@ def rst_stream(stream, code):
 
 def ping(data, is_ack=False):
     # type: (bytes, bool) -> bytes
-    """Return a PING with its 8 bytes of data, or the answer to one."""
+    """Return a PING with its 8 bytes of data, or the acknowledgement of one."""
     return frame(PING, ACK if is_ack else 0, 0, data)
 
 
@@ -207,7 +207,7 @@ class FrameReader(object):
         """Yield ``(type, flags, stream, payload)`` of each frame that is complete.
 
         :raises Http2Error: when a frame is too long, or its length or stream cannot be. The length
-            is judged before the payload is waited for. The error comes again with the next bytes.
+            is checked before the payload is waited for. The error comes again with the next bytes.
         """
         data = self._rest + data if self._rest else data
         position, size = 0, len(data)
@@ -229,7 +229,7 @@ class FrameReader(object):
 
 def check_head(kind, flags, stream, length, frame_size):
     # type: (int, int, int, int, int) -> None
-    """Judge the head of a frame before its payload is read.
+    """Check the head of a frame before its payload is read.
 
     :raises Http2Error: see :meth:`FrameReader.feed`.
     """

@@ -79,7 +79,7 @@ class HeaderEncoder(object):
     def __init__(self):
         # type: () -> None
         self.version = 0
-        # The size that the table has, and those that the peer has asked for since the last block:
+        # The size that the table has, and those that the peer has set since the last block:
         # the smallest of them, and the last one.
         self._limit = self._smallest = self._wanted = DEFAULT_TABLE_SIZE
         self._size = 0
@@ -91,7 +91,7 @@ class HeaderEncoder(object):
 
     def resize(self, size):
         # type: (int) -> None
-        """Take the peer's setting HEADER_TABLE_SIZE; the next block says what we make of it.
+        """Apply the peer's setting HEADER_TABLE_SIZE; the next block says how much of it is used.
 
         :param size: bytes (int, 32 bit); of more than 4096 we use no more.
         """
@@ -148,7 +148,7 @@ class HeaderEncoder(object):
 
     def _resize_now(self):
         # type: () -> bytes
-        """Give the table the size that the peer wants; return what tells it so (RFC 7541, 4.2)."""
+        """Give the table the size that the peer has set; return the update (RFC 7541, 4.2)."""
         updates = b""
         for size in (self._smallest, self._wanted):
             if size != self._limit:

@@ -64,7 +64,7 @@ class PartialResponses(object):
 
     def add_header(self, stream, block, is_end):
         # type: (int, Any, bool) -> Optional[Partial]
-        """Take a header block: of a response, of its trailers, or an interim one.
+        """Add a header block: of a response, of its trailers, or an interim one.
 
         :param block: a block that stands alone (bytes), or the fields of one (list).
         :param is_end: whether the stream ends with it (bool).
@@ -95,7 +95,7 @@ class PartialResponses(object):
 
     def add_data(self, stream, size, data):
         # type: (int, int, bytes) -> Partial
-        """Take DATA; return the response.
+        """Add DATA; return the response.
 
         :param size: how many bytes came (int), the padding included.
         :param data: what they are without it (bytes).
@@ -104,6 +104,6 @@ class PartialResponses(object):
         partial = self._partial.get(stream)
         if partial is None:
             raise Http2Error("DATA before HEADERS on stream %d" % stream, PROTOCOL_ERROR, stream)
-        partial.window.take(size)
+        partial.window.consume(size)
         partial.body += data
         return partial

@@ -71,7 +71,7 @@ class ReceiveWindow(object):
         """How many bytes may come before some have to be given back."""
         return self.left - self._size // 2
 
-    def take(self, size):
+    def consume(self, size):
         # type: (int) -> None
         """Note that so many bytes have come.
 
@@ -118,7 +118,7 @@ class BlockReader(object):
 
     def begin(self, stream, flags, block):
         # type: (int, int, bytes) -> Optional[Block]
-        """Take what HEADERS has of a block; return the block if that is all of it, else None."""
+        """Add what HEADERS has of a block; return the block if that is all of it, else None."""
         if flags & END_HEADERS:
             return stream, flags, block
         self._stream, self._flags, self._size, self._pieces = stream, flags, len(block), [block]
@@ -126,7 +126,7 @@ class BlockReader(object):
 
     def go_on(self, flags, block):
         # type: (int, bytes) -> Optional[Block]
-        """Take what CONTINUATION has of it; return what :meth:`begin` does."""
+        """Add what CONTINUATION has of it; return what :meth:`begin` does."""
         self._size += len(block) + _FRAME_CHARGE
         if self._size > LONGEST_BLOCK:
             raise Http2Error("a header block of more than %d bytes" % LONGEST_BLOCK,
@@ -139,7 +139,7 @@ class BlockReader(object):
 
 
 class FloodGuard(object):
-    """Counts frames that end no request: each costs time, and many have to be answered."""
+    """Counts frames that end no request: each costs time, and many need a response."""
 
     def __init__(self):
         # type: () -> None
@@ -155,5 +155,5 @@ class FloodGuard(object):
         """
         self._count = self._count + count if is_idle and count > _FEW_FRAMES else 0
         if self._count > _MOST_IDLE_FRAMES:
-            raise Http2Error("%d frames without an answer among them" % self._count,
+            raise Http2Error("%d frames without a response among them" % self._count,
                              ENHANCE_YOUR_CALM)

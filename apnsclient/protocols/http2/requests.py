@@ -248,7 +248,7 @@ class RequestEncoder(object):
         self._last_fields = None  # type: Optional[Sequence[Field]]
         self._last_parts = b"", b""
         self._last_layout = None  # type: Optional[_Layout]
-        # The fields whose size was asked for last, and the answer.
+        # The fields whose size was needed last, and that size.
         self._sized = (None, 0)  # type: Tuple[Optional[Sequence[Field]], int]
 
     @property
@@ -274,7 +274,7 @@ class RequestEncoder(object):
 
     def resize_table(self, size):
         # type: (int) -> None
-        """Take the peer's setting HEADER_TABLE_SIZE (int); the next header block confirms it."""
+        """Apply the peer's setting HEADER_TABLE_SIZE (int); the next header block confirms it."""
         self._headers.resize(size)
 
     def size(self, template, digits):
@@ -308,7 +308,7 @@ class RequestEncoder(object):
 
     def check(self, template, digits, limit):
         # type: (RequestTemplate, int, int) -> None
-        """See that the peer takes the header of a request.
+        """Check that the peer accepts the header of a request.
 
         To some a longer one is reason enough to end the connection, with all that is on it.
 

@@ -113,7 +113,7 @@ class ResponseDecoder(object):
         self._known = {}  # type: Dict[Tuple[bytes, int], Tuple[List[Piece], int]]
         # The shapes of responses with status 200, by how they begin.
         self._shapes = {}  # type: Dict[bytes, _Shape]
-        # What tells them one by one, by the same: how the header block begins, how long the
+        # How each is recognized, by the same: how the header block begins, how long the
         # response is, and what else it has.
         self._accepted = {}  # type: Dict[bytes, Tuple[bytes, int, List[Piece]]]
         self._read_beginnings(0)
@@ -147,9 +147,9 @@ class ResponseDecoder(object):
         streams = shape.find_row(data, position)
         return streams, position + len(streams) * shape.size
 
-    def take_accepted(self, data, position, streams):
+    def end_accepted(self, data, position, streams):
         # type: (bytes, int, Dict[int, Batch]) -> Tuple[int, int]
-        """Take responses with status 200 as long as nothing else comes and their shapes are known.
+        """End the streams of the responses with status 200 that come next, of known shapes.
 
         :param streams: what is open, by number; those that end are taken out (dict).
         :return: how many there were, and where the first frame is that is something else.

@@ -47,7 +47,7 @@ __all__ = ["Batch", "Streams"]
 
 #: Fewest requests with payloads of their own that take less time when they are made together.
 _FEWEST_JOINED = 4
-#: How many streams that we reset are remembered: the peer may have answered them.
+#: How many streams that we reset are remembered: the peer may have responded to them.
 _REMEMBERED = 4096
 
 
@@ -61,10 +61,11 @@ class Batch(object):
 
     :ivar left: how many of them have not ended yet.
     :ivar written_at: when they were written (monotonic seconds); set by who writes them.
-    :ivar answers_before: how many requests of the connection had been answered then; likewise.
+    :ivar responses_before: how many responses of the connection had come by then; likewise.
     """
 
-    __slots__ = ("owner", "indices", "first", "left", "written_at", "answers_before", "body_limit")
+    __slots__ = ("body_limit", "first", "indices", "left", "owner", "responses_before",
+                 "written_at")
 
     def __init__(self, owner, indices, first, body_limit=4096):
         # type: (Any, Sequence[int], int, int) -> None
@@ -73,7 +74,7 @@ class Batch(object):
         self.first = first
         self.left = len(indices)
         self.written_at = 0.0
-        self.answers_before = 0
+        self.responses_before = 0
         self.body_limit = body_limit
 
     def index_of(self, stream):
@@ -86,12 +87,13 @@ class Streams(object):
     """The client's streams, and what limits them.
 
     :param authority: host, with the port if it is not 443, for each request (bytes).
-    :param say: called with frames that have to be sent beside requests (bytes).
+    :param output: called with frames that have to be sent beside requests (bytes).
 
     :ivar encoder: makes the requests (:class:`~.requests.RequestEncoder`).
     :ivar open: :class:`Batch` of each stream of a batch, by number. Whoever takes one out counts
         down its ``left``.
-    :ivar asked: the same for streams whose responses are wanted in any case.
+    :ivar standalone: the same for requests that are in no batch of notifications, whose responses
+        become events whatever their status.
     :ivar next: number of the stream that the next request opens (int).
     :ivar limit: how many may be open (int).
     :ivar frame_size: longest payload of a frame that the peer allows (int).
@@ -104,16 +106,16 @@ class Streams(object):
     #: Most requests in flight, whatever the peer allows: it may allow any number.
     LIMIT = 1000
 
-    def __init__(self, authority, say):
+    def __init__(self, authority, output):
         # type: (bytes, Any) -> None
         self.encoder = RequestEncoder(authority)
         self.open = {}  # type: Dict[int, Batch]
-        self.asked = {}  # type: Dict[int, Batch]
+        self.standalone = {}  # type: Dict[int, Batch]
         self.next = 1
         self.limit = self.LIMIT
         self.frame_size = self.header_limit = DEFAULT_FRAME_SIZE
         self.window = self.stream_window = DEFAULT_WINDOW
-        self._say = say
+        self._output = output
         # Requests of which not everything could be sent: what is left, and the stream's window.
         self._unsent = OrderedDict()  # type: OrderedDict[int, List[Any]]
         # Streams that the peer may go on about. So it may about each up to the last one forgotten.
@@ -122,7 +124,7 @@ class Streams(object):
 
     def __len__(self):
         # type: () -> int
-        return len(self.open) + len(self.asked)
+        return len(self.open) + len(self.standalone)
 
     @property
     def is_used_up(self):
@@ -139,7 +141,7 @@ class Streams(object):
     def is_open(self, stream):
         # type: (int) -> bool
         """Return True if the request on a stream has not ended yet."""
-        return stream in self.open or stream in self.asked
+        return stream in self.open or stream in self.standalone
 
     def is_incomplete(self, stream):
         # type: (int) -> bool
@@ -152,7 +154,7 @@ class Streams(object):
 
         :param size: how many bytes of payload each has (int).
         """
-        room = self.limit - len(self.open) - len(self.asked)
+        room = self.limit - len(self.open) - len(self.standalone)
         if size > self.window:
             # One that is larger than the whole window has to go out bit by bit.
             room = min(room, 1 if self.window > 0 and not self._unsent else 0)
@@ -243,11 +245,11 @@ class Streams(object):
         if size > self.header_limit:
             raise HeaderTooLong(fields, size, self.header_limit)
 
-    def ask(self, fields, body, owner, body_limit):
+    def start_other(self, fields, body, owner, body_limit):
         # type: (List[Field], bytes, Any, int) -> Tuple[Batch, bytes]
-        """Start any other request; see :meth:`.ClientConnection.ask`."""
+        """Start any other request; see :meth:`.ClientConnection.request`."""
         stream, self.next = self.next, self.next + 2
-        batch = self.asked[stream] = Batch(owner, [0], stream, body_limit)
+        batch = self.standalone[stream] = Batch(owner, [0], stream, body_limit)
         frames = header_frames(stream, self.encoder.block(fields), not body, self.frame_size)
         return batch, frames + (self._start_data(stream, body) if body else b"")
 
@@ -276,7 +278,7 @@ class Streams(object):
         fits = max(0, min(len(rest), window, self.window))
         if fits:
             is_end = fits == len(rest)
-            self._say(data_frames(stream, rest[:fits], is_end, self.frame_size))
+            self._output(data_frames(stream, rest[:fits], is_end, self.frame_size))
             self.window -= fits
             entry[:] = rest[fits:], window - fits
             if is_end:
@@ -284,8 +286,8 @@ class Streams(object):
 
     def end(self, stream):
         # type: (int) -> Optional[Batch]
-        """Let a stream end; return its batch, or None if it was not open."""
-        batch = self.open.pop(stream, None) or self.asked.pop(stream, None)
+        """End a stream; return its batch, or None if it was not open."""
+        batch = self.open.pop(stream, None) or self.standalone.pop(stream, None)
         if batch is not None:
             batch.left -= 1
             self._unsent.pop(stream, None)
@@ -313,7 +315,7 @@ class Streams(object):
     def reset(self, stream, code):
         # type: (int, int) -> None
         """Reset a stream; the peer may go on about it until it has read that."""
-        self._say(rst_stream(stream, code))
+        self._output(rst_stream(stream, code))
         self.ignore(stream)
 
     def ignore(self, stream):
@@ -326,13 +328,14 @@ class Streams(object):
     def above(self, last):
         # type: (int) -> List[int]
         """Return the numbers of the open streams above one, in order."""
-        return sorted(one for each in (self.open, self.asked) for one in list(each) if one > last)
+        return sorted(stream for opened in (self.open, self.standalone) for stream in list(opened)
+                      if stream > last)
 
     def has_ended(self, stream):
         # type: (int) -> bool
         """Return True if a stream was open, and is so no more."""
         return bool(stream & 1 and stream < self.next and stream not in self.open
-                    and stream not in self.asked)
+                    and stream not in self.standalone)
 
     def check_opened(self, stream):
         # type: (int) -> None
@@ -350,7 +353,7 @@ class Streams(object):
 
         :raises Http2Error: if it has no business there (RFC 9113, 5.1).
         """
-        batch = self.open.get(stream) or self.asked.get(stream)
+        batch = self.open.get(stream) or self.standalone.get(stream)
         if batch is None and stream not in self._was_reset:
             self.check_opened(stream)
             if stream <= self._forgotten:
