@@ -214,9 +214,10 @@ class Requests(Plain):
 
     def singles(self):
         """Exchange one request after the other."""
-        return measured(SINGLES, lambda: [self._exchange() for _ in range(SINGLES)])
+        return measured(SINGLES, lambda: [self.exchange() for _ in range(SINGLES)])
 
-    def _exchange(self):
+    def exchange(self):
+        """Write one request, and read until its response has come."""
         stream, self._stream = self._stream, self._stream + 2
         self._connection.sendall(self._frame(1, 4, stream, self._block)
                                  + self._frame(0, 1, stream, self._payload))

@@ -1,11 +1,12 @@
 """The servers that the HTTP/2 benchmark talks to where it is given none: one process.
 
 Started by ``bench_http2.py``. Prints one line of JSON with the addresses, and ends with its
-standard input. There are three, over TLS, and any client certificate is taken:
+standard input. There are four, over TLS, and any client certificate is taken:
 
 - the simulator, which reads and checks each request as Apple would, and takes its time for it;
 - the responder, which looks at the heads of the frames alone and answers each request with 200, by
   the hundred. It has Apple's settings. It is fast enough to tell what the client costs;
+- the responder with a window for the connection that never limits, as nginx has it;
 - the responder once more, which answers each tenth request with an error. By turns these are 410,
   with a time that differs from one to the next, and 400.
 """
@@ -29,8 +30,10 @@ from apnsclient.testing.simulator import Simulator
 _PIECE = 262144
 _HEAD = struct.Struct(">IBI")
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+#: The windows that a connection begins with, and the largest that there are (RFC 9113, 6.9).
+_WINDOW, _WIDEST = 65535, 2 ** 31 - 1
 #: Apple's: header table, streams, window, frame, header list.
-_SETTINGS = [(1, 4096), (3, 1000), (4, 65535), (5, 16384), (6, 8000)]
+_SETTINGS = [(1, 4096), (3, 1000), (4, _WINDOW), (5, 16384), (6, 8000)]
 #: How a header block begins that has no dynamic table any more (RFC 7541, 6.3).
 _NO_TABLE = b"\x20"
 #: Header blocks up to the field apns-id, and its value's length.
@@ -55,10 +58,12 @@ class Responder(object):
     """Answers one connection's requests without reading them.
 
     :param is_failing: whether each tenth request fails.
+    :param is_wide: whether the connection's window is as large as it can be.
     """
 
-    def __init__(self, is_failing):
+    def __init__(self, is_failing, is_wide):
         self._is_failing = is_failing
+        self._is_wide = is_wide
         self._rest = b""
         self._is_first = True
         self._has_answered = False
@@ -76,6 +81,8 @@ class Responder(object):
                 return b""
             self._rest, self._is_first = self._rest[len(_PREFACE):], False
             out.append(frame(4, 0, 0, b"".join(struct.pack(">HI", *one) for one in _SETTINGS)))
+            if self._is_wide:
+                out.append(frame(8, 0, 0, struct.pack(">I", _WIDEST - _WINDOW)))
         streams, consumed = self._take(out)
         if consumed:
             out.append(frame(8, 0, 0, struct.pack(">I", consumed)))
@@ -125,12 +132,12 @@ class Responder(object):
         return frame(1, 4, stream, block + next(self._ids)) + frame(0, 1, stream, body)
 
 
-def respond(is_failing, context, connected):
+def respond(is_failing, is_wide, context, connected):
     """Serve one connection."""
     tls = SSL.Connection(context, None)
     tls.set_accept_state()
     piece = bytearray(16384)
-    responder = Responder(is_failing)
+    responder = Responder(is_failing, is_wide)
     is_open = False
     while True:
         came = []
@@ -162,10 +169,11 @@ def main():
         authority.issue("127.0.0.1", addresses=["127.0.0.1"], usage="server").pem)
     context.set_alpn_select_callback(lambda _, offered: b"h2")
     addresses = {}
-    for name in ("responder", "failing"):
+    for name in ("responder", "wide", "failing"):
         listener = listen()
         addresses[name] = listener.getsockname()
-        start(serve, listener, context, functools.partial(respond, name == "failing"))
+        start(serve, listener, context, functools.partial(
+            respond, name == "failing", name == "wide"))
     with Simulator(record=False) as simulator:
         addresses["simulator"] = simulator.provider_address
         certificate = simulator.client_certificate(topic="com.example.app")
