@@ -55,6 +55,9 @@ _CHUNK = 12288
 _SHORTEST_GAP, _SMALLEST_PART, _LARGEST_PART = 0.002, 0.125, 2.0
 #: How many seconds, and round trips, of that in sum make another connection worth it.
 _SHORTEST_SUM, _TRIPS = 0.02, 1.0
+#: How many seconds, and round trips, another connection may take until it is ready, whichever is
+#: longer. It takes four round trips, and nothing is read over the others meanwhile.
+_LONGEST_OPENING, _OPENING_TRIPS = 1.0, 10.0
 #: Seconds for which no further connection is tried after one could not be had.
 _PAUSE = 10.0
 
@@ -188,6 +191,19 @@ class Sender(object):
     def _worthwhile_wait(connections):
         # type: (List[SenderConnection]) -> float
         return max(_SHORTEST_SUM, _TRIPS * min(one.round_trip for one in connections))
+
+    def time_to_open(self, why):
+        # type: (str) -> Optional[float]
+        """Return how many seconds a connection may take until it is ready (float), or None.
+
+        :param why: what :meth:`wants_connection` returned.
+        """
+        timeout = self.timing.connect_timeout
+        if why == FIRST:
+            return timeout
+        trip = min([one.round_trip for one in self.connections] or [0.0])
+        longest = max(_LONGEST_OPENING, _OPENING_TRIPS * trip)
+        return longest if timeout is None else min(timeout, longest)
 
     def add_connection(self, connection, now):
         # type: (SenderConnection, float) -> None

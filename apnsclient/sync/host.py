@@ -417,7 +417,7 @@ class Host(object):
     def _open(self, call, wanted):
         # type: (Call, str) -> None
         """Open a connection."""
-        timeout = self._settings.timing.connect_timeout
+        timeout = self._sender.time_to_open(wanted)
         if call.deadline is not None:
             left = max(call.deadline - self._clock(), _SHORTEST_WRITE)
             timeout = left if timeout is None else min(left, timeout)
