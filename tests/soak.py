@@ -214,7 +214,7 @@ class Soak(object):
 
     def table(self):
         """Return the figures as text, one line for each lane and one for all."""
-        lines = ["%-26s" % "fault" + "".join("%*s" % (WIDTH + 1, head) for _, head in COLUMNS)
+        lines = ["%-27s" % "fault" + "".join("%*s" % (WIDTH + 1, head) for _, head in COLUMNS)
                  + "  longest"]
         for lane in self._lanes:
             lines.append(self._line(
@@ -225,7 +225,7 @@ class Soak(object):
 
     @staticmethod
     def _line(name, figures, longest):
-        return "%-26s" % name + "".join(
+        return "%-27s" % name + "".join(
             "%*d" % (WIDTH + 1, figures[column]) for column, _ in COLUMNS) + " %6.1f s" % longest
 
     def complaints(self):

@@ -13,8 +13,9 @@ __all__ = ["FAULTS", "HARMLESS", "Fault", "Spec", "specs"]
 #: drawn from, and why silence proves nothing about it (str), or None where it has to.
 Fault = namedtuple("Fault", "options directions swallows")
 
-#: What one lane is about: protocol, name of the handler, and whether the proxy is one end of TLS.
-Spec = namedtuple("Spec", "protocol fault is_terminated")
+#: What one lane is about: protocol, name of the handler, whether the proxy is one end of TLS, and
+#: whether many callers share the session.
+Spec = namedtuple("Spec", "protocol fault is_terminated is_crowded")
 
 BOTH_WAYS = ("to_backend", "to_client", "both")
 #: TLS takes about two thousand bytes each way, so that some of these strike in the handshake.
@@ -56,11 +57,16 @@ HARMLESS = ("delay", "dummy", "slice")
 #: What is also injected where the proxy is one end of TLS: there it counts and cuts frames.
 TERMINATED = ("cut-after-frames", "dummy", "half-close", "hang", "reset", "slice")
 
+#: What is also injected where many callers share connections, which HTTP/2 has.
+CROWDED = ("cut-after-bytes", "delay", "dummy", "half-close", "hang", "reset")
+
 
 def specs(protocols):
     """Return what lanes there are for some protocols (list of :class:`Spec`)."""
     found = []
     for protocol in protocols:
-        found.extend(Spec(protocol, name, False) for name in sorted(FAULTS))
-        found.extend(Spec(protocol, name, True) for name in TERMINATED)
+        found.extend(Spec(protocol, name, False, False) for name in sorted(FAULTS))
+        found.extend(Spec(protocol, name, True, False) for name in TERMINATED)
+        if protocol == "http2":
+            found.extend(Spec(protocol, name, False, True) for name in CROWDED)
     return found

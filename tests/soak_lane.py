@@ -48,6 +48,10 @@ MOST_TRIES = 30
 SETTLE = 60.0
 #: How many tokens of a lane are bad.
 BAD_TOKENS = 10
+#: How many threads share the session where it is crowded, and what most of their calls are.
+CROWD = 50
+CROWD_KINDS = ("send",) * 8 + ("send_many", "abandon")
+CROWD_SIZES = (1, 1, 1, 1, 1, 3, 20)
 #: The same for all, so that no cache has an entry for each second.
 EXPIRY = 2000000000
 
@@ -87,7 +91,8 @@ class Lane(object):
 
     def __init__(self, spec, seed, load, authority, pool="apnsclient.backends.stdio"):
         self.spec = spec
-        self.name = "%s%s/%s" % (spec.protocol, "+tls" if spec.is_terminated else "", spec.fault)
+        self.name = "%s%s%s/%s" % (spec.protocol, "+tls" if spec.is_terminated else "",
+                                   "+crowd" if spec.is_crowded else "", spec.fault)
         self.fault = FAULTS[spec.fault]
         self.seed = "%s/%s" % (seed, self.name)
         self.load = load
@@ -188,16 +193,20 @@ class Lane(object):
 
     def _plan(self):
         """Return what each thread does in this leg: a list of ``(kind, lists of tokens)``."""
-        dice, left, work = self._dice, self.load.tokens, [[] for _ in range(self.load.threads)]
+        dice, left, is_crowded = self._dice, self.load.tokens, self.spec.is_crowded
+        work = [[] for _ in range(CROWD if is_crowded else self.load.threads)]
+        kinds = CROWD_KINDS if is_crowded else (
+            "send", "send", "send", "send_many", "send_many", "abandon")
+        sizes = CROWD_SIZES if is_crowded else (1, 3, 20, 100, self.load.tokens // 2)
         with self._lock:
             again, self._pending = self._pending, []
         if again:
             work[0].append(("retry", again))
         turn = 0
         while left > 0:
-            kind = dice.choice(("send", "send", "send", "send_many", "send_many", "abandon"))
+            kind = dice.choice(kinds)
             if kind == "send":
-                size = min(left, dice.choice((1, 3, 20, 100, self.load.tokens // 2)) or 1)
+                size = min(left, dice.choice(sizes) or 1)
                 messages = [self._tokens(size, dice.choice((0, 0, 1, 3)))]
             else:
                 messages = [self._tokens(dice.choice((1, 1, 1, 7)), int(dice.random() < 0.05))

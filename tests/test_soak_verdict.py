@@ -9,7 +9,7 @@ import pytest
 from apnsclient import Message, Result
 from apnsclient.outcomes import RequestOutcomes
 from apnsclient.testing.chaos.handlers import Handler
-from soak_faults import FAULTS, TERMINATED, specs
+from soak_faults import CROWDED, FAULTS, TERMINATED, specs
 from soak_verdict import (
     Call,
     Timing,
@@ -172,4 +172,4 @@ def test_every_fault_is_driven():
     """A handler that is added to the proxy is added to the soak test as well."""
     assert set(Handler.names()) == set(FAULTS)
     assert set(TERMINATED) <= set(FAULTS)
-    assert len(specs(["binary", "http2"])) == 2 * (len(FAULTS) + len(TERMINATED))
+    assert len(specs(["binary", "http2"])) == 2 * (len(FAULTS) + len(TERMINATED)) + len(CROWDED)
