@@ -114,21 +114,32 @@ def open_socket(family, kind, protocol):
     return made
 
 
+#: Not that of the module socket, which gevent may have replaced; Windows has no other.
+_system_pair = getattr(_socket, "socketpair", getattr(socket, "socketpair", None))  # type: Any
+
+
 def open_pair():
     # type: () -> Tuple[Any, Any]
     """Return two new non-blocking sockets that are connected to each other.
 
     :raises socket.error: if there are no descriptors left.
     """
-    if PY2:
-        # Not those of the module socket, which gevent may have replaced.
-        ends = _socket.socketpair()  # type: Any
-    else:
-        ends = tuple(SystemSocket(end.family, end.type, end.proto, end.detach())
-                     for end in socket.socketpair())
-    for end in ends:
-        _prepare(end)
-    return ends[0], ends[1]
+    ends = _system_pair()  # type: Any
+    try:
+        made = [_adopt(end) for end in ends]
+        for one in made:
+            _prepare(one)
+        return made[0], made[1]
+    except BaseException:
+        for end in ends:
+            end.close()
+        raise
+
+
+def _adopt(made):
+    # type: (Any) -> Any
+    """Return a socket that closes without a warning, in place of one that may not."""
+    return made if PY2 else SystemSocket(made.family, made.type, made.proto, made.detach())
 
 
 def _prepare(made):
