@@ -48,7 +48,7 @@ class Script(namedtuple("Script", "opening settings answers then acts step cuts 
     """What a server does over one connection.
 
     :param opening: "ok"; "refused": there is none to be had; "alert": the server ends it as soon as
-        anything was written, and says that it does not let us in.
+        anything was written, and says that it does not accept us.
     :param settings: ``(identifier, value)`` pairs.
     :param answers: ``(verdict, seconds)`` for the first requests, in the order in which they come.
     :param then: the same for all others, or a function of their names that returns it.

@@ -23,7 +23,7 @@ from apnsclient.errors import CertificateRefused, ConnectError
 from apnsclient.protocols.http2 import frames
 from apnsclient.protocols.http2.client import ClientConnection
 from apnsclient.provider_token import BUCKET, MARGIN, Bearer
-from apnsclient.sync.opening import LAST_WORDS
+from apnsclient.sync.opening import CLOSING_TIMEOUT
 from apnsclient.testing.simulator import ProviderScript, Simulator
 from frame_peers import (
     ACCEPTED,
@@ -163,7 +163,7 @@ def test_an_idle_connection_of_which_nobody_reads_is_replaced_before_use():
         assert outcome(client.send(message(0))) == ACCEPTED
         begin = server.clock.now
         assert outcome(client.send(message(1))) == ACCEPTED
-        assert begin + 64 <= server.clock.now <= begin + 64 + LAST_WORDS
+        assert begin + 64 <= server.clock.now <= begin + 64 + CLOSING_TIMEOUT
         assert len(server.accepted) == 2
 
 
@@ -181,7 +181,7 @@ def test_several_dead_connections_take_the_time_of_one():
         server.clock.advance(1)
         begin = server.clock.now
         assert outcome(client.send(message(50))) == ACCEPTED
-        assert begin + 64 <= server.clock.now <= begin + 64 + LAST_WORDS
+        assert begin + 64 <= server.clock.now <= begin + 64 + CLOSING_TIMEOUT
         assert len(server.accepted) == count + 1
 
 

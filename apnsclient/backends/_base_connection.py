@@ -29,7 +29,7 @@ class BaseConnection(object):
     thread, by a finalizer, and while the interpreter exits.
 
     A :class:`~apnsclient.errors.ConnectError` that ``peek``, ``read`` or ``write`` raises says that
-    the server never let us in, as TLS 1.3 may tell only then: nothing was processed, and the
+    the server never accepted us, as TLS 1.3 may tell only then: nothing was processed, and the
     exception passes to the caller of ``send()``. Any other exception leaves the outcome open.
 
     :param address: ``(host, port)`` that the connection leads to (str, int 1 to 65535).

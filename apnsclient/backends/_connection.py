@@ -364,7 +364,7 @@ class Connection(BaseConnection):
         # type: () -> bool
         """Return True if the connection is of no more use; see the base class.
 
-        If the server never let us in, it is False until a read has raised that: the next
+        If the server never accepted us, it is False until a read has raised that: the next
         :meth:`peek` does.
         """
         is_known = self._is_problem_known

@@ -40,7 +40,7 @@ class Link(object):
 
         :param size: most bytes to return (int, at least 1).
         :return: bytes; ``b""`` at the end of the stream; None when nothing can be read now.
-        :raises ~apnsclient.errors.ConnectError: if the server never let us in.
+        :raises ~apnsclient.errors.ConnectError: if the server never accepted us.
         :raises ~apnsclient.errors.ConnectionLost: if the connection has failed.
         """
         try:
@@ -56,7 +56,7 @@ class Link(object):
         :param size: most bytes to return (int, at least 1).
         :param timeout: longest wait in seconds (float, above 0); None waits for ever.
         :return: bytes; ``b""`` at the end of the stream; None when nothing came in time.
-        :raises ~apnsclient.errors.ConnectError: if the server never let us in.
+        :raises ~apnsclient.errors.ConnectError: if the server never accepted us.
         :raises ~apnsclient.errors.ConnectionLost: if the connection has failed.
         """
         try:
@@ -74,7 +74,7 @@ class Link(object):
         :param data: bytes to write, at least one.
         :param timeout: longest time in seconds (float), for the whole call; None waits for ever.
         :raises ~apnsclient.errors.Timeout: if the peer did not take all in time.
-        :raises ~apnsclient.errors.ConnectError: if the server never let us in.
+        :raises ~apnsclient.errors.ConnectError: if the server never accepted us.
         :raises ~apnsclient.errors.ConnectionLost: if the connection has failed.
         """
         try:

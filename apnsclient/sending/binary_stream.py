@@ -41,7 +41,7 @@ class GatewayStream(object):
     :ivar response: what the gateway said at its end: ``(status, identifier)``, or None.
     :ivar failure: what ended it instead: an exception, or None for a mere end.
     :ivar lost: how many messages it left unknown that had no result yet.
-    :ivar is_refused: whether the gateway never let us in: nothing was processed.
+    :ivar is_refused: whether the gateway never accepted us: nothing was processed.
     :ivar is_stale: whether it was used before, and failed in the first thing that was written then.
     :ivar is_shut_down: whether the gateway is shutting down, and has accepted nothing here.
     :ivar is_untried: whether nothing was done yet with a connection that was used before: it may
@@ -66,7 +66,7 @@ class GatewayStream(object):
         self._late = []  # type: List[Result]
         self._looked_at = 0
         self._wrote_first_at = self._amid_since = None  # type: Optional[float]
-        # Whether the gateway was silent for as long as success takes: then it has let us in.
+        # Whether the gateway was silent for as long as success takes: then it has accepted us.
         self._is_proven = False
 
     def reuse(self):
@@ -141,7 +141,7 @@ class GatewayStream(object):
         """Take note that the connection is over, and nothing was said about what is undecided.
 
         :param error: what ended it; a :class:`~apnsclient.errors.ConnectError` says that the
-            gateway never let us in, unless it has taken note of us before.
+            gateway never accepted us, unless it has taken note of us before.
         """
         if self.is_over:
             return

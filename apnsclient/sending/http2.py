@@ -78,7 +78,7 @@ class Sender(object):
     #: Seconds after which another connection is tried once more for a provider token.
     RENEWAL = 1200
     #: How many connections in a row may process nothing, or stall.
-    IN_VAIN = 3
+    MOST_FAILURES = 3
 
     def __init__(self, credential, timing, limit=None):
         # type: (Any, Timing, Optional[int]) -> None
@@ -93,7 +93,7 @@ class Sender(object):
         self._timed = set()  # type: Set[Call]
         self._touched = set()  # type: Set[Call]
         self._gone = []  # type: List[Tuple[bytes, int]]
-        self._in_vain = 0
+        self._failures = 0
         self._renewed_at = None  # type: Optional[float]
         # Requests have been waiting for room since, and have done so for how long before.
         self._starved_at = None  # type: Optional[float]
@@ -133,7 +133,7 @@ class Sender(object):
                 pass  # An interrupt came between the two steps of queueing it.
         if not self.calls:
             # What was tried for these calls may be tried again for the next ones.
-            self._renewed_at, self._in_vain, self.needs_new = None, 0, False
+            self._renewed_at, self._failures, self.needs_new = None, 0, False
 
     def has_waiting(self):
         # type: () -> bool
@@ -459,12 +459,12 @@ class Sender(object):
                     self._credential.renew(connection.token)
                 self._renewed_at = now
         if not (self.has_waiting() and connection.has_failed):
-            self._in_vain = 0
+            self._failures = 0
             return
-        self._in_vain += 1
-        if self._in_vain < self.IN_VAIN:
+        self._failures += 1
+        if self._failures < self.MOST_FAILURES:
             return
-        self._in_vain = 0
+        self._failures = 0
         while self.has_waiting():
             call = self._queue[0]
             if reason is not None and reason.is_unprocessed:

@@ -30,7 +30,7 @@ from .._process import this_process
 from ..backends.link import wait_for
 from ..errors import ConnectError, ConnectionLost, Timeout
 from ..sending.http2 import FIRST, Sender
-from .opening import READ_SIZE, GuardedSender, close, is_refusal, last_words
+from .opening import READ_SIZE, GuardedSender, close, is_refusal, read_after_failure
 
 if MYPY:
     from typing import Any, Deque, Dict, List, Optional, Tuple
@@ -403,7 +403,7 @@ class Host(object):
             state.written(self._clock())
         except (ConnectError, ConnectionLost, Timeout) as error:
             lease.pending = b""
-            self._fail(lease, last_words(lease, self._guarded, error))
+            self._fail(lease, read_after_failure(lease, self._guarded, error))
         self._writing = None
 
     def _fail(self, lease, error):

@@ -29,7 +29,7 @@ ALPN = ("h2",)
 #: Most bytes that are read at once.
 READ_SIZE = 65536
 #: Seconds for what a server says while it does not take what we write, and for our own GOAWAY.
-LAST_WORDS = 1.0
+CLOSING_TIMEOUT = 1.0
 #: Seconds for what has come while nobody looked: it is no more than a system's buffers hold.
 _LONGEST_LOOK = 0.25
 
@@ -193,7 +193,7 @@ class Opener(object):
         """Make a new connection ready; return False if an idle one is of no use any more."""
         state, now = lease.state, self._backend.clock()
         if not state.client.has_settings:
-            self._greet(lease, sender, timeout)
+            self._await_settings(lease, sender, timeout)
             return True
         # Where a dead connection looks like a living one, only a response tells.
         ping_after = self._settings.ping_after if self._backend.can_detect_close else 0.0
@@ -209,7 +209,7 @@ class Opener(object):
         state.attach(self._settings.keep_ids, self._backend.clock())
         return state.can_start and not state.is_rejected
 
-    def _greet(self, lease, sender, timeout):
+    def _await_settings(self, lease, sender, timeout):
         # type: (Lease, GuardedSender, Optional[float]) -> None
         """Send our settings and wait for the server's."""
         state, deadline, begin = lease.state, self._deadline(timeout), self._backend.clock()
@@ -249,7 +249,7 @@ class Opener(object):
             try:
                 link.write(data, None if deadline is None else max(deadline - clock(), 0.1))
             except (ConnectError, ConnectionLost, Timeout) as error:
-                fail(lease, sender, last_words(lease, sender, error))
+                fail(lease, sender, read_after_failure(lease, sender, error))
                 return True
         left = None if deadline is None else deadline - clock()
         if left is not None and left <= 0:
@@ -297,9 +297,9 @@ def _state_of(connection, keeps_ids):
 
 def is_refusal(lease, error):
     # type: (Lease, Exception) -> bool
-    """Return True if the server has never let us in: then nothing was processed.
+    """Return True if the server has never accepted us: then nothing was processed.
 
-    One that has taken note of what we sent has let us in, whatever alert it ends with.
+    One that has taken note of what we sent has accepted us, whatever alert it ends with.
     """
     return isinstance(error, ConnectError) and not lease.state.client.has_proof
 
@@ -308,7 +308,7 @@ def look(lease, sender):
     # type: (Lease, GuardedSender) -> None
     """Take in what has arrived, without waiting.
 
-    :raises ~apnsclient.errors.ConnectError: if the server has never let us in.
+    :raises ~apnsclient.errors.ConnectError: if the server has never accepted us.
     """
     try:
         for data in take_input(lease.link, sender.clock):
@@ -319,7 +319,7 @@ def look(lease, sender):
 
 def fail(lease, sender, error):
     # type: (Lease, GuardedSender, Exception) -> None
-    """Let go of a connection that raised something; raise it if the server never let us in."""
+    """Let go of a connection that raised something; raise it if the server never accepted us."""
     is_told = is_refusal(lease, error)
     sender.lose(lease, text_of(error))
     try:
@@ -330,16 +330,16 @@ def fail(lease, sender, error):
         del error
 
 
-def last_words(lease, sender, error):
+def read_after_failure(lease, sender, error):
     # type: (Lease, GuardedSender, Exception) -> Exception
     """Take in what the server said before a write failed: it may be why it hung up.
 
-    :return: what is to blame (Exception): the same, or that the server never let us in.
+    :return: what is to blame (Exception): the same, or that the server never accepted us.
     """
     link, state = lease.link, lease.state
     link.connection.logger.debug("writing to %s:%s failed: %s", state.address[0], state.address[1],
                                  error)
-    end = sender.clock() + LAST_WORDS
+    end = sender.clock() + CLOSING_TIMEOUT
     try:
         while not (state.is_over or isinstance(error, Timeout)) and sender.clock() < end:
             data = link.read(READ_SIZE, end - sender.clock())
@@ -358,7 +358,7 @@ def close(lease, sender):
     # type: (Lease, GuardedSender) -> None
     """Send GOAWAY and close the connection; do not wait for one that is dead."""
     try:
-        say_goodbye(lease, sender)
+        send_goaway(lease, sender)
     finally:
         log_end(lease)
         if lease.state.is_unread:
@@ -367,7 +367,7 @@ def close(lease, sender):
             lease.link.close()
 
 
-def say_goodbye(lease, sender):
+def send_goaway(lease, sender):
     # type: (Lease, GuardedSender) -> None
     """Take in what has come, and tell the server that the connection is going to be closed."""
     state, connection = lease.state, lease.link.connection
@@ -387,9 +387,9 @@ def say_goodbye(lease, sender):
         return
     try:
         if data and not connection.is_inherited:
-            lease.link.write(data, LAST_WORDS)
+            lease.link.write(data, CLOSING_TIMEOUT)
     except (ConnectError, ConnectionLost, Timeout) as error:
-        connection.logger.debug("%s:%s did not take our last words: %s", state.address[0],
+        connection.logger.debug("%s:%s did not take the GOAWAY: %s", state.address[0],
                                 state.address[1], error)
 
 
@@ -401,7 +401,7 @@ def close_idle(backend, connections, sender):
     try:
         for connection in connections:
             if connection.protocol is not None:
-                say_goodbye(Lease(connection, connection.protocol, None), sender)
+                send_goaway(Lease(connection, connection.protocol, None), sender)
     finally:
         backend.close_all(connections)
 

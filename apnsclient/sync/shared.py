@@ -15,7 +15,7 @@ from ._lifetime import Closer
 from ._notices import WarnOnce
 from .gateway import Gateway
 from .host import Host
-from .opening import GuardedSender, Lease, Opener, say_goodbye
+from .opening import GuardedSender, Lease, Opener, send_goaway
 
 if MYPY:
     from typing import Any, Callable, Dict, List, Optional, Tuple, Union
@@ -140,7 +140,7 @@ class Shared(object):
                     gateways.append(gateway)
                 elif connection.protocol is not None:
                     sender = Sender(connection.certificate, self.settings.timing)
-                    say_goodbye(Lease(connection, connection.protocol, None),
+                    send_goaway(Lease(connection, connection.protocol, None),
                                 GuardedSender(sender, self.backend.create_lock(),
                                               self.backend.clock))
                     self.gone_reporter(connection.address, connection.certificate)(

@@ -157,7 +157,7 @@ class ClientConnection(object):
     @property
     def has_proof(self):
         # type: () -> bool
-        """True if the peer has taken note of anything that we sent, so that it has let us in."""
+        """True if the peer has taken note of anything that we sent, so that it has accepted us."""
         return self._is_settled or self.is_ping_acknowledged or self.response_count > 0
 
     def room(self, size):
