@@ -88,7 +88,7 @@ def test_a_call_whose_time_is_over_leaves_the_others_alone(simulator, client, ro
     greenlets = []
     for number in range(4):
         is_hurried = (number == 0) == (role == "leader") and number in (0, 3)
-        greenlets += send_each(client, [number], timeout=0.2 if is_hurried else None)
+        greenlets += send_each(client, [number], timeout=0.5 if is_hurried else None)
     hurried = greenlets.pop(0 if role == "leader" else 3)
     result = hurried.get(timeout=SOON)
     assert result.unknown == result.retry().tokens != []

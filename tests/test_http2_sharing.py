@@ -221,7 +221,7 @@ def test_an_interrupted_write_leaves_the_others_their_responses(
 def test_a_call_whose_time_is_over_leaves_the_others_alone(simulator, new_client, role):
     """What was sent of it is unknown, and the others wait on, over the same connection."""
     simulator.script_provider(HELD)
-    client, hurried = new_client(), partial(send_each, numbers=[9], timeout=0.2)
+    client, hurried = new_client(), partial(send_each, numbers=[9], timeout=0.5)
     if role == "leader":
         begun = hurried(client)
         await_held(simulator, 1)
@@ -242,11 +242,11 @@ def test_a_call_whose_time_is_over_leaves_the_others_alone(simulator, new_client
 def test_the_time_of_a_call_also_ends_while_a_server_is_silent(simulator, new_client, role):
     """Whoever has more time waits on for the connection that was begun."""
     simulator.script_provider(ProviderScript(stall_handshake=True))
-    client = new_client(connect_timeout=2.0)
+    # Nobody here waits for as long as the leader would.
+    client = new_client(connect_timeout=4.0 * SOON if role == "leader" else 2.0)
     first = send_each(client, [0], timeout=0.2 if role == "leader" else None)[0]
-    await_that(lambda: not client._connection._host().is_idle)
+    await_that(lambda: not (first.is_alive() and client._connection._host().is_idle))
     second = send_each(client, [1], timeout=None if role == "leader" else 0.2)[0]
-    await_followers(client, 1)
     result = (first if role == "leader" else second).get()
     assert result.unknown == [] and len(result.retry().tokens) == 1
     if role == "leader":
@@ -442,13 +442,12 @@ def test_all_who_wait_hear_that_there_is_no_connection(
 
 def test_what_a_session_is_told_between_calls_counts(simulator, new_client):
     """How many connections there may be, and how long is waited."""
+    simulator.script_provider(ProviderScript(delay_at={2: SOON}))
     client = new_client(pool_size=1)
     session = client._connection.session
     assert outcome(client.send(message())) == ACCEPTED
     assert client._connection._host()._sender.limit == 1
     session.pool.pool_size = 3
-    simulator.script_provider(ProviderScript(delay_at={1: SOON}))
-    session.shutdown()
     session.read_timeout = 0.2
     result = client.send(message(1))
     assert result.unknown == TOKENS[1:2] and "0.2 s" in str(result.errors)
