@@ -405,6 +405,23 @@ def test_a_message_does_not_wait_behind_a_campaign(simulator, new_client):
     expect_accepted([campaign])
 
 
+def test_a_call_is_looked_at_by_one_thread_at_a_time(simulator, new_client):
+    """While its caller is elsewhere others send what it has brought: the lock guards that."""
+    client, is_asked = new_client(), threading.Event()
+
+    def messages():
+        yield message(0)
+        is_asked.set()
+        yield message(1)
+
+    results = client.send_many(messages())
+    assert outcome(next(results)) == ACCEPTED
+    with held_elsewhere(client._connection._host()._lock):
+        going_on = Caller(lambda: outcome(next(results)))
+        assert not is_asked.wait(0.1)
+    assert going_on.get() == ACCEPTED
+
+
 # Connections that cannot be had.
 
 

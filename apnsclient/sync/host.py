@@ -158,6 +158,12 @@ class Host(object):
             self._sender.leave(call)
         return decided
 
+    def is_ready(self, call):
+        # type: (Call) -> bool
+        """Return True if there is something to do for the caller, who does not lead now."""
+        with self._lock:
+            return call.is_ready
+
     def leave(self, call):
         # type: (Call) -> None
         """Forget a call whose caller has left, in the middle of anything."""

@@ -51,7 +51,7 @@ class Http2Connection(Connection):
         host, save_at = None, clock() + self.SAVE_EVERY  # type: Optional[Host], float
         try:
             while not (call.is_empty and (intake.is_over or call.failure is not None)):
-                works = intake.take() if call.is_ready and call.failure is None else []
+                works = intake.take() if self._can_bring(call, host) else []
                 if works or not call.is_empty:
                     call.has_more, call.is_slow = intake.can_take, intake.is_slow
                     host = self._host(host, call)
@@ -74,6 +74,15 @@ class Http2Connection(Connection):
             if host is not None:
                 host.leave(call)
             feedback.save()
+
+    def _can_bring(self, call, host):
+        # type: (Call, Optional[Host]) -> bool
+        """Return True if a caller is to bring more work, or has results to take before.
+
+        :param host: who may be sending what it has brought, or None.
+        """
+        is_ready = host is None or self._host(host, call).is_ready(call)
+        return is_ready and call.failure is None
 
     @staticmethod
     def _raise(failure):
