@@ -7,6 +7,7 @@ is put off: whatever ends well here has been told to go on.
 from __future__ import absolute_import, division, print_function
 
 import gc
+import logging
 import os
 import signal
 import threading
@@ -23,6 +24,7 @@ from apnsclient._compat import monotonic
 from apnsclient.backends import stdio
 from apnsclient.errors import ConnectError, ConnectTimeout
 from apnsclient.feedback_store import MemoryStore
+from apnsclient.sending.calls import Call
 from apnsclient.sync import host
 from apnsclient.testing.simulator import ProviderScript
 from frame_peers import ACCEPTED, TOKENS, client_for, message, new_session, outcome
@@ -511,3 +513,61 @@ def test_nothing_is_left_of_callers_who_have_gone(simulator, descriptors):
         del session, client, callers
     assert simulator.wait_for(lambda: simulator.open_provider_connections == 0, SOON)
     await_that(lambda: threading.active_count() == before)
+
+
+@needs_signals
+def test_a_signal_handler_may_send(simulator, new_client):
+    """In the middle of a call of the same thread, over a connection of its own."""
+    client, told = new_client(pool_size=2), []
+    simulator.script_provider(HELD, None)
+
+    def handle(number, frame):
+        told.append(outcome(client.send(message(1))))
+        simulator.release_held()
+
+    with handling() as set_handler:
+        set_handler(handle)
+        Caller(lambda: (await_held(simulator, 1), os.kill(os.getpid(), signal.SIGUSR2)))
+        assert outcome(client.send(message(0))) == ACCEPTED
+    assert told == [ACCEPTED]
+    assert simulator.provider_connections == 2
+
+
+@needs_signals
+def test_a_stream_does_not_go_on_in_the_middle_of_another_call(simulator, new_client):
+    """It would wait for what goes on only behind it; the error says what to do instead."""
+    client, told = new_client(), []
+    simulator.script_provider(HELD)
+    shared = client._connection._host()
+
+    def handle(number, frame):
+        with pytest.raises(RuntimeError, match="begin a new one"):
+            shared.drive(Call())
+        told.append(number)
+        simulator.release_held()
+
+    with handling() as set_handler:
+        set_handler(handle)
+        Caller(lambda: (await_held(simulator, 1), os.kill(os.getpid(), signal.SIGUSR2)))
+        assert outcome(client.send(message(0))) == ACCEPTED
+    assert told
+
+
+def test_a_log_handler_may_send(simulator, new_client):
+    """That of the warning that a connection has ended, for instance."""
+    client, told = new_client(pool_size=2), []
+    simulator.script_provider(ProviderScript(close_after=1, late=1), None)
+
+    class Sending(logging.Handler):
+        def emit(self, record):
+            if record.levelno == logging.WARNING and not told:
+                told.append(None)
+                told.append(outcome(client.send(message(1))))
+
+    logger, handler = logging.getLogger("apnsclient"), Sending()
+    logger.addHandler(handler)
+    try:
+        assert client.send(message(0)).unknown == TOKENS[:1]
+    finally:
+        logger.removeHandler(handler)
+    assert told == [None, ACCEPTED]

@@ -13,6 +13,8 @@ from __future__ import absolute_import, division, print_function
 
 import numbers
 
+from six.moves._thread import get_ident
+
 from .._compat import MYPY, monotonic
 from .._defaults import default, resolve_default
 from .._process import PerProcess
@@ -112,6 +114,15 @@ class BaseBackend(object):
         back-end overrides it, so that other greenlets run in the meantime.
         """
         return Event()
+
+    def caller_id(self):
+        # type: () -> Any
+        """Return what tells the caller from those who run at the same time (hashable).
+
+        It is asked only where :attr:`can_share` is True. By default the identity of the thread. A
+        green back-end returns that of the greenlet.
+        """
+        return get_ident()
 
     def create_waker(self):
         # type: () -> Any

@@ -124,8 +124,10 @@ def open_pair():
 
     :raises socket.error: if there are no descriptors left.
     """
-    ends = _system_pair()  # type: Any
+    ends = ()  # type: Any
     try:
+        # An interrupt may come before any line, also before a "try".
+        ends = _system_pair()
         made = [_adopt(end) for end in ends]
         for one in made:
             _prepare(one)

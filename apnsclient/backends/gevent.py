@@ -371,6 +371,11 @@ class Backend(TlsBackend):
         """Return a new lock, reentrant for each greenlet, that threads may share."""
         return _GreenLock()
 
+    def caller_id(self):
+        # type: () -> Any
+        """Return the identity of the greenlet; see the base class."""
+        return id(gevent.getcurrent())
+
     def create_event(self):
         # type: () -> Any
         """Return a new event that greenlets wait for, and any thread may set."""

@@ -112,6 +112,8 @@ class Host(object):
         self._lead = None  # type: Optional[weakref.ref[_Lead]]
         self._followers = {}  # type: Dict[Call, _Claim]
         self._numbers = itertools.count()
+        # Callers in the middle of a call, by what the back-end knows them by.
+        self._present = {}  # type: Dict[Any, weakref.ref[_Lead]]
         self._left = deque()  # type: Deque[Call]
         self._waker = backend.create_waker() if is_shared else None  # type: Any
         self._is_waiting = False
@@ -136,7 +138,37 @@ class Host(object):
 
         :param works: what the call is to send as well (sequence of :class:`.Work`).
         :return: the work that is decided, in order.
+        :raises RuntimeError: if the caller is in the middle of another call; see
+            :meth:`is_driven_from_here`.
         """
+        if self.is_driven_from_here():
+            raise RuntimeError("send_many() cannot go on in a signal handler, or a log handler, "
+                               "that interrupts another call: begin a new one there")
+        me, presence = self._backend.caller_id(), _Lead(call)
+        self._present[me] = weakref.ref(presence)
+        try:
+            self._drive(call, works)
+        finally:
+            presence.is_over = True
+            self._present.pop(me, None)
+        with self._lock:
+            decided = self._take_decided(call)
+        self._tidy()
+        return decided
+
+    def is_driven_from_here(self):
+        # type: () -> bool
+        """Return True if the caller is in the middle of a call already.
+
+        A signal handler, or a log handler, runs there. It must not wait for what goes on only when
+        it has returned: it needs connections of its own.
+        """
+        reference = self._present.get(self._backend.caller_id())
+        presence = reference() if reference is not None else None
+        return presence is not None and not presence.is_over
+
+    def _drive(self, call, works):
+        # type: (Call, Any) -> None
         lead, claim = self._join(call, works)
         try:
             while claim is not None and lead is None:
@@ -146,10 +178,6 @@ class Host(object):
         finally:
             if lead is not None:
                 self._hand_over(lead, call)
-        with self._lock:
-            decided = self._take_decided(call)
-        self._tidy()
-        return decided
 
     def _take_decided(self, call):
         # type: (Call) -> List[Any]

@@ -86,25 +86,34 @@ class Shared(object):
         """Return what brings callers and connections together.
 
         Callers share connections where the back-end can wait for several; else each call has what
-        it needs for itself, and so does a handle whose connections are not pooled.
+        it needs for itself. So has one in a signal handler that interrupts another, and a handle
+        whose connections are not pooled.
 
         :param last: what the call had before, if it goes on (:class:`~.host.Host`).
         """
-        backend = self.backend
         if last is not None and last.process == this_process():
             return last
-        is_shared = is_cached and backend.can_share
+        if is_cached and self.backend.can_share:
+            host = self._shared_host(address, certificate)
+            if not host.is_driven_from_here():
+                return host
+        return self._new_host(address, certificate, is_cached, False)
+
+    def _shared_host(self, address, certificate):
+        # type: (Address, Credential) -> Host
         key = this_process(), address, certificate
-        host = self._hosts.get(key) if is_shared else None
+        host = self._hosts.get(key)
         if host is None:
-            opener = Opener(backend, address, certificate, is_cached, self.settings)
-            host = Host(backend, opener, certificate, self.settings,
-                        self.gone_reporter(address, certificate), is_shared)
-            if is_shared:
-                if len(self._hosts) >= _MANY_HOSTS:
-                    self.forget_idle_hosts()
-                host = self._hosts.setdefault(key, host)
+            if len(self._hosts) >= _MANY_HOSTS:
+                self.forget_idle_hosts()
+            host = self._hosts.setdefault(key, self._new_host(address, certificate, True, True))
         return host
+
+    def _new_host(self, address, certificate, is_cached, is_shared):
+        # type: (Address, Credential, bool, bool) -> Host
+        opener = Opener(self.backend, address, certificate, is_cached, self.settings)
+        return Host(self.backend, opener, certificate, self.settings,
+                    self.gone_reporter(address, certificate), is_shared)
 
     def forget_idle_hosts(self):
         # type: () -> None
