@@ -13,6 +13,7 @@ import os
 import select
 import socket
 import struct
+from itertools import chain, repeat, starmap
 
 from .._compat import MYPY, PY2, monotonic
 
@@ -115,6 +116,7 @@ def open_socket(family, kind, protocol):
 
 
 #: Not that of the module socket, which gevent may have replaced; Windows has no other.
+_PAIR_FAMILY = getattr(socket, "AF_UNIX", socket.AF_INET)
 _system_pair = getattr(_socket, "socketpair", getattr(socket, "socketpair", None))  # type: Any
 
 
@@ -124,24 +126,17 @@ def open_pair():
 
     :raises socket.error: if there are no descriptors left.
     """
-    ends = ()  # type: Any
-    try:
-        # An interrupt may come before any line, also before a "try".
-        ends = _system_pair()
-        made = [_adopt(end) for end in ends]
-        for one in made:
-            _prepare(one)
-        return made[0], made[1]
-    except BaseException:
-        for end in ends:
-            end.close()
-        raise
-
-
-def _adopt(made):
-    # type: (Any) -> Any
-    """Return a socket that closes without a warning, in place of one that may not."""
-    return made if PY2 else SystemSocket(made.family, made.type, made.proto, made.detach())
+    if PY2:
+        ends = _system_pair()  # type: Any
+    else:
+        # All of it is one call into C: an interrupt between two steps would leave sockets to the
+        # garbage collector that warn of it.
+        made = chain.from_iterable(starmap(_system_pair, [()]))
+        ends = tuple(map(SystemSocket, repeat(_PAIR_FAMILY), repeat(socket.SOCK_STREAM), repeat(0),
+                         map(_socket.socket.detach, made)))
+    for end in ends:
+        _prepare(end)
+    return ends[0], ends[1]
 
 
 def _prepare(made):
