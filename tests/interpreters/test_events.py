@@ -157,6 +157,12 @@ def closed(end):
         return True  # Python 2.7.
 
 
+@pytest.fixture(autouse=True)
+def enough_descriptors(monkeypatch):
+    """Events have sockets, however many descriptors the tests before have left open."""
+    monkeypatch.setattr(_events, "_LAST_DESCRIPTOR", 1 << 20)
+
+
 @pytest.fixture
 def watched(monkeypatch):
     return Watched(monkeypatch)
