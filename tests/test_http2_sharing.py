@@ -24,10 +24,22 @@ from apnsclient._compat import monotonic
 from apnsclient.backends import stdio
 from apnsclient.errors import ConnectError, ConnectTimeout
 from apnsclient.feedback_store import MemoryStore
+from apnsclient.protocols.http2 import frames
 from apnsclient.sending.calls import Call
 from apnsclient.sync import host
 from apnsclient.testing.simulator import ProviderScript
-from frame_peers import ACCEPTED, TOKENS, client_for, message, new_session, outcome
+from frame_peers import (
+    ACCEPTED,
+    TOKENS,
+    accept_all,
+    client_for,
+    client_of,
+    message,
+    new_session,
+    outcome,
+    serve,
+)
+from http2_support import OK, headers
 from interrupt_support import Interrupt, Limit, handler_of, handling
 from net_support import SOON
 from stdio_support import Gate
@@ -454,6 +466,48 @@ def test_all_who_wait_hear_that_there_is_no_connection(
     assert simulator.provider_connections <= 1
     simulator.script_provider(None)
     assert outcome(client.send(message())) == ACCEPTED
+
+
+@pytest.mark.parametrize("ending", [frames.goaway(1, frames.NO_ERROR), headers(2)])
+def test_a_server_that_neither_reads_nor_hangs_up_holds_up_nobody(monkeypatch, ending):
+    """Its connection has ended and all requests have their responses: nothing is to be waited for.
+
+    It says that it ends the connection, or breaks the rules: with the response to one caller while
+    another one waits, and then over a connection that lies in the pool.
+    """
+    monkeypatch.setattr(stdio.Connection, "close_timeout", 4.0 * SOON)
+    may_respond, may_end, has_ended, is_over, peers = Gate(), Gate(), Gate(), Gate(), []
+
+    def play(peer):
+        peers.append(peer)
+        is_first = len(peers) == 1
+        if len(peers) == 3:
+            accept_all(peer)
+            return
+        peer.greet([(frames.MAX_CONCURRENT_STREAMS, 1)])
+        peer.requests(1)
+        may_respond.wait()
+        peer.say(headers(1, OK), ending if is_first else b"")
+        if not is_first:
+            may_end.wait()
+            peer.say(ending)
+            has_ended.open()
+        is_over.wait()
+
+    with serve(play) as server:
+        session = new_session(pool_size=1)
+        client = client_of(session, server)
+        callers = send_each(client, [0])
+        await_that(lambda: peers and peers[0].seen)
+        callers += send_each(client, [1])
+        await_followers(client, 1)
+        may_respond.open()
+        expect_accepted(callers)
+        may_end.open()
+        has_ended.wait()
+        expect_accepted(send_each(client, [2]))
+        is_over.open()
+        session.shutdown()
 
 
 # What was told between calls, and back-ends that promise less.

@@ -123,6 +123,28 @@ def test_close_is_bounded_where_the_peer_takes_nothing():
         gate.set()
 
 
+def test_abort_waits_for_nothing_and_says_so_where_it_can():
+    """The peer, which reads only later, finds a proper end of TLS."""
+    gate, ends = threading.Event(), []
+
+    def serve(tls):
+        gate.wait(SOON)
+        assert tls.recv(10) == b"x"
+        try:
+            tls.recv(10)
+        except SSL.Error as error:
+            ends.append(type(error))
+
+    with Server(over_tls(serve)) as server:
+        connection = open_connection(server.address)
+        connection.write(b"x", SOON)
+        connection.close_timeout = 1000
+        connection.abort()
+        assert connection.closed()
+        gate.set()
+    assert ends == [SSL.ZeroReturnError]
+
+
 def test_close_does_not_wait_for_tcp_after_the_close_notify():
     """The server's close-notify is the end, also where it keeps TCP open."""
     gate = threading.Event()

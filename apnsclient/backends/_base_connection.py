@@ -176,9 +176,11 @@ class BaseConnection(object):
 
     def abort(self):
         # type: () -> None
-        """Close the connection at once, without waiting for a peer that has stopped answering.
+        """Close the connection at once, without waiting for the peer.
 
-        What was written may be lost. By default it is closed like any other.
+        Called where the peer has stopped responding, and where nothing that was written has still
+        to reach it; others wait until it returns. What was written may be lost. By default the
+        connection is closed like any other.
         """
         self.close()
 

@@ -407,7 +407,13 @@ class Connection(BaseConnection):
 
     def abort(self):
         # type: () -> None
-        """Close the connection at once; see the base class."""
+        """Close the connection at once; see the base class.
+
+        The peer gets a close-notify if that can be sent without waiting.
+        """
+        farewell = None if self._is_closed else self._graceful_close()
+        if farewell is not None:
+            farewell.step()
         self._stop_writes("the connection to %s was given up" % self._where)
         self.close()
 

@@ -90,7 +90,7 @@ class Link(object):
 
     def abort(self):
         # type: () -> None
-        """Close the connection at once, without waiting for a peer that has stopped responding."""
+        """Close the connection at once, without waiting for the peer."""
         self.connection.abort()
 
     def _fail(self, error):

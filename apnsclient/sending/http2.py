@@ -507,10 +507,10 @@ class Sender(object):
         oldest, client = connection.oldest(), connection.client
         if oldest is None:
             if not client.room(1):
-                connection.is_stalled = connection.is_unread = True
+                connection.is_stalled = True
                 self._lose(connection, "the server allowed no request for %s s" % timeout, now)
         elif client.response_count == oldest.responses_before:
-            connection.is_stalled = connection.is_unread = True
+            connection.is_stalled = True
             self._lose(connection, "the server sent no response within %s s" % timeout, now)
         else:
             self._cancel(connection, oldest, "no response within %s s" % timeout, now)

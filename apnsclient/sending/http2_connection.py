@@ -50,7 +50,6 @@ class SenderConnection(object):
     :ivar has_unknown: whether it left requests behind of which nothing is known (bool).
     :ivar is_silent: whether it ended because a PING had no response (bool).
     :ivar is_stalled: whether it ended because nothing came of the requests for as long as allowed.
-    :ivar is_unread: whether it ended while nobody is left to read what the server has to say.
     :ivar lost: how many requests had no response when it ended (int).
     :ivar opened_at: when it was opened.
     :ivar round_trip: the shortest time that a response took (float), infinite before the first.
@@ -66,7 +65,7 @@ class SenderConnection(object):
         self.batches = []  # type: List[Batch]
         self.round_trip = float("inf")
         self.lost, self.opened_at, self.used_at = 0, now, now
-        self.is_over = self.is_cut = self.is_silent = self.is_stalled = self.is_unread = False
+        self.is_over = self.is_cut = self.is_silent = self.is_stalled = False
         self.problem = ""
         self.retired_for = None  # type: Optional[Reason]
         # Requests were refused: how many were accepted then, the first stream that was started

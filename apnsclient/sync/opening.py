@@ -28,8 +28,10 @@ __all__ = ["GuardedSender", "Lease", "Opener"]
 ALPN = ("h2",)
 #: Most bytes that are read at once.
 READ_SIZE = 65536
-#: Seconds for what a server says while it does not take what we write, and for our own GOAWAY.
+#: Seconds for what a server says while it does not take what we write.
 CLOSING_TIMEOUT = 1.0
+#: Seconds for our own GOAWAY, which takes none but where a server has stopped reading.
+_GOAWAY_TIMEOUT = 0.1
 #: Seconds for what has come while nobody looked: it is no more than a system's buffers hold.
 _LONGEST_LOOK = 0.25
 
@@ -215,7 +217,6 @@ class Opener(object):
         state, deadline, begin = lease.state, self._deadline(timeout), self._backend.clock()
         while not state.is_over and not state.client.has_settings:
             if not self._exchange(lease, sender, deadline):
-                state.is_unread = True
                 sender.lose(lease, "it sent no settings")
                 raise ConnectTimeout(
                     "%s:%s accepted the connection, but sent no HTTP/2 settings within %s s"
@@ -233,7 +234,7 @@ class Opener(object):
         state.client.ping(os.urandom(8))
         while not state.is_over and not state.client.is_ping_acknowledged:
             if not self._exchange(lease, sender, deadline):
-                state.is_silent = state.is_unread = True
+                state.is_silent = True
                 sender.lose(lease, "the server did not respond to a PING within %s s" % timeout)
 
     def _deadline(self, timeout):
@@ -350,21 +351,26 @@ def read_after_failure(lease, sender, error):
         link.connection.logger.debug("reading failed as well: %s", problem)
         if isinstance(problem, ConnectError):
             error = problem
-    state.is_unread = not state.is_over
     return error
 
 
 def close(lease, sender):
     # type: (Lease, GuardedSender) -> None
-    """Send GOAWAY and close the connection; do not wait for one that is dead."""
+    """Send GOAWAY and close the connection; wait only for what has still to arrive.
+
+    Callers who share the host wait meanwhile. A server that has responded to all requests has got
+    them, and one that has ended the connection takes nothing any more.
+    """
+    state = lease.state
+    has_to_arrive = not state.is_over and state.client.in_flight
     try:
         send_goaway(lease, sender)
     finally:
         log_end(lease)
-        if lease.state.is_unread:
-            lease.link.abort()
-        else:
+        if has_to_arrive:
             lease.link.close()
+        else:
+            lease.link.abort()
 
 
 def send_goaway(lease, sender):
@@ -387,7 +393,7 @@ def send_goaway(lease, sender):
         return
     try:
         if data and not connection.is_inherited:
-            lease.link.write(data, CLOSING_TIMEOUT)
+            lease.link.write(data, _GOAWAY_TIMEOUT)
     except (ConnectError, ConnectionLost, Timeout) as error:
         connection.logger.debug("%s:%s did not take the GOAWAY: %s", state.address[0],
                                 state.address[1], error)
