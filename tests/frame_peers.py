@@ -60,6 +60,11 @@ class Peer(object):
             if self.read() is None:
                 raise EOFError("the client has left after %d requests" % len(streams))
 
+    def parts(self):
+        """Return the streams of the parts of requests that have come, without waiting (list)."""
+        return [stream for kind, flags, stream, _ in self.seen
+                if kind == frames.DATA and not flags & frames.END_STREAM]
+
     def await_frame(self, frame):
         """Read until a frame has come."""
         while frame not in self.seen:

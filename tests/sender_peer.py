@@ -380,6 +380,8 @@ class Tap(object):
         """Note that nothing more can be written."""
         for flight in self._streams.values():
             flight.is_cut = not flight.is_over
+            if flight.is_cut and not flight.is_whole:
+                flight.fate = "lost"
 
     def end(self, is_refused=False):
         """Note that the client has let the connection go.

@@ -195,9 +195,9 @@ def test_an_interrupt_takes_a_caller_away_from_the_others(simulator, new_client,
     assert sorted(simulator.accepted_tokens()) == sorted(TOKENS[:4] + TOKENS[9:10])
 
 
-def test_an_interrupted_write_leaves_the_others_their_responses(
-        simulator, new_client, monkeypatch):
-    """Nothing more is written over the connection; what the server has got it responds to."""
+@pytest.fixture
+def cutting(monkeypatch):
+    """A list; while there is something in it, the next write takes that out, and is cut in two."""
     write, is_armed = stdio.Connection.write, []
 
     def write_half(self, data, timeout):
@@ -208,11 +208,16 @@ def test_an_interrupted_write_leaves_the_others_their_responses(
         write(self, data, timeout)
 
     monkeypatch.setattr(stdio.Connection, "write", write_half)
+    return is_armed
+
+
+def test_an_interrupted_write_leaves_the_others_their_responses(simulator, new_client, cutting):
+    """Nothing more is written over the connection; what the server has got it responds to."""
     simulator.script_provider(HELD)
     client = new_client()
     callers = callers_of(simulator, client, 4)
     await_followers(client, 3)
-    is_armed.append(True)
+    cutting.append(True)
     simulator.script_provider(None)
     callers.append(Caller(partial(client.send, message(10, 100, alert="x" * 1000),
                                   timeout=2)))
@@ -229,6 +234,34 @@ def test_an_interrupted_write_leaves_the_others_their_responses(
     retry = [] if result.retry() is None else result.retry().tokens
     assert set(TOKENS[10:110]) - set(retry) <= set(accepted)
     assert not result.failed
+
+
+def test_what_an_interrupted_write_leaves_in_parts_is_sent_again_at_once(cutting):
+    """Before, or with the write that was cut: no more of it will follow, and that is known."""
+    peers = []
+
+    def play(peer):
+        peers.append(peer)
+        if len(peers) > 1:
+            accept_all(peer)
+            return
+        # Fewer bytes than a payload has.
+        peer.greet([(frames.INITIAL_WINDOW_SIZE, 10)])
+        peer.read_to_end()
+
+    with serve(play) as server:
+        session = new_session(read_timeout=4.0 * SOON)
+        client = client_of(session, server)
+        callers = send_each(client, [0])
+        await_that(lambda: peers and len(peers[0].parts()) == 1)
+        callers += send_each(client, [1])
+        await_that(lambda: len(peers[0].parts()) == 2)
+        cutting.append(True)
+        callers += send_each(client, [2])
+        with pytest.raises(Interrupt):
+            callers.pop(0).get()
+        expect_accepted(callers)
+        session.shutdown()
 
 
 @pytest.mark.parametrize("role", ["leader", "follower"])

@@ -279,6 +279,17 @@ def test_responses_still_come_after_a_write_was_interrupted():
     assert START + TIMEOUT <= world.now <= START + TIMEOUT + 2 * TRIP
 
 
+def test_what_an_interrupted_write_leaves_in_parts_is_sent_again_at_once():
+    """It will never be whole on that connection, whatever becomes of the others there."""
+    script = Script(acts=[(0, "fault", "interrupt")],
+                    settings=[(frames.INITIAL_WINDOW_SIZE, 1000)])
+    # The server is not to blame, however often that happens.
+    world, outcomes = send(*[script] * 5)
+    assert outcomes == {"accepted": 20}
+    assert len(world.opened) == 6
+    assert world.now < START + 1.0
+
+
 def test_a_connection_with_an_interrupted_write_and_nothing_in_flight_is_over():
     """Whoever waits for its place would wait for ever."""
     script = Script(settings=[(MOST, 2)], acts=[(2, "fault", "interrupt"), (2, "limit", 0)])

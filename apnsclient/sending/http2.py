@@ -413,9 +413,14 @@ class Sender(object):
         # type: (SenderConnection, float) -> None
         """Go on after a write that was interrupted, and may have ended in the middle of a frame.
 
-        Nothing more is written. What the server has got is responded to as ever.
+        Nothing more is written. What the server has got is responded to as ever, and a request of
+        which a part was still to be written is sent again.
         """
-        connection.cut(now)
+        for batch, stream, _ in connection.cut(now):
+            self._resend(batch.owner, batch.index_of(stream), now)
+        for event in connection.client.events():
+            self._take_event(connection, event, now)
+        self._touch(connection, connection.take_finished())
         if connection.is_done:
             self._conclude(connection, now)
 

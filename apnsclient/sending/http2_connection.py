@@ -120,7 +120,7 @@ class SenderConnection(object):
         """True if nothing came of its use."""
         if self.retired_for is not None and self.retired_for.is_unprocessed:
             return self.client.accepted == self._accepted_before
-        return self.is_stalled or not self.has_answered
+        return not self.is_cut and (self.is_stalled or not self.has_answered)
 
     def room(self, work):
         # type: (Work) -> int
@@ -222,10 +222,14 @@ class SenderConnection(object):
         self._written = []
 
     def cut(self, now):
-        # type: (float) -> None
-        """Note that what :meth:`output` returned was written in part, as far as anybody knows."""
+        # type: (float) -> List[Tuple[Batch, int, bool]]
+        """Note that what :meth:`output` returned was written in part, as far as anybody knows.
+
+        :return: as :meth:`end`, each request of which it is known that it will never be whole.
+        """
         self.is_cut = True
         self.written(now)
+        return self.client.abandon(is_over=False)
 
     # What is read.
 

@@ -90,17 +90,15 @@ class ClientConnection(object):
 
     def __init__(self, authority):
         # type: (bytes) -> None
-        self.has_settings = False
+        self.has_settings = self.is_ping_acknowledged = False
         self.goaway = None  # type: Optional[GoAway]
         self.error = None  # type: Optional[Http2Error]
         self.accepted = self.response_count = 0
-        self.is_cautious = self._keeps_responses = False
-        self.is_ping_acknowledged = False
+        self.is_cautious = self._keeps_responses = self._is_settled = False
         self._ping = None  # type: Optional[bytes]
         self._output = []  # type: List[bytes]
         self._streams = Streams(authority, self._output.append)
         self._decoder = ResponseDecoder()
-        self._is_settled = False
         # Whether responses can be told from their shape now.
         self._is_simple = False
         # How often no row was found in what is being received.
@@ -247,15 +245,17 @@ class ClientConnection(object):
                     indices.append((batch.index_of(stream), is_whole))
         return indices
 
-    def abandon(self):
-        # type: () -> List[Tuple[Batch, int, bool]]
-        """End everything, because the connection is over.
+    def abandon(self, is_over=True):
+        # type: (bool) -> List[Tuple[Batch, int, bool]]
+        """End everything, because the connection is over; or what is not whole, and never will be.
 
+        :param is_over: False if whole requests may still have their responses (bool).
         :return: ``(batch, stream, is_whole)`` of each request without response. One that is not
             whole was not processed, see :class:`Reset`. What became of others is in :meth:`events`.
         """
+        streams = self._streams.above(0) if is_over else self._streams.ignore_incomplete()
         opened = [(self._streams.find(stream), stream, not self._streams.is_incomplete(stream))
-                  for stream in self._streams.above(0)]
+                  for stream in streams]
         return [(batch, stream, is_whole) for batch, stream, is_whole in opened
                 if batch is not None and not self._end_early(stream)]
 

@@ -143,6 +143,14 @@ class Streams(object):
         """Return True if the request on a stream has not ended yet."""
         return stream in self.open or stream in self.standalone
 
+    def ignore_incomplete(self):
+        # type: () -> List[int]
+        """Ignore what comes on streams of which a part is still to be sent; return them."""
+        streams = list(self._unsent)
+        for stream in streams:
+            self.ignore(stream)
+        return streams
+
     def is_incomplete(self, stream):
         # type: (int) -> bool
         """Return True if a part of the request on a stream is still to be sent."""
