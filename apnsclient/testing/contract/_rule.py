@@ -117,8 +117,11 @@ def _watch(case, function):
     def run():
         # type: () -> None
         try:
-            with stage:
-                function(case, stage)
+            try:
+                with stage:
+                    function(case, stage)
+            finally:
+                case.end_thread()
         except BaseException:
             outcome.append(sys.exc_info())
         finally:
@@ -188,13 +191,28 @@ class Rules(object):
         # type: (Callable[[], Any]) -> Any
         """Run a function side by side with others, in whatever the back-end is shared by.
 
-        Threads by default; a green back-end overrides it. The rules call ``join(timeout)`` of what
-        is returned.
+        Threads by default, each of which calls :meth:`end_thread` at its end; a green back-end
+        overrides it. The rules call ``join(timeout)`` of what is returned.
         """
-        thread = threading.Thread(target=function)
+        def run():
+            # type: () -> None
+            try:
+                function()
+            finally:
+                self.end_thread()
+
+        thread = threading.Thread(target=run)
         thread.daemon = True
         thread.start()
         return thread
+
+    def end_thread(self):
+        # type: () -> None
+        """Give back what the back-end keeps for the thread that calls this, which is about to end.
+
+        Each rule runs in a thread of its own. By default nothing is done; a green back-end whose
+        library keeps the event loops of threads that have ended destroys that of this thread.
+        """
 
     def fork(self):
         # type: () -> int
