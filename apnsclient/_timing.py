@@ -54,7 +54,8 @@ def check_timeout(value):
     # type: (Any) -> None
     """See that the time for a call is one.
 
-    :raises ValueError: if it is not.
+    :raises ValueError: if it is not. True is none either, which Python takes for 1.
     """
-    if value is not None and not (isinstance(value, numbers.Real) and float(value) > 0):
+    if value is not None and (isinstance(value, bool) or not (
+            isinstance(value, numbers.Real) and float(value) > 0)):
         raise ValueError("timeout is %r, expected seconds above 0, or None for no limit" % (value,))

@@ -56,7 +56,8 @@ class APNs(object):
             second.
         :return: :class:`Result`. If an established connection fails nothing is raised: what is not
             known to be delivered is in the result's retry.
-        :raises ValueError: if the payload does not fit into a frame (65 535 bytes).
+        :raises ValueError: if the timeout is not a number above 0, or the payload does not fit into
+            a frame (65 535 bytes).
         :raises TypeError, ValueError: if the payload cannot be expressed in JSON. Like the error
             above, it is raised before a connection is opened.
         :raises Exception: whatever the back-end raises when it cannot connect; for the default

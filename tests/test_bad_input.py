@@ -6,6 +6,7 @@ import datetime
 import logging
 import re
 import traceback
+from functools import partial
 
 import pytest
 
@@ -20,6 +21,7 @@ from simulated_time import serve_bytes
 pytestmark = pytest.mark.timeout(240)
 
 TOKENS = make_tokens(6)
+TOPIC = "com.example.app"
 
 
 # Tokens.
@@ -77,6 +79,33 @@ def test_the_explanation_does_not_repeat_the_token(apple):
     assert "secret" not in repr(result) + repr(result.message)
 
 
+# Timeouts.
+
+def test_a_timeout_that_is_no_time_raises_before_anything_is_sent(apple):
+    """At once: ``send_many()`` does not wait for the first result, and takes no message."""
+    def messages():
+        raise AssertionError("it was asked for a message")
+        yield
+
+    for given in (0, -1, -0.5, float("nan"), float("-inf"), "5", b"5", True, False, [5],
+                  datetime.timedelta(5)):
+        for client in (apple.client(), apple.provider_client()):
+            for call in (partial(client.send, Message(TOKENS, alert="hello"), given),
+                         partial(client.send_many, messages(), timeout=given)):
+                with pytest.raises(ValueError) as caught:
+                    call()
+                assert str(caught.value) == (
+                    "timeout is %r, expected seconds above 0, or None for no limit" % (given,))
+    assert apple.connections == apple.provider_connections == apple.accepted_count == 0
+
+
+def test_infinity_is_no_limit(apple):
+    """As None is, over either protocol."""
+    for client in (apple.client(), apple.provider_client(read_timeout=None)):
+        result = client.send(Message(TOKENS, alert="hello", apns_topic=TOPIC), float("inf"))
+        assert (result.failed, result.errors, result.retry()) == ({}, [], None)
+
+
 # Payloads.
 
 @pytest.mark.parametrize("payload, error", [
@@ -105,7 +134,7 @@ def test_what_json_cannot_say_raises_before_a_connection_is_opened(apple):
     for given in ({"payload": {"aps": {"badge": nan}}}, {"badge": infinity}, {"k": [nan]},
                   {"extra": {"k": {"k": -infinity}}}, {"alert": u"half \ud83d"},
                   {"payload": u'{"aps":{"alert":"\udc00"}}'}):
-        message = Message(TOKENS, apns_topic="com.example.app", **given)
+        message = Message(TOKENS, apns_topic=TOPIC, **given)
         for client in (apple.client(), apple.provider_client()):
             with pytest.raises(ValueError):
                 client.send(message)
