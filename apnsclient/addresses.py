@@ -17,7 +17,7 @@ if MYPY:
     Address = Tuple[str, int]
 
 __all__ = ["ADDRESSES", "CHANNELS", "PROVIDER_ADDRESSES", "RETIRED", "environment_of", "is_apples",
-           "resolve_address", "retired_name"]
+           "manages_channels", "resolve_address", "retired_name"]
 
 #: Hosts that manage channels; they speak only HTTP/2.
 CHANNELS = {
@@ -93,6 +93,15 @@ def is_apples(address):
     :param address: ``(host, port)``, or a name; all names are those of Apple's hosts.
     """
     return isinstance(address, six.string_types) or environment_of(address) != "other"
+
+
+def manages_channels(address):
+    # type: (Address) -> bool
+    """Return True for Apple's hosts that manage channels, and speak only HTTP/2.
+
+    :param address: ``(host, port)``.
+    """
+    return (_host(address), address[1]) in CHANNELS.values()
 
 
 def resolve_address(address, known):

@@ -18,9 +18,9 @@ from ._files import is_given
 from ._timing import Timing
 from .addresses import (
     ADDRESSES,
-    CHANNELS,
     PROVIDER_ADDRESSES,
     is_apples,
+    manages_channels,
     resolve_address,
     retired_name,
 )
@@ -301,7 +301,7 @@ class Session(object):
         if protocol == "http2":
             name = retired_name(where)
             return protocol, where if name is None else self.PROVIDER_ADDRESSES[name]
-        if where in CHANNELS.values():
+        if manages_channels(where):
             raise ValueError("the address is %s:%d, which speaks HTTP/2 alone: leave out the "
                              "session's protocol, or set it to \"http2\"" % where)
         return protocol, where

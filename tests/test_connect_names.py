@@ -115,8 +115,10 @@ def test_the_names_of_channels_are_for_http2():
     for name in ("channels_sandbox", "channels_production"):
         assert leads_to(handle_of(name)) == ("http2", Session.ADDRESSES[name])
         for options in ({"protocol": "binary"}, {"pool": Dummy, "push": []}):
-            with pytest.raises(ValueError, match="speaks HTTP/2 alone"):
-                handle_of(name, **options)
+            host, port = Session.ADDRESSES[name]
+            for address in (name, (host, port), (host.upper(), port), (host + ".", port)):
+                with pytest.raises(ValueError, match="speaks HTTP/2 alone"):
+                    handle_of(address, **options)
 
 
 def test_a_subclass_leads_somewhere_else():

@@ -5,6 +5,7 @@ from __future__ import absolute_import, division, print_function
 import datetime
 import gc
 import os
+import socket
 from functools import partial
 
 import pytest
@@ -15,9 +16,13 @@ pytest.importorskip("jwt")
 from apnsclient import APNs, Message, ProviderToken, Session, feedback_store
 from apnsclient.backends.stdio import Backend
 from apnsclient.feedback_store import MemoryStore, SQLiteStore
+from apnsclient.protocols.http2 import frames
 from apnsclient.protocols.http2.client import ClientConnection
-from frame_peers import ACCEPTED, TOKENS, client_for, message, new_session, outcome
+from apnsclient.protocols.http2.server_headers import RequestDecoder
+from frame_peers import ACCEPTED, TOKENS, client_for, message, new_session, outcome, serve
+from http2_support import OK, headers
 from net_support import SOON
+from stdio_support import CLIENT
 from threads_support import run_threads
 
 pytestmark = pytest.mark.timeout(240)
@@ -41,6 +46,35 @@ def handle(session, apns, is_token=False):
 def sends(client, number, count=1):
     """Send to tokens, which must be accepted."""
     assert outcome(client.send(message(number, count))) == ACCEPTED
+
+
+def test_the_dot_of_an_absolute_name_is_for_the_resolver_alone(monkeypatch):
+    """Neither TLS nor HTTP/2 names the server with it, and its certificate does not either."""
+    asked, seen = [], []
+    look_up = socket.getaddrinfo
+
+    def getaddrinfo(host, *arguments, **options):
+        asked.append(host)
+        return look_up("127.0.0.1", *arguments, **options)
+
+    def play(peer):
+        peer.greet()
+        peer.requests(1)
+        block = [payload for kind, _, _, payload in peer.seen if kind == frames.HEADERS][0]
+        seen.extend([peer.tls.get_servername(), dict(RequestDecoder().decode(block))])
+        peer.say(headers(1, OK))
+        peer.read_to_end()
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    with serve(play) as server:
+        session = new_session()
+        port = server.address[1]
+        client = APNs(session.get_connection(("localhost.", port), cert_string=CLIENT.pem))
+        assert outcome(client.send(message())) == ACCEPTED
+        session.shutdown()
+    assert asked == ["localhost."]
+    assert seen[0] == b"localhost"
+    assert seen[1][b":authority"] == ("localhost:%d" % port).encode("ascii")
 
 
 # The pool.

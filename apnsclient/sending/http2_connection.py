@@ -339,7 +339,13 @@ class SenderConnection(object):
 
 def _authority(host, port):
     # type: (str, int) -> bytes
-    """Return what names the server in a request."""
+    """Return what names the server in a request.
+
+    Without the dot that makes a name absolute, which is for the resolver: the name that TLS sends
+    has none (RFC 6066, 3), and some servers refuse requests whose authority is another name.
+    """
+    if host.endswith("."):
+        host = host[:-1]
     if ":" in host:
         host = "[%s]" % host
     name = host if port == 443 else "%s:%d" % (host, port)
