@@ -221,7 +221,8 @@ def find_long_ones(sources):
 #: these do, and namedtuple's begin so. And those that modules give by such names.
 PRIVATE_ALLOWED = {
     ("_timing", "_fields"), ("protocols.binary", "_make"), ("transport", "_replace"),
-    ("backends._engine", "_ffi"), ("backends._engine", "_from_ssl"), ("backends._engine", "_lib"),
+    ("backends._engine", "_ffi"), ("backends._engine", "_from_ssl"),
+    ("backends._engine", "_into_ssl"), ("backends._engine", "_lib"),
     ("backends._engine", "_raise_ssl_error"), ("backends._tls", "_ffi"), ("backends._tls", "_lib"),
     ("backends._waiting", "_thread"), ("backends.gevent", "_thread"),
     ("testing.contract._stage", "_exit"), ("testing.contract._rule", "_current_frames"),

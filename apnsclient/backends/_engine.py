@@ -102,6 +102,8 @@ class DirectEngine(Engine):
         super(DirectEngine, self).__init__(context)
         self._ssl = self.tls._ssl
         self._sealed = self.tls._from_ssl
+        self._fed = self.tls._into_ssl
+        self._feed = _openssl._lib.BIO_write
         self._write = _openssl._lib.SSL_write
         self._read_sealed = _openssl._lib.BIO_read
         self._read = _openssl._lib.SSL_read
@@ -111,6 +113,13 @@ class DirectEngine(Engine):
         self._plain_room = 0
         # Type and arguments: an exception would keep the frames of the reader alive.
         self._problem = None  # type: Optional[Tuple[type, Any]]
+
+    def feed(self, data):
+        # type: (bytes) -> None
+        """Take bytes from the peer."""
+        done = self._feed(self._fed, data, len(data))
+        if done != len(data):
+            self.tls.bio_write(data[max(done, 0):])  # It raises what is to be raised.
 
     def open(self, size):
         # type: (int) -> bytes
@@ -202,10 +211,12 @@ def _best_engine(module):
         hasattr(getattr(module, "_lib", None), "SSL_write"),
         hasattr(getattr(module, "_lib", None), "SSL_read"),
         hasattr(getattr(module, "_lib", None), "BIO_read"),
+        hasattr(getattr(module, "_lib", None), "BIO_write"),
         hasattr(getattr(module, "_lib", None), "SSL_get_error"),
         hasattr(getattr(module, "_lib", None), "SSL_ERROR_WANT_READ"),
         hasattr(getattr(module, "_ffi", None), "from_buffer"),
-        hasattr(probe, "_ssl"), hasattr(probe, "_from_ssl"), hasattr(probe, "_raise_ssl_error")])
+        hasattr(probe, "_ssl"), hasattr(probe, "_from_ssl"), hasattr(probe, "_into_ssl"),
+        hasattr(probe, "_raise_ssl_error")])
     return DirectEngine if has_names else Engine
 
 

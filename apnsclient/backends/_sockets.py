@@ -43,7 +43,8 @@ KEEPALIVE_INTERVAL = 20
 KEEPALIVE_PROBES = 4
 
 #: Flags for ``send()``: no SIGPIPE from a connection that is gone, where the system has the flag.
-SEND_FLAGS = getattr(socket, "MSG_NOSIGNAL", 0)
+#: An int, because to join enums takes microseconds.
+SEND_FLAGS = int(getattr(socket, "MSG_NOSIGNAL", 0))
 
 #: How the system lays out the value of SO_LINGER: on and off, and seconds.
 _LINGER = "hh" if os.name == "nt" else "ii"

@@ -227,7 +227,7 @@ class TlsBackend(BaseBackend):
         A connection for which TLS itself has something to say counts as ready when that can be
         sent: :meth:`peek() <apnsclient.backends.BaseConnection.peek>` does so.
         """
-        deadline = self.waiting.deadline(timeout)
+        end = None if timeout is None else self.waiting.clock() + timeout
         ready, awaited = [], []  # type: List[Any], List[Any]
         interests = []  # type: List[Interest]
         for connection in connections:
@@ -241,14 +241,18 @@ class TlsBackend(BaseBackend):
             return ready
         found = self.waiting.wait(interests, 0.0 if ready else timeout, waker)
         # A signal may end it early, or something that was meant for a wait before this one.
-        while not (found or ready or deadline.is_over()):
-            found = self.waiting.wait(interests, deadline.left(), waker)
+        while not (found or ready):
+            left = None if end is None else end - self.waiting.clock()
+            if left is not None and left <= 0:
+                break
+            found = self.waiting.wait(interests, left, waker)
         return ready + [connection for waited, connection in awaited if waited in found]
 
     def clock(self):
         # type: () -> float
         """Return the time of the clock that this back-end waits by; see the base class."""
-        return float(self.waiting.clock())
+        now = self.waiting.clock()  # type: float
+        return now
 
     def _route(self, address, new_handshake, deadline):
         # type: (Address, Callable[[Any], _tls.Handshake], Any) -> Tuple[Any, Callable[[Any], Any]]

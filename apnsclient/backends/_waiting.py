@@ -103,10 +103,8 @@ class Waiting(object):
         """
         raise NotImplementedError("%s must implement create_waker()" % type(self).__name__)
 
-    def clock(self):
-        # type: () -> float
-        """Return the time that waiting is measured by: seconds (float) that never go back."""
-        return monotonic()
+    #: Returns the time that waiting is measured by: seconds (float) that never go back.
+    clock = staticmethod(monotonic)
 
     def deadline(self, timeout):
         # type: (Optional[float]) -> Deadline
