@@ -119,9 +119,9 @@ class PoolMachine(RuleBasedStateMachine):
             waiter = self.waiters.pop(0)
             self.check_granted(waiter.join(), waiter.is_new)
 
-    def put(self, connection):
-        """Note an idle connection; return what has to be closed."""
-        if self.size == 0 or connection.is_hung_up:
+    def put(self, connection, is_asked):
+        """Note an idle connection, which is asked whether it is; return what has to be closed."""
+        if self.size == 0 or is_asked and connection.is_hung_up:
             return [connection]
         self.idle.append(connection)
         if self.size is not None and len(self.idle) > self.size:
@@ -152,7 +152,7 @@ class PoolMachine(RuleBasedStateMachine):
         else:
             connection = slot.connection or FakeConnection(*WHERE)
             connection.is_hung_up = kind == "dead"
-            assert slot.release(connection) == self.put(connection)
+            assert slot.release(connection) == self.put(connection, False)
         assert slot.release(FakeConnection(*WHERE)) == []
         self.check_waiters()
 
@@ -175,7 +175,7 @@ class PoolMachine(RuleBasedStateMachine):
     def store(self):
         """Whoever took a connection without a slot gives it back."""
         connection = FakeConnection(*WHERE)
-        expected = self.put(connection)
+        expected = self.put(connection, True)
         assert self.backend.store(connection) == expected
         self.added += 1
 

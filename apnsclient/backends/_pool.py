@@ -53,8 +53,10 @@ class Slot(object):
         # type: (Pool, Any, Key, Optional[int]) -> None
         self.connection = None  # type: Optional[BaseConnection]
         self.surplus = []  # type: List[BaseConnection]
-        # What the pool asks. The event is what the caller waits for, None if it does not wait.
+        # What the pool asks. The event is what the caller waits for, None if it does not wait. The
+        # group is that of the key as long as the slot is in it.
         self.key = key
+        self.group = None  # type: Optional[_Group]
         self.limit = limit
         self.event = None  # type: Any
         self.is_granted = self.is_over = False
@@ -70,10 +72,11 @@ class Slot(object):
         Nothing happens the second time. In a forked child the slot is the parent's, and so is the
         connection: it is only to be closed.
 
-        :param connection: the :class:`~apnsclient.backends.BaseConnection`, or None.
-        :return: list of the connections that the caller has to close: this one, where it is of no
-            more use or the pool keeps none; those that have been idle longest, where there are too
-            many now.
+        :param connection: the :class:`~apnsclient.backends.BaseConnection`, or None. It is not
+            asked whether it is closed: whoever has used it until now knows, and the next one looks
+            what has become of it meanwhile.
+        :return: list of the connections that the caller has to close: this one, where the pool
+            keeps none; those that have been idle longest, where there are too many now.
         """
         try:
             if self.is_over:
@@ -105,19 +108,20 @@ class Pool(object):
         :param backend: has the clock and makes the events.
         :param keys: those of the idle connections that will do; the slot is one of the first key.
         """
-        end = None if timeout is None else backend.clock() + timeout
         slot = Slot(self, backend, keys[0], limit)
-        taken = []  # type: List[BaseConnection]
+        taken, left, end = [], 0.0, None  # type: List[BaseConnection], float, Optional[float]
         try:
             with self._lock:
-                self._add(slot.key, _slots_of, slot.reference)
-            while True:
+                slot.group = self._add(slot.key, _slots_of, slot.reference)
+                if self._obtain(slot, keys, is_new, taken):
+                    return slot
+            if timeout is not None:
+                end = backend.clock() + timeout
+            while timeout != 0:
                 left = _LONGEST_WAIT if end is None else min(end - backend.clock(), _LONGEST_WAIT)
                 with self._lock:
-                    self._grant(slot.key)
                     # What is granted in the very last moment is granted.
-                    if slot.is_granted:
-                        self._equip(slot, keys, is_new, taken)
+                    if self._obtain(slot, keys, is_new, taken):
                         return slot
                     if left > 0 and slot.event is None:
                         slot.event = backend.create_event()
@@ -137,13 +141,14 @@ class Pool(object):
 
         :param size: most idle connections of each key (int), None for any number.
         """
-        is_kept = connection is not None and _is_worth_keeping(connection, size)
-        surplus = [] if connection is None or is_kept else [connection]
+        surplus = []  # type: List[BaseConnection]
         with self._lock:
-            if connection is not None and is_kept:
+            if connection is not None:
                 surplus = self._put(connection, size)
             slot.is_over = True
-            self._grant(slot.key)
+            group = slot.group or self._groups.get(slot.key)
+            if group is not None:
+                self._grant(slot.key, group)
         return surplus
 
     def put(self, connection, size):
@@ -152,7 +157,8 @@ class Pool(object):
 
         :param size: most idle connections of each key (int), None for any number.
         """
-        if not _is_worth_keeping(connection, size):
+        # To ask it may take its time, so that is done without the lock.
+        if size == 0 or connection.is_inherited or connection.closed():
             return [connection]
         with self._lock:
             return self._put(connection, size)
@@ -218,12 +224,18 @@ class Pool(object):
 
     # All of these are called with the lock held.
 
-    def _grant(self, key):
-        # type: (Key) -> None
+    def _obtain(self, slot, keys, is_new, taken):
+        # type: (Slot, Sequence[Key], bool, List[BaseConnection]) -> bool
+        """Have a slot granted, and give it what comes with it; return False if it has to wait."""
+        if slot.group is not None:
+            self._grant(slot.key, slot.group)
+        if slot.is_granted:
+            self._equip(slot, keys, is_new, taken)
+        return slot.is_granted
+
+    def _grant(self, key, group):
+        # type: (Key, _Group) -> None
         """Grant slots to those who wait, in order of arrival, as far as their limits allow."""
-        group = self._groups.get(key)
-        if group is None:
-            return
         in_use = 0
         for reference in list(group.slots):
             slot = reference()
@@ -244,20 +256,18 @@ class Pool(object):
         if not is_new:
             self._take_last(keys, taken)
             slot.connection = taken[0] if taken else None
-        elif slot.limit is not None:
-            in_use = self._groups[slot.key].count(True)
-            self._take_first(slot.key, slot.limit - in_use, taken)
+        elif slot.limit is not None and slot.group is not None:
+            self._take_first(slot.key, slot.group, slot.limit - slot.group.count(True), taken)
             slot.surplus = taken
 
     def _put(self, connection, size):
         # type: (BaseConnection, Optional[int]) -> List[BaseConnection]
         """Add an idle connection; return what has to go for it."""
         connection.touch()
-        key = _key_of(connection)
-        self._add(key, _idle_of, connection)
-        surplus = []  # type: List[BaseConnection]
+        key, surplus = _key_of(connection), []  # type: Key, List[BaseConnection]
+        group = self._add(key, _idle_of, connection)
         if size is not None:
-            self._take_first(key, size, surplus)
+            self._take_first(key, group, size, surplus)
         return surplus
 
     def _take_last(self, keys, taken):
@@ -271,12 +281,9 @@ class Pool(object):
                 if self._move(key, group, connection, taken):
                     return
 
-    def _take_first(self, key, size, taken):
-        # type: (Key, int, List[BaseConnection]) -> None
+    def _take_first(self, key, group, size, taken):
+        # type: (Key, _Group, int, List[BaseConnection]) -> None
         """Take out those that have been idle longest, until there are no more than so many."""
-        group = self._groups.get(key)
-        if group is None:
-            return
         for connection in list(group.idle):
             if len(group.idle) <= size:
                 return
@@ -306,7 +313,7 @@ class Pool(object):
         total = 0
         with self._lock:
             for key, group in self._groups_of(address, certificate):
-                self._grant(key)
+                self._grant(key, group)
                 total += group.count(is_granted)
         return total
 
@@ -319,18 +326,16 @@ class Pool(object):
                 if address in (None, key[0]) and certificate in (None, key[1])]
 
     def _add(self, key, list_of, item):
-        # type: (Key, Callable[[_Group], List[Any]], Any) -> None
-        """Add an item to one of the lists of a group, which is made if there is none."""
+        # type: (Key, Callable[[_Group], List[Any]], Any) -> _Group
+        """Add an item to one of the lists of a group, made if there is none; return the group."""
         while True:
             group = self._groups.get(key) or self._groups.setdefault(key, _Group())
             items = list_of(group)
             items.append(item)
-            if self._groups.get(key) is group:
-                return
-            # A finalizer has come in between, and the group was forgotten: before the item was in
+            # If a finalizer has come in between, the group may be forgotten: before the item was in
             # it, or after the item was taken out.
-            if item not in items:
-                return
+            if self._groups.get(key) is group or item not in items:
+                return group
             items.remove(item)
 
     def _remove(self, key, group, items, item):
@@ -381,12 +386,3 @@ _idle_of, _slots_of = operator.attrgetter("idle"), operator.attrgetter("slots")
 def _key_of(connection):
     # type: (BaseConnection) -> Key
     return connection.address, connection.certificate, connection.alpn_protocol
-
-
-def _is_worth_keeping(connection, size):
-    # type: (BaseConnection, Optional[int]) -> bool
-    """Return True if a connection is to go into the pool.
-
-    Asking it may take its time, so that is done without the lock.
-    """
-    return not (size == 0 or connection.is_inherited or connection.closed())
