@@ -81,7 +81,8 @@ class Call(object):
     def is_over(self):
         # type: () -> bool
         """True if nothing of it is to be sent or in flight any more."""
-        return self.is_abandoned or all(work.is_decided for work in self._works)
+        return self.is_abandoned or not self._works or all(
+            [work.is_decided for work in self._works])
 
     def decided(self):
         # type: () -> Iterator[Work]

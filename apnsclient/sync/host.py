@@ -30,7 +30,7 @@ from .._process import this_process
 from ..backends.link import wait_for
 from ..errors import ConnectError, ConnectionLost, Timeout
 from ..sending.http2 import FIRST, Sender
-from .opening import READ_SIZE, GuardedSender, close, is_refusal, read_after_failure
+from .opening import READ_SIZE, GuardedSender, is_refusal, read_after_failure
 
 if MYPY:
     from typing import Any, Deque, Dict, List, Optional, Tuple
@@ -141,10 +141,10 @@ class Host(object):
         :raises RuntimeError: if the caller is in the middle of another call; see
             :meth:`is_driven_from_here`.
         """
-        if self.is_driven_from_here():
+        me, presence = self._backend.caller_id(), _Lead(call)
+        if self._is_present(me):
             raise RuntimeError("send_many() cannot go on in a signal handler, or a log handler, "
                                "that interrupts another call: begin a new one there")
-        me, presence = self._backend.caller_id(), _Lead(call)
         self._present[me] = weakref.ref(presence)
         try:
             self._drive(call, works)
@@ -163,7 +163,11 @@ class Host(object):
         A signal handler, or a log handler, runs there. It must not wait for what goes on only when
         it has returned: it needs connections of its own.
         """
-        reference = self._present.get(self._backend.caller_id())
+        return self._is_present(self._backend.caller_id())
+
+    def _is_present(self, caller):
+        # type: (Any) -> bool
+        reference = self._present.get(caller)
         presence = reference() if reference is not None else None
         return presence is not None and not presence.is_over
 
@@ -299,19 +303,19 @@ class Host(object):
 
     def _hand_over(self, lead, call=None):
         # type: (_Lead, Optional[Call]) -> None
-        """Stop leading; let a follower go on, or give the connections back if nobody needs them."""
+        """Stop leading; let a follower go on, or give back the connections that nobody needs."""
         try:
             while True:
                 with self._lock:
                     self._forget_left()
                     if call is not None and call.is_over:
                         self._sender.leave(call)
-                    if self._promote() or self._sender.calls or not self._leases:
+                    if not self._sender.calls:
+                        del self._sender.connections[:]
+                    leases = [] if self._promote() else self._take_ended()
+                    if not leases:
                         lead.is_over = True
                         return
-                    del self._sender.connections[:]
-                    leases = list(self._leases.values())
-                    self._leases.clear()
                 self._opener.release(leases, self._guarded)
                 self._report()
         finally:
@@ -336,6 +340,14 @@ class Host(object):
                 return True
             # It has left just now, and may not have seen that it was to lead.
             claim.lead.is_over = True
+
+    def _take_ended(self):
+        # type: () -> List[Lease]
+        """Take out the connections that the sender does not use any more."""
+        if len(self._leases) == len(self._sender.connections):
+            return []
+        return [self._leases.pop(state) for state in list(self._leases)
+                if state not in self._sender.connections]
 
     def _forget_left(self):
         # type: () -> None
@@ -367,8 +379,7 @@ class Host(object):
             now = self._clock()
             self._forget_left()
             self._sender.expire_calls(now)
-            ended = [self._leases.pop(state) for state in list(self._leases)
-                     if state not in self._sender.connections]
+            ended = self._take_ended()
             if not call.is_ready:
                 self._fill(now)
             self._notify()
@@ -382,18 +393,17 @@ class Host(object):
                 self._sender.note_waiting(now)
                 deadline = self._sender.deadline()
                 self._is_waiting = self._is_shared
-        self._report()
-        for lease in ended:
-            close(lease, self._guarded)
-            self._opener.free(lease, self._guarded)
+        self._opener.release(ended, self._guarded)
         for lease in pending:
             self._write(lease, now)
         if wanted is not None and not is_ready:
             self._open(call, wanted)
         elif can_look and self._leases:
-            self._wait(0.0)
+            is_ready = self._wait(call, 0.0)
         elif can_wait and not any(one.state.is_over for one in pending):
-            self._wait(None if deadline is None else max(deadline - self._clock(), 0.0))
+            is_ready = self._wait(
+                call, None if deadline is None else max(deadline - self._clock(), 0.0))
+        self._report()
         return is_ready
 
     def _notify(self):
@@ -473,9 +483,12 @@ class Host(object):
         # The frames of the exception would refer to themselves.
         del failure
 
-    def _wait(self, timeout):
-        # type: (Optional[float]) -> None
-        """Wait for any of the connections, and take what has come."""
+    def _wait(self, call, timeout):
+        # type: (Call, Optional[float]) -> bool
+        """Wait for any of the connections, and take what has come.
+
+        :return: whether there is something for the caller to do.
+        """
         leases = list(self._leases.values())
         if self._is_shared:
             leases = self._wait_for_all(leases, timeout)
@@ -485,13 +498,15 @@ class Host(object):
         for lease in leases:
             self._reading = lease
             try:
-                self._read(lease, 0 if self._is_shared else timeout)
+                self._read(lease, 0.0 if self._is_shared else timeout)
             except (ConnectError, ConnectionLost) as error:
                 self._fail(lease, error)
             self._reading = None
         with self._lock:
             # What came in time has been read by now, also where that was long ago.
             self._sender.expire_requests(now if self._is_shared else self._clock())
+            self._notify()
+            return call.is_ready
 
     def _wait_for_all(self, leases, timeout):
         # type: (List[Lease], Optional[float]) -> List[Lease]
@@ -509,20 +524,18 @@ class Host(object):
     def _read(self, lease, timeout):
         # type: (Lease, Optional[float]) -> None
         """Take what has come over a connection, and wait for something to come."""
-        state, end = lease.state, self._clock() + _LONGEST_LOOK
-        data = lease.link.read(READ_SIZE, timeout) if timeout is None or timeout > 0 else None
-        if data is None and timeout != 0:
+        state, link, end = lease.state, lease.link, None  # type: Any, Any, Optional[float]
+        if state.is_over:
             return
-        while not state.is_over:
-            if data is not None:
-                self._guarded.receive(lease, data)
-                if not state.client.in_flight:
-                    return
-            if self._clock() >= end:
+        is_patient = timeout is None or timeout > 0
+        data = link.read(READ_SIZE, timeout) if is_patient else link.peek(READ_SIZE)
+        while data is not None:
+            self._guarded.receive(lease, data)
+            if state.is_over or not state.client.in_flight:
                 return
-            data = lease.link.peek(READ_SIZE)
-            if data is None:
-                return
+            now = self._clock()
+            end = now + _LONGEST_LOOK if end is None else end
+            data = link.peek(READ_SIZE) if now < end else None
 
     def _note_interrupt(self):
         # type: () -> None

@@ -12,7 +12,7 @@ from ..errors import ConnectionLost
 from ..sending.calls import Call
 from ..sending.work import Request
 from .handle import Connection
-from .intake import Intake
+from .intake import Intake, work_of
 from .shared import source_of
 
 if MYPY:
@@ -37,6 +37,24 @@ class Http2Connection(Connection):
 
     #: Seconds after which dead tokens are stored although there is more to be sent.
     SAVE_EVERY = 10
+
+    def send(self, message, timeout=None):
+        # type: (Message, Optional[float]) -> Result
+        """Send one message; see :meth:`apnsclient.apns.APNs.send`."""
+        shared = self._shared
+        work = work_of(message, message.request_template(
+            self.certificate.default_topic, shared.warn))  # type: Any
+        call, host = Call(shared.deadline(timeout)), self._host()
+        try:
+            if not host.drive(call, [work]):
+                self._raise(call.failure)
+            result = next(work.results(partial(shared.refusals.hint, self._key)))  # type: Result
+            return result
+        finally:
+            # No reference to the frames of the exception, which would outlive the call.
+            call.failure = None
+            host.leave(call)
+            shared.feedback.save()
 
     def send_many(self, messages, timeout=None):
         # type: (Iterable[Message], Optional[float]) -> Generator[Result, None, None]

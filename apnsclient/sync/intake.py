@@ -19,9 +19,23 @@ if MYPY:
     from ..message import Message
     from ..sending.work import Work
 
-__all__ = ["Intake"]
+__all__ = ["Intake", "work_of"]
 
 _log = logging.getLogger(__name__)
+
+
+def work_of(message, template):
+    # type: (Message, Any) -> Work
+    """Return what is to be sent of one message.
+
+    :param template: what its requests have in common, see
+        :meth:`~apnsclient.apns.Message.request_template`.
+    """
+    if len(message.tokens) == 1:
+        return Bundle([message], [template])
+    if not message.tokens:
+        _log.warning("a message without tokens was not sent")
+    return Delivery(message, template)
 
 
 class Intake(object):
@@ -104,9 +118,7 @@ class Intake(object):
                 messages.append(message)
                 templates.append(self._template)
                 continue
-            works.append(Delivery(message, self._template))
-            if not message.tokens:
-                _log.warning("a message without tokens was not sent")
+            works.append(work_of(message, self._template))
             break
         if messages:
             works.insert(0, Bundle(messages, templates))

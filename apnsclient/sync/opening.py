@@ -93,19 +93,6 @@ class Lease(object):
         self.pending = b""
 
 
-def take_input(link, clock):
-    # type: (Link, Any) -> List[bytes]
-    """Return what has arrived, and not for ever if more and more comes; ``b""`` is the end."""
-    pieces, end = [], clock() + _LONGEST_LOOK  # type: List[bytes], float
-    while True:
-        data = link.peek(READ_SIZE)
-        if data is None:
-            return pieces
-        pieces.append(data)
-        if not data or clock() >= end:
-            return pieces
-
-
 class Opener(object):
     """Opens connections to one address with one credential, and gives them back.
 
@@ -153,7 +140,8 @@ class Opener(object):
                 "connect_timeout higher, or send more with each call"
                 % ((self.limit,) + self._address + (timeout,)))
         try:
-            close_idle(backend, slot.surplus, sender)
+            if slot.surplus:
+                close_idle(backend, slot.surplus, sender)
             return self._open(slot, sender, is_new, timeout)
         except BaseException:
             slot.release()
@@ -188,7 +176,11 @@ class Opener(object):
             connection.close()
             raise ConnectError("%s:%d does not speak HTTP/2: it did not agree to the protocol "
                                "\"h2\" with ALPN" % self._address, "binary")
-        return Lease(connection, _state_of(connection, self._settings.keep_ids), slot)
+        if connection.protocol is None:
+            # What the sender knows of a connection lives and dies with it.
+            connection.protocol = SenderConnection(connection.address, connection.certificate,
+                                                   connection.clock())
+        return Lease(connection, connection.protocol, slot)
 
     def _prepare(self, lease, sender, timeout):
         # type: (Lease, GuardedSender, Optional[float]) -> bool
@@ -196,19 +188,21 @@ class Opener(object):
         state, now = lease.state, self._backend.clock()
         if not state.client.has_settings:
             self._await_settings(lease, sender, timeout)
+            state.attach(self._settings.keep_ids, self._backend.clock())
             return True
         # Where a dead connection looks like a living one, only a response tells.
         ping_after = self._settings.ping_after if self._backend.can_detect_close else 0.0
         is_idle = ping_after is not None and now - state.used_at >= ping_after
         try:
             look(lease, sender)
-            if state.can_start and is_idle:
+            if is_idle and state.can_start:
                 self._ping(lease, sender, timeout)
+                now = self._backend.clock()
         except ConnectError as error:
             lease.link.connection.logger.debug("the idle connection to %s:%s is dead: %s",
                                                state.address[0], state.address[1], error)
         # What others left unanswered, and was answered since, is none of those who come now.
-        state.attach(self._settings.keep_ids, self._backend.clock())
+        state.attach(self._settings.keep_ids, now)
         return state.can_start and not state.is_rejected
 
     def _await_settings(self, lease, sender, timeout):
@@ -265,14 +259,9 @@ class Opener(object):
         sender.receive(lease, received)
         return True
 
-    def free(self, lease, sender):
-        # type: (Lease, GuardedSender) -> None
-        """Free the slot of a connection that was closed."""
-        close_idle(self._backend, lease.slot.release(), sender)
-
     def release(self, leases, sender):
         # type: (List[Lease], GuardedSender) -> None
-        """Give connections back that nobody uses any more."""
+        """Give connections back that nobody uses any more; close those that are of no more use."""
         for lease in leases:
             kept = None
             try:
@@ -282,18 +271,9 @@ class Opener(object):
                 else:
                     close(lease, sender)
             finally:
-                close_idle(self._backend, lease.slot.release(kept), sender)
-
-
-def _state_of(connection, keeps_ids):
-    # type: (BaseConnection, bool) -> SenderConnection
-    """Return what the sender knows of a connection, which lives and dies with it."""
-    now = connection.clock()
-    if connection.protocol is None:
-        connection.protocol = SenderConnection(connection.address, connection.certificate, now)
-    state = connection.protocol  # type: SenderConnection
-    state.attach(keeps_ids, now)
-    return state
+                surplus = lease.slot.release(kept)
+                if surplus:
+                    close_idle(self._backend, surplus, sender)
 
 
 def is_refusal(lease, error):
@@ -311,9 +291,18 @@ def look(lease, sender):
 
     :raises ~apnsclient.errors.ConnectError: if the server has never accepted us.
     """
+    link, end = lease.link, None  # type: Link, Optional[float]
     try:
-        for data in take_input(lease.link, sender.clock):
+        while True:
+            data = link.peek(READ_SIZE)
+            if data is None:
+                return
             sender.receive(lease, data)
+            now = sender.clock()
+            # No longer than that, if more and more comes.
+            end = now + _LONGEST_LOOK if end is None else end
+            if lease.state.is_over or now >= end:
+                return
     except (ConnectError, ConnectionLost) as error:
         fail(lease, sender, error)
 
@@ -402,8 +391,6 @@ def send_goaway(lease, sender):
 def close_idle(backend, connections, sender):
     # type: (BaseBackend, List[BaseConnection], GuardedSender) -> None
     """Close idle connections, after what is to be read and said."""
-    if not connections:
-        return
     try:
         for connection in connections:
             if connection.protocol is not None:
