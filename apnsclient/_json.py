@@ -4,12 +4,14 @@ What JSON cannot express raises an error: NaN and infinity, for which Python wri
 own, half of a surrogate pair, and values that are nested too deeply.
 
 ``json.dumps`` makes an encoder for each call. With a payload of its own for each message that takes
-as long as the encoding, so the encoder for the usual parameters is kept.
+as long as the encoding, so the encoder for the usual parameters is kept. It makes another one for
+each call itself, in C, so payloads that are at hand are encoded in one call.
 """
 
 from __future__ import absolute_import, division, print_function
 
 import json
+import marshal
 import re
 
 import six
@@ -17,9 +19,9 @@ import six
 from ._compat import MYPY, PY2, as_unicode
 
 if MYPY:
-    from typing import Any, Dict, Text
+    from typing import Any, Dict, List, Optional
 
-__all__ = ["PARAMETERS", "decode_json", "encode_json", "to_utf8"]
+__all__ = ["PARAMETERS", "decode_json", "encode_dicts", "encode_json", "to_utf8"]
 
 #: Arguments of ``json.dumps``: no needless space, UTF-8 as it is.
 PARAMETERS = {"separators": (",", ":"), "ensure_ascii": False}
@@ -61,6 +63,29 @@ def encode_json(value, parameters=PARAMETERS):
     return to_utf8(json.dumps(_with_unicode(value), **dict({"allow_nan": False}, **parameters)))
 
 
+#: What stands between dicts that are encoded together: an empty string. One of its quotes is never
+#: found inside of a string, where it would be escaped.
+_BETWEEN = b'},"",{'
+
+
+def encode_dicts(values):
+    # type: (List[Dict[Any, Any]]) -> Optional[List[bytes]]
+    """Return dicts as JSON text in UTF-8, the same as :func:`encode_json` returns of each.
+
+    :param values: at least one dict.
+    :return: list of bytes, or None if this cannot be done with all of them together: they are to be
+        encoded one by one then, and one of them may raise an error.
+    """
+    row = [""] * (2 * len(values) - 1)  # type: List[Any]
+    row[::2] = values
+    try:
+        pieces = to_utf8(_encode(row))[2:-2].split(_BETWEEN)
+    except Exception:
+        return None
+    # There may be lists in them with the same thing between dicts.
+    return [b"{%s}" % piece for piece in pieces] if len(pieces) == len(values) else None
+
+
 #: Halves of surrogate pairs without the other half: Python 2.7 would encode them.
 _HALVES = re.compile(u"[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]")
 
@@ -73,9 +98,11 @@ def to_utf8(text):
     """
     if isinstance(text, bytes):
         return text
-    half = _HALVES.search(text) if PY2 else None
-    if half:
-        raise UnicodeEncodeError("utf-8", text, half.start(), half.end(), "surrogates not allowed")
+    if PY2:
+        half = _HALVES.search(text)
+        if half:
+            raise UnicodeEncodeError(
+                "utf-8", text, half.start(), half.end(), "surrogates not allowed")
     return text.encode("utf-8")
 
 
@@ -90,47 +117,34 @@ def _with_unicode(value):
 
 
 if PY2:
-    _encode_unicode = _encode
-    _encode_ascii = json.JSONEncoder(
+    # Python 2.7 has a fast encoder only for JSON with escapes.
+    _encode_escaped = json.JSONEncoder(
         check_circular=False, allow_nan=False, separators=PARAMETERS["separators"]).encode
-    _PLAIN = {bool, bytes, float, int, long, six.text_type, type(None)}  # noqa: F821
+    #: What remains escaped: backslashes, and control characters, which begin like this.
+    _KEPT = ("\\\\", "\\u000", "\\u001")
 
     def _encode(value):
-        # type: (Any) -> Text
-        """Encode a value whose text may be ``str`` as well as ``unicode``.
-
-        Python 2.7 has a fast encoder only for JSON with escapes. Where that has written no ``\\u``,
-        the other one would write the same. If it has, ``str`` need not become ``unicode`` as long
-        as it is ASCII.
-        """
+        # type: (Any) -> bytes
+        """Encode a value whose text may be ``str``, which holds UTF-8, as well as ``unicode``."""
+        text = _encode_escaped(value)
         try:
-            if _is_plain(value):
-                text = _encode_ascii(value)
-                if "\\u" not in text:
-                    return text
-                text = _encode_unicode(value)
-                if isinstance(text, six.text_type):
-                    return text
-        except (RuntimeError, TypeError, ValueError):
-            # The slow way raises the error.
-            pass
-        return _encode_unicode(_with_unicode(value))
+            # It takes nothing but the very types of JSON. Of a subclass of a number json writes the
+            # repr().
+            marshal.dumps(value)
+        except ValueError:
+            text = _encode_escaped(_with_unicode(value))
+        return _unescape(text) if "\\u" in text else text
 
-    def _is_plain(value):
-        # type: (Any) -> bool
-        """Return True if nothing in a value is of a subclass of JSON's types.
-
-        Python 2.7 would write the ``repr()`` of such a number.
-        """
-        kind = type(value)
-        if kind is dict:
-            for key, each in six.iteritems(value):
-                if type(key) not in _PLAIN or type(each) not in _PLAIN and not _is_plain(each):
-                    return False
-            return True
-        if kind is list or kind is tuple:
-            for each in value:
-                if type(each) not in _PLAIN and not _is_plain(each):
-                    return False
-            return True
-        return kind in _PLAIN
+    def _unescape(text):
+        # type: (bytes) -> bytes
+        """Return JSON text with characters that are not ASCII as they are."""
+        has_surrogates = "\\ud" in text
+        # No control character is in it, so that these can stand for something else meanwhile.
+        for number, kept in enumerate(_KEPT):
+            text = text.replace(kept, chr(number))
+        # No other backslash than those of "\\u" is to be taken for an escape.
+        decoded = text.replace("\\", "\\\\").replace("\\\\u", "\\u").decode("unicode_escape")
+        text = to_utf8(decoded) if has_surrogates else decoded.encode("utf-8")
+        for number, kept in enumerate(_KEPT):
+            text = text.replace(chr(number), kept)
+        return text

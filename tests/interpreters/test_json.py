@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from apnsclient import Message
 from apnsclient._compat import as_unicode
-from apnsclient._json import PARAMETERS, decode_json, encode_json
+from apnsclient._json import PARAMETERS, decode_json, encode_dicts, encode_json
 
 TOKEN = "ab" * 32
 
@@ -44,6 +44,37 @@ def test_what_looks_like_an_escape_is_none(value):
     """Whether the short way will do is seen in what it gives."""
     for each in (value, [value], {"k": {"k": value}}):
         assert encode_json(each) == json.dumps(as_unicode(each), **PARAMETERS).encode("utf-8")
+
+
+BETWEEN = b'},"",{'
+dicts = st.lists(st.dictionaries(keys, values, max_size=4), min_size=1, max_size=4)
+
+
+@given(dicts)
+def test_dicts_that_are_encoded_together_are_what_each_is(found):
+    """Unless one of them has what stands between them."""
+    expected = [encode_json(each) for each in found]
+    together = encode_dicts(found)
+    assert together == expected or together is None and any(BETWEEN in one for one in expected)
+
+
+@pytest.mark.parametrize("others", [
+    [{}], [{"k": BETWEEN.decode("ascii")}, {BETWEEN.decode("ascii"): 1}],
+    [{u"\u0416": u"\U0001f600"}],
+    [{"k": u"\x1f\x7f\\u0041\\\u0416\"\n"}], [{"k": [{}, "", 1]}, {"k": ({}, {})}]])
+def test_the_text_between_dicts_is_never_a_part_of_a_string(others):
+    """There it would have its quotes escaped."""
+    found = [{"k": 1}] + others + [{"k": {"k": [{}]}}]
+    assert encode_dicts(found) == [encode_json(each) for each in found]
+
+
+@pytest.mark.parametrize("odd", [
+    {"k": [{}, "", {}]}, {"k": object()}, {"k": float("nan")}, {"k": u"\ud800"}, {(1, 2): 3}])
+def test_what_cannot_be_encoded_with_others_is_left_to_who_encodes_it_alone(odd):
+    """There it is an error, or is not."""
+    assert encode_dicts([{"k": 1}, odd, {"k": 2}]) is None
+    odd["odd"] = odd
+    assert encode_dicts([odd]) is None
 
 
 def test_a_payload_that_contains_itself_is_named():
