@@ -19,8 +19,8 @@ if MYPY:
 
     Fields = Tuple[Tuple[bytes, bytes, bool], ...]
 
-__all__ = ["as_header", "as_namespace", "as_number", "may_have_push_type", "push_type_of",
-           "request_fields"]
+__all__ = ["as_header", "as_namespace", "as_number", "known_fields", "make_fields",
+           "may_have_push_type", "push_type_of"]
 
 #: What a header can carry: printable ASCII without space at either end (RFC 9110, 5.5).
 _HEADER_VALUE = re.compile(r"[!-~]+(?: +[!-~]+)*\Z")
@@ -34,14 +34,10 @@ _BACKGROUND_PRIORITY = ("a background notification of priority 10 is sent with 5
 _ONE_IDENTIFIER = ("a message with an apns_id goes to several tokens, and all of its notifications "
                    "have the same identifier; give apns_id_namespace instead")
 
-#: What JSON text contains if it is for another push type than ``alert``: one of two words, or an
-#: escape, which may spell them; as bytes, and as text.
-_SIGNS = {False: (b"content-", b'"mdm"', b"\\u00", re.compile(br"\\u00[2-7]")),
-          True: (u"content-", u'"mdm"', u"\\u00", re.compile(u"\\\\u00[2-7]"))
-          }  # type: Dict[bool, Tuple[Any, Any, Any, Any]]
+#: An escape that may spell a letter, in JSON text as bytes and as text.
+_SPELLED_BYTES, _SPELLED_TEXT = re.compile(br"\\u00[2-7]"), re.compile(u"\\\\u00[2-7]")
 
 _good = set()  # type: Set[str]
-_known = {}  # type: Dict[Tuple[Any, ...], Tuple[Fields, Tuple[str, ...]]]
 
 
 def as_header(name, value):
@@ -113,11 +109,11 @@ def push_type_of(payload):
         aps = {}
     if "event" in aps and "content-state" in aps:
         return "liveactivity"
-    get = aps.get
-    if get("alert") is not None or get("badge") is not None or get("sound") is not None:
+    if (aps.get("alert") is not None or aps.get("badge") is not None
+            or aps.get("sound") is not None):
         return "alert"
     # True is 1.
-    if get("content-available") in (1, "1"):
+    if aps.get("content-available") in (1, "1"):
         return "background"
     return "mdm" if not aps and "mdm" in payload else "alert"
 
@@ -126,45 +122,30 @@ def may_have_push_type(text):
     # type: (Any) -> bool
     """Return False if a payload can only be for ``alert``; True if it has to be parsed to know.
 
+    For any other push type it has one of two words in it, or an escape, which may spell them.
+
     :param text: the payload as JSON text (str or bytes).
     """
-    content, mdm, escape, spelled = _SIGNS[isinstance(text, six.text_type)]
+    if isinstance(text, six.text_type):
+        return (u"content-" in text or u'"mdm"' in text
+                or u"\\" in text and _SPELLED_TEXT.search(text) is not None)
     # With bytes, "in" takes several times as long on Python 3.
-    return (text.find(content) >= 0 or text.find(mdm) >= 0
-            or text.find(escape) >= 0 and spelled.search(text) is not None)
+    return (text.find(b"content-") >= 0 or text.find(b'"mdm"') >= 0
+            or text.find(b"\\") >= 0 and _SPELLED_BYTES.search(text) is not None)
 
 
-def request_fields(*values):
-    # type: (Any) -> Tuple[Fields, Tuple[str, ...]]
-    """Return the header fields of a message's requests, and warnings.
-
-    :param values: the arguments of :func:`_make_fields`.
-    :return: ``(fields, texts)``: ``(name, value, is_indexed)`` of each field (bytes, bytes, bool),
-        the very same tuple for the same values, and a tuple of str.
-    :raises ValueError: if a value cannot be sent.
-    """
-    try:
-        found = _known.get(values)
-    except TypeError:
-        # One of them cannot be hashed, and is not valid either.
-        return _make_fields(*values)
-    if found is None:
-        found = _make_fields(*values)
-        if len(_known) >= _MOST_KNOWN:
-            _known.clear()
-        _known[values] = found
-    return found
-
-
-def _make_fields(topic, default_topic, push_type, payload_type, priority, is_priority_given, expiry,
+def make_fields(topic, default_topic, push_type, payload_type, priority, is_priority_given, expiry,
                  apns_id, collapse_id, is_shared):
     # type: (Any, Optional[str], Any, str, Any, bool, Any, Any, Any, bool) -> Tuple[Fields, Tuple[str, ...]]  # noqa: E501
-    """Make what :func:`request_fields` returns.
+    """Return the header fields of a message's requests, and warnings.
 
     :param default_topic: topic of a message that names none (str), or None.
-    :param payload_type: the push type that the payload is for (str).
+    :param payload_type: the push type that the payload is for (str); not used if one is given.
     :param is_shared: whether several requests have the fields. If so, all of them enter the dynamic
         table of the connection; if not, only those that other messages are likely to have, too.
+    :return: ``(fields, texts)``: ``(name, value, is_indexed)`` of each field (bytes, bytes, bool),
+        and a tuple of str.
+    :raises ValueError: if a value cannot be sent.
     """
     topic, push_type = _topic_and_push_type(
         as_header("apns_topic", topic), as_header("the certificate's topic", default_topic),
@@ -198,3 +179,20 @@ def _topic_and_push_type(topic, default_topic, push_type, payload_type):
     bundle_id, named = split_topic(default_topic)
     push_type = push_type or named or payload_type
     return topic_for(bundle_id, push_type) if push_type in SUFFIXES else default_topic, push_type
+
+
+class _KnownFields(dict):  # type: ignore[type-arg]
+    """``{values: (fields, warnings)}``: what :func:`make_fields` returns for a tuple of values."""
+
+    def __missing__(self, values):
+        # type: (Tuple[Any, ...]) -> Tuple[Fields, Tuple[str, ...]]
+        found = make_fields(*values)
+        if len(self) >= _MOST_KNOWN:
+            self.clear()
+        self[values] = found
+        return found
+
+
+#: The very same tuple of fields for the same values. It fills itself, and raises what
+#: :func:`make_fields` raises, or :class:`TypeError` if one of the values cannot be hashed.
+known_fields = _KnownFields()

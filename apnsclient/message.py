@@ -17,16 +17,29 @@ from ._headers import (
     as_header,
     as_namespace,
     as_number,
+    known_fields,
+    make_fields,
     may_have_push_type,
     push_type_of,
-    request_fields,
 )
-from ._json import PARAMETERS, decode_json, encode_json, to_utf8
+from ._json import PARAMETERS, decode_json, encode_dicts, encode_json, to_utf8
 from .protocols.binary import MAX_ITEM_SIZE, NotificationEncoder
 from .protocols.http2.requests import RequestTemplate
+from .topics import split_topic
 
 if MYPY:
-    from typing import Any, Callable, Dict, Generator, Iterable, List, Optional, Tuple, Union
+    from typing import (
+        Any,
+        Callable,
+        Dict,
+        Generator,
+        Iterable,
+        List,
+        Optional,
+        Sequence,
+        Tuple,
+        Union,
+    )
 
     Expiry = Union[int, datetime.datetime, datetime.timedelta, None]
 
@@ -140,7 +153,7 @@ class Message(object):
                  apns_push_type=None, apns_id=None, apns_collapse_id=None, apns_id_namespace=None,
                  **extra_kwargs):
         # type: (Any, Any, Any, Any, Any, Expiry, Any, Optional[int], Optional[Dict[str, Any]], Any, Any, Any, Any, Any, Any) -> None  # noqa: E501
-        self._tokens = _as_list(tokens)
+        self._tokens = tokens if type(tokens) is list else _as_list(tokens)
         self._payload = payload
         self.apns_topic = None if apns_topic is None else as_header("apns_topic", apns_topic)
         self.apns_push_type = None if apns_push_type is None else as_header(
@@ -204,9 +217,16 @@ class Message(object):
         """The whole payload: as it was given, or a dict made of its parts."""
         if self._payload is not None:
             return self._payload
-        parts = (("alert", self.alert), ("badge", self.badge), ("sound", self.sound),
-                 ("content-available", self.content_available))
-        content = {"aps": dict([part for part in parts if part[1] is not None])}
+        aps = {}
+        if self.alert is not None:
+            aps["alert"] = self.alert
+        if self.badge is not None:
+            aps["badge"] = self.badge
+        if self.sound is not None:
+            aps["sound"] = self.sound
+        if self.content_available is not None:
+            aps["content-available"] = self.content_available
+        content = {"aps": aps}
         content.update(self.extra)
         return content
 
@@ -217,7 +237,7 @@ class Message(object):
         :raises TypeError, ValueError: if it cannot be expressed in JSON.
         """
         payload = self.payload
-        return (to_utf8(payload) if isinstance(payload, _TEXT)
+        return (to_utf8(payload) if type(payload) is not dict and isinstance(payload, _TEXT)
                 else encode_json(payload, self.json_parameters))
 
     def encoder(self):
@@ -229,37 +249,49 @@ class Message(object):
         """
         return NotificationEncoder(self.get_json_payload(), self.expiry, self.priority)
 
-    def request_template(self, default_topic=None, warn=_log.warning):
-        # type: (Optional[str], Callable[[str], None]) -> RequestTemplate
+    def request_template(self, default_topic=None, warn=_log.warning, payload=None):
+        # type: (Optional[str], Callable[[str], None], Optional[bytes]) -> RequestTemplate
         """Return what the requests of this message have in common over HTTP/2.
 
         :param default_topic: topic to use if the message has none (str), or None.
         :param warn: called with a text (str) if the message has a value that Apple would reject,
             and another one is sent.
+        :param payload: what :meth:`get_json_payload` returns (bytes), if that is known already.
         :raises ValueError: if the payload has more than 65 535 bytes, or a value cannot be sent in
             a header.
         :raises TypeError, ValueError: if it cannot be expressed in JSON.
         """
-        payload = self.get_json_payload()
+        if payload is None:
+            payload = self.get_json_payload()
         if len(payload) > MAX_ITEM_SIZE:
             raise ValueError("the payload has %d bytes, at most %d can be sent; shorten it"
                              % (len(payload), MAX_ITEM_SIZE))
         namespace = self.apns_id_namespace  # type: Any
         if namespace is not None:
             namespace = as_namespace(namespace, self.apns_id)
-        fields, warnings = request_fields(
-            self.apns_topic, default_topic, self.apns_push_type, self._payload_type(),
-            self.priority, self.has_own_priority, self.expiry, self.apns_id,
-            self.apns_collapse_id, len(self._tokens) > 1)
+        topic, push_type = self.apns_topic, self.apns_push_type
+        values = (topic, default_topic, push_type,
+                  self._payload_type(topic or default_topic) if push_type is None else "",
+                  self.priority, self.has_own_priority, self.expiry, self.apns_id,
+                  self.apns_collapse_id, len(self._tokens) > 1)
+        try:
+            fields, warnings = known_fields[values]
+        except TypeError:
+            # One of them cannot be hashed, and is not valid either.
+            fields, warnings = make_fields(*values)
         for text in warnings:
             warn(text)
         return RequestTemplate(fields, payload, namespace)
 
-    def _payload_type(self):
-        # type: () -> str
+    def _payload_type(self, topic=None):
+        # type: (Any) -> str
         """Return the push type that the payload is for.
 
-        Text is parsed only if a search of it does not rule out all types but ``alert``.
+        Text is parsed only if a search of it does not rule out all types but ``alert``, and if it
+        matters.
+
+        :param topic: the topic that is sent (str), or None. If it has the suffix of a push type,
+            that of the payload does not matter.
         """
         payload = self._payload
         if payload is None:
@@ -267,7 +299,9 @@ class Message(object):
             if self.alert is not None or self.badge is not None or self.sound is not None:
                 return "alert"
             payload = self.payload
-        elif isinstance(payload, _TEXT) and may_have_push_type(payload):
+        elif isinstance(payload, _TEXT):
+            if not may_have_push_type(payload) or _has_push_type(topic):
+                return "alert"
             payload = _parse_payload(payload)
         return push_type_of(payload) if isinstance(payload, dict) else "alert"
 
@@ -341,6 +375,42 @@ class Message(object):
         return "<%s to %d tokens>" % (type(self).__name__, len(self._tokens))
 
 
+def encode_payloads(messages):
+    # type: (Sequence[Any]) -> Sequence[Optional[bytes]]
+    """Return what :meth:`Message.get_json_payload` returns of messages, in less time.
+
+    :param messages: messages, or what a caller takes for them.
+    :return: bytes for each message, or None where the message has to be asked, which may raise an
+        error.
+    """
+    unknown = [None] * len(messages)  # type: List[Optional[bytes]]
+    if len(messages) < 2 or not all(map(_is_encoded_as_usual, set(map(type, messages)))):
+        return unknown
+    try:
+        payloads = [message.payload for message in messages]
+        if not all(message.json_parameters == PARAMETERS for message in messages):
+            return unknown
+    except Exception:
+        # Whoever asks that message gets the error.
+        return unknown
+    dicts = [payload for payload in payloads if isinstance(payload, dict)]
+    encoded = encode_dicts(dicts) if dicts else None
+    if encoded is None or len(dicts) == len(payloads):
+        return encoded or unknown
+    rest = iter(encoded)
+    return [next(rest) if isinstance(payload, dict) else None for payload in payloads]
+
+
+def _is_encoded_as_usual(kind):
+    # type: (Any) -> bool
+    """Return True if a type of messages has no way of its own to encode payloads."""
+    return issubclass(kind, Message) and kind.get_json_payload == Message.get_json_payload
+
+
+def _has_push_type(topic):
+    # type: (Any) -> bool
+    return isinstance(topic, six.string_types) and split_topic(topic)[1] is not None
+
 
 def _as_list(tokens):
     # type: (Any) -> List[Any]
@@ -365,6 +435,8 @@ def _as_text(value):
 def _as_timestamp(expiry):
     # type: (Expiry) -> Any
     """Return an expiry as seconds since 1970."""
+    if type(expiry) is int:
+        return expiry
     if isinstance(expiry, datetime.timedelta):
         return time.time() + expiry.total_seconds()
     if isinstance(expiry, datetime.datetime):

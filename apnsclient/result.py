@@ -49,17 +49,20 @@ class Result(object):
     #: environment, or the topic that of another app. The first one is also logged, as a warning.
     hint = None  # type: Optional[str]
 
+    # What was read already.
+    _failed = None  # type: Optional[Dict[Any, Failure]]
+    _gone = None  # type: Optional[Dict[Any, datetime.datetime]]
+
     def __init__(self, message, failure=None, malformed=(), unprocessed=False, outcomes=None,
                  hint=None):
         # type: (Message, Optional[Tuple[Optional[int], int]], Sequence[Tuple[int, int, str]], bool, Union[FrameOutcomes, RequestOutcomes, None], Optional[str]) -> None  # noqa: E501
         self.message = message
         if hint is not None:
             self.hint = hint
-        self._failed = None  # type: Optional[Dict[Any, Failure]]
-        self._gone = None  # type: Optional[Dict[Any, datetime.datetime]]
-        count = len(message.tokens) if failure is not None or malformed or unprocessed else 0
-        self._outcomes = outcomes if outcomes is not None else FrameOutcomes(
-            count, failure, malformed, unprocessed)  # type: Union[FrameOutcomes, RequestOutcomes]
+        if outcomes is None:
+            count = len(message.tokens) if failure is not None or malformed or unprocessed else 0
+            outcomes = FrameOutcomes(count, failure, malformed, unprocessed)
+        self._outcomes = outcomes
 
     @property
     def failed(self):

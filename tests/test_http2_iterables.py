@@ -3,6 +3,7 @@
 from __future__ import absolute_import, division, print_function
 
 import gc
+from collections import deque
 
 import pytest
 
@@ -13,7 +14,7 @@ from apnsclient import Message
 from apnsclient.protocols.http2 import frames
 from apnsclient.sync.intake import Intake
 from apnsclient.testing.simulator import ProviderScript
-from frame_peers import ACCEPTED, TOKENS, message, outcome
+from frame_peers import ACCEPTED, TOKENS, TOPIC, message, outcome
 from http2_support import accept as responses
 from http2_support import headers
 from simulated_time import accept_all, serve
@@ -68,6 +69,53 @@ def test_an_iterable_that_has_ended_is_not_asked_again(peer):
 
     results = peer.client().send_many(Reader())
     assert [outcome(result) for result in results] == [ACCEPTED] * 2
+
+
+def test_a_payload_may_be_changed_for_the_next_message(apple):
+    """Each message is sent as it was when it was given."""
+    payload = {"aps": {"alert": ""}}
+
+    def messages():
+        for number in range(50):
+            payload["aps"]["alert"] = str(number)
+            yield Message(TOKENS[number], payload=payload, apns_topic=TOPIC)
+
+    class Listed(list):
+        def __iter__(self):
+            return messages()
+
+    client = apple.provider_client()
+    for given in (messages(), Listed(), Listed([None] * 50)):
+        apple.forget()
+        assert [outcome(result) for result in client.send_many(given)] == [ACCEPTED] * 50
+        assert [one.payload for one in apple.accepted] == [
+            ('{"aps":{"alert":"%d"}}' % number).encode("ascii") for number in range(50)]
+
+
+def test_messages_of_all_kinds_keep_their_order(apple):
+    """One token, several or none; a payload of each kind, and a list or any other iterable."""
+    given = [message(0, 1, alert="0"), Message(TOKENS[1], payload='{"aps":{"alert":"1"}}'),
+             message(2, 3, alert="2"), message(0, 0), message(5, 2, alert="5"),
+             Message(TOKENS[7], payload={"aps": {"alert": "7"}}), message(8, 1, alert="8")]
+    client = apple.provider_client()
+    for kind in (list, tuple, deque, iter):
+        apple.forget()
+        results = list(client.send_many(kind(given)))
+        assert [result.message for result in results] == given
+        assert [outcome(result) for result in results] == [ACCEPTED] * 7
+        assert [(one.token, one.payload) for one in apple.accepted] == [
+            (token, one.get_json_payload()) for one in given for token in one.tokens]
+
+
+def test_a_list_may_grow_while_its_messages_are_sent(apple):
+    """What a result says is to be sent again is put behind the rest."""
+    given = [message(number) for number in range(150)]
+    client = apple.provider_client()
+    for number, result in enumerate(client.send_many(given)):
+        assert outcome(result) == ACCEPTED
+        if number in (10, 149):
+            given.append(message(len(given)))
+    assert apple.accepted_tokens() == TOKENS[:152]
 
 
 class Broken(Exception):

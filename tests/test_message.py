@@ -10,8 +10,11 @@ from collections import OrderedDict
 
 import pytest
 import six
+from hypothesis import given
+from hypothesis import strategies as st
 
 from apnsclient import Message
+from apnsclient.message import encode_payloads
 from tables import each
 
 TOKEN = "ab" * 32
@@ -188,6 +191,15 @@ def test_text_is_parsed_only_when_it_is_asked_for(monkeypatch):
         assert parsed == []
         assert (message.alert, message.badge, message.extra, parsed) == (None, None, {}, [payload])
         del parsed[:]
+    for name, value in (("apns_push_type", "background"), ("apns_topic", "com.example.app.voip")):
+        message = Message(TOKEN, payload='{"aps":{"content-available":1}}', **{name: value})
+        message.request_template("com.example.app")
+        assert parsed == []
+    message.apns_topic = None
+    message.request_template("com.example.app.voip")
+    assert parsed == []
+    message.request_template("com.example.app")
+    assert parsed == [message.payload]
 
 
 @pytest.mark.parametrize("payload", [{"k": object()}, {"k": b"\xff"}])
@@ -197,6 +209,55 @@ def test_a_payload_that_is_no_json_fails_when_it_is_needed(payload):
         Message(TOKEN, payload=payload).get_json_payload()
     with pytest.raises((TypeError, ValueError)):
         Message(TOKEN, extra=payload).encoder()
+
+
+class Loud(Message):
+    """It has a way of its own to make JSON."""
+
+    def get_json_payload(self):
+        return super(Loud, self).get_json_payload().upper()
+
+
+class Sorted(Message):
+    json_parameters = {"sort_keys": True}
+
+
+class Named(Message):
+    """It adds to each payload."""
+
+    @property
+    def payload(self):
+        return OrderedDict([("name", u"\u0416"), ("content", super(Named, self).payload)])
+
+
+kinds = st.sampled_from([Message, Message, Message, Loud, Sorted, Named])
+arguments = st.sampled_from([
+    {"payload": {"b": u"\u0416", "a": [1.5, {}]}}, {"payload": {}}, {"payload": '{ "k" : 1 }'},
+    {"payload": b'{"k":"\xd0\x96"}'}, {"payload": ""}, {"alert": "x", "k": 1}, {"badge": 0},
+    {"payload": OrderedDict([("b", 1), ("a", 2)])}, {"payload": {"k": [{}, "", {}]}},
+    {"payload": [1]}, {"payload": 5}, {"payload": {"k": object()}}, {"alert": object()}])
+
+
+@given(st.lists(st.builds(lambda kind, options: kind(TOKEN, **options), kinds, arguments)))
+def test_payloads_that_are_encoded_together_are_what_each_is(messages):
+    """What is not known of it is None, and the message has to be asked."""
+    found = encode_payloads(messages)
+    assert len(found) == len(messages)
+    for message, payload in zip(messages, found):
+        assert payload is None or payload == message.get_json_payload()
+
+
+def test_only_what_is_encoded_as_usual_is_encoded_together():
+    """Not what is no message: who asks it gets the error."""
+    for odd in (None, "text", object()):
+        assert encode_payloads([Message(TOKEN, alert="x"), odd]) == [None, None]
+    messages = [Message(TOKEN, alert="x"), Message(TOKEN, payload={"k": 1})]
+    assert encode_payloads(messages) == [b'{"aps":{"alert":"x"}}', b'{"k":1}']
+    for kind in (Loud, Sorted):
+        messages[0] = kind(TOKEN, alert="x")
+        assert encode_payloads(messages) == [None, None]
+    messages[0] = Named(TOKEN, payload=5)
+    assert encode_payloads(messages) == [b'{"name":"\xd0\x96","content":5}', b'{"k":1}']
 
 
 def test_a_payload_that_fits_no_frame_names_its_size():

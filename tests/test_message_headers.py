@@ -177,16 +177,21 @@ payloads = st.dictionaries(st.sampled_from([u"aps", u"mdm", u"event", u"\xe4"]),
     parts, parts, st.sampled_from([None, 1, u"content-available", u"\\"])), max_size=3)
 
 
-@given(payloads, st.booleans())
-def test_text_has_the_push_type_of_its_object(payload, is_spelled):
+topics = st.sampled_from([None, "a.b", u"a.b.voip", b"a.b.push-type.liveactivity", ".voip"])
+push_types = st.sampled_from([None, None, "alert", "background", "of-tomorrow"])
+
+
+@given(payloads, st.booleans(), topics, topics, push_types)
+def test_text_has_the_push_type_of_its_object(payload, is_spelled, topic, default, push_type):
     """As text and as bytes, with or without escapes, also where they stand for ASCII."""
     text = json.dumps(payload)
     for word in WORDS if is_spelled else ():
         text = text.replace('"%s"' % word, '"%s"' % "".join("\\u%04x" % ord(one) for one in word))
     assert json.loads(text) == payload
-    kind = headers_of(Message(TOKEN, payload=payload))["apns-push-type"]
+    options = dict(expiry=1, apns_topic=topic, apns_push_type=push_type)
+    sent = headers_of(Message(TOKEN, payload=payload, **options), default)
     for one in (text, text.encode("ascii"), json.dumps(payload, ensure_ascii=False)):
-        assert headers_of(Message(TOKEN, payload=one))["apns-push-type"] == kind
+        assert headers_of(Message(TOKEN, payload=one, **options), default) == sent
 
 
 def test_the_parts_decide_as_they_are_when_the_message_is_sent():
@@ -348,7 +353,7 @@ def test_few_fields_and_values_are_remembered():
     for number in range(1000):
         message = Message(TOKEN, apns_id=str(number), expiry=0)
         assert (b"apns-id", str(number).encode("ascii"), False) in message.request_template().fields
-        assert max(len(_headers._known), len(_headers._good)) <= 256
+        assert max(len(_headers.known_fields), len(_headers._good)) <= 256
 
 
 def test_a_payload_that_is_too_large_names_its_size():

@@ -228,6 +228,12 @@ class _MessageWork(Work):
         # What reasons mean for the topic of each set of fields.
         self._advised = {}  # type: Dict[Any, Reason]
 
+    @property
+    def message_count(self):
+        # type: () -> int
+        """How many messages there are (int)."""
+        raise NotImplementedError
+
     def results(self, hint):
         # type: (Hint) -> Iterator[Result]
         """Yield the result of each message, in order.
@@ -354,6 +360,12 @@ class Delivery(_MessageWork):
         size = client.encoder.size(self._template, _DIGITS)  # type: int
         return size
 
+    @property
+    def message_count(self):
+        # type: () -> int
+        """How many messages there are (int)."""
+        return 1
+
     def results(self, hint):
         # type: (Hint) -> Iterator[Result]
         """Yield the result."""
@@ -413,12 +425,26 @@ class Bundle(_MessageWork):
         """Return how many bytes a request takes, about."""
         return _DIGITS + _OVERHEAD + self._payload_size
 
+    @property
+    def message_count(self):
+        # type: () -> int
+        """How many messages there are (int)."""
+        return self._count
+
     def results(self, hint):
         # type: (Hint) -> Iterator[Result]
         """Yield the result of each message, in order."""
+        known, is_told = self._outcomes, False
         for index, message in enumerate(self._messages):
-            outcomes = self._outcomes.get(index, _ALL_ACCEPTED)
-            yield Result(message, outcomes=outcomes, hint=hint(outcomes, 1))
+            if index in known:
+                outcomes, is_told = known[index], False
+                yield Result(message, outcomes=outcomes, hint=hint(outcomes, 1))
+                continue
+            if not is_told:
+                # Of those that were accepted in a row, the first one says it all.
+                hint(_ALL_ACCEPTED, 1)
+                is_told = True
+            yield Result(message, outcomes=_ALL_ACCEPTED)
 
     def fields_of(self, index):
         # type: (int) -> Sequence[Any]

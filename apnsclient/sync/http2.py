@@ -74,8 +74,8 @@ class Http2Connection(Connection):
                     call.has_more, call.is_slow = intake.can_take, intake.is_slow
                     host = self._host(host, call)
                     for work in host.drive(call, works):
+                        intake.note_results(work.message_count)
                         for result in work.results(hint):
-                            intake.note_result()
                             yield result
                 if clock() > save_at:
                     feedback.save()

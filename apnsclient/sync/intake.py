@@ -8,13 +8,17 @@ again, unless it is fast.
 from __future__ import absolute_import, division, print_function
 
 import logging
+from itertools import islice
+
+from six.moves import zip
 
 from .._compat import MYPY
 from .._interrupts import take_failure
+from ..message import encode_payloads
 from ..sending.work import Bundle, Delivery
 
 if MYPY:
-    from typing import Any, Callable, List, Optional
+    from typing import Any, Callable, List, Optional, Tuple
 
     from ..message import Message
     from ..sending.work import Work
@@ -68,13 +72,13 @@ class Intake(object):
         self._warn = warn
         self._clock = clock
         self.failure = None  # type: Any
-        self._template = None  # type: Any
         self._is_exhausted = False
         # How many were taken, and how many of them wait for their results.
         self._total = self._taken = 0
         # How long the last message took to come. Of most iterables nobody knows until the second;
         # those of a list are at hand, however long the machine takes over one of them.
-        self._is_timed = self._is_first = not hasattr(messages, "__len__")
+        self._is_timed = not hasattr(messages, "__len__")
+        self._is_at_hand = type(messages) in (list, tuple)
         self._pause = float("inf") if self._is_timed else 0.0
 
     @property
@@ -97,51 +101,86 @@ class Intake(object):
         """True if the next message may take its time to come."""
         return self._pause > self.PATIENCE
 
-    def note_result(self):
-        # type: () -> None
-        """Note that the result of a message was handed out."""
-        self._taken -= 1
+    def note_results(self, count):
+        # type: (int) -> None
+        """Note that the results of so many messages (int) are handed out."""
+        self._taken -= count
 
     def take(self):
         # type: () -> List[Work]
         """Take the next message, and those behind it that come fast; return what is to be sent."""
-        messages, templates, works = [], [], []  # type: List[Message], List[Any], List[Work]
+        if self.is_over:
+            return []
         # The first one goes out alone: its result is not kept back by those behind it.
         limit = min(self.BUNDLE if self._total else 1, self.WINDOW - self._taken)
-        while len(messages) < limit and not (messages and self._pause > self.PATIENCE):
-            message = self._next()
-            if message is None:
-                break
-            self._taken += 1
-            self._total += 1
-            if len(message.tokens) == 1:
-                messages.append(message)
-                templates.append(self._template)
-                continue
-            works.append(work_of(message, self._template))
-            break
-        if messages:
-            works.insert(0, Bundle(messages, templates))
-        return works
+        if not self._is_timed and self._total < len(self._messages):
+            # A list that is asked for more than it has is not asked again when it has grown.
+            limit = min(limit, len(self._messages) - self._total)
+        messages, templates = (
+            self._take_at_hand(limit) if self._is_at_hand else self._take_coming(limit))
+        self._total += len(messages)
+        self._taken += len(messages)
+        return _works_of(messages, templates)
 
-    def _next(self):
-        # type: () -> Optional[Message]
-        """Return the next message, with what its requests are made of at hand; None at the end."""
-        if self.is_over:
-            return None
-        started = self._clock() if self._is_timed else 0.0
+    def _take_at_hand(self, limit):
+        # type: (int) -> Tuple[List[Message], List[Any]]
+        """Take messages that no code of the caller's brings, so that none changes meanwhile."""
+        messages, templates = list(islice(self._pending, limit)), []  # type: List[Message], List[Any]
+        self._is_exhausted = len(messages) < limit
         try:
-            message = next(self._pending)
-            if self._is_first:
-                self._is_first = False
-            elif self._is_timed:
-                self._pause = self._clock() - started
-            self._template = message.request_template(self._topic, self._warn)
-        except StopIteration:
-            # One that reads from a queue may wait for ever if it is asked again.
-            self._is_exhausted = True
-            return None
+            for message, payload in zip(messages, encode_payloads(messages)):
+                templates.append(message.request_template(self._topic, self._warn, payload))
         except Exception:
             self.failure = take_failure()
-            return None
-        return message
+        return messages[:len(templates)], templates
+
+    def _take_coming(self, limit):
+        # type: (int) -> Tuple[List[Message], List[Any]]
+        """Take messages one by one, as long as they come fast; one to many tokens is the last.
+
+        What a message is sent as is made before the next one is asked for, because the caller may
+        make that of the same parts.
+        """
+        messages, templates = [], []  # type: List[Message], List[Any]
+        clock = self._clock if self._is_timed else _no_time
+        came = clock()
+        try:
+            for message in islice(self._pending, limit):
+                before, came = came, clock()
+                if self._total or messages:
+                    self._pause = came - before
+                templates.append(message.request_template(self._topic, self._warn))
+                messages.append(message)
+                if self._pause > self.PATIENCE or len(message.tokens) != 1:
+                    break
+            else:
+                # One that reads from a queue may wait for ever if it is asked again.
+                self._is_exhausted = len(messages) < limit
+        except Exception:
+            self.failure = take_failure()
+        return messages, templates
+
+
+def _no_time():
+    # type: () -> float
+    """Return the time for messages that are at hand, however long the machine takes over one."""
+    return 0.0
+
+
+def _works_of(messages, templates):
+    # type: (List[Message], List[Any]) -> List[Work]
+    """Return messages as work, in order.
+
+    :param templates: what the requests of each are made of.
+    """
+    works, start = [], 0  # type: List[Work], int
+    for index, message in enumerate(messages):
+        if len(message.tokens) == 1:
+            continue
+        if start < index:
+            works.append(Bundle(messages[start:index], templates[start:index]))
+        works.append(work_of(message, templates[index]))
+        start = index + 1
+    if start < len(messages):
+        works.append(Bundle(messages[start:], templates[start:]))
+    return works
