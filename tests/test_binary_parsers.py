@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apnsclient.errors import ProtocolError
+from apnsclient.errors import REMEDIES, ProtocolError
 from apnsclient.protocols.binary import ErrorResponseParser, NotificationParser, encode_error
+from apnsclient.protocols.http2 import frames as http2
 from tables import each
 
 
@@ -226,3 +227,13 @@ def test_any_other_command_is_an_error(first):
     assert str(first) in str(parser.error)
     assert parser.feed(encode_error(8, 1)) is None
     assert parser.error is not None
+
+
+@each("data, is_http", [
+    (http2.settings_frame([]), True), (http2.settings_frame([(3, 100)] * 50), True),
+    (http2.goaway(0, http2.PROTOCOL_ERROR), True), (b"HTTP/1.1 400 Bad Request\r\n", True),
+    (http2.SETTINGS_ACK, False), (http2.data_frames(1, b"x", True), False), (b"\0" * 6, False),
+    (b"HTTPS", False)])
+def test_what_a_server_of_http_says_first_tells_what_to_do(data, is_http):
+    """The session speaks the wrong protocol to it."""
+    assert read_response([data])[1].endswith(REMEDIES["http2"]) == is_http

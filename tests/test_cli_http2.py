@@ -395,11 +395,13 @@ def test_a_server_without_http2_is_status_3(bed):
 
 
 def test_a_server_that_speaks_http2_only_is_warned_of(bed):
-    """What is logged speaks of options as well."""
-    ended = apns("send", "--binary", "--cert", bed.cert, "--alert", "x", "--retries", "0",
-                 *(bed.provider + GOOD))
+    """Once, however often it is tried; what is logged speaks of options as well."""
+    ended = apns("send", "--binary", "--cert", bed.cert, "--alert", "x", "--retries", "3",
+                 "--retry-delay", "0", *(bed.provider + GOOD))
     assert ended.status == 1
-    assert ended.err.splitlines()[0].endswith("end of stream; if it speaks HTTP/2, give --http2")
+    assert ended.err.count("\n") == 1
+    assert ended.err.endswith("end of stream; if it speaks HTTP/2, give --http2\n")
+    assert "%d sent again" % (3 * len(GOOD)) in ended.out
 
 
 def test_the_hosts_that_apple_retired_are_reported(bed, monkeypatch):

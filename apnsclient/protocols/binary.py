@@ -55,6 +55,9 @@ MAX_ITEM_SIZE = 0xFFFF
 MAX_IDENTIFIERS = 1 << 32
 
 _ERROR = struct.Struct(">BBI")
+#: The first bytes of a server that speaks HTTP/2, which are a SETTINGS or GOAWAY frame of stream 0
+#: (RFC 9113, 3.4 and 4.1), or HTTP/1.1.
+_HTTP = re.compile(b"\0[\0-\x3f].[\x04\x07]\0\0|HTTP/", re.DOTALL)
 _FRAME_HEAD = struct.Struct(">BI")
 _ITEM_HEAD = struct.Struct(">BH")
 _U8 = struct.Struct(">B")
@@ -405,6 +408,8 @@ class ErrorResponseParser(object):
         if self._buffer and six.indexbytes(self._buffer, 0) != COMMAND_ERROR:
             self.error = ProtocolError("the gateway sent a frame with the unknown command %d"
                                        % six.indexbytes(self._buffer, 0))
+            if _HTTP.match(self._buffer):
+                self.error.advise("http2", "A server of HTTP begins like that")
         if self.error is not None or len(self._buffer) < _ERROR.size:
             return None
         return ErrorResponse(*_ERROR.unpack(self._buffer)[1:])
