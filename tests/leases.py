@@ -11,7 +11,7 @@ def lease(connection, is_new=False, timeout=10):
     """
     host = connection._host()
     host._sender.needs_new = is_new
-    return host._opener.open(host._guarded, False, timeout)
+    return host._opener.open(host._guarded, timeout)
 
 
 def release(connection, *leases):

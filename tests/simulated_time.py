@@ -19,8 +19,8 @@ import traceback
 from functools import partial
 
 from apnsclient import APNs, Session
-from apnsclient.backends import BaseBackend, BaseConnection, dummy
-from apnsclient.errors import CertificateRefused, ConnectionLost, Timeout
+from apnsclient.backends import BaseBackend, BaseConnection, BaseConnectionAttempt, dummy
+from apnsclient.errors import CertificateRefused, ConnectionLost, ConnectTimeout, Timeout
 from apnsclient.feedback_store import MemoryStore
 from apnsclient.protocols.http2 import frames
 from apnsclient.protocols.http2.frames import FrameReader
@@ -329,16 +329,51 @@ class Certificate(dummy.Certificate):
         return raw, raw
 
 
+class Attempt(BaseConnectionAttempt):
+    """A connection that is open after some seconds.
+
+    :ivar is_closed: whether it was given up.
+    """
+
+    def __init__(self, backend, timeout, arguments):
+        super(Attempt, self).__init__()
+        self._backend = backend
+        self._arguments = arguments
+        self._is_late = timeout is not None and timeout < backend.connecting_time
+        delay = timeout if self._is_late else backend.connecting_time
+        self._due = backend.clock() + delay
+        backend.wake_after(delay)
+        self.is_closed = False
+
+    def is_ready(self):
+        """Return True if advance() has something to do."""
+        return self._backend.clock() >= self._due
+
+    def advance(self):
+        assert not self.is_closed
+        if not self.is_ready():
+            return None
+        if self._is_late:
+            raise ConnectTimeout("it is not connected in time")
+        return self._backend.get_new_connection(*self._arguments)
+
+    def close(self):
+        self.is_closed = True
+
+
 class Backend(BaseBackend):
     """Opens connections to a host.
 
     :param host: :class:`Host`.
 
     :ivar made: the connections, in order.
+    :ivar attempts: those to open a further one (list of :class:`Attempt`).
     """
 
     #: What the connections are: a subclass of ``Connection``.
     connection_class = Connection
+    #: Seconds until a connection is open.
+    connecting_time = 0.0
     can_detect_close = True
     can_share = True
     has_alpn = True
@@ -347,9 +382,14 @@ class Backend(BaseBackend):
         super(Backend, self).__init__(**options)
         self._host = host
         self.made = []
+        self.attempts = []
 
     def clock(self):
         return self._host.clock()
+
+    def wake_after(self, delay):
+        """Have something happen after some seconds, so that a wait does not go on for ever."""
+        self._host.clock.call_later(delay, lambda: None)
 
     def get_certificate(self, cert_params):
         return Certificate(**cert_params)
@@ -369,6 +409,10 @@ class Backend(BaseBackend):
             lambda: waker.is_woken or any(one.is_ready() for one in connections), timeout)
         waker.is_woken = False
         return [one for one in connections if one.is_ready()]
+
+    def start_connecting(self, address, certificate, timeout=None, alpn=()):
+        self.attempts.append(Attempt(self, timeout, (address, certificate, timeout, alpn)))
+        return self.attempts[-1]
 
     def get_new_connection(self, address, certificate, timeout=None, alpn=()):
         channel = self._host.open_channel(

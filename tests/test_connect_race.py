@@ -63,8 +63,8 @@ class Network(Waiting):
     def connect(self, names, timeout=None):
         """Race for a host with these addresses; return the name of the winner."""
         candidates = [(socket.AF_INET, socket.SOCK_STREAM, 6, (name, 1)) for name in names]
-        winner, _ = _connect.connect("gateway.test:1", candidates, Handshake,
-                                     self.deadline(timeout), self)
+        winner, _ = _connect.Race("gateway.test:1", candidates, Handshake,
+                                  self.deadline(timeout), self).run()
         return winner.name
 
 

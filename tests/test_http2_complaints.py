@@ -23,7 +23,7 @@ from apnsclient.errors import CertificateRefused, ConnectError
 from apnsclient.protocols.http2 import frames
 from apnsclient.protocols.http2.client import ClientConnection
 from apnsclient.provider_token import BUCKET, MARGIN, Bearer
-from apnsclient.sync.opening import CLOSING_TIMEOUT
+from apnsclient.sync.lease import CLOSING_TIMEOUT
 from apnsclient.testing.simulator import ProviderScript, Simulator
 from frame_peers import (
     ACCEPTED,

@@ -10,7 +10,7 @@ pytest.importorskip("jwt")
 import simulated_apple
 from apnsclient.testing.simulator import ProviderScript
 from frame_peers import ACCEPTED, TOKENS, message, outcome
-from simulated_time import Channel
+from simulated_time import Backend, Channel
 
 #: How many requests may be in flight over a connection, and how many are sent.
 _STREAMS, _COUNT = 20, 2000
@@ -61,10 +61,10 @@ def test_a_server_that_is_busy_gets_no_further_connection(apple):
 
 
 def test_few_requests_get_no_connection_that_they_do_not_need(apple, far):
-    """The next round trip has room for what waits."""
+    """The next round trips have room for what waits, before another connection would be ready."""
     apple.script_provider(*[_SCRIPT] * 8)
     client = apple.provider_client(pool_size=5)
-    assert outcome(client.send(message(0, 2 * _STREAMS))) == ACCEPTED
+    assert outcome(client.send(message(0, 4 * _STREAMS))) == ACCEPTED
     assert apple.provider_connections == 1
 
 
@@ -77,3 +77,87 @@ def test_a_further_connection_that_cannot_be_had_is_done_without(apple, far, scr
     assert outcome(client.send(message(0, _COUNT))) == ACCEPTED
     assert apple.provider_connections == 1
     assert apple.clock.now - start < _COUNT // _STREAMS * FarChannel.trip + 3
+
+
+def backend_of(client):
+    """Return the back-end of the session that a client belongs to."""
+    return client._connection._shared.backend
+
+
+def test_nobody_waits_while_a_further_connection_is_opened(apple, far, monkeypatch):
+    """What there is goes on; before, it stood still for as long as that took."""
+    monkeypatch.setattr(Backend, "connecting_time", 0.9)
+    took = send_many_tokens(apple, pool_size=2)
+    assert apple.provider_connections == 2
+    assert took < 0.6
+
+
+def test_a_connection_that_is_not_open_at_the_end_is_given_up(apple, far, monkeypatch):
+    """The call has its results when they have come, and leaves nothing behind."""
+    monkeypatch.setattr(Backend, "connecting_time", 0.9)
+    apple.script_provider(*[_SCRIPT] * 8)
+    client, start = apple.provider_client(pool_size=5), apple.clock.now
+    for _ in range(2):
+        assert outcome(client.send(message(0, 6 * _STREAMS))) == ACCEPTED
+    assert apple.clock.now - start < 15 * FarChannel.trip
+    backend = backend_of(client)
+    # Nor does the next call try the same again at once.
+    assert [one.is_closed for one in backend.attempts] == [True]
+    assert (backend.idle_count(), backend.in_use_count()) == (1, 0)
+
+
+def test_a_connection_that_lacks_the_settings_at_the_end_is_kept(apple, far, monkeypatch):
+    """It is open, and whoever uses it next waits for what is missing."""
+    monkeypatch.setattr(simulated_apple, "Channel", _growing_trips(FarChannel.trip, 0.9))
+    apple.script_provider(*[_SCRIPT] * 8)
+    client = apple.provider_client(pool_size=2)
+    assert outcome(client.send(message(0, 6 * _STREAMS))) == ACCEPTED
+    backend = backend_of(client)
+    assert (backend.idle_count(), backend.in_use_count()) == (2, 0)
+    assert outcome(client.send(message(0, 6 * _STREAMS))) == ACCEPTED
+    assert (backend.idle_count(), len(backend.made)) == (2, 2)
+
+
+def _growing_trips(*trips):
+    """Return what makes channels, each of which leads as far away as is said for it."""
+    left = list(trips)
+
+    def make(*arguments):
+        """Make the next one."""
+        channel = FarChannel(*arguments)
+        channel.trip = left.pop(0)
+        return channel
+
+    return make
+
+
+def test_a_connection_that_is_lost_leaves_its_work_to_the_one_being_opened(
+        apple, far, monkeypatch):
+    """It is not waited for a third one, nor is anything given up."""
+    monkeypatch.setattr(Backend, "connecting_time", 0.9)
+    apple.script_provider(_SCRIPT._replace(goaway_after=3 * _STREAMS, goaway_stays=True),
+                          _SCRIPT, _SCRIPT)
+    client = apple.provider_client(pool_size=5)
+    assert outcome(client.send(message(0, 7 * _STREAMS))) == ACCEPTED
+    assert len(backend_of(client).made) == 2
+
+
+def test_a_call_whose_time_is_over_does_not_wait_for_a_further_connection(
+        apple, far, monkeypatch):
+    """Its own deadline counts, not that of the connection."""
+    monkeypatch.setattr(Backend, "connecting_time", 0.9)
+    apple.script_provider(*[_SCRIPT] * 8)
+    client, start = apple.provider_client(pool_size=5), apple.clock.now
+    result = client.send(message(0, _COUNT), timeout=0.75)
+    assert result.needs_retry() and apple.clock.now - start < 0.76
+    assert [one.is_closed for one in backend_of(client).attempts] == [True]
+
+
+def test_messages_of_their_own_spread_as_well(apple, far):
+    """Only some of them wait in the sender at a time; the iterable has more."""
+    apple.script_provider(*[_SCRIPT] * 8)
+    client, start = apple.provider_client(pool_size=5), apple.clock.now
+    results = list(client.send_many(message(index, 1) for index in range(_COUNT)))
+    assert len(results) == _COUNT and not any(result.failed for result in results)
+    assert apple.provider_connections == 5
+    assert apple.clock.now - start < 0.4 * _COUNT // _STREAMS * FarChannel.trip

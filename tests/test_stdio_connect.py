@@ -13,7 +13,6 @@ from OpenSSL import SSL
 
 from apnsclient._compat import monotonic
 from apnsclient.backends import _connect, _sockets
-from apnsclient.backends._waiting import ThreadWaiting
 from apnsclient.errors import (
     ConnectError,
     ConnectTimeout,
@@ -205,14 +204,13 @@ def test_host_without_addresses_is_an_error(addresses):
     assert "no address" in fails(ConnectError, HOST)
 
 
-def test_families_take_turns(monkeypatch):
+def test_families_take_turns():
     """Addresses of IPv6 and IPv4 alternate, beginning with the system's first; none comes twice."""
     six_, four = socket.AF_INET6, socket.AF_INET
     found = [(six_, 1, 6, "", ("::%d" % n, 1, 0, 0)) for n in (1, 2, 3, 3)]
     found += [(four, 1, 6, "", ("127.0.0.%d" % n, 1)) for n in (1, 2)]
-    monkeypatch.setattr(_connect.socket, "getaddrinfo", lambda *args: found)
     assert [one[3][0] for one in _connect.look_up(
-        ("x", 1), ThreadWaiting(), _sockets.Deadline(SOON))] == [
+        ("x", 1), lambda: found, _sockets.Deadline(SOON))] == [
         "::1", "127.0.0.1", "::2", "127.0.0.2", "::3"]
 
 

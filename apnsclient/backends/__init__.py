@@ -18,7 +18,7 @@ from six.moves._thread import get_ident
 from .._compat import MYPY, monotonic
 from .._defaults import default, resolve_default
 from .._process import PerProcess
-from ._base_connection import BaseConnection
+from ._base_connection import BaseConnection, BaseConnectionAttempt
 from ._events import Event
 from ._pool import Pool, Slot
 
@@ -30,7 +30,7 @@ if MYPY:
 
     Address = Tuple[str, int]
 
-__all__ = ["BaseBackend", "BaseConnection", "Slot"]
+__all__ = ["BaseBackend", "BaseConnection", "BaseConnectionAttempt", "Slot"]
 
 
 class BaseBackend(object):
@@ -153,8 +153,8 @@ class BaseBackend(object):
         For each connection and each waker there is one wait at a time. It may be a long one, where
         only a few bytes arrive every now and then, so it should cost little.
 
-        :param connections: connections of this back-end (sequence), none of them twice; perhaps
-            none at all.
+        :param connections: connections of this back-end, and what :meth:`start_connecting` has
+            returned (sequence), none of them twice; perhaps none at all.
         :param timeout: longest wait in seconds (float, at least 0); None waits for ever.
         :param waker: what :meth:`create_waker` has returned, in this process.
         :return: the connections that are ready (list); none if the time is up, or it was woken. Of
@@ -180,6 +180,21 @@ class BaseBackend(object):
         :raises Exception: if no connection can be had. The session lets it pass to its caller.
         """
         raise NotImplementedError("%s must implement get_new_connection()" % type(self).__name__)
+
+    def start_connecting(self, address, certificate, timeout=None, alpn=()):
+        # type: (Address, BaseCertificate, Optional[float], Tuple[str, ...]) -> Optional[BaseConnectionAttempt]  # noqa: E501
+        """Begin to open a connection, without waiting, while others are in use.
+
+        Only called where :attr:`can_share` is True, and never if :meth:`get_new_connection` was
+        overridden later than this method: then it would lead elsewhere.
+
+        Arguments are those of :meth:`get_new_connection`. The time runs from here.
+
+        :return: the :class:`BaseConnectionAttempt`. By default None: a further connection is opened
+            with :meth:`get_new_connection`, and whoever shares those in use waits meanwhile.
+        :raises Exception: what :meth:`get_new_connection` raises.
+        """
+        return None
 
     def close_all(self, connections):
         # type: (Sequence[BaseConnection]) -> None

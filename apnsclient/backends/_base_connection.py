@@ -6,6 +6,7 @@ import logging
 
 from .._compat import MYPY, monotonic
 from .._process import this_process
+from ..errors import ConnectionLost
 
 if MYPY:
     from datetime import timedelta
@@ -15,7 +16,7 @@ if MYPY:
 
     Address = Tuple[str, int]
 
-__all__ = ["BaseConnection"]
+__all__ = ["BaseConnection", "BaseConnectionAttempt"]
 
 
 class BaseConnection(object):
@@ -192,3 +193,47 @@ class BaseConnection(object):
         ended the stream and all that came before its end has been read. Never raises or waits.
         """
         raise NotImplementedError("%s must implement closed()" % type(self).__name__)
+
+
+class BaseConnectionAttempt(object):
+    """A connection that is being opened while others are in use.
+
+    :meth:`BaseBackend.start_connecting` returns one. It is used by one thread at a time, but not
+    always by the same. :meth:`BaseBackend.wait` takes it like a connection, and counts it as ready
+    when :meth:`advance` may get further.
+
+    A subclass calls this constructor.
+    """
+
+    def __init__(self):
+        # type: () -> None
+        self.__process = this_process()
+
+    def check_process(self):
+        # type: () -> None
+        """See that it does not belong to the parent of a forked process.
+
+        :raises ~apnsclient.errors.ConnectionLost: if it does.
+        """
+        if self.__process != this_process():
+            raise ConnectionLost("the connection belongs to the parent process; open another one "
+                                 "after fork()")
+
+    def advance(self):
+        # type: () -> Optional[BaseConnection]
+        """Go on as far as possible without waiting.
+
+        :return: the connection, once it is open and the server is verified; None as long as
+            something is waited for.
+        :raises Exception: what :meth:`BaseBackend.get_new_connection` raises, also when its time is
+            up. Whatever was opened is closed then.
+        """
+        raise NotImplementedError("%s must implement advance()" % type(self).__name__)
+
+    def close(self):
+        # type: () -> None
+        """Give it up, and close what was opened, at once.
+
+        Never raises, may be called again. In a forked child nothing is written.
+        """
+        raise NotImplementedError("%s must implement close()" % type(self).__name__)

@@ -19,14 +19,14 @@ from .._process import PerProcess
 from ._names import parse_ip
 
 if MYPY:
-    from typing import Any, Callable, Dict, List, Optional
+    from typing import Any, Callable, List, Optional
 
     from ._sockets import Deadline
 
     Found = List[Any]
     Resolve = Callable[[str, int], Found]
 
-__all__ = ["Lookups"]
+__all__ = ["Lookup", "Lookups"]
 
 _LONGEST_WAIT = 3600.0
 
@@ -35,26 +35,33 @@ _LONGEST_WAIT = 3600.0
 u"a".encode("idna")
 
 
-class _Lookup(object):
+class Lookup(object):
     """One lookup, which runs in another thread.
 
     :param done: an event that is set when it is done.
+
+    :ivar name: host and port.
     """
 
     def __init__(self, resolve, host, port, done):
         # type: (Resolve, str, int, Any) -> None
         self.done = done
         self._resolve = resolve
-        self._host = host
-        self._port = port
+        self.name = host, port
         self._found = None  # type: Optional[Found]
         self._problem = socket.error("the lookup was interrupted")  # type: Exception
+
+    @property
+    def is_done(self):
+        # type: () -> bool
+        """True once there is a result."""
+        return bool(self.done.is_set())
 
     def run(self):
         # type: () -> None
         """Look the name up."""
         try:
-            self._found = self._resolve(self._host, self._port)
+            self._found = self._resolve(*self.name)
         except Exception as error:
             if not PY2:
                 error.__traceback__ = None  # It would keep this frame alive.
@@ -67,6 +74,20 @@ class _Lookup(object):
         """Return the result of the resolver, or raise its exception."""
         if self._found is None:
             raise self._problem
+        return self._found
+
+
+class _Known(object):
+    """The lookup of an IP address, for which nobody has to be asked."""
+
+    is_done = True
+
+    def __init__(self, found):
+        # type: (Found) -> None
+        self._found = found
+
+    def result(self):
+        # type: () -> Found
         return self._found
 
 
@@ -96,13 +117,9 @@ class Lookups(object):
         """
         if parse_ip(host) is not None:
             return self._resolve(host, port)
-        late = self._late.get(dict)  # type: Dict[Any, _Lookup]
-        lookup = late.get((host, port))
-        if lookup is None or lookup.done.is_set():
-            lookup = _Lookup(self._resolve, host, port, self._new_event())
-            self._start(lookup.run)
+        lookup = self._begin(host, port)
         try:
-            while not lookup.done.is_set():
+            while not lookup.is_done:
                 if deadline.is_over():
                     return None
                 left = deadline.left()
@@ -110,6 +127,33 @@ class Lookups(object):
                             else min(left, _LONGEST_WAIT))
         finally:
             # Also if the wait was interrupted.
-            if not lookup.done.is_set():
-                late[host, port] = lookup
+            self._note_late(lookup)
         return lookup.result()
+
+    def start(self, host, port):
+        # type: (str, int) -> Any
+        """Look a name up while the caller goes on.
+
+        :return: an object with ``is_done`` (bool), and with ``result()``, which returns or raises
+            what the resolver has then.
+        """
+        if parse_ip(host) is not None:
+            return _Known(self._resolve(host, port))
+        lookup = self._begin(host, port)
+        self._note_late(lookup)
+        return lookup
+
+    def _begin(self, host, port):
+        # type: (str, int) -> Lookup
+        """Return a lookup that has begun: an earlier one where that has not ended yet."""
+        lookup = self._late.get(dict).get((host, port))  # type: Optional[Lookup]
+        if lookup is None or lookup.is_done:
+            lookup = Lookup(self._resolve, host, port, self._new_event())
+            self._start(lookup.run)
+        return lookup
+
+    def _note_late(self, lookup):
+        # type: (Lookup) -> None
+        """Remember a lookup that nobody waits for any more, for those who come before its end."""
+        if not lookup.is_done:
+            self._late.get(dict)[lookup.name] = lookup

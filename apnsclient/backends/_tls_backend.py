@@ -15,7 +15,7 @@ from OpenSSL import SSL
 from .._compat import MYPY
 from ..certificate import BaseCertificate
 from ..errors import ConnectError
-from . import BaseBackend, _connect, _tls, _topics
+from . import BaseBackend, BaseConnectionAttempt, _connect, _tls, _topics
 from ._cache import Cache
 from ._connection import Connection
 from ._identity import Identity, Material
@@ -23,7 +23,7 @@ from ._names import display
 from ._proxy import Proxy, Tunnel
 
 if MYPY:
-    from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple, Union
+    from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
     from . import BaseConnection
     from ._sockets import Interest
@@ -110,6 +110,59 @@ class TlsCertificate(BaseCertificate):
             (trust, alpn), lambda: trust.new_context(self.identity, alpn))
 
 
+class ConnectionAttempt(BaseConnectionAttempt):
+    """A connection that is being opened.
+
+    :param connecting: the way to a socket and a handshake (:class:`~._connect.Connecting`).
+    :param finish: called with both; returns the connection.
+    :param fail: called without arguments if there is none.
+    """
+
+    def __init__(self, connecting, finish, fail):
+        # type: (_connect.Connecting, Callable[[Any, Any], Connection], Callable[[], None]) -> None
+        super(ConnectionAttempt, self).__init__()
+        self._connecting = connecting
+        self._finish = finish
+        self._fail = fail
+
+    def run(self):
+        # type: () -> Connection
+        """Wait until it is open; raise what :meth:`advance` does."""
+        try:
+            return self._finish(*self._connecting.run())
+        except ConnectError:
+            self._fail()
+            raise
+
+    def advance(self):
+        # type: () -> Optional[Connection]
+        """Go on without waiting; see the base class."""
+        self.check_process()
+        try:
+            reached = self._connecting.advance()
+            return None if reached is None else self._finish(*reached)
+        except BaseException as error:
+            if isinstance(error, ConnectError):
+                self._fail()
+            self.close()
+            raise
+
+    def close(self):
+        # type: () -> None
+        """Give it up; see the base class."""
+        self._connecting.close()
+
+    def interests(self):
+        # type: () -> List[Interest]
+        """Return what has to be waited for until :meth:`advance` may get further."""
+        return self._connecting.interests()
+
+    def time_to_wait(self):
+        # type: () -> Optional[float]
+        """Return after how many seconds (float) :meth:`advance` has something to do even so."""
+        return self._connecting.time_to_wait()
+
+
 class TlsBackend(BaseBackend):
     """Opens connections with non-blocking sockets and pyOpenSSL.
 
@@ -184,6 +237,15 @@ class TlsBackend(BaseBackend):
         :raises ~apnsclient.errors.ConnectError: if no connection can be opened for another reason.
         :raises TypeError: if the certificate is neither one of this back-end nor a provider token.
         """
+        return self._begin(address, certificate, timeout, alpn).run()
+
+    def start_connecting(self, address, certificate, timeout=None, alpn=()):
+        # type: (Address, BaseCertificate, Optional[float], Tuple[str, ...]) -> ConnectionAttempt
+        """Begin to open a connection; see the base class, and :meth:`get_new_connection`."""
+        return self._begin(address, certificate, timeout, alpn)
+
+    def _begin(self, address, certificate, timeout, alpn):
+        # type: (Address, BaseCertificate, Optional[float], Tuple[str, ...]) -> ConnectionAttempt
         context, identity = self._credentials(certificate, alpn)
         key = (address, context)
         where = self._describe(address)
@@ -198,18 +260,21 @@ class TlsBackend(BaseBackend):
             return _tls.Handshake(context, self._trust, address, connected,
                                   self._sessions.get(key), identity, where)
 
-        deadline = self.waiting.deadline(timeout)
-        candidates, new_attempt = self._route(address, new_handshake, deadline)
-        try:
-            connected, attempt = _connect.connect(
-                where, candidates, new_attempt, deadline, self.waiting)
-        except ConnectError:
+        def finish(connected, reached):
+            # type: (Any, Any) -> Connection
+            connection = Connection(address, certificate, connected, reached.handshake,
+                                    keep_session, self.waiting)
+            connection.logger = self.certificate_class.logger.getChild("connection")
+            return connection
+
+        def fail():
+            # type: () -> None
             self._sessions.discard(key)  # It may have been the reason.
-            raise
-        connection = Connection(address, certificate, connected, attempt.handshake, keep_session,
-                                self.waiting)
-        connection.logger = self.certificate_class.logger.getChild("connection")
-        return connection
+
+        target, role, new_attempt = self._route(address, new_handshake)
+        return ConnectionAttempt(
+            _connect.Connecting(where, target, role, new_attempt, self.waiting.deadline(timeout),
+                                self.waiting), finish, fail)
 
     def create_waker(self):
         # type: () -> Waker
@@ -227,26 +292,38 @@ class TlsBackend(BaseBackend):
         A connection for which TLS itself has something to say counts as ready when that can be
         sent: :meth:`peek() <apnsclient.backends.BaseConnection.peek>` does so.
         """
-        end = None if timeout is None else self.waiting.clock() + timeout
-        ready, awaited = [], []  # type: List[Any], List[Any]
-        interests = []  # type: List[Interest]
+        ready, due, interests = [], [], []  # type: List[Any], List[Any], List[Interest]
+        owners = {}  # type: Dict[Any, Any]
         for connection in connections:
             wanted = connection.interests()
-            if wanted:
-                awaited.append((wanted[0][0], connection))
-                interests += wanted
-            else:
+            if isinstance(connection, ConnectionAttempt):
+                pause = connection.time_to_wait()
+                if pause is not None and (timeout is None or pause <= timeout):
+                    timeout, due = pause, [connection]
+            elif not wanted:
                 ready.append(connection)
+            interests += wanted
+            owners.update((waited, connection) for waited, _ in wanted)
         if ready and not interests:
             return ready
-        found = self.waiting.wait(interests, 0.0 if ready else timeout, waker)
+        for waited in self._wait(interests, 0.0 if ready else timeout, waker):
+            if waited is not waker and owners[waited] not in ready:
+                ready.append(owners[waited])
+            due = []
+        return ready or due
+
+    def _wait(self, interests, timeout, waker):
+        # type: (List[Interest], Optional[float], Any) -> List[Any]
+        """Wait for sockets, or the waker; return which of them ended the wait."""
+        end = None if timeout is None else self.waiting.clock() + timeout
+        found = self.waiting.wait(interests, timeout, waker)  # type: List[Any]
         # A signal may end it early, or something that was meant for a wait before this one.
-        while not (found or ready):
+        while not found:
             left = None if end is None else end - self.waiting.clock()
             if left is not None and left <= 0:
                 break
             found = self.waiting.wait(interests, left, waker)
-        return ready + [connection for waited, connection in awaited if waited in found]
+        return found
 
     def clock(self):
         # type: () -> float
@@ -254,19 +331,22 @@ class TlsBackend(BaseBackend):
         now = self.waiting.clock()  # type: float
         return now
 
-    def _route(self, address, new_handshake, deadline):
-        # type: (Address, Callable[[Any], _tls.Handshake], Any) -> Tuple[Any, Callable[[Any], Any]]
-        """Return the addresses to connect to, and a factory of a Handshake or a Tunnel."""
+    def _route(self, address, new_handshake):
+        # type: (Address, Callable[[Any], _tls.Handshake]) -> Tuple[Any, str, Callable[[Any], Any]]
+        """Return where to connect to, its role in messages, and what begins TLS there.
+
+        :return: the last is called with a connected socket, and returns a Handshake or a Tunnel.
+        """
         proxy = self._proxy
         if proxy is None:
-            return _connect.look_up(address, self.waiting, deadline), new_handshake
+            return address, "", new_handshake
 
         def new_tunnel(connected):
             # type: (Any) -> Tunnel
             return Tunnel(connected, proxy, address, request, new_handshake)
 
         request = proxy.request(address)
-        return _connect.look_up(proxy.address, self.waiting, deadline, "the proxy "), new_tunnel
+        return proxy.address, "the proxy ", new_tunnel
 
     def _describe(self, address):
         # type: (Address) -> str

@@ -119,6 +119,15 @@ class Waiting(object):
         """
         raise NotImplementedError("%s must implement resolve()" % type(self).__name__)
 
+    def start_lookup(self, host, port):
+        # type: (str, int) -> Any
+        """Begin to do what :meth:`resolve` does, and return at once.
+
+        :return: an object with ``is_done`` (bool), and with ``result()``, which returns or raises
+            what there is then.
+        """
+        raise NotImplementedError("%s must implement start_lookup()" % type(self).__name__)
+
     def wait_for(self, interests, deadline):
         # type: (Sequence[Interest], Deadline) -> bool
         """Wait until something can be done; return False if the deadline has come, ready or not.
@@ -155,6 +164,11 @@ class ThreadWaiting(Waiting):
         # type: (str, int, Deadline) -> Optional[List[Any]]
         """Ask the system's resolver, in a thread; see the base class."""
         return self._lookups.find(host, port, deadline)
+
+    def start_lookup(self, host, port):
+        # type: (str, int) -> Any
+        """Ask the system's resolver, in a thread; see the base class."""
+        return self._lookups.start(host, port)
 
 
 class _ThreadWaker(Waker):

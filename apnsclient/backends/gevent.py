@@ -177,14 +177,26 @@ class _GreenWaiting(Waiting):
     def resolve(self, host, port, deadline):
         # type: (str, int, _sockets.Deadline) -> Optional[List[Any]]
         """Ask gevent's resolver, in a greenlet; see the base class."""
-        process, hub = _this_process(), _this_hub()
-        if getattr(_thread, "hub", None) is not hub:
-            # A greenlet ends only if its event loop runs.
-            _thread.hub = hub
-            _thread.lookups = Lookups(_ask, gevent.spawn, gevent.event.Event, _sleep)
-        found = _thread.lookups.find(host, port, deadline)  # type: Optional[List[Any]]
+        process = _this_process()
+        found = _this_lookups().find(host, port, deadline)  # type: Optional[List[Any]]
         _expect_process(process)
         return found
+
+    def start_lookup(self, host, port):
+        # type: (str, int) -> Any
+        """Ask gevent's resolver, in a greenlet; see the base class."""
+        return _this_lookups().start(host, port)
+
+
+def _this_lookups():
+    # type: () -> Lookups
+    """Return the lookups of this thread: a greenlet ends only if its event loop runs."""
+    hub = _this_hub()
+    if getattr(_thread, "hub", None) is not hub:
+        _thread.hub = hub
+        _thread.lookups = Lookups(_ask, gevent.spawn, gevent.event.Event, _sleep)
+    found = _thread.lookups  # type: Lookups
+    return found
 
 
 def _ending(loop, event):

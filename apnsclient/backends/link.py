@@ -17,9 +17,9 @@ from ..errors import ConnectError, ConnectionLost, Timeout, is_timeout
 if MYPY:
     from typing import Any, List, Optional, Sequence
 
-    from . import BaseBackend, BaseConnection
+    from . import BaseBackend, BaseConnection, BaseConnectionAttempt
 
-__all__ = ["Link", "wait_for"]
+__all__ = ["Link", "start_connecting", "wait_for"]
 
 
 class Link(object):
@@ -103,11 +103,33 @@ class Link(object):
         six.raise_from(kind(text_of(error)), error)
 
 
+def start_connecting(backend, address, credential, timeout, alpn):
+    # type: (BaseBackend, Any, Any, Optional[float], Any) -> Optional[BaseConnectionAttempt]
+    """Begin to open a connection, if a back-end can do so without waiting.
+
+    A subclass may know of one way to open connections only, and lead it elsewhere.
+
+    :return: see :meth:`~apnsclient.backends.BaseBackend.start_connecting`.
+    :raises Exception: what the back-end raises.
+    """
+    owner, another = _owner(backend, "start_connecting"), _owner(backend, "get_new_connection")
+    if not issubclass(owner, another):
+        return None
+    return backend.start_connecting(address, credential, timeout, alpn=alpn)
+
+
+def _owner(backend, name):
+    # type: (BaseBackend, str) -> type
+    """Return the class that a method of a back-end is defined in."""
+    return next(one for one in type(backend).__mro__ if name in vars(one))
+
+
 def wait_for(backend, links, timeout, waker):
-    # type: (BaseBackend, Sequence[Link], Optional[float], Any) -> List[Link]
+    # type: (BaseBackend, Sequence[Any], Optional[float], Any) -> List[Any]
     """Wait for several connections of a back-end at once.
 
     :param backend: the :class:`~apnsclient.backends.BaseBackend` that they are of.
+    :param links: links, or whatever else has such a ``connection``.
     :param timeout: longest time in seconds (float); None waits for ever.
     :param waker: what ends the wait as well; see
         :meth:`~apnsclient.backends.BaseBackend.create_waker`.

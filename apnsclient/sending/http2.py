@@ -55,8 +55,9 @@ _CHUNK = 12288
 _SHORTEST_GAP, _SMALLEST_PART, _LARGEST_PART = 0.002, 0.125, 2.0
 #: How many seconds, and round trips, of that in sum make another connection worth it.
 _SHORTEST_SUM, _TRIPS = 0.02, 1.0
-#: How many seconds, and round trips, another connection may take until it is ready, whichever is
-#: longer. It takes four round trips, and nothing is read over the others meanwhile.
+#: How many round trips it takes until another connection is ready: TCP, TLS, and the settings.
+_TRIPS_UNTIL_READY = 3
+#: How many seconds, and round trips, another connection may take at most, whichever is longer.
 _LONGEST_OPENING, _OPENING_TRIPS = 1.0, 10.0
 #: Seconds for which no further connection is tried after one could not be had.
 _PAUSE = 10.0
@@ -181,11 +182,16 @@ class Sender(object):
             return None
         if not all(one.client.accepted and not one.client.is_cautious for one in open_connections):
             return None
-        in_flight = sum(one.client.in_flight for one in open_connections)
-        if sum(call.count_waiting() for call in self._queue) < in_flight:
-            # The next round trip has room for all that.
-            return None
-        return ANOTHER
+        return ANOTHER if self._has_work_for_another(open_connections) else None
+
+    def _has_work_for_another(self, connections):
+        # type: (List[SenderConnection]) -> bool
+        """Return True unless all that waits is on its way before another connection is ready."""
+        if any(call.has_more for call in self._queue):
+            return True
+        in_flight = sum(one.client.in_flight for one in connections)
+        waiting = sum(call.count_waiting() for call in self._queue)
+        return waiting >= _TRIPS_UNTIL_READY * in_flight
 
     @staticmethod
     def _worthwhile_wait(connections):

@@ -29,8 +29,8 @@ from .._interrupts import take_failure
 from .._process import this_process
 from ..backends.link import wait_for
 from ..errors import ConnectError, ConnectionLost, Timeout
-from ..sending.http2 import FIRST, Sender
-from .opening import READ_SIZE, GuardedSender, is_refusal, read_after_failure
+from ..sending.http2 import ANOTHER, FIRST, Sender
+from .lease import READ_SIZE, GuardedSender, is_refusal, read_after_failure
 
 if MYPY:
     from typing import Any, Deque, Dict, List, Optional, Tuple
@@ -38,7 +38,8 @@ if MYPY:
     from ..backends import BaseBackend
     from ..sending.calls import Call
     from ..sending.http2_connection import SenderConnection
-    from .opening import Lease, Opener
+    from .lease import Lease
+    from .opening import Opener, Opening
 
 __all__ = ["Host"]
 
@@ -109,6 +110,8 @@ class Host(object):
         self._sender = Sender(credential, settings.timing)
         self._guarded = GuardedSender(self._sender, self._lock, backend.clock)
         self._leases = {}  # type: Dict[SenderConnection, Lease]
+        # A further connection that is being opened.
+        self._opening = None  # type: Optional[Opening]
         self._lead = None  # type: Optional[weakref.ref[_Lead]]
         self._followers = {}  # type: Dict[Call, _Claim]
         self._numbers = itertools.count()
@@ -131,6 +134,11 @@ class Host(object):
         # type: () -> int
         """How many callers wait for what another one takes."""
         return len(self._followers)
+
+    @property
+    def _has_connections(self):
+        # type: () -> bool
+        return bool(self._leases) or self._opening is not None
 
     def drive(self, call, works=()):
         # type: (Call, Any) -> List[Any]
@@ -199,7 +207,7 @@ class Host(object):
     def leave(self, call):
         # type: (Call) -> None
         """Forget a call whose caller has left, in the middle of anything."""
-        if call not in self._sender.calls and (self._sender.calls or not self._leases):
+        if call not in self._sender.calls and (self._sender.calls or not self._has_connections):
             return
         call.is_abandoned = True
         self._left.append(call)
@@ -237,6 +245,9 @@ class Host(object):
             self._guarded.lose(lease, problem)
             lease.link.close()
         self._leases.clear()
+        if self._opening is not None:
+            self._opening.close()
+            self._opening = None
         self._sender.leave(call)
 
     # Who leads.
@@ -312,11 +323,15 @@ class Host(object):
                         self._sender.leave(call)
                     if not self._sender.calls:
                         del self._sender.connections[:]
-                    leases = [] if self._promote() else self._take_ended()
-                    if not leases:
+                    is_done = not self._promote()
+                    leases = self._take_ended() if is_done else []
+                    opening = self._take_opening() if is_done else None
+                    if not leases and opening is None:
                         lead.is_over = True
                         return
                 self._opener.release(leases, self._guarded)
+                if opening is not None:
+                    self._opener.abandon(opening, self._guarded)
                 self._report()
         finally:
             if not lead.is_over:
@@ -348,6 +363,17 @@ class Host(object):
             return []
         return [self._leases.pop(state) for state in list(self._leases)
                 if state not in self._sender.connections]
+
+    def _take_opening(self):
+        # type: () -> Optional[Opening]
+        """Take out the connection that is being opened, if nobody sends anything any more."""
+        opening = self._opening
+        if opening is None or self._sender.calls:
+            return None
+        self._opening = None
+        # It was tried for a call that was over before: the next one need not try at once.
+        self._sender.connect_failed(ANOTHER, None, self._clock())
+        return opening
 
     def _forget_left(self):
         # type: () -> None
@@ -385,7 +411,8 @@ class Host(object):
             self._notify()
             pending = [one for one in self._leases.values() if one.pending]
             is_ready, has_waiting = call.is_ready, self._sender.has_waiting()
-            wanted = None if pending or ended else self._sender.wants_connection(now)
+            can_open = not (pending or ended or self._opening is not None)
+            wanted = self._sender.wants_connection(now) if can_open else None
             # What comes is read before more is written, and before a caller who takes its time.
             can_look = call.is_slow if is_ready else bool(pending and has_waiting)
             can_wait = not (is_ready or ended or wanted or can_look)
@@ -460,21 +487,26 @@ class Host(object):
 
     def _open(self, call, wanted):
         # type: (Call, str) -> None
-        """Open a connection."""
+        """Open a connection; if there are others, go on with them in the meantime."""
         timeout = self._sender.time_to_open(wanted)
-        if call.deadline is not None:
-            left = max(call.deadline - self._clock(), _SHORTEST_WRITE)
-            timeout = left if timeout is None else min(left, timeout)
         lease, failure = None, None  # type: Optional[Lease], Any
         try:
-            lease = self._opener.open(self._guarded, wanted != FIRST, timeout)
+            if wanted == FIRST:
+                if call.deadline is not None:
+                    left = max(call.deadline - self._clock(), _SHORTEST_WRITE)
+                    timeout = left if timeout is None else min(left, timeout)
+                lease = self._opener.open(self._guarded, timeout)
+            else:
+                self._opening = self._opener.start(self._guarded, timeout)
+                if self._opening is not None:
+                    self._go_on_opening()
+                    return
         except Exception:
             failure = take_failure()
         with self._lock:
             now = self._clock()
             if lease is not None:
-                self._leases[lease.state] = lease
-                self._sender.add_connection(lease.state, now)
+                self._use(lease, now)
             elif call.deadline is not None and now >= call.deadline:
                 # The others have more time.
                 self._sender.expire_calls(now)
@@ -482,6 +514,31 @@ class Host(object):
                 self._sender.connect_failed(wanted, failure, now)
         # The frames of the exception would refer to themselves.
         del failure
+
+    def _use(self, lease, now):
+        # type: (Lease, float) -> None
+        """Use a connection from here on."""
+        self._leases[lease.state] = lease
+        self._sender.add_connection(lease.state, now)
+
+    def _go_on_opening(self):
+        # type: () -> None
+        """Go on with the connection that is being opened."""
+        opening = self._opening  # type: Any
+        lease, is_over = None, False
+        try:
+            lease = opening.advance()
+        except Exception:
+            take_failure()
+            is_over = True
+        with self._lock:
+            now = self._clock()
+            if lease is not None:
+                self._use(lease, now)
+            elif is_over:
+                self._sender.connect_failed(ANOTHER, None, now)
+            if lease is not None or is_over:
+                self._opening = None
 
     def _wait(self, call, timeout):
         # type: (Call, Optional[float]) -> bool
@@ -511,14 +568,24 @@ class Host(object):
     def _wait_for_all(self, leases, timeout):
         # type: (List[Lease], Optional[float]) -> List[Lease]
         """Wait for any of the connections; return those over which something may have come."""
+        opening = self._opening
+        waited = [one.link for one in leases]  # type: List[Any]
+        if opening is not None:
+            waited.append(opening)
+            if opening.deadline is not None:
+                left = max(opening.deadline - self._clock(), 0.0)
+                timeout = left if timeout is None else min(timeout, left)
         try:
-            ready = wait_for(self._backend, [one.link for one in leases], timeout, self._waker)
+            ready = wait_for(self._backend, waited, timeout, self._waker)
         except ConnectionLost as error:
             for lease in leases:
                 self._guarded.lose(lease, text_of(error))
             return []
         finally:
             self._is_waiting = False
+        if opening is not None and (opening in ready or opening.deadline is not None
+                                    and opening.deadline <= self._clock()):
+            self._go_on_opening()
         return [lease for lease in leases if lease.link in ready]
 
     def _read(self, lease, timeout):
@@ -546,6 +613,8 @@ class Host(object):
         """
         lost, cut = self._amid or self._reading, self._writing
         self._amid = self._reading = self._writing = None
+        if self._opening is not None and self._opening.is_over:
+            self._opening = None
         if lost is not None:
             self._guarded.lose(lost, "it was interrupted")
         if cut is not None:

@@ -15,7 +15,8 @@ from ._lifetime import Closer
 from ._notices import WarnOnce
 from .gateway import Gateway
 from .host import Host
-from .opening import GuardedSender, Lease, Opener, send_goaway
+from .lease import GuardedSender, Lease, send_goaway
+from .opening import Opener
 
 if MYPY:
     from typing import Any, Callable, Dict, List, Optional, Tuple, Union
