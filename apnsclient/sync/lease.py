@@ -100,7 +100,8 @@ def look(lease, sender):
 
     :raises ~apnsclient.errors.ConnectError: if the server has never accepted us.
     """
-    link, end = lease.link, None  # type: Link, Optional[float]
+    link = lease.link
+    end = None  # type: Optional[float]
     try:
         while True:
             data = link.peek(READ_SIZE)
