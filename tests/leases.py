@@ -11,14 +11,14 @@ def lease(connection, is_new=False, timeout=10):
     """
     host = connection._host()
     host._sender.needs_new = is_new
-    return host._opener.open(host._guarded, timeout)
+    return host._connections._opener.open(host._guarded, timeout)
 
 
 def release(connection, *leases):
     """Give connections back."""
     host = connection._host()
     host._sender.needs_new = False
-    host._opener.release(list(leases), host._guarded)
+    host._connections._opener.release(list(leases), host._guarded)
 
 
 def idle_connections(connection, count):

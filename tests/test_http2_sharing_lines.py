@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(240)
 
 #: Where callers and connections are brought together.
 _FILES = tuple(os.path.join(os.path.dirname(host.__file__), name) for name in (
-    "host.py", "http2.py"))
+    "connections.py", "host.py", "http2.py"))
 
 
 def call_at(number, strike, function):

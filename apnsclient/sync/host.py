@@ -20,35 +20,26 @@ from __future__ import absolute_import, division, print_function
 
 import itertools
 import operator
-import sys
 import weakref
 from collections import deque
 
-from .._compat import MYPY, text_of
-from .._interrupts import take_failure
+from .._compat import MYPY
 from .._process import this_process
-from ..backends.link import wait_for
-from ..errors import ConnectError, ConnectionLost, Timeout
-from ..sending.http2 import ANOTHER, FIRST, Sender
-from .lease import READ_SIZE, GuardedSender, is_refusal, read_after_failure
+from ..sending.http2 import Sender
+from .connections import Connections
+from .lease import GuardedSender
 
 if MYPY:
     from typing import Any, Deque, Dict, List, Optional, Tuple
 
     from ..backends import BaseBackend
     from ..sending.calls import Call
-    from ..sending.http2_connection import SenderConnection
-    from .lease import Lease
-    from .opening import Opener, Opening
+    from .opening import Opener
 
 __all__ = ["Host"]
 
 #: Most seconds of a single wait, after which a follower sees for itself whether anybody leads.
 _LONGEST_WAIT = 1.0
-#: Shortest time in seconds that a write, or a connection, is given.
-_SHORTEST_WRITE = 0.1
-#: Seconds for what has come while nobody looked: it is no more than a system's buffers hold.
-_LONGEST_LOOK = 0.25
 
 
 class _Lead(object):
@@ -102,26 +93,19 @@ class Host(object):
         self.process = this_process()
         self._backend = backend
         self._clock = backend.clock
-        self._opener = opener
         self._settings = settings
         self._report_gone = report_gone
         self._is_shared = is_shared
         self._lock = backend.create_lock()
         self._sender = Sender(credential, settings.timing)
         self._guarded = GuardedSender(self._sender, self._lock, backend.clock)
-        self._leases = {}  # type: Dict[SenderConnection, Lease]
-        # A further connection that is being opened.
-        self._opening = None  # type: Optional[Opening]
+        self._connections = Connections(backend, opener, self._guarded, settings, is_shared)
         self._lead = None  # type: Optional[weakref.ref[_Lead]]
         self._followers = {}  # type: Dict[Call, _Claim]
         self._numbers = itertools.count()
         # Callers in the middle of a call, by what the back-end knows them by.
         self._present = {}  # type: Dict[Any, weakref.ref[_Lead]]
         self._left = deque()  # type: Deque[Call]
-        self._waker = backend.create_waker() if is_shared else None  # type: Any
-        self._is_waiting = False
-        # What the leader is in the middle of: starting requests, writing or reading.
-        self._amid = self._writing = self._reading = None  # type: Optional[Lease]
 
     @property
     def is_idle(self):
@@ -134,11 +118,6 @@ class Host(object):
         # type: () -> int
         """How many callers wait for what another one takes."""
         return len(self._followers)
-
-    @property
-    def _has_connections(self):
-        # type: () -> bool
-        return bool(self._leases) or self._opening is not None
 
     def drive(self, call, works=()):
         # type: (Call, Any) -> List[Any]
@@ -207,7 +186,7 @@ class Host(object):
     def leave(self, call):
         # type: (Call) -> None
         """Forget a call whose caller has left, in the middle of anything."""
-        if call not in self._sender.calls and (self._sender.calls or not self._has_connections):
+        if call not in self._sender.calls and (self._sender.calls or self._connections.is_empty):
             return
         call.is_abandoned = True
         self._left.append(call)
@@ -241,13 +220,7 @@ class Host(object):
         self._lock = self._guarded.lock = self._backend.create_lock()
         self._lead = None
         self._followers.clear()
-        for lease in list(self._leases.values()):
-            self._guarded.lose(lease, problem)
-            lease.link.close()
-        self._leases.clear()
-        if self._opening is not None:
-            self._opening.close()
-            self._opening = None
+        self._connections.lose_all(problem)
         self._sender.leave(call)
 
     # Who leads.
@@ -271,7 +244,7 @@ class Host(object):
             # Before anything is touched: a finalizer that comes in between leaves it alone then.
             lead = self._begin_to_lead(call) if self._lead_now() is None else None
             self._sender.timing = self._settings.timing
-            self._sender.limit = self._opener.limit if self._is_shared else 1
+            self._sender.limit = self._connections.limit
             for work in works:
                 call.add(work)
             self._sender.submit(call, self._clock())
@@ -279,9 +252,7 @@ class Host(object):
                 return lead, None
             claim = _Claim(call, self._backend.create_event(), next(self._numbers))
             self._followers[call] = claim
-            if self._is_waiting:
-                self._is_waiting = False
-                self._waker.wake()
+            self._connections.wake()
             return None, claim
 
     def _follow(self, claim):
@@ -324,14 +295,12 @@ class Host(object):
                     if not self._sender.calls:
                         del self._sender.connections[:]
                     is_done = not self._promote()
-                    leases = self._take_ended() if is_done else []
-                    opening = self._take_opening() if is_done else None
+                    leases = self._connections.take_ended() if is_done else []
+                    opening = self._connections.take_opening() if is_done else None
                     if not leases and opening is None:
                         lead.is_over = True
                         return
-                self._opener.release(leases, self._guarded)
-                if opening is not None:
-                    self._opener.abandon(opening, self._guarded)
+                self._connections.release(leases, opening)
                 self._report()
         finally:
             if not lead.is_over:
@@ -356,25 +325,6 @@ class Host(object):
             # It has left just now, and may not have seen that it was to lead.
             claim.lead.is_over = True
 
-    def _take_ended(self):
-        # type: () -> List[Lease]
-        """Take out the connections that the sender does not use any more."""
-        if len(self._leases) == len(self._sender.connections):
-            return []
-        return [self._leases.pop(state) for state in list(self._leases)
-                if state not in self._sender.connections]
-
-    def _take_opening(self):
-        # type: () -> Optional[Opening]
-        """Take out the connection that is being opened, if nobody sends anything any more."""
-        opening = self._opening
-        if opening is None or self._sender.calls:
-            return None
-        self._opening = None
-        # It was tried for a call that was over before: the next one need not try at once.
-        self._sender.connect_failed(ANOTHER, None, self._clock())
-        return opening
-
     def _forget_left(self):
         # type: () -> None
         """Forget the calls whose callers have left."""
@@ -395,7 +345,7 @@ class Host(object):
             while not self._step(call):
                 pass
         except BaseException:
-            self._note_interrupt()
+            self._connections.note_interrupt()
             raise
 
     def _step(self, call):
@@ -405,13 +355,13 @@ class Host(object):
             now = self._clock()
             self._forget_left()
             self._sender.expire_calls(now)
-            ended = self._take_ended()
+            ended = self._connections.take_ended()
             if not call.is_ready:
-                self._fill(now)
+                self._connections.fill(now)
             self._notify()
-            pending = [one for one in self._leases.values() if one.pending]
+            pending = self._connections.pending()
             is_ready, has_waiting = call.is_ready, self._sender.has_waiting()
-            can_open = not (pending or ended or self._opening is not None)
+            can_open = not (pending or ended or self._connections.is_opening)
             wanted = self._sender.wants_connection(now) if can_open else None
             # What comes is read before more is written, and before a caller who takes its time.
             can_look = call.is_slow if is_ready else bool(pending and has_waiting)
@@ -419,13 +369,13 @@ class Host(object):
             if can_wait:
                 self._sender.note_waiting(now)
                 deadline = self._sender.deadline()
-                self._is_waiting = self._is_shared
-        self._opener.release(ended, self._guarded)
+                self._connections.is_waiting = self._is_shared
+        self._connections.release(ended)
         for lease in pending:
-            self._write(lease, now)
+            self._connections.write(lease, now)
         if wanted is not None and not is_ready:
-            self._open(call, wanted)
-        elif can_look and self._leases:
+            self._connections.open(call, wanted)
+        elif can_look and self._connections.are_in_use:
             is_ready = self._wait(call, 0.0)
         elif can_wait and not any(one.state.is_over for one in pending):
             is_ready = self._wait(
@@ -442,103 +392,11 @@ class Host(object):
                 self._followers.pop(call, None)
                 claim.event.set()
 
-    def _fill(self, now):
-        # type: (float) -> None
-        """Start requests on each connection that has room, to be written."""
-        for state in self._sender.connections:
-            lease = self._leases[state]
-            if not lease.pending:
-                self._amid = lease
-                self._sender.fill(state, now)
-                lease.pending = state.output(now)
-                self._amid = None
-
     def _report(self):
         # type: () -> None
         gone = self._sender.take_gone()
         if gone:
             self._report_gone(gone)
-
-    def _write(self, lease, now):
-        # type: (Lease, float) -> None
-        """Write what is pending; what only the protocol has to say holds up no request."""
-        state, timing = lease.state, self._settings.timing
-        timeout = timing.write_timeout
-        if timing.read_timeout is not None and not state.has_requests:
-            left = max(state.deadline(timing.read_timeout) - now, _SHORTEST_WRITE)
-            timeout = left if timeout is None else min(timeout, left)
-        self._writing = lease
-        try:
-            lease.link.write(lease.pending, timeout)
-            lease.pending = b""
-            state.written(self._clock())
-        except (ConnectError, ConnectionLost, Timeout) as error:
-            lease.pending = b""
-            self._fail(lease, read_after_failure(lease, self._guarded, error))
-        self._writing = None
-
-    def _fail(self, lease, error):
-        # type: (Lease, Exception) -> None
-        """Let go of a connection that raised something."""
-        failure = None  # type: Any
-        if is_refusal(lease, error):
-            failure = type(error), error, sys.exc_info()[2]
-        self._guarded.lose(lease, text_of(error), failure)
-
-    def _open(self, call, wanted):
-        # type: (Call, str) -> None
-        """Open a connection; if there are others, go on with them in the meantime."""
-        timeout = self._sender.time_to_open(wanted)
-        lease, failure = None, None  # type: Optional[Lease], Any
-        try:
-            if wanted == FIRST:
-                if call.deadline is not None:
-                    left = max(call.deadline - self._clock(), _SHORTEST_WRITE)
-                    timeout = left if timeout is None else min(left, timeout)
-                lease = self._opener.open(self._guarded, timeout)
-            else:
-                self._opening = self._opener.start(self._guarded, timeout)
-                if self._opening is not None:
-                    self._go_on_opening()
-                    return
-        except Exception:
-            failure = take_failure()
-        with self._lock:
-            now = self._clock()
-            if lease is not None:
-                self._use(lease, now)
-            elif call.deadline is not None and now >= call.deadline:
-                # The others have more time.
-                self._sender.expire_calls(now)
-            else:
-                self._sender.connect_failed(wanted, failure, now)
-        # The frames of the exception would refer to themselves.
-        del failure
-
-    def _use(self, lease, now):
-        # type: (Lease, float) -> None
-        """Use a connection from here on."""
-        self._leases[lease.state] = lease
-        self._sender.add_connection(lease.state, now)
-
-    def _go_on_opening(self):
-        # type: () -> None
-        """Go on with the connection that is being opened."""
-        opening = self._opening  # type: Any
-        lease, is_over = None, False
-        try:
-            lease = opening.advance()
-        except Exception:
-            take_failure()
-            is_over = True
-        with self._lock:
-            now = self._clock()
-            if lease is not None:
-                self._use(lease, now)
-            elif is_over:
-                self._sender.connect_failed(ANOTHER, None, now)
-            if lease is not None or is_over:
-                self._opening = None
 
     def _wait(self, call, timeout):
         # type: (Call, Optional[float]) -> bool
@@ -546,77 +404,10 @@ class Host(object):
 
         :return: whether there is something for the caller to do.
         """
-        leases = list(self._leases.values())
-        if self._is_shared:
-            leases = self._wait_for_all(leases, timeout)
-        now = self._clock()
-        with self._lock:
-            self._sender.note_progress(now)
-        for lease in leases:
-            self._reading = lease
-            try:
-                self._read(lease, 0.0 if self._is_shared else timeout)
-            except (ConnectError, ConnectionLost) as error:
-                self._fail(lease, error)
-            self._reading = None
+        connections = self._connections
+        now = connections.read(connections.wait(timeout), timeout)
         with self._lock:
             # What came in time has been read by now, also where that was long ago.
-            self._sender.expire_requests(now if self._is_shared else self._clock())
+            self._sender.expire_requests(now)
             self._notify()
             return call.is_ready
-
-    def _wait_for_all(self, leases, timeout):
-        # type: (List[Lease], Optional[float]) -> List[Lease]
-        """Wait for any of the connections; return those over which something may have come."""
-        opening = self._opening
-        waited = [one.link for one in leases]  # type: List[Any]
-        if opening is not None:
-            waited.append(opening)
-            if opening.deadline is not None:
-                left = max(opening.deadline - self._clock(), 0.0)
-                timeout = left if timeout is None else min(timeout, left)
-        try:
-            ready = wait_for(self._backend, waited, timeout, self._waker)
-        except ConnectionLost as error:
-            for lease in leases:
-                self._guarded.lose(lease, text_of(error))
-            return []
-        finally:
-            self._is_waiting = False
-        if opening is not None and (opening in ready or opening.deadline is not None
-                                    and opening.deadline <= self._clock()):
-            self._go_on_opening()
-        return [lease for lease in leases if lease.link in ready]
-
-    def _read(self, lease, timeout):
-        # type: (Lease, Optional[float]) -> None
-        """Take what has come over a connection, and wait for something to come."""
-        state, link, end = lease.state, lease.link, None  # type: Any, Any, Optional[float]
-        if state.is_over:
-            return
-        is_patient = timeout is None or timeout > 0
-        data = link.read(READ_SIZE, timeout) if is_patient else link.peek(READ_SIZE)
-        while data is not None:
-            self._guarded.receive(lease, data)
-            if state.is_over or not state.client.in_flight:
-                return
-            now = self._clock()
-            end = now + _LONGEST_LOOK if end is None else end
-            data = link.peek(READ_SIZE) if now < end else None
-
-    def _note_interrupt(self):
-        # type: () -> None
-        """See what an interrupt has left undone.
-
-        What was read and not taken is lost, and so is the connection. What was written in part may
-        be a part of a frame: nothing more is written then, and responses may still come.
-        """
-        lost, cut = self._amid or self._reading, self._writing
-        self._amid = self._reading = self._writing = None
-        if self._opening is not None and self._opening.is_over:
-            self._opening = None
-        if lost is not None:
-            self._guarded.lose(lost, "it was interrupted")
-        if cut is not None:
-            cut.pending = b""
-            self._guarded.cut(cut)
