@@ -153,7 +153,7 @@ class Message(object):
                  apns_push_type=None, apns_id=None, apns_collapse_id=None, apns_id_namespace=None,
                  **extra_kwargs):
         # type: (Any, Any, Any, Any, Any, Expiry, Any, Optional[int], Optional[Dict[str, Any]], Any, Any, Any, Any, Any, Any) -> None  # noqa: E501
-        self._tokens = tokens if type(tokens) is list else _as_list(tokens)
+        self._tokens = [tokens] if type(tokens) is str else _as_list(tokens)
         self._payload = payload
         self.apns_topic = None if apns_topic is None else as_header("apns_topic", apns_topic)
         self.apns_push_type = None if apns_push_type is None else as_header(
@@ -175,8 +175,10 @@ class Message(object):
     def _set_defaults(self, expiry, priority):
         # type: (Expiry, Optional[int]) -> None
         """Set expiry and priority, and remember which of them are defaults."""
-        self.expiry = as_number("expiry", _as_timestamp(
-            self.DEFAULT_EXPIRY if expiry is None else expiry), 0xFFFFFFFF)
+        given = self.DEFAULT_EXPIRY if expiry is None else expiry  # type: Any
+        if type(given) is not int:
+            given = _as_timestamp(given)
+        self.expiry = as_number("expiry", given, 0xFFFFFFFF)
         self.priority = as_number(
             "priority", self.DEFAULT_PRIORITY if priority is None else priority, 0xFF)
         self._default_priority = self.priority if priority is None else None
@@ -294,15 +296,15 @@ class Message(object):
             that of the payload does not matter.
         """
         payload = self._payload
-        if payload is None:
+        if isinstance(payload, _TEXT):
+            if not may_have_push_type(payload) or _has_push_type(topic):
+                return "alert"
+            payload = _parse_payload(payload)
+        elif payload is None:
             # Nothing but these can be in aps.
             if self.alert is not None or self.badge is not None or self.sound is not None:
                 return "alert"
             payload = self.payload
-        elif isinstance(payload, _TEXT):
-            if not may_have_push_type(payload) or _has_push_type(topic):
-                return "alert"
-            payload = _parse_payload(payload)
         return push_type_of(payload) if isinstance(payload, dict) else "alert"
 
     def batch(self, packet_size):
@@ -383,22 +385,24 @@ def encode_payloads(messages):
     :return: bytes for each message, or None where the message has to be asked, which may raise an
         error.
     """
-    unknown = [None] * len(messages)  # type: List[Optional[bytes]]
+    found = [None] * len(messages)  # type: List[Optional[bytes]]
     if len(messages) < 2 or not all(map(_is_encoded_as_usual, set(map(type, messages)))):
-        return unknown
+        return found
+    dicts, places = [], []  # type: List[Any], List[int]
     try:
-        payloads = [message.payload for message in messages]
-        if not all(message.json_parameters == PARAMETERS for message in messages):
-            return unknown
+        for place, message in enumerate(messages):
+            payload = message.payload
+            if isinstance(payload, _TEXT):
+                found[place] = to_utf8(payload)
+            elif isinstance(payload, dict) and message.json_parameters == PARAMETERS:
+                dicts.append(payload)
+                places.append(place)
     except Exception:
         # Whoever asks that message gets the error.
-        return unknown
-    dicts = [payload for payload in payloads if isinstance(payload, dict)]
-    encoded = encode_dicts(dicts) if dicts else None
-    if encoded is None or len(dicts) == len(payloads):
-        return encoded or unknown
-    rest = iter(encoded)
-    return [next(rest) if isinstance(payload, dict) else None for payload in payloads]
+        return found
+    for place, encoded in zip(places, encode_dicts(dicts) or ()):
+        found[place] = encoded
+    return found
 
 
 def _is_encoded_as_usual(kind):
@@ -435,8 +439,6 @@ def _as_text(value):
 def _as_timestamp(expiry):
     # type: (Expiry) -> Any
     """Return an expiry as seconds since 1970."""
-    if type(expiry) is int:
-        return expiry
     if isinstance(expiry, datetime.timedelta):
         return time.time() + expiry.total_seconds()
     if isinstance(expiry, datetime.datetime):

@@ -436,15 +436,16 @@ class Bundle(_MessageWork):
         """Yield the result of each message, in order."""
         known, is_told = self._outcomes, False
         for index, message in enumerate(self._messages):
+            # Arguments by name would take longer than all the rest.
             if index in known:
                 outcomes, is_told = known[index], False
-                yield Result(message, outcomes=outcomes, hint=hint(outcomes, 1))
+                yield Result(message, None, (), False, outcomes, hint(outcomes, 1))
                 continue
             if not is_told:
                 # Of those that were accepted in a row, the first one says it all.
                 hint(_ALL_ACCEPTED, 1)
                 is_told = True
-            yield Result(message, outcomes=_ALL_ACCEPTED)
+            yield Result(message, None, (), False, _ALL_ACCEPTED)
 
     def fields_of(self, index):
         # type: (int) -> Sequence[Any]
