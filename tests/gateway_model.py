@@ -2,7 +2,7 @@
 
 It parses what is written to it and follows a script for each connection: accept so many
 notifications, then refuse one, shut down, hang up, talk nonsense, break in the middle of a write,
-and let the client know at once or much later. What it accepted, refused and threw away is its
+and tell the client at once or much later. What it accepted, refused and threw away is its
 record; what the client says of each token is compared with that, one rule for each assertion of
 :func:`check`. Time does not pass: where the gateway is silent, a read times out at once.
 """
@@ -188,11 +188,11 @@ class GatewayConnection(BaseConnection):
         return (self.judged_at is not None
                 and self.gateway.now - self.judged_at > self.script.hold)
 
-    def _tell(self, answer):
+    def _tell(self, response):
         """The client learns that the connection is over."""
         if self.told_at is None:
             self.told_at = self.gateway.now
-        return answer
+        return response
 
     def _arrive(self, size, at_end):
         if not self.input:

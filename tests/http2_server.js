@@ -1,7 +1,8 @@
-// Node's HTTP/2 server in the place of Apple's: answers pushes in random order, and does in between
-// what its module offers. What becomes of a token depends on the last digit of it. Started by
-// http2_servers.py: options in JSON are the first argument; writes the port as a line, and for each
-// line that it reads what it has answered: {token: [status, ...]}. Ends with its standard input.
+// Node's HTTP/2 server in the place of Apple's: responds to pushes in random order, and does in
+// between what its module offers. What becomes of a token depends on the last digit of it. Started
+// by http2_servers.py: options in JSON are the first argument; writes the port as a line, and for
+// each line that it reads what it has responded with: {token: [status, ...]}. Ends with its
+// standard input.
 'use strict';
 
 const fs = require('fs');
@@ -9,7 +10,7 @@ const http2 = require('http2');
 const readline = require('readline');
 
 const options = JSON.parse(process.argv[2]);
-const answered = {};
+const statuses = {};
 let seed = 20150101;
 
 function chance() {
@@ -17,8 +18,8 @@ function chance() {
   return seed / 0x80000000;
 }
 
-function answer(stream, token, body) {
-  const before = answered[token] = answered[token] || [];
+function respond(stream, token, body) {
+  const before = statuses[token] = statuses[token] || [];
   const digit = token.slice(-1);
   const fields = { ':status': 200, 'apns-id': 'EC1BF194-B3B2-424A-89A9-5A918A6E6B5D' };
   let said = null;
@@ -99,12 +100,12 @@ server.on('stream', (stream, headers) => {
   stream.setEncoding('utf8');
   stream.on('data', (piece) => { body += piece; });
   stream.on('end', () => {
-    const response = () => { if (!stream.destroyed) answer(stream, token, body); };
+    const response = () => { if (!stream.destroyed) respond(stream, token, body); };
     if (chance() < 0.5) setImmediate(response); else setTimeout(response, 1);
   });
 });
 
 server.listen(0, '127.0.0.1', () => console.log(server.address().port));
 const lines = readline.createInterface({ input: process.stdin });
-lines.on('line', () => console.log(JSON.stringify(answered)));
+lines.on('line', () => console.log(JSON.stringify(statuses)));
 lines.on('close', () => process.exit(0));

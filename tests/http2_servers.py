@@ -157,7 +157,7 @@ def _wait_until_listening(process, port):
 
 
 def _is_listening(port):
-    """Tell whether somebody listens to a port."""
+    """Return True if somebody listens to a port."""
     try:
         socket.create_connection((HOST, port), SOON).close()
         return True
@@ -194,7 +194,7 @@ class Nginx(object):
             yield cls(process, address, os.path.join(str(directory), "access.log"))
 
     def leave(self):
-        """Let it shut down as an upgrade does: it accepts no connection any more, and drains."""
+        """Have it shut down as an upgrade does: it accepts no connection any more, and drains."""
         self._process.send_signal(signal.SIGQUIT)
         pause, deadline = threading.Event(), monotonic() + SOON
         while _is_listening(self.address[1]):

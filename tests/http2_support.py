@@ -34,7 +34,7 @@ def response(stream, status, body):
 
 
 def tell(client, *pieces):
-    """Let a client receive bytes; return what happened as plain tuples."""
+    """Have a client receive bytes; return what happened as plain tuples."""
     told = []
     for piece in pieces:
         for event in client.receive(piece):

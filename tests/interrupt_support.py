@@ -148,7 +148,7 @@ def check_interrupts(connection, simulator, first, step=1):
     session, backend = connection.session, connection.session.pool
     for number in range(first, 5000, step):
         session.shutdown()
-        _leave_unanswered(connection)
+        _leave_response_unread(connection)
         struck, held = [], []
 
         def strike(frame):
@@ -179,8 +179,8 @@ def check_interrupts(connection, simulator, first, step=1):
     assert number > 300
 
 
-def _leave_unanswered(connection):
-    """Put a connection into the pool for which an answer is on its way: it is there to be read."""
+def _leave_response_unread(connection):
+    """Put a connection into the pool for which a response is on its way: it is there to be read."""
     held, sent = lease(connection), message(5)
     held.state.start(Delivery(sent, sent.request_template(None, None)), 1)
     held.link.write(held.state.output(0.0), SOON)

@@ -44,7 +44,7 @@ class Network(object):
         return self._events[0][0] if self._events else None
 
     def step(self):
-        """Let the next thing happen."""
+        """Go on to the next thing that happens."""
         at, _, function = heapq.heappop(self._events)
         self.now = max(self.now, at)
         function()
@@ -78,7 +78,7 @@ class Line(object):
             script, world.network, world.processed, self._tell, self.faults)
 
     def greet(self, sender, now):
-        """Let both sides say their first words, as soon as there is a connection."""
+        """Have both sides say their first words, as soon as there is a connection."""
         data = self.state.output(now)
         self.tap.write(data, now)
         self.server.connection.receive(data)
@@ -121,7 +121,7 @@ class Line(object):
         self._network.has_news = True
 
     def close(self):
-        """Let the client forget it; what is on its way to the server arrives."""
+        """Have the client forget it; what is on its way to the server arrives."""
         self.inbox.clear()
         now = self._network.now
         self.tap.write(self.state.output(now), now)

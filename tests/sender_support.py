@@ -230,7 +230,7 @@ class World(object):
         self._callers.pop(caller.call, None)
 
     def _go_on(self):
-        """Let callers go on who are told to; return True if any did."""
+        """Go on with callers who are told to; return True if any did."""
         calls = [call for call in self.sender.take_touched() if call in self._callers]
         went_on = False
         for call in sorted(calls, key=lambda one: self._callers[one].names):

@@ -687,7 +687,7 @@ def accept_all(peer):
 
 
 def accept(peer):
-    """Accept whatever comes, and answer to PINGs, until the client leaves."""
+    """Accept whatever comes, and respond to PINGs, until the client leaves."""
     while True:
         found = yield peer.frames()
         for kind, flags, stream, payload in found:

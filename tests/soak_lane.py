@@ -111,7 +111,7 @@ class Lane(object):
     def _timing(self):
         patience = self.load.patience
         if self.fault.swallows is None:
-            # Nothing is silent here, so that all waiting ends by an answer or a failure.
+            # Nothing is silent here, so that all waiting ends by a response or a failure.
             return Timing(self.spec.protocol, 60.0, 60.0, 60.0, self.load.tail)
         return Timing(self.spec.protocol, patience, patience, patience, patience / 3)
 
@@ -202,7 +202,7 @@ class Lane(object):
             again, self._pending = self._pending, []
         if again:
             work[0].append(("retry", again))
-        turn = 0
+        number = 0
         while left > 0:
             kind = dice.choice(kinds)
             if kind == "send":
@@ -212,8 +212,8 @@ class Lane(object):
                 messages = [self._tokens(dice.choice((1, 1, 1, 7)), int(dice.random() < 0.05))
                             for _ in range(min(left, dice.choice((5, 30, 60))))]
             left -= sum(len(each) for each in messages)
-            work[turn % len(work)].append((kind, messages))
-            turn += 1
+            work[number % len(work)].append((kind, messages))
+            number += 1
         if dice.random() < 0.5:
             work.append([("shutdown", [])] * dice.randint(1, 3))
         return work
@@ -270,7 +270,7 @@ class Lane(object):
         self._send(kind, messages)
 
     def _send_again(self, messages):
-        """Send what is left of messages, and what makes the gateway answer."""
+        """Send what is left of messages, and what makes the gateway respond."""
         kind = "send_many"
         if self.spec.protocol == "binary":
             with self._lock:

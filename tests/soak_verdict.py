@@ -198,10 +198,10 @@ class _Trial(object):
 def deadline(call, timing):
     """Return how long a call may take, in seconds, by what the documentation says of the timeouts.
 
-    Per connection: the wait for one's turn, TCP and TLS, the settings and a PING have
-    ``connect_timeout`` each; then comes the last silence, or the last answer; over the binary
+    Per connection: the wait for a slot, TCP and TLS, the settings and a PING have
+    ``connect_timeout`` each; then comes the last silence, or the last response; over the binary
     protocol what was written has ``write_timeout`` to reach the peer's system, and a failed write
-    is followed by one more silence. Per write: its own time, and over HTTP/2 that of the answers.
+    is followed by one more silence. Per write: its own time, and over HTTP/2 that of the responses.
     One connection may have been open before.
     """
     connections = call.connections + 1

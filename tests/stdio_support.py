@@ -125,7 +125,7 @@ def reset(accepted):
 
 
 def _is_hang_up(error):
-    """Tell whether the client is gone: one that has written nothing hangs up with a reset."""
+    """Return True if the client is gone: one that has written nothing hangs up with a reset."""
     return (isinstance(error, GONE) and bool(error.args)
             and error.args[0] in (errno.ECONNRESET, errno.EPIPE))
 

@@ -64,7 +64,7 @@ def test_bad_tokens_of_both_kinds_are_reported_together(apple):
 
 
 def test_nothing_but_bad_tokens_is_an_ordinary_result(apple):
-    """A message none of whose tokens can be sent waits for no answer."""
+    """A message none of whose tokens can be sent waits for no response."""
     result = apple.client().send(Message(["zz", None, ""], alert="hello"))
     assert sorted(code for code, _ in result.failed.values()) == [2, 2, 8]
     assert (result.errors, result.retry()) == ([], None)

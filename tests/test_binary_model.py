@@ -54,7 +54,7 @@ def test_every_token_of_every_message_ends_in_exactly_one_place(
                 if size > 3:
                     tokens[data.draw(st.integers(0, size - 1))] = data.draw(
                         st.sampled_from([None, "zz%d" % first]))
-                # A large payload makes the driver look for an answer within the message.
+                # A large payload makes the driver look for an error frame within the message.
                 payload = data.draw(st.sampled_from([2, 2, 30000])) * "x"
                 messages.append(Message(tokens, payload=payload))
             # Without a pool, send() takes a last look when its result is decided already, which

@@ -41,7 +41,7 @@ def test_what_is_sent_again_is_sent_again_once():
     assert len(scenario.gateway.connections) == 6
 
 
-def test_an_answer_is_taken_although_the_first_write_to_a_reused_connection_failed():
+def test_an_error_frame_is_taken_although_the_first_write_to_a_reused_connection_failed():
     """A connection that told why it ended was not stale; its message does not start over."""
     frame = len(next(message(1).batch(1))[1])
     script = Script(verdict=REFUSE, after=2, write_limit=4 * frame)

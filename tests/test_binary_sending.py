@@ -110,7 +110,7 @@ class Gateway(object):
         return None
 
     def _move(self):
-        """Let what was written arrive."""
+        """Have what was written arrive."""
         if self._clock.now >= self._moves_at:
             data, self._backlog = self._backlog, b""
             for notification in self._arrived.feed(data):

@@ -69,7 +69,7 @@ class Offset(datetime.tzinfo):
 
 
 def shake_hands(tmp_path, authority, trusted, server, hostname):
-    """Let ``ssl`` verify ``server`` for ``hostname`` and return the error or None."""
+    """Have ``ssl`` verify ``server`` for ``hostname`` and return the error or None."""
     server_file = tmp_path / "server.pem"
     server_file.write_bytes(server.pem.encode("ascii"))
     server_context = ssl.SSLContext(getattr(ssl, "PROTOCOL_TLS_SERVER", ssl.PROTOCOL_SSLv23))

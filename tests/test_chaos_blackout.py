@@ -26,7 +26,7 @@ def test_what_is_sent_is_gone(mode, direction):
 
 
 @modes
-def test_neither_side_gets_an_answer_by_default(mode):
+def test_neither_side_gets_a_response_by_default(mode):
     """Both directions are swallowed, however much is sent, and each is noted once."""
     with Link("blackout", mode) as link:
         client, backend = link.open()

@@ -166,7 +166,7 @@ def test_the_first_handler_passes_traffic():
 
 
 def test_the_full_example_passes_an_exchange(module):
-    """A request and its answer up to the end of the stream; on Python 3 that ends as well."""
+    """A request and its response up to the end of the stream; on Python 3 that ends as well."""
     def serve(accepted):
         assert accepted.recv(100) == b"GET /"
         for _ in range(3):

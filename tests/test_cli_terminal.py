@@ -180,7 +180,7 @@ def test_ctrl_c_once_waits_for_the_responses(bed):
     assert ended.shown.count(b"apns: stopping; waiting for the responses") == 1
 
 
-def test_a_background_job_does_not_heed_ctrl_c(bed, tokens_pipe):
+def test_a_background_job_ignores_ctrl_c(bed, tokens_pipe):
     """A shell starts it with SIGINT ignored, and so it stays."""
     def interrupt(running):
         tokens_pipe.write(GOOD[:1])

@@ -1,4 +1,4 @@
-"""Apple's names for its hosts: what is spoken there, and what is said when nobody answers.
+"""Apple's names for its hosts: what is spoken there, and what is said when nobody listens.
 
 Nothing here reaches any other machine: every host name resolves to a closed port of this one.
 """
@@ -46,7 +46,7 @@ def asked(monkeypatch):
     """What the resolver was asked for; every name leads to a closed port of this machine."""
     questions = []
     closed = socket.socket()
-    # Bound, and not listening: nobody else gets the port, and nobody answers.
+    # Bound, and not listening: nobody else gets the port, and nobody responds.
     closed.bind(("127.0.0.1", 0))
 
     def getaddrinfo(host, port, *ignored, **also_ignored):

@@ -1,4 +1,4 @@
-"""Hosts of many addresses: when each has its turn, to the moment, in a network that is a table."""
+"""Hosts of many addresses: when each is tried, to the moment, in a network that is a table."""
 
 from __future__ import absolute_import, division, print_function
 

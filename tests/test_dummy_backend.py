@@ -1,4 +1,4 @@
-"""The back-end without a network answers by its script."""
+"""The back-end without a network responds by its script."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -41,7 +41,7 @@ def test_silence_is_success_and_the_connection_is_kept():
     assert (backend.new_connections, backend.push_result_pos) == (1, 0)
 
 
-def test_each_new_connection_answers_by_its_entry():
+def test_each_new_connection_responds_by_its_entry():
     """A code is the status of the first token of the message; behind the list there is silence."""
     backend, session = session_for(push=[8, 3, 10, 1, None])
     apns = apns_of(session)
@@ -59,7 +59,7 @@ def test_each_new_connection_answers_by_its_entry():
 
 
 def test_a_test_may_set_the_position_for_pooled_connections():
-    """A pooled connection answers by where the position stands now."""
+    """A pooled connection responds by where the position stands now."""
     backend, session = session_for(push=[None, 8])
     apns = apns_of(session)
     assert not apns.send(Message(TOKENS)).failed
@@ -68,7 +68,7 @@ def test_a_test_may_set_the_position_for_pooled_connections():
     assert backend.new_connections == 1
 
 
-def test_the_answer_names_the_first_token_of_a_message_in_many_chunks():
+def test_the_error_frame_names_the_first_token_of_a_message_in_many_chunks():
     """Whatever the write buffer."""
     for size in (1, 100, 100000):
         session = Session(Backend(push=[8]), write_buffer_size=size)

@@ -43,7 +43,7 @@ HELLO = Message(TOKENS, alert="hello")
 
 
 def succeeded(result):
-    """Tell whether a result says that everything was delivered."""
+    """Return True if a result says that everything was delivered."""
     return (result.failed, result.errors, result.retry()) == ({}, [], None)
 
 
@@ -194,7 +194,7 @@ class Test05Verification(object):
 
 
 def resolve_to(monkeypatch, name, addresses):
-    """Let a host name have these addresses, and no other name be known: ``(host, port)`` each."""
+    """Give a host name these addresses, and no other name any: ``(host, port)`` each."""
 
     def getaddrinfo(host, port, *ignored, **also_ignored):
         if host != name:
@@ -206,9 +206,9 @@ def resolve_to(monkeypatch, name, addresses):
 
 
 class Test06Addresses(object):
-    """IPv4 and IPv6, and every address of the host, have their turn."""
+    """IPv4 and IPv6, and every address of the host, are tried."""
 
-    def test_a_later_address_that_answers(self, simulator, new_session, monkeypatch):
+    def test_a_later_address_that_accepts(self, simulator, new_session, monkeypatch):
         """One address that refuses does not matter where another one accepts."""
         port = simulator.gateway_address[1]
         resolve_to(monkeypatch, "localhost", [("127.0.0.3", port), ("127.0.0.2", port),

@@ -69,7 +69,7 @@ def buffer_of(store):
 
 
 def slowly(apple, count):
-    """Yield messages with a pause before each, so that each is answered before the next."""
+    """Yield messages with a pause before each, so that each has its response before the next."""
     for number in range(count):
         apple.clock.advance(0.2)
         yield message(number)

@@ -59,7 +59,7 @@ def test_an_event_wakes_all_who_wait(backend):
 
 
 def is_free(lock):
-    """Tell whether another greenlet can have the lock."""
+    """Return True if another greenlet can have the lock."""
     return all_of([lambda: lock.acquire(False) and (lock.release() or True)]) == [True]
 
 

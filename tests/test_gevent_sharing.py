@@ -39,7 +39,7 @@ def send_each(client, numbers, **options):
 
 
 def await_all(simulator, client, count):
-    """Let one lead and the others follow, with a request of each on its way."""
+    """Have one lead and the others follow, with a request of each on its way."""
     await_green(lambda: simulator.held == count
                 and client._connection._host().follower_count == count - 1)
 
@@ -49,7 +49,7 @@ def expect_accepted(greenlets):
 
 
 def test_fifty_greenlets_share_one_connection(simulator, client):
-    """They lead in turns, and nobody does so twice at a time."""
+    """They lead one after the other, and nobody does so twice at a time."""
     simulator.script_provider(HELD)
     greenlets = send_each(client, range(50))
     await_all(simulator, client, 50)

@@ -130,7 +130,7 @@ ALLOWED = {
         [responded(3, 400, WHY)], 1, []),
     "PING": (frame(frames.PING, 0, 0, EIGHT) + accept(1), [], 1,
              [(frames.PING, frames.ACK, 0, EIGHT)]),
-    "an answer to no PING": (frame(frames.PING, frames.ACK, 0, EIGHT), [], 0, []),
+    "an acknowledgement of no PING": (frame(frames.PING, frames.ACK, 0, EIGHT), [], 0, []),
     "settings again": (
         frames.settings_frame([(frames.MAX_CONCURRENT_STREAMS, 1)]) + accept(1, 3), [], 2,
         [(frames.SETTINGS, frames.ACK, 0, b"")]),
@@ -146,14 +146,14 @@ ALLOWED = {
         [], 1, []),
     "refuses": (
         frames.rst_stream(3, frames.REFUSED_STREAM) + accept(1), [was_reset(3, 7, True)], 1, []),
-    "resets what it has answered": (
+    "resets what it has responded to": (
         accept(3) + frames.rst_stream(3, frames.NO_ERROR), [], 1, []),
     "resets twice": (frames.rst_stream(3, 2) + frames.rst_stream(3, 2), [was_reset(3, 2)], 0, []),
     "resets after the head": (
         headers(1, OK, False) + frames.rst_stream(1, frames.INTERNAL_ERROR)
         + headers(3, status_block(410), False) + frame(frames.DATA, 0, 3, b"{")
         + frames.rst_stream(3, frames.CANCEL), [responded(3, 410, b"{")], 1, []),
-    "refuses what it has begun to answer": (
+    "refuses what it has begun to respond to": (
         headers(1, OK, False) + frames.rst_stream(1, frames.REFUSED_STREAM), [], 1, []),
     "GOAWAY": (
         frames.goaway(3, frames.NO_ERROR) + accept(1, 3),
@@ -342,7 +342,7 @@ def test_what_a_server_may_not_say(name, is_settled):
 @each("is_settled", [True, False])
 @each("name", sorted(name for name in FORBIDDEN if FORBIDDEN[name][2]))
 def test_a_stream_that_ends_with_an_error_is_the_only_one(name, is_settled):
-    """What the server still says of it is ignored; the others are answered."""
+    """What the server still says of it is ignored; the others have responses."""
     data, code, stream = FORBIDDEN[name]
     others = [one for one in (1, 3, 5, 7) if one != stream]
     late = headers(stream, OK, False) + frame(frames.DATA, 1, stream, b"late")
@@ -507,8 +507,8 @@ def test_goaway_is_kept_with_its_reason(data, expected):
     assert [stream for _, stream, _ in client.abandon()] == [1, 3]
 
 
-def test_a_ping_is_answered_by_its_data():
-    """Neither the answer to another one nor a PING of the server's is the answer."""
+def test_a_ping_is_acknowledged_by_its_data():
+    """Neither the acknowledgement of another one nor a PING of the server's is one."""
     client = new_client()
     client.ping(EIGHT)
     assert said(client) == [(frames.PING, 0, 0, EIGHT)]

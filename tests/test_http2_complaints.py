@@ -136,8 +136,8 @@ def test_a_ping_is_waited_for_on_the_real_clock(simulator, http2_sessions):
     assert SHORT - 0.02 <= monotonic() - begin < SOON
 
 
-def answer_once(peer):
-    """Answer the first request, and read nothing more."""
+def respond_once(peer):
+    """Respond to the first request, and read nothing more."""
     peer.greet()
     streams = yield peer.requests(1)
     peer.say(responses(streams[0]))
@@ -145,20 +145,20 @@ def answer_once(peer):
     yield peer.end()
 
 
-def answer_all_but(count):
+def respond_to_all_but(count):
     """Return a function of peers, of which the first ones read nothing more after a request."""
     peers = []
 
     def play(peer):
         peers.append(peer)
-        return answer_once(peer) if len(peers) <= count else accept_all(peer)
+        return respond_once(peer) if len(peers) <= count else accept_all(peer)
 
     return play
 
 
 def test_an_idle_connection_of_which_nobody_reads_is_replaced_before_use():
     """The same with a server that sees nothing of the PING."""
-    with serve(answer_all_but(1)) as server:
+    with serve(respond_to_all_but(1)) as server:
         client = client_of(server.session(protocol="http2", ping_after=0, **LIMITS), server)
         assert outcome(client.send(message(0))) == ACCEPTED
         begin = server.clock.now
@@ -170,7 +170,7 @@ def test_an_idle_connection_of_which_nobody_reads_is_replaced_before_use():
 def test_several_dead_connections_take_the_time_of_one():
     """Whoever finds one to be dead connects anew, and does not ask the others."""
     count = 4
-    with serve(answer_all_but(count)) as server:
+    with serve(respond_to_all_but(count)) as server:
         session = server.session(protocol="http2", ping_after=1, **LIMITS)
         client = client_of(session, server)
         leases = [lease(client._connection) for _ in range(count)]
@@ -186,7 +186,7 @@ def test_several_dead_connections_take_the_time_of_one():
 
 
 def test_an_idle_connection_that_lives_is_kept(apple, sessions):
-    """A PING is answered, and there is no other connection."""
+    """A PING has its response, and there is no other connection."""
     client = client_for(sessions(ping_after=0), apple)
     for number in range(5):
         assert outcome(client.send(message(number))) == ACCEPTED
@@ -229,7 +229,7 @@ def test_a_connection_that_rests_while_the_next_message_takes_its_time_is_asked(
 
 @pytest.mark.parametrize("is_many", [False, True], ids=["send", "send_many"])
 def test_goaway_loses_nothing(apple, sessions, is_many):
-    """Late answers are taken; what is above the last stream goes out again, and nothing twice."""
+    """Late responses are taken; what is above the last stream goes out again, and nothing twice."""
     apple.script_provider(*[ProviderScript(
         goaway_after=100, late=60, goaway_delay=0.1, goaway_reason="Shutdown")] * 3)
     client = client_for(sessions(), apple)
@@ -242,7 +242,7 @@ def test_goaway_loses_nothing(apple, sessions, is_many):
     assert apple.provider_connections == 4
 
 
-def test_an_answer_behind_goaway_counts_as_such(apple, sessions):
+def test_a_response_behind_goaway_counts_as_such(apple, sessions):
     """Also when it is an error, and dead tokens are feedback as ever."""
     for token in TOKENS[:5]:
         apple.devices.uninstall(token, 1700000000)
@@ -363,8 +363,8 @@ def test_a_change_of_the_half_hour_is_no_reason_for_the_server_to_complain():
 
 
 def test_one_request_goes_first_with_a_provider_token():
-    """Until it is answered, whatever the server's settings allow; then all the others follow."""
-    def answer(peer):
+    """Until it has its response, whatever the server's settings allow; then the others follow."""
+    def respond(peer):
         peer.greet([(frames.MAX_CONCURRENT_STREAMS, 1000)])
         streams = yield peer.requests(1)
         peer.say(frames.ping(b"whatever"))
@@ -376,7 +376,7 @@ def test_one_request_goes_first_with_a_provider_token():
         yield peer.end()
 
     first = []
-    with serve(answer) as server:
+    with serve(respond) as server:
         session = server.session(protocol="http2")
         token = ProviderToken("KEY1234567", "TEAM123456", key_string=_key())
         client = APNs(session.get_connection(server.address, certificate=token))
@@ -425,7 +425,7 @@ def test_dead_tokens_of_one_environment_do_not_come_out_for_the_other(apple, ses
 
 
 def test_a_certificate_of_the_other_environment_is_named_as_such(apple, sessions):
-    """One answer says so, and the rest is not tried."""
+    """One response says so, and the rest is not tried."""
     pem = apple.client_certificate(topic=TOPIC, environments=["production"])
     result = client_for(sessions(), apple, cert_string=pem).send(message(count=3000))
     assert outcome(result) == ({}, [(403, "BadCertificateEnvironment")], [], TOKENS)
@@ -492,7 +492,7 @@ def test_a_bad_token_costs_no_other_its_notification(apple, sessions, is_many):
 
 @pytest.mark.parametrize("ending", ["close_after", "reset_after", "silent_after"])
 def test_what_may_have_been_delivered_is_not_sent_again_by_itself(apple, sessions, ending):
-    """Written and not answered: whether it is sent again is the caller's to decide."""
+    """Written and without a response: whether it is sent again is the caller's to decide."""
     apple.script_provider(ProviderScript(late=30, **{ending: 30}))
     client = client_for(sessions(read_timeout=SHORT), apple)
     failed, errors, retry, undelivered = outcome(client.send(message(count=40)))

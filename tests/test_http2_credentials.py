@@ -35,14 +35,14 @@ pytestmark = pytest.mark.timeout(240)
 
 @pytest.mark.parametrize("is_token", [False, True], ids=["certificate", "token"])
 def test_a_refused_credential_stops_everything(simulator, session, is_token):
-    """One answer is enough: what was not sent is undelivered, and no connection is made for it."""
+    """One response is enough: what was not sent is undelivered, and no connection is opened."""
     simulator.script_provider(*[ProviderScript(
         response_at={n: "InvalidProviderToken" for n in range(1, 3000)})] * 9)
     messages = [message(count=3000), message()]
     first, second = client_for(session, simulator, is_token).send_many(messages)
     assert outcome(first) == ({}, [(403, "InvalidProviderToken")], [], TOKENS)
     assert outcome(second) == ({}, [(403, "InvalidProviderToken")], [], TOKENS[:1])
-    # What had been written by then was answered, too: all that the server allows at most.
+    # What had been written by then had responses, too: all that the server allows at most.
     assert simulator.error_count <= (1 if is_token else 1000)
     assert (simulator.accepted_count, simulator.provider_connections) == (0, 1)
 
@@ -175,7 +175,7 @@ EXPIRED = b'{"reason":"ExpiredProviderToken"}'
 @pytest.mark.parametrize("times, expected", [
     (1, ACCEPTED), (2, ({}, [(403, "ExpiredProviderToken")], [], TOKENS[:1]))])
 def test_a_goaway_may_ask_for_a_new_provider_token(http2_sessions, simulator, times, expected):
-    """It is made anew once, as if a request had been answered so."""
+    """It is made anew once, as if that were the response to a request."""
     def expire(peer):
         peer.greet()
         if len(server.accepted) > times:
@@ -271,9 +271,9 @@ def test_a_question_that_was_refused_leaves_no_connection_in_the_pool(wall):
         assert connection.request(b"POST", path, fields, b"{}").status == 200
 
 
-def test_what_others_are_answered_stops_nobody(http2_sessions, simulator):
-    """Requests of a generator that was abandoned are answered when somebody else comes."""
-    gate, answered = Gate(), Gate()
+def test_responses_to_others_stop_nobody(http2_sessions, simulator):
+    """Requests of a generator that was abandoned have responses when somebody else comes."""
+    gate, responded = Gate(), Gate()
 
     def expire(peer):
         peer.greet()
@@ -286,18 +286,18 @@ def test_what_others_are_answered_stops_nobody(http2_sessions, simulator):
         peer.say(headers(one), headers(two))
         gate.wait()
         peer.say(response(three, 403, EXPIRED), response(four, 403, EXPIRED))
-        answered.open()
+        responded.open()
         peer.say(response(peer.requests(6)[5], 403, EXPIRED))
         peer.read_to_end()
 
     with serve(expire, asks_client=False) as server:
         client = APNs(http2_sessions().get_connection(
             server.address, certificate=ProviderToken(**simulator.token_parameters)))
-        # With a provider token, there is one request at a time until one was answered.
+        # With a provider token, there is one request at a time until one has its response.
         assert outcome(client.send(message())) == ACCEPTED
         results = client.send_many([message(0, 2), message(2, 2)])
         assert outcome(next(results)) == ACCEPTED
         results.close()
         gate.open()
-        answered.wait()
+        responded.wait()
         assert outcome(client.send(message())) == ACCEPTED

@@ -110,7 +110,7 @@ def test_a_part_of_a_request_whose_time_is_over_is_not_in_doubt():
 
 
 def test_what_was_said_before_a_write_failed_counts():
-    """The server may have answered, and said more than fits into one read, before it hung up.
+    """The server may have responded, and said more than fits into one read, before it hung up.
 
     How much of the rest has left is anybody's guess.
     """
@@ -159,11 +159,11 @@ def test_a_server_that_breaks_the_rules_and_hangs_up_is_told_by_the_rule():
     (403, b"", ({}, [(403, "HTTP status 403")], [], TOKENS[:1])),
     (503, b"", ({}, [(503, "HTTP status 503")], TOKENS[:1], [])),
 ])
-def test_a_status_is_an_answer_without_the_end_of_its_response(status, body, expected):
+def test_a_status_is_a_response_without_the_end_of_its_response(status, body, expected):
     """The status decides; so does the reason, as far as it has come.
 
     400 alone says no more than that nothing was accepted, so that sending again does no harm: the
-    token may be dead, and only the next answer tells. 410 without the time is no reason to delete
+    token may be dead, and only the next response tells. 410 without the time is no reason to delete
     the token.
     """
     def play(peer):

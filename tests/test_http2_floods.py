@@ -105,7 +105,7 @@ def test_a_trickle_that_never_ends_ends_with_the_time_of_the_request(name, is_de
 
 
 @pytest.mark.parametrize("name", sorted(set(FLOODS) - {"empty data"}))
-def test_a_server_that_answers_nothing_else_is_not_waited_for(name):
+def test_a_server_that_responds_to_nothing_is_not_waited_for(name):
     """The end comes with the time of the request, without a second for the leave."""
     with FloodingServer(FLOODS[name] * 20, is_deaf=True) as server:
         result, took = server.send()

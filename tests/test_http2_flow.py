@@ -1,6 +1,6 @@
 """What limits an HTTP/2 client: windows in both directions, numbers of streams, and caution.
 
-And what ends before its time: a request that is answered before it is complete, and one that is
+And what ends before its time: a request that has a response before it is complete, and one that is
 given up here.
 """
 
@@ -87,7 +87,7 @@ def test_without_a_limit_there_is_ours():
 
 
 def test_the_numbers_of_streams_are_used_up_to_the_last():
-    """Then the connection takes no more, and what is open is still answered."""
+    """Then the connection takes no more, and what is open still has its response."""
     client = new_client()
     client._streams.next = LARGEST
     assert client.can_start and client.room(0) == 1
@@ -104,24 +104,24 @@ def test_the_numbers_of_streams_are_used_up_to_the_last():
 
 @pytest.mark.parametrize("is_settled", [True, False])
 def test_caution_is_one_request_at_a_time(is_settled):
-    """Until one was answered with anything but 403, in whatever way it was answered."""
-    for answers in ([accept(1)], [response(1, 400, b"{}")], [headers(1, status_block(503))],
+    """Until one has a response with anything but 403, however that comes."""
+    for responses in ([accept(1)], [response(1, 400, b"{}")], [headers(1, status_block(503))],
                     [headers(1, OK, False), frames.rst_stream(1, 2)]):
         client = new_client(is_settled=is_settled)
         client.is_cautious = True
         assert client.room(2) == 1
         start(client)
         assert client.room(2) == 0
-        tell(client, *answers)
+        tell(client, *responses)
         assert not client.is_cautious
         assert client.room(2) == 1000
     client = new_client(is_settled=is_settled)
     client.is_cautious = True
-    for stream, answer in ((1, response(1, 403, b"{}")), (3, frames.rst_stream(3, 7)),
+    for stream, ending in ((1, response(1, 403, b"{}")), (3, frames.rst_stream(3, 7)),
                            (5, frames.rst_stream(5, 2))):
         start(client)
         assert client.room(2) == 0
-        assert len(tell(client, answer)) == 1
+        assert len(tell(client, ending)) == 1
         assert client.room(2) == 1 and client.is_cautious, stream
 
 
@@ -357,14 +357,14 @@ def test_more_than_the_window_is_an_error():
 # What ends before its time.
 
 @pytest.mark.parametrize("is_settled", [True, False])
-@pytest.mark.parametrize("answer, events", [
+@pytest.mark.parametrize("ending, events", [
     (accept(1), []), (headers(1, OK, False) + frame(frames.DATA, 1, 1), []),
     (response(1, 413, b"{}"), [("response", 1, 413, b"{}")])])
-def test_a_response_to_a_request_that_is_not_complete_ends_it(is_settled, answer, events):
+def test_a_response_to_a_request_that_is_not_complete_ends_it(is_settled, ending, events):
     """The rest is not sent, and the stream is reset so that nobody waits for it."""
     client = new_client([(frames.INITIAL_WINDOW_SIZE, 2)], is_settled)
     batch, _ = start(client, 2, b"abcd")
-    assert tell(client, answer) == events
+    assert tell(client, ending) == events
     assert said(client) == [(frames.RST_STREAM, 0, 1, b"\0\0\0\0")]
     assert (batch.left, client.response_count) == (1, 1)
     tell(client, frames.window_update(1, 100), window_of(100))
@@ -406,7 +406,7 @@ def test_a_refused_request_is_forgotten_with_what_was_unsent():
 
 
 @pytest.mark.parametrize("is_settled", [True, False])
-def test_what_is_cancelled_may_still_be_answered(is_settled):
+def test_what_is_cancelled_may_still_have_a_response(is_settled):
     """Whatever still comes of it is ignored; what its status said before, holds."""
     client = new_client(is_settled=is_settled)
     batch, _ = start(client, 5)
@@ -428,7 +428,7 @@ def test_what_is_cancelled_may_still_be_answered(is_settled):
     assert (client.accepted, client.error) == (3, None)
 
 
-def test_what_was_cancelled_long_ago_may_be_answered():
+def test_what_was_cancelled_long_ago_may_have_a_response():
     """How many streams are remembered makes no difference to what is allowed."""
     client = new_client()
     for _ in range(12):
@@ -446,7 +446,7 @@ def test_what_was_cancelled_long_ago_may_be_answered():
 def test_abandoned_requests_are_told_from_accepted_ones():
     """Whoever said 200 has accepted, even if the end of the response has not come.
 
-    Any other status is an answer as well, with as much of the body as there was.
+    Any other status is a response as well, with as much of the body as there was.
     """
     client = new_client()
     asked, _ = client.request([(b":method", b"GET", False)], b"", "owner")

@@ -49,7 +49,7 @@ WRITTEN = [
     (lambda: frames.data_frames(1, b"{}", False), b"\0\0\2\0\0\0\0\0\1{}", (0, 0, 1, b"{}")),
 ]
 
-#: Type, flags, stream and length of frames that cannot be, and the code and the stream to answer
+#: Type, flags, stream and length of frames that cannot be, and the code and the stream to respond
 #: with.
 IMPOSSIBLE = [
     (frames.DATA, 0, 1, 16385, frames.FRAME_SIZE_ERROR, 0),

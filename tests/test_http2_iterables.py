@@ -160,30 +160,30 @@ def test_a_message_that_cannot_be_sent_is_heard_after_the_results(apple, bad):
     ProviderScript(delay=0.5), ProviderScript(
         delay=0.5, interim=True, pings=3, noise=True, split=1, trailers=True)],
     ids=["plain", "noise"])
-def test_slow_messages_are_sent_and_answered_one_by_one(apple, script):
+def test_slow_messages_are_sent_one_by_one(apple, script):
     """A message that others wait for is not kept back until there are more, nor is its result."""
     client = apple.provider_client()
     apple.script_provider(script)
-    results, answered = [], []
+    results, counts = [], []
 
     def messages():
         for number in range(4):
             if number > 1:
                 # More than the patience that is had with a quick iterable.
                 apple.clock.advance(0.15)
-            answered.append(len(results))
+            counts.append(len(results))
             yield message(number)
 
     for result in client.send_many(messages()):
         results.append(outcome(result))
     assert results == [ACCEPTED] * 4
     # The second one came at once, so that there was nothing to say that the third would not.
-    assert answered[:2] + answered[3:] == [0, 1, 3]
+    assert counts[:2] + counts[3:] == [0, 1, 3]
 
 
 def test_a_result_is_not_kept_back_until_there_is_another_message():
-    """Whatever else the server says before its answer: whoever waits for the result gets it."""
-    def answer(peer):
+    """Whatever else the server says before its response: whoever waits for the result gets it."""
+    def respond(peer):
         peer.greet()
         for number in range(3):
             streams = yield peer.requests(number + 1)
@@ -203,7 +203,7 @@ def test_a_result_is_not_kept_back_until_there_is_another_message():
             # It is asked for the next one once this one's result is there.
             assert len(results) == number + 1
 
-    with serve(answer) as server:
+    with serve(respond) as server:
         for result in server.client().send_many(messages()):
             results.append(outcome(result))
     assert results == [ACCEPTED] * 3
@@ -255,16 +255,16 @@ class Dawdling(object):
             yield each
 
 
-def test_messages_at_hand_are_not_held_back_for_an_answer():
+def test_messages_at_hand_are_not_held_back_for_a_response():
     """A list is no slow iterable, however slow the machine is: its messages go out together."""
-    def answer_at_the_end(peer):
+    def respond_at_the_end(peer):
         peer.greet()
         streams = yield peer.requests(100)
         for stream in streams:
             peer.say(headers(stream))
         yield peer.end()
 
-    with serve(answer_at_the_end) as server:
+    with serve(respond_at_the_end) as server:
         messages = Dawdling(server.clock, [message(number) for number in range(100)])
         results = list(server.client(read_timeout=1000).send_many(messages))
     assert [outcome(result) for result in results] == [ACCEPTED] * 100
@@ -284,7 +284,7 @@ def test_the_connection_is_free_while_the_caller_has_a_result(peer, count):
 
 
 def test_an_abandoned_generator_leaves_the_connection_usable(apple):
-    """Answers that are still to come are taken by who uses it next."""
+    """Responses that are still to come are taken by who uses it next."""
     client = apple.provider_client()
     results = client.send_many(message(number) for number in range(500))
     assert outcome(next(results)) == ACCEPTED

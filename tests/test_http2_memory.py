@@ -1,6 +1,6 @@
 """Nothing of the client grows with the number of notifications that went out.
 
-The server is one that answers before anybody waits for it, so that the client never rests.
+The server is one that responds before anybody waits for it, so that the client never rests.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -80,7 +80,7 @@ def count_batches():
     return sum(1 for one in gc.get_objects() if type(one) is Batch)
 
 
-def test_what_was_answered_is_forgotten_while_more_is_sent():
+def test_what_has_a_response_is_forgotten_while_more_is_sent():
     """However long the sending goes on without a rest."""
     client = APNs(Session(Backend(), protocol="http2").get_connection(cert_string="any"))
     most = []
@@ -93,7 +93,7 @@ def test_what_was_answered_is_forgotten_while_more_is_sent():
     assert max(most) <= 50
 
 
-def test_what_was_answered_is_forgotten_behind_what_is_not(monkeypatch):
+def test_what_has_a_response_is_forgotten_behind_what_is_not(monkeypatch):
     """A server that leaves one request for later does not make the connection keep all others."""
     monkeypatch.setattr(work, "_MANY_BATCHES", 20)
     most = []
@@ -115,7 +115,7 @@ def test_what_was_answered_is_forgotten_behind_what_is_not(monkeypatch):
     assert len(most) == 4 and max(most) <= 30
 
 
-def test_what_was_answered_is_forgotten_when_all_is_sent():
+def test_what_has_a_response_is_forgotten_when_all_is_sent():
     """A connection in the pool keeps no message."""
     before = count_batches()  # Of tests whose tracebacks are not gone yet.
     client = APNs(Session(Backend(), protocol="http2").get_connection(cert_string="any"))
@@ -124,7 +124,7 @@ def test_what_was_answered_is_forgotten_when_all_is_sent():
 
 
 def test_a_connection_in_the_pool_keeps_no_message():
-    """What was answered is forgotten when the connection goes back."""
+    """What has a response is forgotten when the connection goes back."""
     client = APNs(Session(Backend(), protocol="http2").get_connection(cert_string="any"))
     sent = Message(["%064x" % number for number in range(100)], alert="hi")
     kept = weakref.ref(sent)

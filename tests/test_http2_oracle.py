@@ -91,8 +91,8 @@ class Server(object):
             else:
                 assert not isinstance(event, h2.events.ConnectionTerminated), event
 
-    def answer(self, stream, status, fields, body, padding, shape):
-        """Answer a request, complete or not, as far as the client's windows allow."""
+    def respond(self, stream, status, fields, body, padding, shape):
+        """Respond to a request, complete or not, as far as the client's windows allow."""
         del self.requests[stream]
         self.verdicts[stream] = ("response", status, body)
         if shape & 1:
@@ -219,7 +219,7 @@ class Conversation(object):
         streams = list(self.server.requests)
         return streams[number % len(streams)] if streams else None
 
-    def answer(self, one, two):
+    def respond(self, one, two):
         stream = self.pick(one)
         if stream is not None:
             body = b"{}" * (two % 40) if two % 3 else b""
@@ -227,7 +227,7 @@ class Conversation(object):
                 body = b"large" * 15000
             padding = None if two % 5 else two % 256
             fields = FIELDS[2 if two % 41 == 0 else two % 2]
-            self.server.answer(stream, STATUSES[two % 10], fields, body, padding,
+            self.server.respond(stream, STATUSES[two % 10], fields, body, padding,
                                (two // 11) % 8)
 
     def reset(self, one, two):
@@ -253,14 +253,14 @@ class Conversation(object):
         self.server.update_settings({key: values[two % len(values)]})
 
     def settle(self):
-        """Let both sides hear everything that the other has said."""
+        """Have both sides hear everything that the other has said."""
         for _ in range(2):
             self.carry_to_server(1 << 30)
             self.carry_to_client(1 << 30)
         assert not self.server.unacknowledged
 
     def finish(self):
-        """Let the server take and answer everything that is left."""
+        """Have the server take, and respond to, everything that is left."""
         for _ in range(200):
             self.carry_to_server(1 << 30)
             self.carry_to_client(1 << 30)
@@ -268,7 +268,7 @@ class Conversation(object):
             for stream, request in list(self.server.requests.items()):
                 assert request is self.server.received[stream][0]
                 if self.server.received[stream][2]:
-                    self.server.answer(stream, 200, [], b"", None, 2)
+                    self.server.respond(stream, 200, [], b"", None, 2)
                 else:
                     self.server.h2.increment_flow_control_window(70000, stream)
             if not (self.client.in_flight or self.to_server or self.to_client):
@@ -313,9 +313,9 @@ ACTIONS = {
     "to client": lambda both, one, two: both.carry_to_client(one),
     "all to server": lambda both, one, two: both.carry_to_server(1 << 30),
     "all to client": lambda both, one, two: both.carry_to_client(1 << 30),
-    "answer": Conversation.answer,
-    "answer some": lambda both, one, two: [both.answer(one, two + more) for more in range(9)],
-    "answer many": lambda both, one, two: [both.answer(0, two + more) for more in range(50)],
+    "respond": Conversation.respond,
+    "respond to some": lambda both, one, two: [both.respond(one, two + more) for more in range(9)],
+    "respond to many": lambda both, one, two: [both.respond(0, two + more) for more in range(50)],
     "reset": Conversation.reset,
     "give": Conversation.give,
     "give more": lambda both, one, two: both.give(one, two * 50),
@@ -333,7 +333,7 @@ options = st.fixed_dictionaries({
 
 
 #: A request is cancelled between the head of its response and the end.
-CUT_OFF = [("push", 0, 0), ("all to server", 0, 0), ("answer", 0, 154), ("to client", 11, 0),
+CUT_OFF = [("push", 0, 0), ("all to server", 0, 0), ("respond", 0, 154), ("to client", 11, 0),
            ("cancel", 0, 0)]
 
 

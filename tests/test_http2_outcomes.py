@@ -35,7 +35,7 @@ pytestmark = pytest.mark.timeout(300)
 
 #: Seconds that a send may take at most, a limit for what hangs.
 LIMIT = 60
-#: Seconds to wait for an answer where a script leaves requests without.
+#: Seconds to wait for a response where a script leaves requests without.
 IMPATIENT = 0.3
 TOPIC = "com.example.app"
 
@@ -134,7 +134,7 @@ class Scene(object):
 
     def check(self, unsent=()):
         """Compare the books with the record of the simulator."""
-        # Requests without an answer may still be on their way; they concern unknown tokens only.
+        # Requests without a response may still be on their way; they concern unknown tokens only.
         record = Counter(self.apns.accepted_tokens())
         assert [token for token in self.ok if not record[token]] == []
         assert [token for token in record if record[token] > 1 and token not in self.unknown] == []
@@ -276,14 +276,14 @@ def test_what_is_proven_not_to_be_processed_goes_out_again_by_itself(fault, is_m
 #: Faults that leave single requests in the dark: their tokens, and no others, are unknown.
 DARK = {
     "reset after processing": (Script(reset_at={3: CANCEL, 9: INTERNAL_ERROR}), 2, 20),
-    "never answered": (Script(no_response_at=[3, 9]), 2, IMPATIENT),
-    "answered too late": (Script(delay_at={3: 10 * LIMIT}), 1, IMPATIENT),
+    "no response": (Script(no_response_at=[3, 9]), 2, IMPATIENT),
+    "response too late": (Script(delay_at={3: 10 * LIMIT}), 1, IMPATIENT),
 }
 
 
 @pytest.mark.parametrize("is_many", [False, True], ids=["send", "send_many"])
 @pytest.mark.parametrize("fault", sorted(DARK))
-def test_a_request_without_an_answer_is_unknown_alone(fault, is_many):
+def test_a_request_without_a_response_is_unknown_alone(fault, is_many):
     """It is in errors and in retry, and nothing is sent twice by ourselves."""
     script, count, read_timeout = DARK[fault]
     with Scene([script], read_timeout=read_timeout) as scene:
@@ -302,12 +302,12 @@ def test_a_request_without_an_answer_is_unknown_alone(fault, is_many):
 
 @pytest.mark.parametrize("ending", ["close_after", "reset_after", "garbage_after", "silent_after"])
 def test_a_connection_that_ends_without_a_word_leaves_what_was_written_unknown(ending):
-    """What had an answer is accepted; what was processed without one is in retry."""
+    """What had a response is accepted; what was processed without one is in retry."""
     with Scene([Script(late=10, **{ending: 50})], read_timeout=IMPATIENT) as scene:
         tokens = make_tokens(100)
         scene.send([Message(tokens, alert="hello")])
         left = [token for message in scene.retries for token in message.tokens]
         assert set(tokens[40:50]) <= scene.unknown
         assert scene.ok | set(left) == set(tokens)
-        # That a request had no answer in time, that the connection had none, or both.
+        # That a request had no response in time, that the connection had none, or both.
         assert Counter(text.split(":")[0] for _, text in scene.errors)["Unknown"] in (1, 2)

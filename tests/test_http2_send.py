@@ -200,7 +200,7 @@ def keep_pinging(peer):
 
 @pytest.mark.parametrize("first", [None, 200, 500])
 def test_a_server_that_only_sends_pings_does_not_hold_a_send_up(first):
-    """The answer has its time from when the request was written, whatever else comes."""
+    """The response has its time from when the request was written, whatever else comes."""
     tokens = TOKENS[:3]
 
     def ping(peer):
@@ -215,29 +215,29 @@ def test_a_server_that_only_sends_pings_does_not_hold_a_send_up(first):
         begin = server.clock.now
         failed, errors, retry, _ = outcome(
             server.client(read_timeout=32).send(Message(tokens, alert="hello")))
-        # A connection that has answered something is kept, and not closed.
+        # A connection that has responded to something is kept, and not closed.
         assert server.clock.now - begin == 32
         assert failed == {}
         assert retry == (tokens[1:] if first == 200 else tokens)
         assert any(text.startswith("Unknown: ") and "32 s" in text for _, text in errors)
 
 
-def test_without_a_read_timeout_an_answer_is_waited_for():
+def test_without_a_read_timeout_a_response_is_waited_for():
     """However long it takes."""
-    def answer(peer):
+    def respond(peer):
         peer.greet()
         streams = yield peer.requests(1)
         yield peer.pause(10 * 3600)
         peer.say(headers(streams[0]))
         yield peer.end()
 
-    with serve(answer) as server:
+    with serve(respond) as server:
         begin = server.clock.now
         assert outcome(server.client(read_timeout=None).send(message())) == ACCEPTED
         assert server.clock.now - begin == 10 * 3600
 
 
-def test_an_answer_is_waited_for_on_the_real_clock():
+def test_a_response_is_waited_for_on_the_real_clock():
     """Over a real connection, whose time passes by itself."""
     def ping(peer):
         peer.greet()
@@ -293,10 +293,10 @@ def test_a_server_that_does_not_read_does_not_hold_a_send_up(count):
 
 
 def test_a_consumer_who_takes_its_time_takes_it_from_nobody():
-    """Answers that came while nobody looked are not called missing."""
+    """Responses that came while nobody looked are not called missing."""
     tokens = TOKENS[:400]
 
-    def answer(peer):
+    def respond(peer):
         peer.greet([(frames.MAX_CONCURRENT_STREAMS, 1000)])
         streams = yield peer.requests(1)
         peer.say(responses(streams[0]))
@@ -308,7 +308,7 @@ def test_a_consumer_who_takes_its_time_takes_it_from_nobody():
         peer.say(*[headers(stream, OK + padding) for stream in streams[2:]])
         yield peer.end()
 
-    with serve(answer) as server:
+    with serve(respond) as server:
         results = server.client(read_timeout=32).send_many(
             [Message(tokens[:1], alert="hello"), Message(tokens[1:2], alert="hello"),
              Message(tokens[2:], alert="hello")])
@@ -337,7 +337,7 @@ def test_an_error_of_a_back_end_is_named_even_if_it_says_nothing(
     assert result.unknown == TOKENS[:1]
 
 
-# Answers.
+# Responses.
 
 
 @pytest.mark.parametrize("digits", [9000, 70000])
@@ -391,7 +391,7 @@ def test_a_limit_that_drops_is_obeyed(apple):
 
 
 def test_a_server_that_refuses_everything_is_not_bothered_for_ever(apple):
-    """After some connections in vain it is the caller's turn; nothing was processed."""
+    """After some connections in vain it is for the caller to go on; nothing was processed."""
     client = apple.provider_client()
     apple.script_provider(*[ProviderScript(goaway_after=0)] * 50)
     result = client.send(message(count=5))
@@ -418,16 +418,16 @@ def test_a_server_that_stalls_on_each_connection_ends_the_sending():
     assert "allowed no request" in errors[0][1]
 
 
-def test_an_early_answer_saves_the_rest_of_the_request():
-    """A server may answer before it has read the payload, and give no window for it."""
-    def answer(peer):
+def test_an_early_response_saves_the_rest_of_the_request():
+    """A server may respond before it has read the payload, and give no window for it."""
+    def respond(peer):
         peer.greet([(frames.INITIAL_WINDOW_SIZE, 10)])
         while not any(kind == frames.DATA for kind, _, _, _ in peer.seen):
             yield peer.frames()
         peer.say(headers(1, status_block(413)))
         yield accept(peer)
 
-    with serve(answer) as server:
+    with serve(respond) as server:
         failed, errors, retry, undelivered = outcome(server.client().send(message()))
         assert (failed, retry, undelivered) == ({}, [], TOKENS[:1])
         assert errors == [(413, "HTTP status 413")]

@@ -377,7 +377,7 @@ def test_a_window_that_is_never_given_back_runs_dry():
         assert [size for stream, size in updates if stream == 1] == sizes
 
 
-def test_an_oversized_header_list_is_answered():
+def test_an_oversized_header_list_has_a_response():
     """Beyond the size that was announced and acknowledged, 431 is said, and nothing breaks."""
     pair = Pair([(frames.MAX_HEADER_LIST_SIZE, 8000)])
     pair.request(1, FIELDS + [(b"x-long", b"v" * 9000)])
@@ -551,7 +551,7 @@ def test_what_has_to_be_ignored_disturbs_nothing(ignored):
     assert server.error is None
 
 
-def test_pings_are_answered():
+def test_pings_are_acknowledged():
     """With the same data."""
     assert frames.ping(b"12345678", is_ack=True) in b"".join(
         frames.frame(*each) for each in talk(frames.ping(b"12345678"))[2])

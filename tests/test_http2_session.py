@@ -220,12 +220,12 @@ def tokens_in(rows):
 
 
 def kill(simulator, count, since=SINCE):
-    """Let the first so many tokens be dead."""
+    """Uninstall the app from the devices of the first so many tokens."""
     for token in TOKENS[:count]:
         simulator.devices.uninstall(token, since)
 
 
-def test_feedback_tells_what_answered_410(simulator, sessions):
+def test_feedback_tells_of_responses_with_410(simulator, sessions):
     """Each token once, with Apple's time; bad tokens are none of it."""
     kill(simulator, 3)
     simulator.devices.bad(TOKENS[3])

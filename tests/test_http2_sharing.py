@@ -110,7 +110,7 @@ def expect_accepted(callers):
 
 
 def callers_of(simulator, client, count):
-    """Let threads send: the first leads, the others follow; return the callers."""
+    """Have threads send: the first leads, the others follow; return the callers."""
     callers = send_each(client, [0])
     await_held(simulator, 1)
     callers += send_each(client, range(1, count))
@@ -434,7 +434,7 @@ def test_a_store_of_feedback_that_blocks_holds_up_nobody(simulator, new_client):
 
 
 def test_a_message_does_not_wait_behind_a_campaign(simulator, new_client):
-    """Callers take turns: it is one of the next that go out."""
+    """Callers are served round robin: it is one of the next that go out."""
     simulator.script_provider(ProviderScript(settings={"max_concurrent_streams": 2}, hold=True))
     client = new_client(pool_size=1)
     campaign = Caller(partial(client.send, message(0, 50)))

@@ -1,4 +1,4 @@
-"""Identifiers of notifications: those that a message gives, and those that Apple answers with."""
+"""Identifiers of notifications: those that a message gives, and those that Apple responds with."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -165,7 +165,7 @@ def test_production_gives_no_identifier_for_the_delivery_log():
 
 
 def test_the_binary_protocol_has_no_identifiers(apple):
-    """The gateway does not answer what it accepts."""
+    """The gateway does not respond to what it accepts."""
     client = APNs(apple.session(keep_ids=True).get_connection(
         apple.gateway_address, cert_string=apple.cert_string))
     result = client.send(Message(TOKENS[:2], alert="x"))

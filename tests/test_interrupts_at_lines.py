@@ -41,7 +41,7 @@ def test_a_limit_at_any_line_ends_the_call(simulator, new_session, protocol, fir
 
 
 def test_an_interrupt_leaves_nothing_behind_that_harms_others(apple):
-    """Whatever line it comes at: the next send does not meet half a frame, nor wait for a turn."""
+    """Whatever line it comes at: the next send does not meet half a frame, nor wait for a slot."""
     session = apple.session(protocol="http2", pool_size=1)
     check_interrupts(session.get_connection(apple.provider_address, cert_string=apple.cert_string),
                      apple, 1)

@@ -42,7 +42,7 @@ def test_an_alert_at_the_first_read_is_a_refusal():
             server.client().send(message(count=2))
 
 
-@pytest.mark.parametrize("proof", ["settings", "answer", "refusal"])
+@pytest.mark.parametrize("proof", ["settings", "response", "refusal"])
 def test_an_alert_after_a_proof_leaves_requests_unknown(proof):
     """A server that has taken note of anything had let us in; nothing is raised."""
     def play(peer):
@@ -53,7 +53,7 @@ def test_an_alert_after_a_proof_leaves_requests_unknown(proof):
         if proof == "settings":
             peer.say(frames.SETTINGS_ACK)
         streams = yield peer.requests(3)
-        if proof == "answer":
+        if proof == "response":
             peer.say(headers(streams[0]))
         elif proof == "refusal":
             peer.say(response(streams[0], 410, b'{"reason":"Unregistered","timestamp":1}'))

@@ -50,7 +50,7 @@ def do(step, ledger, model):
     if step == "settle stranger":
         ledger.settle(Owner())
     elif step == "settle last" and len(unsettled) > 1:
-        # It is not its turn.
+        # Others are before it.
         ledger.settle(unsettled[-1])
     elif step == "settle" and unsettled:
         ledger.settle(unsettled[0])

@@ -27,7 +27,7 @@ TOKENS = ["%064x" % index for index in range(8)]
 
 
 def make_block(*fields):
-    """Return a header block that stands alone, as Apple's servers answer us."""
+    """Return a header block that stands alone, as in the responses of Apple's servers."""
     encoder = hpack.Encoder()
     encoder.header_table_size = 0
     return encoder.encode(((":status", "410"),) + fields)
@@ -174,11 +174,11 @@ def test_a_token_that_cannot_be_sent_is_failed():
     assert (failure.status, failure.reason) == (None, None)
 
 
-def test_a_request_without_an_answer_is_an_error_and_retried():
+def test_a_request_without_a_response_is_an_error_and_retried():
     """Nothing is known of it."""
     outcomes = RequestOutcomes()
-    outcomes.add_unknown(3, "no answer within 20 s")
-    assert outcomes.errors() == [(None, "Unknown: no answer within 20 s")]
+    outcomes.add_unknown(3, "no response within 20 s")
+    assert outcomes.errors() == [(None, "Unknown: no response within 20 s")]
     assert outcomes.retried() == [3]
 
 
@@ -196,7 +196,7 @@ def test_what_was_not_processed_is_retried_without_an_error():
 
 
 def test_what_is_not_sent_any_more_is_undelivered():
-    """Because of the answer to another token; the cause stands in the errors once."""
+    """Because of the response to another token; the cause stands in the errors once."""
     outcomes = RequestOutcomes()
     outcomes.add_response(2, RESPONSES["BadTopic"], BLOCK)
     outcomes.add_undelivered(range(5, 8), RESPONSES["BadTopic"])
@@ -239,7 +239,7 @@ def test_a_million_tokens_in_one_go_take_no_memory():
 
 
 def test_nothing_is_decoded_before_somebody_asks(monkeypatch):
-    """A hundred thousand failures are answers that were put aside."""
+    """A hundred thousand failures are responses that were put aside."""
     outcomes = RequestOutcomes()
     with monkeypatch.context() as patch:
         patch.setattr("apnsclient.protocols.http2.headers.decode_block", None)
@@ -256,7 +256,7 @@ def report(outcomes, reports):
         "failed": lambda one: outcomes.add_response(one, reason_of_response(410, "Unregistered")),
         "malformed": lambda one: outcomes.add_malformed(one, TokenError(2, "the token is empty")),
         "busy": lambda one: outcomes.add_response(one, reason_of_response(429, "TooManyRequests")),
-        "unanswered": lambda one: outcomes.add_unknown(one, "x"),
+        "silent": lambda one: outcomes.add_unknown(one, "x"),
         "unprocessed": lambda one: outcomes.add_unprocessed([one]),
         "not sent": lambda one: outcomes.add_unprocessed(range(one, one + 1), (None, "y")),
         "refused": lambda one: outcomes.add_response(one, reason_of_response(404, "BadPath")),
@@ -270,10 +270,10 @@ def report(outcomes, reports):
 
 
 @given(st.lists(st.sampled_from(
-    ["accepted", "failed", "malformed", "busy", "unanswered", "unprocessed", "not sent", "refused",
+    ["accepted", "failed", "malformed", "busy", "silent", "unprocessed", "not sent", "refused",
      "stopped"]), max_size=40).flatmap(lambda ways: st.permutations(list(enumerate(ways)))))
 def test_each_token_ends_in_exactly_one_outcome(reports):
-    """In the order of the message, in whichever order the answers came."""
+    """In the order of the message, in whichever order the responses came."""
     outcomes = RequestOutcomes()
     happened = report(outcomes, reports)
     tokens = ["%064x" % index for index in range(len(reports))]
@@ -284,12 +284,12 @@ def test_each_token_ends_in_exactly_one_outcome(reports):
         return [tokens[index] for index in sorted(sum((happened[way] for way in ways), []))]
 
     assert sorted(result.failed) == named("failed", "malformed")
-    assert (retry.tokens if retry else []) == named("busy", "unanswered", "unprocessed", "not sent")
+    assert (retry.tokens if retry else []) == named("busy", "silent", "unprocessed", "not sent")
     assert result.needs_retry() == (retry is not None)
     assert result.undelivered == named("refused", "stopped")
     assert "%d of %d tokens accepted" % (len(happened["accepted"]), len(tokens)) in repr(result)
     assert len(result.errors) == len(set(result.errors)) == sum(
-        1 for way in ("busy", "unanswered", "not sent", "refused", "stopped") if happened[way])
+        1 for way in ("busy", "silent", "not sent", "refused", "stopped") if happened[way])
 
 
 # What the body of a response says.
@@ -358,7 +358,7 @@ def test_what_is_unknown_is_a_part_of_what_is_retried():
 @each("failure, unknown", [
     (None, []), ((8, 1), []), ((1, 1), []), ((10, 1), []), ((7, 1), []), ((255, 1), []),
     ((None, 0), ["aa", "bb", "cc"])])
-def test_unknown_over_the_binary_protocol_is_what_followed_no_answer(failure, unknown):
+def test_unknown_over_the_binary_protocol_is_what_followed_no_response(failure, unknown):
     """An error frame leaves no doubt."""
     assert Result(Message(["aa", "bb", "cc"]), failure).unknown == unknown
 

@@ -192,7 +192,7 @@ def test_the_back_end_is_read_from_the_session(bed):
 
 
 def test_the_script_of_dummy_is_reached_through_the_session():
-    """So the tests of 0.2.1 ask how many connections there were, and choose the next answer."""
+    """So the tests of 0.2.1 ask how many connections there were, and choose the next response."""
     session = Session("apnsclient.backends.dummy", push=[None, 8])
     client = APNs(session.get_connection("push_production", cert_string="any"))
     assert (session.pool.new_connections, session.pool.push_result_pos) == (0, -1)

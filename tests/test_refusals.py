@@ -96,7 +96,7 @@ def test_one_token_that_is_known_there_proves_the_place_right(apple, warnings, i
     assert client.send(Message([known], alert="hello")).hint is None
 
 
-def test_tokens_that_were_not_answered_prove_nothing(apple):
+def test_tokens_without_a_response_prove_nothing(apple):
     """Neither malformed ones nor such as are to be sent again stand against the hint."""
     refuse(apple, TOKENS[:MANY])
     refuse(apple, TOKENS[MANY:20], "ServiceUnavailable")

@@ -146,7 +146,7 @@ def over_http2(tokens, *responses):
 
 
 def test_many_tokens_can_fail_over_http2():
-    """Each has an answer of its own."""
+    """Each has a response of its own."""
     result = over_http2(
         [A, B, C, D], (3, "Unregistered"), (0, "BadDeviceToken"), (1, "ExpiredToken"))
     assert result.failed == {
@@ -262,6 +262,6 @@ def test_a_refused_message_leaves_undelivered_tokens(code):
 
 
 @each("failure", [None, (8, 1), (10, 1), (1, 1), (None, 0), (255, 1)])
-def test_other_answers_leave_nothing_undelivered(failure):
+def test_other_responses_leave_nothing_undelivered(failure):
     """The tokens are delivered, failed, or to be retried."""
     assert Result(Message(["aa", "bb", "cc"]), failure).undelivered == []

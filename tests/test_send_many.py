@@ -465,7 +465,7 @@ def test_an_abandoned_generator_gives_its_connection_back(apple):
     assert apple.connections == 1
 
 
-def test_answers_to_an_abandoned_generator_come_late(apple):
+def test_error_frames_for_an_abandoned_generator_come_late(apple):
     """An error frame for a message whose result nobody fetched is reported like any late one."""
     late, messages = [], make_messages(3)
     apple.script(Script(status_at={4: 8}, hold=True))
@@ -542,7 +542,7 @@ def test_a_full_window_waits_for_as_long_as_it_takes(monkeypatch):
 
 
 def test_streams_beside_one_another_have_connections_of_their_own(apple):
-    """Two generators of one client may be consumed in turns."""
+    """Two generators of one client may be consumed alternately."""
     client = client_of(apple.session(), apple)
     one, other = make_messages(4), make_messages(8)[4:]
     pairs = list(zip(client.send_many(one), client.send_many(other)))

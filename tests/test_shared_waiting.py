@@ -173,7 +173,7 @@ def test_what_tls_cannot_say_any_more_is_not_waited_for():
     waker = backend.create_waker()
     with Server(over_tls(discard, version="1.2")) as server:
         connection = open_silent(server.address, backend)
-        connection._unsent = b"an answer"
+        connection._unsent = b"a response"
         connection._stop_writes("an earlier write failed")
         assert backend.wait([connection], 0, waker) == []
         connection.close()

@@ -1,6 +1,6 @@
 """Connecting over real sockets: deadlines, and hosts of many addresses.
 
-When each address has its turn is in ``test_connect_race.py``.
+When each address is tried is in ``test_connect_race.py``.
 """
 
 from __future__ import absolute_import, division, print_function

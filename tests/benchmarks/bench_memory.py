@@ -31,7 +31,7 @@ from apnsclient import APNs, Session
 
 
 def reset_peak():
-    """Let the largest resident set start anew from what is resident now, where possible."""
+    """Have the largest resident set start anew from what is resident now, where possible."""
     gc.collect()
     try:
         with open("/proc/self/clear_refs", "w") as clear:

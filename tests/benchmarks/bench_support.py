@@ -210,7 +210,7 @@ def read_all(connection, size=65536):
 
 
 def use_certificate(context, pem):
-    """Let a context present a certificate with its key, given as PEM text."""
+    """Have a context present a certificate with its key, given as PEM text."""
     from cryptography import x509
     from cryptography.hazmat.backends import default_backend
     from cryptography.hazmat.primitives import serialization

@@ -169,7 +169,7 @@ def test_a_proxy_is_gone_through(simulator):
 
 
 def test_threads_with_an_event_loop_each_share_a_session(simulator, sessions):
-    """Greenlets of several threads have their turns one after the other."""
+    """Greenlets of several threads have the lock one after the other."""
     session, client = sessions("http2", pool_size=2, connect_timeout=100)
     failures = []
 
@@ -509,7 +509,7 @@ def test_an_abandoned_generator_gives_its_turn_back_in_the_event_loop():
 
 
 def test_connecting_in_the_event_loop_is_refused(simulator, sessions):
-    """Nobody can wait for a server there. The turn is there again."""
+    """Nobody can wait for a server there. The slot is there again."""
     session, client = sessions("http2", pool_size=1)
     with pytest.raises(gevent.exceptions.BlockingSwitchOutError):
         in_event_loop(lambda: client.send(message(TOKENS[0])))

@@ -76,7 +76,7 @@ def test_an_interrupt_while_waiting_spoils_nothing(simulator, client):
 
 
 def test_an_interrupt_leaves_nothing_behind_that_harms_others(http2_sessions, simulator):
-    """Whatever line it comes at: the next send does not meet half a frame, nor wait for a turn.
+    """Whatever line it comes at: the next send does not meet half a frame, nor wait for a slot.
 
     All of the lines are in ``test_interrupts_at_lines.py``.
     """

@@ -233,7 +233,7 @@ def test_an_interrupt_is_what_a_handler_raised(handle, handler, expected):
 
 
 def test_asking_leaves_nothing_to_the_garbage_collector(handle):
-    """What the frames of who asks refer to would live on: a message, or a turn of a connection."""
+    """What the frames of who asks refer to would live on: a message, or a slot of the pool."""
     def ask():
         kept = Limit()
         references.append(weakref.ref(kept))

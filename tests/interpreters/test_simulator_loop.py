@@ -143,7 +143,7 @@ def test_timers_run_in_order_unless_they_are_cancelled(loop):
     assert ran == ["soon", "late"]
 
 
-def test_asking_waits_for_the_answer(loop):
+def test_asking_waits_for_the_value(loop):
     """The function runs in the loop's thread, also if that is where it is asked from."""
     assert loop.ask(threading.current_thread) is not threading.current_thread()
     assert loop.ask(lambda: loop.ask(lambda: 5)) == 5

@@ -87,7 +87,7 @@ gevent.joinall(greenlets, raise_error=True)
 
 
 def test_threads_of_a_patched_program_are_greenlets(simulator, arguments):
-    """They wait for their turns and for locks as all others do."""
+    """They wait for slots and for locks as all others do."""
     run_script(PATCH + BEGIN + """
 import threading
 session = new_session(pool_size=2)

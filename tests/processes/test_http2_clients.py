@@ -55,7 +55,7 @@ async def main():
             push_type=PushType.ALERT))
         return token, response.status, response.description
 
-    # Alone: the others have to wait for the first answer where there is a provider token.
+    # Alone: the others have to wait for the first response where there is a provider token.
     responses = [await push(sys.argv[4])]
     responses += await asyncio.gather(*map(push, sys.argv[5:]))
     print(json.dumps(responses))

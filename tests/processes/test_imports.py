@@ -1,6 +1,6 @@
 """What an import brings along, and what it leaves to whoever needs it.
 
-One child process answers for all statements: it imports nothing itself, and forks for each.
+One child process serves all statements: it imports nothing itself, and forks for each.
 """
 
 from __future__ import absolute_import, division, print_function

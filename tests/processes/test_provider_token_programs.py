@@ -35,7 +35,7 @@ sys.stdout.write(token.bearer().decode("ascii"))
 
 
 def can_sign_deterministically():
-    """Tell whether the library can; it is the library that is asked, not what is tested."""
+    """Return True if the library can; it is the library that is asked, not what is tested."""
     try:
         PRIVATE.sign(b"x", ec.ECDSA(hashes.SHA256(), deterministic_signing=True))
     except (TypeError, UnsupportedAlgorithm):
