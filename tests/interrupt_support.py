@@ -22,12 +22,13 @@ _TESTING = os.sep + "testing" + os.sep
 
 #: Functions in which something belongs to nobody for the moment of a line: then only the end of
 #: the exception gives it back.
-_HANDS_OVER = {"_hand_over", "_lease", "_open", "leave", "open", "release"}
+_HANDS_OVER = {"_advance", "_begin", "_hand_over", "_lease", "_open", "leave", "open", "release",
+               "run", "take_opening", "_use"}
 
 #: Where an :class:`Interrupt` comes: before any line of these.
 _FILES = ("http2.py", "http2_connection.py", "calls.py", "work.py", "host.py", "intake.py",
-          "opening.py", "client.py", "streams.py", "requests.py", "handle.py", "shared.py",
-          "_pool.py", "link.py")
+          "opening.py", "lease.py", "connections.py", "client.py", "streams.py", "requests.py",
+          "handle.py", "shared.py", "_pool.py", "link.py")
 
 
 class Limit(Exception):

@@ -323,11 +323,11 @@ class Opener(object):
         try:
             if slot.surplus:
                 close_idle(backend, slot.surplus, sender)
+            return Opening(backend, (self._address, self._credential), slot, sender,
+                           self._settings, is_new, timeout)
         except BaseException:
             slot.release()
             raise
-        return Opening(backend, (self._address, self._credential), slot, sender, self._settings,
-                       is_new, timeout)
 
     def free(self, lease, sender):
         # type: (Lease, GuardedSender) -> None
