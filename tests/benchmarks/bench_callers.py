@@ -2,7 +2,7 @@
 
     python tests/benchmarks/bench_callers.py [--server NAME=HOST:PORT]... [--trip MILLISECONDS]
         [--only SECTION]... [--callers N] [--messages N] [--crowd N] [--tokens N]... [--bytes N...]
-        [--rounds N] [--json]
+        [--rounds N] [--json] [--plot FOLDER]
 
 Without ``--server`` it measures against the responder of bench_http2_server.py, whose window for a
 connection is 65 535 bytes, as Apple's, and against the same with a window of nearly 2^31. With it,
@@ -152,7 +152,7 @@ class Bench(object):
         self._report.table(
             name, "%s: %s" % (server[0], title), ["", "a second", "first : it"]
             + (["of the limit"] if limit else [])
-            + ["p50 ms", "p99 ms", "CPU us", "connections", "failed"], rows)
+            + ["p50 ms", "p99 ms", "CPU us", "connections", "failed"], rows, ["a second"])
 
     def _remark(self, label, figures):
         """Keep one of the errors that callers saw."""
@@ -176,7 +176,8 @@ class Bench(object):
                          int(default["connections"])])
         self._report.table(
             "campaign", "One message, %g ms away, notifications a second" % self._options.trip,
-            ["", "pool_size=1", "default", "default : 1", "connections"], rows)
+            ["", "pool_size=1", "default", "default : 1", "connections"], rows,
+            ["pool_size=1", "default"])
 
     def single(self):
         rows = []
@@ -191,7 +192,8 @@ class Bench(object):
                         + [significant(middle[0] / value) for value in middle[1:]])
         self._report.table(
             "single", "One message to one token, p50 in microseconds",
-            ["", "ours"] + kinds[1:] + ["times " + kind for kind in kinds[1:]], rows)
+            ["", "ours"] + kinds[1:] + ["times " + kind for kind in kinds[1:]], rows,
+            ["ours"] + kinds[1:])
 
     def _measure(self, kind, server, payload, options=None, **job):
         """Run a client in a process of its own; return what it printed."""

@@ -2,7 +2,7 @@
 
     python tests/benchmarks/bench_http2.py [--server NAME=HOST:PORT]... [--peer NAME=COMMAND]...
         [--failing HOST:PORT] [--payload FILE] [--only SECTION]... [--tokens N] [--rounds N]
-        [--json]
+        [--json] [--plot FOLDER]
 
 Without ``--server`` it measures against servers of its own, in another process: the simulator, and
 a responder that does next to nothing; see bench_http2_server.py. With it, against any HTTP/2 server
@@ -429,7 +429,8 @@ class Bench(object):
             rows.append([name] + trips + [trips[1] / trips[0]] + costs)
         self._report.table(
             "single", "One message to one token, microseconds",
-            ["server", "round trip", "plain", "ours : plain", "CPU", "plain CPU"], rows)
+            ["server", "round trip", "plain", "ours : plain", "CPU", "plain CPU"], rows,
+            ["round trip", "plain"])
 
     def memory(self):
         name, address = self._servers[-1]
@@ -467,7 +468,8 @@ class Bench(object):
                         + [significant(ratio) for ratio in ratios]
                         + [significant(median(costs)) if costs else "-"])
         heads = ["of the first", "best"] if is_part else ["ours : it", "best"]
-        self._report.table(name, title, ["", "a second"] + heads + ["CPU ms/1000"], rows)
+        self._report.table(name, title, ["", "a second"] + heads + ["CPU ms/1000"], rows,
+                           ["a second"])
 
 
 def significant(value):

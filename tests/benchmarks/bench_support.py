@@ -91,6 +91,7 @@ class Report(object):
 
     def __init__(self, options):
         self._is_json = options.json
+        self._plots = options.plot
         self._values = {"python": platform.python_version(),
                         "implementation": platform.python_implementation(),
                         "tls": SSL.SSLeay_version(SSL.SSLEAY_VERSION).decode("ascii")}
@@ -101,8 +102,18 @@ class Report(object):
             print(text)
             sys.stdout.flush()
 
-    def table(self, name, title, heads, rows):
-        """Print a table. The first column is text and names the row, the others are figures."""
+    def table(self, name, title, heads, rows, bars=()):
+        """Print a table, and draw it if that is wanted.
+
+        The first column is text and names the row, the others are figures.
+
+        :param bars: heads of the columns to draw, which have the same unit.
+        """
+        if self._plots and bars:
+            from bench_plot import save_bars
+            save_bars(self._plots, name.replace(" ", "-"), title, [row[0] for row in rows], [
+                (head, [row[place] for row in rows])
+                for place, head in enumerate(heads) if head in bars])
         self._values[name] = [dict(zip(heads, row)) for row in rows]
         cells = [list(heads)] + [[_cell(value) for value in row] for row in rows]
         widths = [max(len(row[place]) for row in cells) for place in range(len(heads))]
@@ -132,6 +143,8 @@ def new_parser(documentation, rounds):
     parser.add_argument("--rounds", type=int, default=rounds,
                         help="how often everything is measured, in turns (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print one line of JSON")
+    parser.add_argument("--plot", metavar="FOLDER",
+                        help="draw what can be drawn, as SVG, in a folder (needs matplotlib)")
     return parser
 
 
