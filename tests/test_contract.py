@@ -165,7 +165,7 @@ def test_a_call_that_ends_before_it_can_is_told(method):
     with pytest.raises(AssertionError) as caught:
         getattr(Case(), "test_a_%s_ends_when_its_time_is_over" % method)()
     assert str(caught.value) == (
-        "%s() with a timeout of 0.3 s returned None before its peer had sent, or taken, what that "
+        "%s() with a timeout of 0.15 s returned None before its peer had sent, or taken, what that "
         "needs; it has to raise a timeout" % method)
 
 

@@ -343,7 +343,7 @@ CLOSING = [
            "            self.received_on_close += data\n"
            "            if not data:\n                break",
            # A second may be over before the peer has said anything.
-           "self._finish(now() + 1.0)", "self._finish(now() + 20.0)",
+           "self._finish(now() + 1.0)", "self._finish(now() + 6.0)",
            "close_says_so_to_the_peer close_does_not_wait_for_ever"),
     mutant("goes on after the end",
            "return self._is_closed or self._has_ended", "return self._is_closed",
@@ -354,8 +354,8 @@ REGISTER = "    poller.register(waker.receiver, select.POLLIN)\n"
 HOLDING = "    holding = [each for each in connections if each.holds_input()]\n"
 READY = "each in holding or each.fileno() in found]"
 SHARING = [
-    mutant("waits half as long",
-           "milliseconds(timeout)))", "milliseconds(timeout and timeout / 2)))",
+    mutant("waits for a tenth of that",
+           "milliseconds(timeout)))", "milliseconds(timeout and timeout / 10)))",
            "a_wait_ends_when_its_time_is_over a_silent_connection_is_waited_for "
            "a_wake_is_used_up a_waker_wakes_its_own_waits_only a_child_does_not_wake_its_parent"),
     mutant("waits for longer than that",

@@ -32,7 +32,7 @@ if MYPY:
 __all__ = ["Aside", "Credentials", "Rescue", "Resolver", "Stage", "credentials", "expect"]
 
 #: Seconds of a timeout that is meant to run out.
-SHORT = 0.3
+SHORT = 0.15
 
 
 def expect(condition, text, *arguments):

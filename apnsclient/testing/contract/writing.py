@@ -87,7 +87,8 @@ class WritingRules(Rules):
         stop = _sip(stage, peer)
         try:
             with stage.rescue(peer.hang_up) as rescue:
-                stage.times_out("write()", rescue, connection.write, _pattern(2 * _LARGE), 1.0)
+                stage.times_out("write()", rescue, connection.write,
+                                _pattern(2 * _LARGE), 2 * SHORT)
         finally:
             stop()
 
