@@ -13,10 +13,13 @@ import warnings
 import hypothesis
 import pytest
 
+from effort import examples
+
 # Examples are found by chance on a developer's machine and are the same ones each time in CI.
 # How long one takes says something about the machine and nothing about the code.
 hypothesis.settings.register_profile(
-    "developer", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+    "developer", examples(100), deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.register_profile(
     "ci", hypothesis.settings.get_profile("developer"), derandomize=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "developer")

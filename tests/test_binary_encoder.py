@@ -7,11 +7,12 @@ import struct
 
 import pytest
 import six
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from apnsclient.apns import Message
 from apnsclient.protocols.binary import NotificationEncoder, decode_token
+from effort import examples
 from tables import each
 
 MODULUS = 1 << 32
@@ -106,7 +107,7 @@ identifiers = st.one_of(st.integers(0, 3), st.integers(MODULUS - 60, MODULUS - 1
 chunk_sizes = st.one_of(st.sampled_from([1, 93, 94, 2048, 16384, 1 << 20]), st.integers(1, 5000))
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(mixed, chunk_sizes, identifiers, st.binary(max_size=300),
        st.integers(0, MODULUS - 1), st.integers(0, 255))
 def test_what_is_valid_is_encoded_and_the_rest_rejected(

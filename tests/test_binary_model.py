@@ -8,10 +8,11 @@ from __future__ import absolute_import, division, print_function
 import logging
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from apnsclient.apns import Message
+from effort import examples
 from gateway_model import REFUSE, SHUTDOWN, VERDICTS, Scenario, Script, numbered
 
 scripts = st.lists(st.builds(
@@ -35,7 +36,7 @@ calls = st.lists(st.tuples(st.booleans(), st.lists(st.integers(0, 6), max_size=5
 # A client that hangs without a single read or write ends the run: hypothesis would take the usual
 # exception for a finding, and run into the same again and again.
 @pytest.mark.timeout(240, method="thread")
-@settings(max_examples=250)
+@examples(250)
 @given(data=st.data(), scripts=scripts, calls=calls, can_detect_close=st.booleans(),
        tail=st.sampled_from([3, 3, 0]), buffer_size=st.sampled_from([1, 100, 2048]),
        pool_size=st.sampled_from([5, 5, 1, 0, None]), use_cache=st.booleans())

@@ -8,12 +8,13 @@ from __future__ import absolute_import, division, print_function
 import struct
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from apnsclient.errors import REMEDIES, ProtocolError
 from apnsclient.protocols.binary import ErrorResponseParser, NotificationParser, encode_error
 from apnsclient.protocols.http2 import frames as http2
+from effort import examples
 from tables import each
 
 
@@ -147,7 +148,7 @@ frames = st.lists(st.one_of(
 cuts = st.lists(st.integers(0, 500), max_size=8)
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(frames, cuts)
 def test_how_bytes_are_cut_makes_no_difference_to_notifications(data, places):
     """Also where there is garbage in between, and at the end of it."""
@@ -156,7 +157,7 @@ def test_how_bytes_are_cut_makes_no_difference_to_notifications(data, places):
     assert feed(NotificationParser(), each_byte(data)) == whole
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(st.binary(max_size=200), cuts)
 def test_garbage_never_raises(data, places):
     """Neither parser; both tell the same of the same bytes."""

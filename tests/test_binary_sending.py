@@ -10,7 +10,7 @@ from binascii import hexlify
 from collections import namedtuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from apnsclient._timing import Timing
@@ -21,6 +21,7 @@ from apnsclient.protocols.ledger import Ledger
 from apnsclient.sending import binary_message as states
 from apnsclient.sending.binary import BinarySender
 from apnsclient.sending.binary_stream import GatewayStream
+from effort import examples
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -389,7 +390,7 @@ scripts = st.lists(st.builds(
 plans = st.lists(st.tuples(st.sampled_from([0, 0, 1, 4]), st.integers(0, 5)), max_size=8)
 
 
-@settings(max_examples=400)
+@examples(400)
 @given(scripts, plans, st.sampled_from([1, 100, 2048]), often(None, 1, 3.5, 9), often(100, 1, 2),
        often(None, 1, 2))
 def test_every_token_ends_in_exactly_one_outcome(

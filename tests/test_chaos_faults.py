@@ -7,11 +7,12 @@ import ssl
 import threading
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from apnsclient.testing.chaos import ChaosProxy, ConfigurationError, waiting
 from apnsclient.testing.chaos.handlers import Handler
+from effort import examples
 from fault_support import DATA, SOON, Gone, Link, modes, read_exactly, read_rest
 from tables import each
 
@@ -159,7 +160,7 @@ def test_at_0_percent_everything_passes(name, mode):
 
 
 @each_fault
-@settings(max_examples=12)
+@examples(12)
 @given(st.data())
 def test_what_gets_through_is_a_prefix_of_what_was_sent(name, data):
     """In each direction; but some bits differ for corrupt, and error adds garbage at the end."""

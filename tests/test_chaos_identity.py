@@ -7,7 +7,7 @@ import struct
 import threading
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from apnsclient.testing.chaos import ChaosProxy, ConfigurationError
@@ -22,6 +22,7 @@ from chaos_support import (
     read_to_end,
     registered,
 )
+from effort import examples
 from stdio_support import SOON, Gate, Server
 
 #: The behaviors that leave every connection alone.
@@ -64,7 +65,7 @@ def stage():
 @pytest.mark.parametrize("behavior", NOTHING)
 @given(steps=st.lists(st.tuples(st.booleans(), st.binary(min_size=1, max_size=300)), max_size=12),
        tail=st.binary(max_size=300))
-@settings(max_examples=15)
+@examples(15)
 def test_any_conversation_is_the_same_through_the_proxy(stage, behavior, steps, tail):
     """Both get what the other one sent, in its order; the end of one side leaves the other open."""
     proxy, scripts = stage

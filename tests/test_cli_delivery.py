@@ -9,7 +9,7 @@ import signal
 import sys
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from apnsclient._compat import PY2
@@ -22,6 +22,7 @@ from apnsclient.errors import REMEDIES, ConnectError
 from apnsclient.outcomes import RequestOutcomes
 from apnsclient.reasons import RESPONSES, reason_of_response
 from cli_support import token, write_file
+from effort import examples
 from tables import each
 
 
@@ -172,7 +173,7 @@ class Gateway(object):
         return Result(message, failure, unprocessed=response == 5)
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(responses=st.lists(st.integers(0, 7), max_size=30), count=st.integers(0, 12),
        size=st.integers(1, 5), retries=st.integers(0, 2))
 def test_every_token_ends_in_exactly_one_place(responses, count, size, retries):
@@ -233,7 +234,7 @@ RESPONSE = st.sampled_from([None] * 6 + [
     "TooManyRequests", "BadTopic", "Forbidden", "TooManyProviderTokenUpdates"])
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(responses=st.lists(RESPONSE, max_size=30), count=st.integers(0, 12), size=st.integers(1, 5),
        retries=st.integers(0, 2))
 def test_every_token_ends_in_exactly_one_place_over_http2(responses, count, size, retries):

@@ -6,11 +6,12 @@ import binascii
 import struct
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from apnsclient.errors import ProtocolError
 from apnsclient.protocols.feedback import FeedbackParser, encode_feedback
+from effort import examples
 from tables import each
 
 
@@ -46,7 +47,7 @@ rows = st.lists(st.tuples(
               st.binary(min_size=1, max_size=70))), max_size=8)
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(rows, st.integers(1, 40), st.integers(0, 3), st.integers(1, 3000),
        st.one_of(st.just(b""), st.binary(max_size=20)))
 def test_rows_come_out_however_the_bytes_come_in(rows, repeat, others, size, garbage):

@@ -12,7 +12,7 @@ import struct
 
 import hpack
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from apnsclient.protocols.http2 import frames
@@ -20,6 +20,7 @@ from apnsclient.protocols.http2.client import ClientConnection, GoAway
 from apnsclient.protocols.http2.frames import Http2Error, frame
 from apnsclient.protocols.http2.headers import decode_block, encode_string, literal_field
 from apnsclient.protocols.http2.responses import ResponseDecoder, status_in
+from effort import examples
 from http2_support import (
     OK,
     accept,
@@ -570,7 +571,7 @@ def test_an_incomplete_frame_is_kept_and_no_more():
     assert client.accepted == 500
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(st.lists(st.one_of(
     st.sampled_from([data for data, _, _, _ in ALLOWED.values()]),
     st.sampled_from([data for data, _, _ in FORBIDDEN.values()]),

@@ -10,12 +10,13 @@ import struct
 
 import pytest
 from hyperframe import frame as theirs
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from apnsclient.errors import ProtocolError
 from apnsclient.protocols.http2 import frames
 from apnsclient.protocols.http2.frames import FrameReader, Http2Error
+from effort import examples
 from tables import each
 
 LARGEST = 0x7FFFFFFF
@@ -348,7 +349,7 @@ several = st.lists(st.builds(
     max_size=8).map(b"".join)
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(st.one_of(several, st.binary(max_size=60)), st.lists(st.integers(0, 200), max_size=8))
 def test_how_bytes_are_cut_makes_no_difference(data, places):
     """Frames, impossible frames and garbage: the same outcome, and no other error than ours."""

@@ -16,11 +16,12 @@ import h2.connection
 import h2.events
 import h2.exceptions
 from h2.settings import SettingCodes
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from apnsclient.protocols.http2.client import ClientConnection, Response
 from apnsclient.protocols.http2.requests import RequestTemplate
+from effort import examples
 
 TOPIC = [(b"apns-topic", b"com.example.app", True), (b"apns-expiration", b"0", False)]
 STATUSES = [200, 200, 200, 201, 400, 403, 410, 429, 500, 503]
@@ -337,7 +338,7 @@ CUT_OFF = [("push", 0, 0), ("all to server", 0, 0), ("respond", 0, 154), ("to cl
            ("cancel", 0, 0)]
 
 
-@settings(max_examples=80)
+@examples(80)
 @example({SettingCodes.MAX_CONCURRENT_STREAMS: 1000, SettingCodes.INITIAL_WINDOW_SIZE: 65535,
           SettingCodes.HEADER_TABLE_SIZE: 0}, False, CUT_OFF)
 @given(options, st.sampled_from([False, False, False, True]), actions)

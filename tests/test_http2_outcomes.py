@@ -11,7 +11,7 @@ import threading
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from apnsclient import APNs, Message, ProviderToken, Session
@@ -22,6 +22,7 @@ from apnsclient.protocols.http2.frames import (
     INTERNAL_ERROR,
     REFUSED_STREAM,
 )
+from effort import examples
 from net_support import make_tokens
 from stdio_support import AUTHORITY, CLIENT
 
@@ -203,7 +204,7 @@ mixes = st.lists(st.tuples(st.sampled_from([1, 1, 1, 2, 30, 200]),
                            st.sampled_from([0, 30, 30, 3500])), min_size=1, max_size=12)
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(behaviour=st.lists(scripts(), min_size=1, max_size=4), mix=mixes, is_token=st.booleans(),
        is_many=st.booleans(), bad=st.sets(st.integers(0, 300), max_size=5),
        invalid=st.sets(st.integers(0, 300), max_size=2))

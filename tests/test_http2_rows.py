@@ -11,13 +11,14 @@ import random
 import uuid
 
 import hpack
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from apnsclient.protocols.http2 import frames
 from apnsclient.protocols.http2.client import Response
 from apnsclient.protocols.http2.frames import frame
 from apnsclient.protocols.http2.headers import decode_block, literal_field
+from effort import examples
 from http2_support import OK, headers, new_client, response, start, status_block
 from tables import each
 
@@ -163,7 +164,7 @@ MANY, FEW = st.sampled_from([20, 1, 17, 40, 90]), st.sampled_from([1, 2, 5])
        st.lists(st.tuples(MANY, st.sampled_from(BETWEEN), FEW), min_size=1, max_size=8),
        st.one_of(st.none(), st.randoms()),
        st.lists(st.integers(0, 6000), max_size=3), st.booleans())
-@settings(max_examples=60)
+@examples(60)
 def test_rows_come_to_what_decoding_each_response_comes_to(shape, steps, order, cuts, keeps):
     """Whatever shapes there are, what comes in between, and where a read ends."""
     pieces = Server(shape, order).pieces(steps)

@@ -2,10 +2,11 @@
 
 from __future__ import absolute_import, division, print_function
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from apnsclient.protocols.ledger import Ledger
+from effort import examples
 
 MODULUS = 1 << 32
 
@@ -65,7 +66,7 @@ steps = st.lists(st.one_of(st.integers(1, 40), st.just("settle"), st.just("settl
 near_the_end = st.one_of(st.integers(0, 50), st.integers(MODULUS - 100, MODULUS - 1))
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(near_the_end, steps, st.integers(1, 4), st.integers(0, 60),
        st.lists(st.integers(-200, 400), max_size=10))
 def test_it_agrees_with_a_model_that_keeps_everything(first, steps, owners, identifiers, probes):

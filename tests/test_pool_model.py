@@ -6,7 +6,6 @@ import datetime
 import threading
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -17,6 +16,7 @@ from hypothesis.stateful import (
 )
 
 from apnsclient.backends._events import Event
+from effort import examples
 from pool_support import SOON, Backend, FakeConnection
 
 WHERE = ("a", 1), "certificate"
@@ -201,7 +201,7 @@ class PoolMachine(RuleBasedStateMachine):
             waiter.join()
 
 
-PoolMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+PoolMachine.TestCase.settings = examples(40, stateful_step_count=30, deadline=None)
 
 
 @pytest.mark.timeout(240)

@@ -20,6 +20,7 @@ from apnsclient import provider_token
 from apnsclient.backends.dummy import Certificate as DummyCertificate
 from apnsclient.errors import CertificateError
 from apnsclient.provider_token import Bearer, ProviderToken
+from effort import examples
 from threads_support import held_elsewhere
 
 pytestmark = pytest.mark.timeout(240)
@@ -384,7 +385,7 @@ def test_renewed_token_reaches_new_connections_only():
     assert token.new_bearer().current() == token.bearer() != refused
 
 
-@hypothesis.settings(max_examples=60)
+@examples(60)
 @hypothesis.given(
     st.integers(0, 1799), st.lists(st.integers(1, 1500), min_size=1, max_size=40),
     st.integers(-240, 299))

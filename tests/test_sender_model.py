@@ -12,10 +12,11 @@ import pytest
 
 pytest.importorskip("hpack")
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from apnsclient.protocols.http2 import frames
+from effort import examples
 from sender_peer import (
     ACCEPT,
     ACCEPT_SLOWLY,
@@ -206,7 +207,7 @@ def possible_outcomes(mine, is_stopped):
     return set(["retry" if reason.retries_reported else "undelivered"])
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(plans=callers, chosen=options, scripts=st.lists(max_size=4, elements=scripts_of(
     VERDICTS, [0.0, 0.125, 1.0, 20.0], acts, ("ok", "ok", "ok", "refused", "alert"))))
 def test_every_request_ends_in_one_outcome_that_agrees_with_what_was_said(plans, chosen, scripts):
@@ -220,7 +221,7 @@ def test_every_request_ends_in_one_outcome_that_agrees_with_what_was_said(plans,
             assert caller.ended_at <= START + after + patience + 1.0
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(plans=callers, chosen=options, scripts=st.lists(max_size=2, elements=scripts_of(
     KIND_VERDICTS, [0.0, 0.125, 1.0], kind_acts)))
 def test_all_is_sent_where_servers_respond_however_long_it_takes(plans, chosen, scripts):

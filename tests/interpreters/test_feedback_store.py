@@ -15,6 +15,7 @@ import pytest
 from hypothesis import strategies as st
 
 from apnsclient.feedback_store import FeedbackStore, MemoryStore, SQLiteStore
+from effort import examples
 from threads_support import held_elsewhere, run_threads
 
 pytestmark = pytest.mark.timeout(240)
@@ -69,7 +70,7 @@ def test_sources_are_kept_apart(store):
     assert store.drain("production app") == ROWS[1:]
 
 
-@hypothesis.settings(max_examples=50)
+@examples(50)
 @hypothesis.given(st.lists(st.one_of(
     st.tuples(st.sampled_from("ab"), st.lists(st.tuples(
         st.sampled_from([b"00", b"01", b"02", b"03"]), st.integers(0, 2 ** 40)))),
