@@ -110,15 +110,16 @@ def _is_of_the_client(code):
             and _TESTING not in code.co_filename)
 
 
-def check_limits(client, handler, first):
-    """See that a limit at any line, each twelfth from the first, ends the call and spoils nothing.
+def check_limits(client, handler, first, step=12):
+    """See that a limit at any line, each so manieth from the first, ends the call, spoils nothing.
 
     :param handler: handler of SIGUSR2 that raises :class:`Limit`.
     """
     session = client._connection.session
-    for number in range(first, 10000, 12):
+    for number in range(first, 10000, step):
         # Every other time over a new connection.
-        if number % 24 < 12:
+        is_new = (number - first) // step % 2 == 0
+        if is_new:
             session.shutdown()
         gc.disable()
         try:
@@ -128,7 +129,7 @@ def check_limits(client, handler, first):
         finally:
             gc.enable()
         _expect_accepted(client.send(message(2, 3)), number)
-        if not is_interrupted and number % 24 < 12:
+        if not is_interrupted and is_new:
             break
     assert number > 500
 

@@ -70,7 +70,7 @@ def test_sources_are_kept_apart(store):
     assert store.drain("production app") == ROWS[1:]
 
 
-@examples(50)
+@examples(20)
 @hypothesis.given(st.lists(st.one_of(
     st.tuples(st.sampled_from("ab"), st.lists(st.tuples(
         st.sampled_from([b"00", b"01", b"02", b"03"]), st.integers(0, 2 ** 40)))),

@@ -82,4 +82,4 @@ def test_an_interrupt_leaves_nothing_behind_that_harms_others(http2_sessions, si
     """
     session = http2_sessions(pool_size=1, ca_string=simulator.ca_string)
     check_interrupts(session.get_connection(simulator.provider_address,
-                                            cert_string=simulator.cert_string), simulator, 1, 9)
+                                            cert_string=simulator.cert_string), simulator, 1, 28)

@@ -174,7 +174,7 @@ def test_a_limit_at_any_line_ends_the_call(new_client, handle):
     """
     handler = handler_of(Limit)
     handle(handler)
-    check_limits(new_client(read_tail_timeout=0), handler, 1)
+    check_limits(new_client(read_tail_timeout=0), handler, 1, 37)
 
 
 @pytest.mark.parametrize("part", ["on_late_result", "feedback_store"])

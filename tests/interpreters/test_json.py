@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from apnsclient import Message
 from apnsclient._compat import as_unicode
 from apnsclient._json import PARAMETERS, decode_json, encode_dicts, encode_json
+from effort import examples
 
 TOKEN = "ab" * 32
 
@@ -26,6 +27,7 @@ values = st.recursive(scalars, lambda inner: st.one_of(
     st.lists(inner, max_size=4).map(tuple)), max_leaves=20)
 
 
+@examples(40)
 @given(values)
 def test_the_usual_text_is_that_of_json_dumps(value):
     """Text, numbers, keys of all kinds: character for character, and always as UTF-8."""
@@ -50,6 +52,7 @@ BETWEEN = b'},"",{'
 dicts = st.lists(st.dictionaries(keys, values, max_size=4), min_size=1, max_size=4)
 
 
+@examples(40)
 @given(dicts)
 def test_dicts_that_are_encoded_together_are_what_each_is(found):
     """Unless one of them has what stands between them."""
@@ -169,6 +172,7 @@ def test_what_is_no_json_text_is_a_value_error(text):
         decode_json(text)
 
 
+@examples(40)
 @given(values)
 def test_what_was_encoded_is_decoded(value):
     """As text, and as bytes in UTF-8."""
