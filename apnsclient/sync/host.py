@@ -173,7 +173,7 @@ class Host(object):
     def _take_decided(self, call):
         # type: (Call) -> List[Any]
         decided = list(call.decided())
-        if call.is_over:
+        if call in self._sender.calls and call.is_over:
             self._sender.leave(call)
         return decided
 
@@ -292,6 +292,7 @@ class Host(object):
                     self._forget_left()
                     if call is not None and call.is_over:
                         self._sender.leave(call)
+                        call = None
                     if not self._sender.calls:
                         del self._sender.connections[:]
                     is_done = not self._promote()
@@ -312,10 +313,10 @@ class Host(object):
     def _promote(self):
         # type: () -> bool
         """Make the follower who has waited longest the leader; return False if there is none."""
-        while True:
+        while self._followers:
             waiting = [one for one in list(self._followers.values()) if not one.call.is_abandoned]
             if not waiting:
-                return False
+                break
             claim = min(waiting, key=_number_of)
             self._followers.pop(claim.call, None)
             claim.lead = self._begin_to_lead(claim.call)
@@ -324,6 +325,7 @@ class Host(object):
                 return True
             # It has left just now, and may not have seen that it was to lead.
             claim.lead.is_over = True
+        return False
 
     def _forget_left(self):
         # type: () -> None
@@ -355,29 +357,31 @@ class Host(object):
             now = self._clock()
             self._forget_left()
             self._sender.expire_calls(now)
-            ended = self._connections.take_ended()
-            if not call.is_ready:
-                self._connections.fill(now)
+            connections = self._connections
+            ended, is_ready = connections.take_ended(), call.is_ready
+            if not is_ready and connections.are_in_use:
+                connections.fill(now)
+                is_ready = call.is_ready
             self._notify()
-            pending = self._connections.pending()
-            is_ready, has_waiting = call.is_ready, self._sender.has_waiting()
-            can_open = not (pending or ended or self._connections.is_opening)
+            pending = connections.pending()
+            can_open = not (is_ready or pending or ended or connections.is_opening)
             wanted = self._sender.wants_connection(now) if can_open else None
             # What comes is read before more is written, and before a caller who takes its time.
-            can_look = call.is_slow if is_ready else bool(pending and has_waiting)
+            can_look = call.is_slow if is_ready else bool(pending) and self._sender.has_waiting()
             can_wait = not (is_ready or ended or wanted or can_look)
             if can_wait:
                 self._sender.note_waiting(now)
                 deadline = self._sender.deadline()
-                self._connections.is_waiting = self._is_shared
-        self._connections.release(ended)
+                connections.is_waiting = self._is_shared
+        if ended:
+            connections.release(ended)
         for lease in pending:
-            self._connections.write(lease, now)
-        if wanted is not None and not is_ready:
-            self._connections.open(call, wanted)
-        elif can_look and self._connections.are_in_use:
+            connections.write(lease, now)
+        if wanted is not None:
+            connections.open(call, wanted)
+        elif can_look and connections.are_in_use:
             is_ready = self._wait(call, 0.0)
-        elif can_wait and not any(one.state.is_over for one in pending):
+        elif can_wait and not any([one.state.is_over for one in pending]):
             is_ready = self._wait(
                 call, None if deadline is None else max(deadline - self._clock(), 0.0))
         self._report()

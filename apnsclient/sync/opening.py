@@ -171,7 +171,7 @@ class Opening(object):
         except ConnectError as error:
             lease.link.connection.logger.debug("the idle connection to %s:%s is dead: %s",
                                                state.address[0], state.address[1], error)
-        if state.can_start and is_idle:
+        if is_idle and state.can_start:
             state.client.ping(os.urandom(8))
             self._is_pinged = True
 
@@ -328,11 +328,6 @@ class Opener(object):
         except BaseException:
             slot.release()
             raise
-
-    def free(self, lease, sender):
-        # type: (Lease, GuardedSender) -> None
-        """Free the slot of a connection that was closed."""
-        close_idle(self._backend, lease.slot.release(), sender)
 
     def abandon(self, opening, sender):
         # type: (Opening, GuardedSender) -> None
