@@ -39,7 +39,7 @@ SELECT_LIMIT = 1024
 KEEPALIVE_IDLE = 60
 #: Seconds between two probes.
 KEEPALIVE_INTERVAL = 20
-#: Unanswered probes after which the connection counts as lost.
+#: Probes without a response after which the connection counts as lost.
 KEEPALIVE_PROBES = 4
 
 #: Flags for ``send()``: no SIGPIPE from a connection that is gone, where the system has the flag.
@@ -142,7 +142,7 @@ def open_pair():
 
 def _prepare(made):
     # type: (Any) -> None
-    """Let a socket not block, and not pass to programs that are started."""
+    """Make a socket non-blocking, and keep it from programs that are started."""
     made.setblocking(False)
     if PY2 and fcntl is not None:
         flags = fcntl.fcntl(made.fileno(), fcntl.F_GETFD)
@@ -221,7 +221,7 @@ def try_receive(connected):
 
 def abandon(connected):
     # type: (Any) -> None
-    """Let the next ``close()`` reset the connection: the peer sees that not all was taken."""
+    """Have the next ``close()`` reset the connection: the peer sees that not all was taken."""
     try:
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack(_LINGER, 1, 0))
     except socket.error:

@@ -109,7 +109,7 @@ class Call(object):
 
     def resend(self, work, index):
         # type: (Work, int) -> None
-        """Let a request wait again that was not processed: before what was never started."""
+        """Have a request wait again that was not processed: before what was never started."""
         if self._stop_reason is not None or self._problem is not None:
             work.resend(index)
             self._decide(work)

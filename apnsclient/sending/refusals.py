@@ -1,7 +1,8 @@
 """Notices that a server refuses one token after the other, which is hardly the tokens' fault.
 
-Apple answers BadDeviceToken or DeviceTokenNotForTopic to every token of the other environment, and
-wherever the topic is wrong. A program that deletes what was refused then deletes all it has.
+Apple rejects every token of the other environment, and every token where the topic is wrong, with
+BadDeviceToken or DeviceTokenNotForTopic. A program that deletes what was refused then deletes all
+it has.
 """
 
 from __future__ import absolute_import, division, print_function

@@ -217,5 +217,5 @@ def log_end(lease):
         log.warning("%s:%s broke the rules of HTTP/2: %s", state.address[0], state.address[1],
                     state.client.error)
     log.log(logging.WARNING if state.lost else logging.DEBUG,
-            "the connection to %s:%s ended with %d requests unanswered: %s",
+            "the connection to %s:%s ended with %d requests without a response: %s",
             state.address[0], state.address[1], state.lost, state.problem)

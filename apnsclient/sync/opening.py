@@ -198,7 +198,7 @@ class Opening(object):
                                    % (state.address + (state.problem,)))
             # It sends them as soon as the handshake is done, before it has anything else to do.
             state.round_trip = self._backend.clock() - self._begun_at
-        # What others left unanswered, and was answered since, is none of those who come now.
+        # Responses to what others have left behind are none of those who come now.
         state.attach(self._settings.keep_ids, self._backend.clock())
         return not had_settings or bool(state.can_start and not state.is_rejected)
 
@@ -290,7 +290,7 @@ class Opener(object):
         # type: (GuardedSender, Optional[float]) -> Lease
         """Return a connection that is ready for use, from the pool if there is one.
 
-        :param sender: gets what comes for requests that were left unanswered.
+        :param sender: gets what comes for requests that callers have left behind.
         :param timeout: longest time in seconds (float), or None.
         :raises ~apnsclient.errors.ConnectTimeout: if all connections are in use for that long.
         :raises Exception: what the back-end raises.

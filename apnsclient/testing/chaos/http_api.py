@@ -229,13 +229,13 @@ class _Request(BaseHTTPServer.BaseHTTPRequestHandler):
     def do_GET(self):
         # type: () -> None
         """Read something."""
-        self._answer({"/handlers": self._handlers, "/handler": self._handler,
+        self._respond({"/handlers": self._handlers, "/handler": self._handler,
                       "/connections": self._connections})
 
     def do_PUT(self):
         # type: () -> None
         """Change something."""
-        self._answer({"/handler": self._change})
+        self._respond({"/handler": self._change})
 
     do_POST = do_PUT
 
@@ -243,7 +243,7 @@ class _Request(BaseHTTPServer.BaseHTTPRequestHandler):
         # type: (str, *Any) -> None
         """Write nothing to standard error."""
 
-    def _answer(self, routes):
+    def _respond(self, routes):
         # type: (Dict[str, Callable[[], Any]]) -> None
         allow = None
         try:

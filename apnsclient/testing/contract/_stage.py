@@ -221,7 +221,7 @@ class Stage(object):
 
     def hang_up(self):
         # type: () -> None
-        """Let all peers hang up, so that nobody goes on waiting for them."""
+        """Have all peers hang up, so that nobody goes on waiting for them."""
         for server in list(self._servers):
             server.hang_up()
 

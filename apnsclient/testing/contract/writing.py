@@ -175,7 +175,7 @@ def _write_on(stage, connection):
 
 def _sip(stage, peer):
     # type: (Stage, Peer) -> Callable[[], None]
-    """Let a peer take a little now and then; return a function that stops it."""
+    """Have a peer take a little now and then; return a function that stops it."""
     is_over = []  # type: List[bool]
 
     def take():
