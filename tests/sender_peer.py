@@ -273,6 +273,7 @@ class Flight(object):
     :ivar begun_at: when it was begun.
     :ivar is_whole: whether it was written to its end.
     :ivar is_cut: whether nothing could be said of it any more when it was given up.
+    :ivar is_alone: whether no other one was in flight when it was begun, or has been begun since.
     :ivar status: that of the response, if one has come, and ``body`` what followed.
     :ivar fate: what else became of it: "refused": proven not to have been processed; "reset";
         "cancelled"; "lost": the connection is over; None.
@@ -280,7 +281,7 @@ class Flight(object):
 
     def __init__(self, name, is_push, begun_at):
         self.name, self.is_push, self.begun_at = name, is_push, begun_at
-        self.is_whole = self.is_answered = self.is_cut = False
+        self.is_whole = self.is_answered = self.is_cut = self.is_alone = False
         self.status, self.body, self.fate = None, b"", None
 
     @property
@@ -316,10 +317,19 @@ class Tap(object):
 
     :ivar reasons: for which the server has ended the connection (list of
         :class:`~apnsclient.reasons.Reason`).
+    :ivar refused: how many requests the server has refused while others were in flight.
+    :ivar budget: how many it may have refused: those in flight before the client had read of the
+        first one, and half of the notifications that were accepted since.
     """
 
     def __init__(self, flights):
         self.reasons = []
+        self.refused = self._accepted = 0
+        # How many were in flight before that read, and how many accepted.
+        self._at_first = None
+        self._in_flight, self._first = set(), None
+        self._limit = frames.LARGEST_STREAM
+        self._has_goaway = False
         self._flights = flights
         self._streams = {}
         self._decoder = RequestDecoder()
@@ -337,28 +347,54 @@ class Tap(object):
                 flight = self._streams[stream] = Flight(
                     _name_of(fields.items()), is_push, now)
                 self._flights.append(flight)
+                self._begin(flight)
             if kind in (frames.DATA, frames.HEADERS) and flags & frames.END_STREAM:
                 self._streams[stream].is_whole = True
             elif kind == frames.RST_STREAM and not self._streams[stream].is_over:
                 self._streams[stream].fate = "cancelled"
+                self._in_flight.discard(self._streams[stream])
+
+    def _begin(self, flight):
+        """Note that one more request is in flight."""
+        flight.is_alone = not self._in_flight
+        if flight.is_alone:
+            self._first = flight
+        else:
+            self._first.is_alone = False
+        self._in_flight.add(flight)
+        assert len(self._in_flight) <= self._limit, "there are more streams than allowed"
 
     def read(self, data):
         """Take what a client has read."""
+        before = len(self._in_flight), self._accepted
         for kind, flags, stream, payload in self._read.feed(data):
-            if kind == frames.GOAWAY:
+            if kind == frames.SETTINGS and not flags & frames.ACK:
+                self._limit = dict(frames.read_settings(payload)).get(_MOST, self._limit)
+            elif kind == frames.GOAWAY:
+                self._has_goaway = True
                 last, _, debug = frames.read_goaway(payload)
                 reason = RESPONSES.get(parse_response(debug)[0])
                 self.reasons += [reason] if reason is not None else []
                 for number, flight in self._streams.items():
                     if number > last and not flight.is_over:
                         flight.fate = "refused"
-            elif stream and stream in self._streams:
-                self._read_of(self._streams[stream], kind, flags, payload)
+                        self._in_flight.discard(flight)
+            elif stream and stream in self._streams and not self._streams[stream].is_over:
+                flight = self._streams[stream]
+                self._read_of(flight, kind, flags, payload)
+                if flight.is_over:
+                    self._end_of(flight, before)
+
+    def _end_of(self, flight, before):
+        """Note what the server has done with a request."""
+        self._in_flight.discard(flight)
+        self._accepted += flight.is_push and flight.status == 200
+        if flight.fate == "refused" and flight.status is None and not self._has_goaway:
+            self._at_first = self._at_first or before
+            self.refused += not flight.is_alone
 
     @staticmethod
     def _read_of(flight, kind, flags, payload):
-        if flight.is_over:
-            return
         if kind == frames.RST_STREAM:
             is_refused = frames.read_number(payload) == frames.REFUSED_STREAM
             flight.fate = "refused" if is_refused else "reset"
@@ -370,6 +406,11 @@ class Tap(object):
         elif kind == frames.DATA:
             flight.body += frames.strip(kind, flags, payload)
         flight.is_answered = flight.status is not None and bool(flags & frames.END_STREAM)
+
+    @property
+    def budget(self):
+        in_flight, accepted = self._at_first or (0, 0)
+        return in_flight + (self._accepted - accepted) // 2
 
     @property
     def has_accepted(self):

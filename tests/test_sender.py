@@ -7,6 +7,7 @@ Nothing here waits: the world is in memory, see :mod:`sender_support`. What chan
 from __future__ import absolute_import, division, print_function
 
 from collections import Counter
+from random import Random
 
 import pytest
 
@@ -390,32 +391,103 @@ def test_where_no_connection_can_be_had_all_callers_are_told(opening, is_left):
 # Throttling, as Apple's servers were seen to do it.
 
 
-def judge(name):
-    """Return the verdict on a token: every tenth one is bad."""
-    return (BAD if int(name[32:], 16) % 10 == 5 else ACCEPT), 0.0
+def throttling(is_bad, *acts):
+    """Return the script of a server that throttles.
+
+    :param is_bad: whether the token with a number is bad.
+    """
+    def judge(name):
+        return (BAD if is_bad(int(name[32:], 16)) else ACCEPT), 0.0
+
+    return Script(then=judge, acts=acts, settings=[(MOST, 1000)], throttle=True)
 
 
-@each("trip, limit", [(TRIP, 5), (0.0005, 1)])
-def test_a_throttling_server_needs_one_connection_and_refuses_few_streams(trip, limit):
-    """What is in flight adapts, so that fewer streams are refused than there are tokens."""
-    script = Script(then=judge, settings=[(MOST, 1000)], throttle=True)
-    world = World([script] * 30, limit=limit, trip=trip)
-    caller = world.bring(sends(3000))
+def by_chance(share):
+    """Return which of 3000 tokens are bad, the same ones each time."""
+    chance = Random(5)
+    return [chance.random() < share for _ in range(3000)].__getitem__
+
+
+def send_throttled(script, count, **options):
+    """Send so many tokens; return the world, how many streams were refused, and the outcomes."""
+    world = World([script] * 30, trip=TRIP, **options)
+    caller = world.bring(sends(count))
     world.run()
-    assert counted(caller) == {"accepted": 2700, "failed": 300}
+    assert all(line.tap.refused <= line.tap.budget for line in world.opened)
+    return world, sum(flight.fate == "refused" for flight in world.flights), counted(caller)
+
+
+@each("name, is_bad, trips", [
+    ("every tenth", lambda number: number % 10 == 5, 500),
+    ("ten in a row", lambda number: number // 10 % 10 == 5, 400),
+    ("many at the end", lambda number: number > 2000 and number % 2, 600),
+    ("one in ten", by_chance(.1), 550),
+    ("one in a hundred", by_chance(.01), 20)])
+def test_a_throttling_server_needs_one_connection_and_refuses_few_streams(name, is_bad, trips):
+    """What is in flight adapts: fewer streams are refused than there are tokens.
+
+    A rejection takes a round trip, because it ends what is in flight, and few others are needed.
+    """
+    bad = sum(map(is_bad, range(3000)))
+    world, refused, outcomes = send_throttled(throttling(is_bad), 3000, limit=1)
     assert len(world.opened) == 1
-    assert 300 < sum(flight.fate == "refused" for flight in world.flights) < 3000
+    assert outcomes == {"accepted": 3000 - bad, "failed": bad}
+    assert 100 < refused < 2500
+    assert world.now - START < trips * TRIP
+
+
+def test_throttling_is_no_reason_for_another_connection():
+    """The server slows the sender down, and does so for a reason."""
+    script = throttling(lambda number: number % 10 == 5)
+    world, _, outcomes = send_throttled(script, 1000)
+    assert outcomes == {"accepted": 900, "failed": 100}
+    assert len(world.opened) == 1
+
+
+def test_few_streams_are_refused_where_few_are_in_flight():
+    """The budget begins with those, however many the server allows."""
+    _, refused, outcomes = send_throttled(throttling(lambda number: number % 2), 300, limit=1)
+    assert outcomes == {"accepted": 150, "failed": 150}
+    assert refused <= 300 + 150 // 2
 
 
 def test_what_was_throttled_recovers():
-    """A single bad token at the beginning, and a few round trips later all is as before."""
-    script = Script(answers=[(ACCEPT, 0.0)] * 5 + [(BAD, 0.0)], settings=[(MOST, 1000)],
-                    throttle=True)
-    world = World([script], limit=1, trip=TRIP)
-    caller = world.bring(sends(6000))
-    world.run()
-    assert counted(caller) == {"accepted": 5999, "failed": 1}
-    assert world.now - START < 40 * TRIP
+    """A single bad token at the beginning, and a round trip later all is as before."""
+    script = throttling(lambda number: number == 5)
+    world, refused, outcomes = send_throttled(script, 6000)
+    assert outcomes == {"accepted": 5999, "failed": 1}
+    assert len(world.opened) > 1
+    assert refused < 100
+    assert world.now - START < 12 * TRIP
+
+
+def test_a_limit_of_one_stream_that_stays_takes_a_round_trip_each():
+    """And nothing more is refused than was in flight when it came."""
+    script = throttling(lambda number: False, (40, "limit", 1))
+    world, refused, outcomes = send_throttled(script, 100, limit=1)
+    assert outcomes == {"accepted": 100}
+    assert len(world.opened) == 1
+    assert refused <= 60
+    assert world.now - START < 70 * TRIP
+
+
+def test_after_a_refusal_the_server_responds_before_more_is_sent():
+    """As long as it refuses some, and has not responded to others, it is not given up."""
+    script = Script(answers=[(ACCEPT, 0.0)] * 30 + [(REFUSE, 0.0)] * 25 + [(ACCEPT, 1.0)] * 5
+                    + [(REFUSE, 0.0)] * 30, settings=[(MOST, 60)])
+    world, _, outcomes = send_throttled(script, 400, limit=1)
+    assert outcomes == {"accepted": 400}
+    assert len(world.opened) == 1
+
+
+def test_a_server_that_has_refused_single_requests_leaves_no_debt():
+    """What is refused while nothing else is in flight is not paid back."""
+    script = Script(answers=[(REFUSE, 0.0)] * 999 + [(ACCEPT, 0.0)]
+                    + [(REFUSE, 0.0), (REFUSE, 0.0), (ACCEPT, 0.0)] * 40)
+    world, refused, outcomes = send_throttled(script, 1000, limit=1)
+    assert outcomes == {"accepted": 1000}
+    assert refused == 999 + 80
+    assert world.now - START < 180 * TRIP
 
 
 # Time.

@@ -106,6 +106,7 @@ def check_world(world, brought, limit):
     for mine in flights.values():
         check_flights(mine)
     assert limit is None or world.most_lines <= limit
+    assert all(line.tap.refused <= line.tap.budget for line in world.opened)
     reasons = [one.reason for one in world.flights if one.has_response and one.status != 200]
     reasons += [reason for line in world.opened for reason in line.tap.reasons]
     is_stopped = any(reason.stops_everything for reason in reasons)
@@ -231,3 +232,16 @@ def test_all_is_sent_where_servers_respond_however_long_it_takes(plans, chosen, 
     for caller in brought:
         if not caller.has_left and caller.patience is None:
             assert set(caller.outcomes.values()) <= set(["accepted", "failed", 200, 400, 410])
+
+
+@examples(60)
+@given(verdicts=st.lists(st.sampled_from([ACCEPT, BAD, REFUSE]), min_size=1, max_size=6),
+       delay=st.sampled_from([0.0, 0.0, 0.125]), count=st.integers(20, 120),
+       most=st.sampled_from([3, 20, 1000]), throttle=st.booleans())
+def test_no_more_streams_are_refused_than_there_is_a_budget_for(
+        verdicts, delay, count, most, throttle):
+    """Whether the server throttles, or refuses some of them for reasons of its own."""
+    script = Script(answers=[(verdict, delay) for verdict in verdicts] * 20, throttle=throttle,
+                    settings=[(frames.MAX_CONCURRENT_STREAMS, most)])
+    world, brought = run_world([([Part("delivery", count, 0)], 0.0, None, None)], [script], False)
+    check_world(world, brought, None)

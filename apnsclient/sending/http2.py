@@ -177,7 +177,7 @@ class Sender(object):
             return FIRST
         if self._starved < self._worthwhile_wait(open_connections) or now < self._pause_until:
             return None
-        if any(one.is_throttled for one in open_connections):
+        if any(one.limit.is_lowered for one in open_connections):
             # The server slows this sender down, and does so for a reason.
             return None
         if not all(one.client.accepted and not one.client.is_cautious for one in open_connections):
@@ -290,7 +290,7 @@ class Sender(object):
         if goaway is not None:
             self._take_goaway(connection, goaway, now)
         self._touch(connection, connection.take_finished())
-        if connection.refuses_all and connection.can_start:
+        if connection.limit.refuses_all and connection.can_start:
             connection.problem = "the server refuses all requests"
             self._lose(connection, connection.problem, now)
         elif connection.client.error is not None:
@@ -321,7 +321,7 @@ class Sender(object):
                 self._take_rejection(connection, work, index, event, now)
         elif event.is_unprocessed:
             if connection.client.goaway is None:
-                connection.note_refused(event.stream)
+                connection.limit.note_refused(event.stream)
             self._resend(work, index, now)
         else:
             self._lose_request(connection, work, index, event.is_whole,

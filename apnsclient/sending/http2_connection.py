@@ -2,18 +2,13 @@
 
 It lives and dies with the connection, and goes to the pool with it. No I/O: bytes in, bytes out,
 and time is an argument.
-
-How many requests are in flight adapts. Apple's servers were seen to allow a single stream after
-each rejected notification, to refuse those in flight, and to go back to the old limit with the next
-one that they accept (openradar 27870881; issues 476 and 732 of Pushy). So a stream that was refused
-says nothing against the connection: it is started there again, with one request at a time to begin
-with, and one more for every two that are accepted.
 """
 
 from __future__ import absolute_import, division, print_function
 
 from .._compat import MYPY
 from ..protocols.http2.client import ClientConnection
+from .adaptive_limit import AdaptiveLimit
 
 if MYPY:
     from typing import Any, List, Optional, Tuple
@@ -26,10 +21,6 @@ if MYPY:
 
 __all__ = ["SenderConnection"]
 
-#: How many times in a row the requests that were started after a refusal may be refused themselves,
-#: without any response in between.
-_MOST_REFUSALS = 3
-
 
 class SenderConnection(object):
     """State of one connection.
@@ -40,6 +31,7 @@ class SenderConnection(object):
 
     :ivar address: ``(host, port)``.
     :ivar client: the protocol (:class:`~apnsclient.protocols.http2.client.ClientConnection`).
+    :ivar limit: how many requests are in flight (:class:`.adaptive_limit.AdaptiveLimit`).
     :ivar batches: the batches that were written and have not ended, oldest first (list).
     :ivar used_at: when it was used last.
     :ivar is_over: whether it is of no more use (bool).
@@ -62,18 +54,13 @@ class SenderConnection(object):
         # What gives the connection its provider token, None with a certificate.
         self._bearer = credential.new_bearer() if hasattr(credential, "new_bearer") else None
         self.client.is_cautious = self._bearer is not None
+        self.limit = AdaptiveLimit(self.client)
         self.batches = []  # type: List[Batch]
         self.round_trip = float("inf")
         self.lost, self.opened_at, self.used_at = 0, now, now
         self.is_over = self.is_cut = self.is_silent = self.is_stalled = False
         self.problem = ""
         self.retired_for = None  # type: Optional[Reason]
-        # Requests were refused: how many were accepted then, the first stream that was started
-        # since, and how many times in a row that was refused as well.
-        self._accepted_at_refusal = None  # type: Optional[int]
-        self._next_at_refusal = self._refusals = self._answered_at_refusal = 0
-        # The highest limit that there was: the server may come back to it.
-        self._most = 0
         self._goaway = None  # type: Any
         self._frames = []  # type: List[Any]
         self._unwritten = []  # type: List[Batch]
@@ -125,14 +112,7 @@ class SenderConnection(object):
     def room(self, work):
         # type: (Work) -> int
         """Return how many requests of some work may be started now."""
-        client = self.client
-        room, self._most = client.room(work.payload_size), max(self._most, client.limit)
-        if self._accepted_at_refusal is None or not room:
-            return room
-        allowed = 1 + (client.accepted - self._accepted_at_refusal) // 2
-        if allowed > self._most:
-            self._accepted_at_refusal = None
-        return min(room, max(allowed - client.in_flight, 0))
+        return min(self.client.room(work.payload_size), self.limit.room())
 
     def start(self, work, chunk):
         # type: (Work, int) -> bool
@@ -241,6 +221,7 @@ class SenderConnection(object):
         :return: what came of requests, see :meth:`.ClientConnection.receive`.
         """
         client = self.client
+        self.limit.note_reading()
         events = client.receive(data)
         if client.response_count != self._answered:
             self._answered, self.progress_at = client.response_count, now
@@ -248,30 +229,6 @@ class SenderConnection(object):
                 # The oldest one may have waited longer than what has come; never less.
                 self.round_trip = min(self.round_trip, now - self.batches[0].written_at)
         return events
-
-    def note_refused(self, stream):
-        # type: (int) -> None
-        """Note that the server has refused a stream."""
-        client = self.client
-        self._accepted_at_refusal = client.accepted
-        if stream < self._next_at_refusal:
-            return
-        self._next_at_refusal = client.next_stream
-        is_new = client.response_count != self._answered_at_refusal
-        self._answered_at_refusal = client.response_count
-        self._refusals = 1 if is_new else self._refusals + 1
-
-    @property
-    def is_throttled(self):
-        # type: () -> bool
-        """True if fewer requests are in flight than are allowed, after some were refused."""
-        return self._accepted_at_refusal is not None
-
-    @property
-    def refuses_all(self):
-        # type: () -> bool
-        """True if the server refuses requests time and again, and responds to none."""
-        return self._refusals >= _MOST_REFUSALS
 
     def take_goaway(self):
         # type: () -> Any
@@ -334,7 +291,7 @@ class SenderConnection(object):
         """Note that the use is over; return True if the connection may be used again."""
         self.used_at = now
         return (self.can_start and not self.is_rejected and not self._unwritten
-                and not self._written and not self.refuses_all)
+                and not self._written and not self.limit.refuses_all)
 
 
 def _authority(host, port):
