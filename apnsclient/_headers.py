@@ -12,12 +12,11 @@ import uuid
 import six
 
 from ._compat import MYPY
+from .protocols.http2.requests import HeaderFields
 from .topics import SUFFIXES, split_topic, topic_for
 
 if MYPY:
-    from typing import Any, Dict, Optional, Set, Tuple
-
-    Fields = Tuple[Tuple[bytes, bytes, bool], ...]
+    from typing import Any, Callable, Dict, Optional, Set, Tuple
 
 __all__ = ["as_header", "as_namespace", "as_number", "known_fields", "make_fields",
            "may_have_push_type", "push_type_of"]
@@ -135,36 +134,48 @@ def may_have_push_type(text):
 
 
 def make_fields(topic, default_topic, push_type, payload_type, priority, is_priority_given, expiry,
-                 apns_id, collapse_id, is_shared):
-    # type: (Any, Optional[str], Any, str, Any, bool, Any, Any, Any, bool) -> Tuple[Fields, Tuple[str, ...]]  # noqa: E501
+                apns_id, collapse_id, is_shared):
+    # type: (Any, Optional[str], Any, str, Any, bool, Any, Any, Any, bool) -> Tuple[HeaderFields, Tuple[str, ...]]  # noqa: E501
     """Return the header fields of a message's requests, and warnings.
 
     :param default_topic: topic of a message that names none (str), or None.
     :param payload_type: the push type that the payload is for (str); not used if one is given.
     :param is_shared: whether several requests have the fields. If so, all of them enter the dynamic
         table of the connection; if not, only those that other messages are likely to have, too.
-    :return: ``(fields, texts)``: ``(name, value, is_indexed)`` of each field (bytes, bytes, bool),
-        and a tuple of str.
+    :return: ``(fields, texts)``: the fields, and a tuple of str.
     :raises ValueError: if a value cannot be sent.
     """
-    topic, push_type = _topic_and_push_type(
+    common, warnings = _known_common[
         as_header("apns_topic", topic), as_header("the certificate's topic", default_topic),
-        as_header("apns_push_type", push_type), payload_type)
-    priority = as_number("priority", priority, 0xFF)
+        as_header("apns_push_type", push_type), payload_type, as_number("priority", priority, 0xFF),
+        is_priority_given]
+    if apns_id is not None and is_shared:
+        warnings += (_ONE_IDENTIFIER,)
+    return HeaderFields(common + tuple([
+        _field(name, value, is_shared) for name, value in (
+            (b"apns-expiration", as_number("expiry", expiry, 0xFFFFFFFF)),
+            (b"apns-id", as_header("apns_id", apns_id)),
+            (b"apns-collapse-id", as_header("apns_collapse_id", collapse_id)))
+        if value is not None])), warnings
+
+
+def _make_common(topic, default_topic, push_type, payload_type, priority, is_priority_given):
+    # type: (Optional[str], Optional[str], Optional[str], str, int, bool) -> Tuple[Any, Tuple[str, ...]]  # noqa: E501
+    """Return the fields that other messages are likely to have, too, and warnings."""
+    topic, push_type = _topic_and_push_type(topic, default_topic, push_type, payload_type)
     warnings = ()  # type: Tuple[str, ...]
     if priority == 10 and push_type == "background":
         # "Specify 5": Apple, Pushing background updates to your App.
         priority = 5
         warnings = (_BACKGROUND_PRIORITY,) if is_priority_given else ()
-    if apns_id is not None and is_shared:
-        warnings += (_ONE_IDENTIFIER,)
-    candidates = (("apns-topic", topic, True), ("apns-push-type", push_type, True),
-                  ("apns-priority", priority, True),
-                  ("apns-expiration", as_number("expiry", expiry, 0xFFFFFFFF), is_shared),
-                  ("apns-id", as_header("apns_id", apns_id), is_shared),
-                  ("apns-collapse-id", as_header("apns_collapse_id", collapse_id), is_shared))
-    return tuple((name.encode("ascii"), str(value).encode("ascii"), is_indexed)
-                 for name, value, is_indexed in candidates if value is not None), warnings
+    return tuple([_field(name, value, True) for name, value in (
+        (b"apns-topic", topic), (b"apns-push-type", push_type), (b"apns-priority", priority))
+        if value is not None]), warnings
+
+
+def _field(name, value, is_indexed):
+    # type: (bytes, Any, bool) -> Tuple[bytes, bytes, bool]
+    return name, str(value).encode("ascii"), is_indexed
 
 
 def _topic_and_push_type(topic, default_topic, push_type, payload_type):
@@ -181,18 +192,24 @@ def _topic_and_push_type(topic, default_topic, push_type, payload_type):
     return topic_for(bundle_id, push_type) if push_type in SUFFIXES else default_topic, push_type
 
 
-class _KnownFields(dict):  # type: ignore[type-arg]
-    """``{values: (fields, warnings)}``: what :func:`make_fields` returns for a tuple of values."""
+class _Known(dict):  # type: ignore[type-arg]
+    """What a function returns, by its arguments: a tuple. It fills itself, and starts over."""
+
+    def __init__(self, function):
+        # type: (Callable[..., Any]) -> None
+        super(_Known, self).__init__()
+        self._function = function
 
     def __missing__(self, values):
-        # type: (Tuple[Any, ...]) -> Tuple[Fields, Tuple[str, ...]]
-        found = make_fields(*values)
+        # type: (Tuple[Any, ...]) -> Any
+        found = self._function(*values)
         if len(self) >= _MOST_KNOWN:
             self.clear()
         self[values] = found
         return found
 
 
-#: The very same tuple of fields for the same values. It fills itself, and raises what
-#: :func:`make_fields` raises, or :class:`TypeError` if one of the values cannot be hashed.
-known_fields = _KnownFields()
+_known_common = _Known(_make_common)
+#: What :func:`make_fields` returns for a tuple of its arguments: the very same fields for the same
+#: values. Raises what it raises, or :class:`TypeError` if one of the values cannot be hashed.
+known_fields = _Known(make_fields)

@@ -593,3 +593,22 @@ def test_a_token_that_no_header_has_room_for_is_not_sent(limit, digits, is_many)
             (index, 8) for index in expected]
         kinds = [kind for kind, _, _, _ in FrameReader().feed(bytes(data))]
         assert kinds == [frames.HEADERS, frames.DATA] * (3 - len(expected))
+
+
+@pytest.mark.parametrize("limit", [None, 8000])
+def test_a_header_of_its_own_that_is_too_long_keeps_back_no_other(limit):
+    """Messages that are sent together may differ in their identifiers."""
+    client = new_client([] if limit is None else [(frames.MAX_HEADER_LIST_SIZE, limit)])
+    fields = [TOPIC + [(b"apns-collapse-id", b"x" * size, False)] for size in (1, 16384, 7000, 9)]
+    # The first time the shared fields are put into the table.
+    for expected in ([], [1]):
+        templates, rejected = [RequestTemplate(each, b"{}") for each in fields], []
+        if not expected:
+            templates[1] = templates[0]
+        _, data = client.send_each(templates, [TOKEN] * 4, range(4), None, rejected)
+        assert [(index, error.code) for index, error in rejected] == [
+            (index, 431) for index in expected]
+        found = [(kind, len(payload)) for kind, _, _, payload in FrameReader().feed(bytes(data))]
+        assert [kind for kind, _ in found] == [frames.HEADERS, frames.DATA] * (4 - len(expected))
+        assert [size > 7000 for kind, size in found if kind == frames.HEADERS] == (
+            [False] * (2 - len(expected)) + [True, False])

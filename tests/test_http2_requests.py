@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from apnsclient.protocols.http2 import frames
 from apnsclient.protocols.http2.frames import FrameReader
-from apnsclient.protocols.http2.requests import RequestEncoder, RequestTemplate
+from apnsclient.protocols.http2.requests import LONGEST_ALIKE, RequestEncoder, RequestTemplate
 from tables import each
 
 AUTHORITY = b"api.push.apple.com"
@@ -380,17 +380,25 @@ def each_of(encoder, made, tokens, stream):
     return together, singly
 
 
+#: Header fields that are not indexed, as messages may have them of their own.
+owns = st.sampled_from([[], OWN, OWN, OWN[1:], [(b"apns-collapse-id", b"y" * 300, False)]])
+
+
 @given(alike_tokens(), st.lists(st.binary(min_size=1, max_size=300), min_size=40, max_size=40),
-       st.sampled_from([1, 3, 0x7FFF0001]), bearers, st.sampled_from([None, NAMESPACE]))
-def test_payloads_of_their_own_make_the_same_requests(
-        tokens, bodies, stream, authorization, namespace):
+       st.lists(owns, min_size=1, max_size=40), st.sampled_from([1, 3, 0x7FFF0001]), bearers,
+       st.sampled_from([None, NAMESPACE]))
+def test_payloads_and_fields_of_their_own_make_the_same_requests(
+        tokens, bodies, owns, stream, authorization, namespace):
     """As if they were made one by one, whatever their sizes and the first stream."""
-    fields = ALERT + OWN
-    encoder, peer = warm(RequestTemplate(fields, b"{}"), authorization=authorization)
-    made = [RequestTemplate(fields, body, namespace) for body in bodies[:len(tokens)]]
+    encoder, peer = warm(RequestTemplate(ALERT, b"{}"), authorization=authorization)
+    made = [RequestTemplate(ALERT + owns[place % len(owns)], bodies[place], namespace)
+            for place in range(len(tokens))]
     encoder.one(made[0], TOKEN, 1, has_data=True)
     together, singly = each_of(encoder, made, tokens, stream)
     assert together == singly
+    longest = max(map(encoder.list_size, made)) + LONGEST_ALIKE
+    assert encoder.each(made, tokens, stream, longest) == together
+    assert encoder.each(made, tokens, stream, longest - 1) is None
     for place, (template, token) in enumerate(zip(made, tokens)):
         assert peer.read(together)[place] == (
             stream + 2 * place, fields_of(template, token, authorization), template.payload)
@@ -399,8 +407,8 @@ def test_payloads_of_their_own_make_the_same_requests(
 
 
 @each("change", [
-    "cold", "fields", "empty", "long payload", "long header", "odd", "not hexadecimal", "shorter",
-    "mixed types", "resized", "namespace", "nothing"])
+    "cold", "fields", "empty", "long payload", "long header", "long header of one", "odd",
+    "not hexadecimal", "shorter", "mixed types", "resized", "namespace", "nothing"])
 def test_what_is_not_alike_is_left_to_be_made_one_by_one(change):
     """And the table of the header fields is what it was."""
     fields = ALERT + ([(b"apns-id", b"x" * 16384, False)] if change == "long header" else [])
@@ -414,6 +422,8 @@ def test_what_is_not_alike_is_left_to_be_made_one_by_one(change):
     tokens = [TOKEN, TOKEN, TOKEN]
     if change == "fields":
         made[1] = RequestTemplate([TOPIC], b"22")
+    elif change == "long header of one":
+        made[1] = RequestTemplate(fields + [(b"apns-id", b"x" * 16384, False)], b"22")
     elif change == "namespace":
         made[1] = RequestTemplate(fields, b"22", NAMESPACE)
     elif change == "resized":

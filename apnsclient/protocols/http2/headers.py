@@ -10,6 +10,8 @@ from __future__ import absolute_import, division, print_function
 
 from collections import deque
 
+import six
+
 from ..._compat import MYPY
 from ..._extras import not_installed
 from .frames import COMPRESSION_ERROR, DEFAULT_TABLE_SIZE, Http2Error
@@ -51,7 +53,7 @@ def encode_number(number, bits, first=0):
     """
     largest = (1 << bits) - 1
     if number < largest:
-        return bytes(bytearray((first | number,)))
+        return six.int2byte(first | number)
     encoded = bytearray((first | largest,))
     number -= largest
     while number >= 128:

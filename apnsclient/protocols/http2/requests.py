@@ -36,7 +36,7 @@ if MYPY:
     #: What stands before ``:path`` in a header block, and behind it.
     Parts = Tuple[bytes, bytes]
 
-__all__ = ["HeaderTooLong", "LONGEST_ALIKE", "RequestEncoder", "RequestTemplate"]
+__all__ = ["HeaderFields", "HeaderTooLong", "LONGEST_ALIKE", "RequestEncoder", "RequestTemplate"]
 
 _PATH = b"/3/device/"
 #: How a literal ``:path`` begins that does not enter the dynamic table: Apple asks for that
@@ -77,12 +77,36 @@ class HeaderTooLong(ValueError):
             " field is %s with %d" % (size, limit, name.decode("ascii"), len(value)))
 
 
+class HeaderFields(tuple):  # type: ignore[type-arg]
+    """The header fields that requests have in common.
+
+    :param fields: ``(name, value, is_indexed)`` of each (bytes, bytes, bool). What is indexed goes
+        into the dynamic table, and should be the same in many requests. It is sent first.
+
+    :ivar shared: those that are indexed (tuple).
+    :ivar own: the others, as they stand in a header block (bytes).
+    :ivar own_size: how many bytes the others have, as RFC 9113, 6.5.2 counts (int).
+    """
+
+    def __new__(cls, fields):
+        # type: (Sequence[Field]) -> HeaderFields
+        self = super(HeaderFields, cls).__new__(cls, fields)
+        self._split()
+        return self
+
+    def _split(self):
+        # type: () -> None
+        own = [field for field in self if not field[2]]
+        self.shared = tuple([field for field in self if field[2]])
+        self.own = b"".join([literal_field(name, value) for name, value, _ in own])
+        self.own_size = sum([size_of(field) for field in own])
+
+
 class RequestTemplate(object):
     """What the requests of a message have in common.
 
-    :param fields: ``(name, value, is_indexed)`` of each header field that is none of the request
-        itself (sequence of bytes, bytes, bool; it must not change any more). What is indexed goes
-        into the dynamic table, and should be the same in many requests. It is sent first.
+    :param fields: the header fields that are none of the request itself (:class:`HeaderFields`, or
+        what it is made of).
     :param payload: the body of each request (bytes).
     :param namespace: what gives each request an ``apns-id`` of its own, the UUID version 5 of this
         and of the token in lower case (``uuid.UUID``), or None.
@@ -92,7 +116,7 @@ class RequestTemplate(object):
 
     def __init__(self, fields, payload, namespace=None):
         # type: (Sequence[Field], bytes, Optional[uuid.UUID]) -> None
-        self.fields = fields
+        self.fields = fields if type(fields) is HeaderFields else HeaderFields(fields)
         self.payload = payload
         self.namespace = namespace
 
@@ -245,10 +269,10 @@ class RequestEncoder(object):
         # what was last made of one: for which fields, and as which layout.
         self._version = 0
         self._forms = {}  # type: Dict[Tuple[Field, ...], Parts]
-        self._last_fields = None  # type: Optional[Sequence[Field]]
+        self._last_fields = None  # type: Optional[HeaderFields]
         self._last_parts = b"", b""
         self._last_layout = None  # type: Optional[_Layout]
-        # The fields whose size was needed last, and that size.
+        # The shared fields whose size was needed last, and that size.
         self._sized = (None, 0)  # type: Tuple[Optional[Sequence[Field]], int]
 
     @property
@@ -293,10 +317,12 @@ class RequestEncoder(object):
     def list_size(self, template):
         # type: (RequestTemplate) -> int
         """Return the size of a request's header without the token, as RFC 9113, 6.5.2 counts it."""
-        if self._sized[0] is not template.fields:
-            fields = self._shared_fields() + list(template.fields)
-            self._sized = template.fields, sum(size_of(field) for field in fields)
-        return self._sized[1] + (0 if template.namespace is None else _ID_LIST_SIZE)
+        fields = template.fields
+        if self._sized[0] != fields.shared:
+            every = self._shared_fields() + list(fields.shared)
+            self._sized = fields.shared, sum(size_of(field) for field in every)
+        return (self._sized[1] + fields.own_size
+                + (0 if template.namespace is None else _ID_LIST_SIZE))
 
     def _shared_fields(self):
         # type: () -> List[Field]
@@ -394,37 +420,43 @@ class RequestEncoder(object):
                 joined[done * (digits + 1):], count - done, first_stream + 2 * done))
         return frames[0] if len(frames) == 1 else b"".join(frames)
 
-    def each(self, templates, tokens, first_stream):
-        # type: (Sequence[RequestTemplate], Sequence[Any], int) -> Optional[bytes]
-        """Return requests that differ in the payload, too.
+    def each(self, templates, tokens, first_stream, limit=DEFAULT_FRAME_SIZE):
+        # type: (Sequence[RequestTemplate], Sequence[Any], int, int) -> Optional[bytes]
+        """Return requests that differ in the payload, too, and in header fields of their own.
 
         :param templates: as many as there are tokens.
-        :return: the frames, like those of :meth:`alike`. It is also None if the header fields are
-            not the very same, or not in the table yet, or if there is a request without payload.
+        :param limit: longest header that the peer takes, in bytes (int), as RFC 9113, 6.5.2 counts,
+            and no more than fits into a frame.
+        :return: the frames, like those of :meth:`alike`. It is also None if the shared header
+            fields are not the same, or not in the table yet, or if there is a request without
+            payload, or with a header that is too long.
         """
-        fields, count, is_plain = templates[0].fields, len(tokens), templates[0].namespace is None
-        parts, joined = self._parts_of(fields), _join_alike(tokens)
+        first, count = templates[0], len(tokens)
+        joined, parts, is_plain = (
+            _join_alike(tokens), self._parts_of(first.fields), first.namespace is None)
         payloads = [template.payload for template in templates
-                    if template.fields is fields and (template.namespace is None) is is_plain]
-        if parts is None or joined is None or len(payloads) < count:
+                    if (template.namespace is None) is is_plain]
+        owns = _own_parts([template.fields for template in templates])
+        if joined is None or parts is None or len(payloads) < count or not owns:
             return None
         digits, sizes = len(tokens[0]), set(map(len, payloads))
-        head, tail = parts[0] + _path_head(digits), parts[1]
-        length = len(head) + digits + templates[0].own_size + len(tail)
-        if length > DEFAULT_FRAME_SIZE or not 0 < min(sizes) <= max(sizes) <= DEFAULT_FRAME_SIZE:
+        longest = first if len(owns) == 1 else max(templates, key=_own_size)
+        head, tail = parts[0] + _path_head(digits), parts[1][:len(parts[1]) - len(first.fields.own)]
+        length = len(head) + digits + first.own_size + len(tail)
+        # The block is shorter than what is counted there, so that it fits into a frame as well.
+        if self.list_size(longest) + LONGEST_ALIKE > limit \
+                or not 0 < min(sizes) <= max(sizes) <= DEFAULT_FRAME_SIZE:
             return None
-        streams = struct.unpack("4s" * count, _pack_streams(first_stream, count))
-        between = dict((size, tail + _frame_start(size, DATA, END_STREAM)) for size in sizes)
-        # Seven pieces for each request. The first one stands before the number of the stream, the
-        # fifth between the token and the number in the head of the next frame.
-        pieces = [_frame_start(length, HEADERS, END_HEADERS)] * (7 * count)
-        pieces[1::7] = pieces[5::7] = streams
-        pieces[2::7] = [head] * count
-        pieces[3::7] = _split(joined, digits, count)
+        split = _split(joined, digits, count)  # type: Sequence[bytes]
         if not is_plain:
-            pieces[3::7] = [token + template.own_field(token)
-                            for template, token in zip(templates, pieces[3::7])]
-        pieces[4::7] = [between[len(payload)] for payload in payloads]
+            split = [token + template.own_field(token) for template, token in zip(templates, split)]
+        # Seven pieces for each request. The numbers of the stream stand behind the first one, and
+        # behind the fifth, which ends with the head of the next frame.
+        pieces = [head] * (7 * count)
+        pieces[::7], pieces[4::7] = _ends_of(length, tail, owns, payloads, sizes)
+        pieces[1::7] = pieces[5::7] = struct.unpack(
+            "4s" * count, _pack_streams(first_stream, count))
+        pieces[3::7] = split
         pieces[6::7] = payloads
         return b"".join(pieces)
 
@@ -450,23 +482,23 @@ class RequestEncoder(object):
         return layout
 
     def _parts_of(self, fields):
-        # type: (Sequence[Field]) -> Optional[Parts]
+        # type: (HeaderFields) -> Optional[Parts]
         """Return the parts of a block that changes no table, or None if there is none (yet)."""
         if self._version != self._headers.version:
             self._forget()
             return None
         if fields is not self._last_fields:
-            form = self._forms.get(tuple([field for field in fields if field[2]]))
+            form = self._forms.get(fields.shared)
             if form is None:
                 return None
             self._last_fields = fields
-            self._last_parts = form[0], form[1] + _own_part(fields)
+            self._last_parts = form[0], form[1] + fields.own
         return self._last_parts
 
     def _encode(self, fields):
-        # type: (Sequence[Field]) -> Parts
+        # type: (HeaderFields) -> Parts
         """Return the parts of the next block; remember them if it changes no table."""
-        shared = tuple([field for field in fields if field[2]])
+        shared = fields.shared
         after = list(shared)  # type: List[Field]
         if self._authorization is not None:
             # Apple's page wants a literal without indexing, so that the table does not overflow. It
@@ -479,7 +511,7 @@ class RequestEncoder(object):
             if len(self._forms) >= _MOST_FORMS:
                 self._forms.clear()
             self._forms[shared] = head, tail
-        return head, tail + _own_part(fields)
+        return head, tail + fields.own
 
 
 def _frame_start(length, kind, flags):
@@ -488,8 +520,42 @@ def _frame_start(length, kind, flags):
     return FRAME_HEAD.pack(length << 8 | kind, flags, 0)[:STREAM_OFFSET]
 
 
-def _own_part(fields):
-    # type: (Sequence[Field]) -> bytes
-    """Return the fields that are not shared, spelt out."""
-    return b"".join([literal_field(name, value) for name, value, is_indexed in fields
-                     if not is_indexed])
+def _own_parts(fields):
+    # type: (List[HeaderFields]) -> List[bytes]
+    """Return what requests have of their own in their header blocks.
+
+    :param fields: the header fields of each.
+    :return: bytes for each; or only once if they are all the same; or none at all if the fields
+        that are shared are not.
+    """
+    first = fields[0]
+    if fields.count(first) == len(fields):
+        return [first.own]
+    return [one.own for one in fields] if all(
+        [one.shared == first.shared for one in fields]) else []
+
+
+def _ends_of(length, tail, owns, payloads, sizes):
+    # type: (int, bytes, List[bytes], List[bytes], Iterable[int]) -> Tuple[List[bytes], List[bytes]]
+    """Return how the frames of requests begin, up to where the numbers of their streams stand.
+
+    :param length: how long the header of each is, without its own fields (int).
+    :param tail: what stands between the token and these.
+    :param owns: the own fields of each, or once if they are the same.
+    :param sizes: how many bytes the payloads have (int), each number once.
+    :return: the first bytes of each HEADERS frame; and for each what stands between the token and
+        the number in its DATA frame.
+    """
+    data = dict((size, _frame_start(size, DATA, END_STREAM)) for size in sizes)
+    starts = dict((size, _frame_start(length + size, HEADERS, END_HEADERS))
+                  for size in set(map(len, owns)))
+    if len(owns) > 1:
+        return ([starts[len(own)] for own in owns],
+                [tail + own + data[len(payload)] for own, payload in zip(owns, payloads)])
+    ends = dict((size, tail + owns[0] + start) for size, start in data.items())
+    return list(starts.values()) * len(payloads), [ends[len(payload)] for payload in payloads]
+
+
+def _own_size(template):
+    # type: (RequestTemplate) -> int
+    return template.fields.own_size

@@ -194,9 +194,8 @@ class Streams(object):
         sizes = [len(template.payload) for template in templates]
         total, frames = sum(sizes), None
         if not self._unsent and total <= self.window \
-                and max(sizes) <= min(self.stream_window, self.frame_size) \
-                and self._takes_header_of(templates[0]):
-            frames = self.encoder.each(templates, tokens, self.next)
+                and max(sizes) <= min(self.stream_window, self.frame_size):
+            frames = self.encoder.each(templates, tokens, self.next, self.header_limit)
         if frames is None:
             return self._start_singly(templates, tokens, indices, owner, rejected)
         self.window -= total
