@@ -67,9 +67,9 @@ class Call(object):
         # type: () -> bool
         """True if there is something to do for the caller: results to take, or work to bring."""
         works = self._works
-        if works and works[0].is_decided:
+        if not works or works[0].is_decided:
             return True
-        return not works or self.has_more and self.next_waiting() is None
+        return self.has_more and self.next_waiting() is None
 
     @property
     def is_empty(self):

@@ -132,7 +132,7 @@ class ClientConnection(object):
     def in_flight(self):
         # type: () -> int
         """How many requests have not ended yet."""
-        return len(self._streams)
+        return len(self._streams.open) + len(self._streams.standalone)
 
     @property
     def limit(self):
@@ -149,8 +149,8 @@ class ClientConnection(object):
     @property
     def can_start(self):
         # type: () -> bool
-        """True if this connection takes requests at all, now or later."""
-        return self.goaway is None and self.error is None and not self._streams.is_used_up
+        """True if it takes requests at all: numbers of streams run out (RFC 9113, 5.1.1)."""
+        return self.goaway is None and self.error is None and self._streams.next <= LARGEST_STREAM
 
     @property
     def has_proof(self):

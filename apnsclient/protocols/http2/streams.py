@@ -127,12 +127,6 @@ class Streams(object):
         return len(self.open) + len(self.standalone)
 
     @property
-    def is_used_up(self):
-        # type: () -> bool
-        """True if there is no number left for another stream (RFC 9113, 5.1.1)."""
-        return self.next > LARGEST_STREAM
-
-    @property
     def has_unsent(self):
         # type: () -> bool
         """True if there are requests of which not everything could be sent."""
