@@ -111,9 +111,11 @@ def _is_of_the_client(code):
 
 
 def check_limits(client, handler, first, step=12):
-    """See that a limit at any line, each so manieth from the first, ends the call, spoils nothing.
+    """See that a limit ends a call at any line, and spoils nothing.
 
     :param handler: handler of SIGUSR2 that raises :class:`Limit`.
+    :param first: number of the first line that is tried (int).
+    :param step: one line in so many is tried (int).
     """
     session = client._connection.session
     for number in range(first, 10000, step):
@@ -139,13 +141,14 @@ def _expect_accepted(result, number):
 
 
 def check_interrupts(connection, simulator, first, step=1):
-    """See that an interrupt at any line, each so manieth from the first, does no harm to others.
+    """See that an interrupt of a call at any line does no harm to others.
 
     The exception is looked at for as long as its catcher likes, and refers to everything that the
     call had: what is to be given back must not wait for that. What is in the pool afterwards is as
     good as new, and serves the next send by itself.
 
     :param connection: handle over HTTP/2, of a session with one connection in the pool.
+    :param first: see :func:`check_limits`; and ``step``.
     """
     session, backend = connection.session, connection.session.pool
     for number in range(first, 5000, step):

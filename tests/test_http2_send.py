@@ -133,7 +133,7 @@ def test_a_question_that_is_too_long_is_not_sent(apple):
     assert apple.provider_connections == 1
 
 
-# Questions: requests that stand for themselves.
+# Requests that stand alone.
 
 
 def ask(server, **options):

@@ -7,8 +7,8 @@ argument. Whoever uses it sees to it that one thread does so at a time.
 
 What is decided here:
 
-- *Order.* Callers take turns, a chunk at a time, so that a single message does not wait behind a
-  campaign of a million; the work of one caller goes out in its order.
+- *Order.* Callers are served round robin, a chunk at a time, so that a single message does not wait
+  behind a campaign of a million; the work of one caller goes out in its order.
 - *Outcomes.* A request that gets status 200 has been delivered to Apple, and nothing is kept of it.
   Any other response is judged by its reason, see :mod:`apnsclient.reasons`. A request that was
   proven not to have been processed is sent again: its stream was refused, a GOAWAY named an earlier
@@ -301,7 +301,7 @@ class Sender(object):
     def _touch(self, connection, batches):
         # type: (SenderConnection, List[Any]) -> None
         """Note of which calls something was decided."""
-        is_proven = connection.has_answered or connection.has_unknown
+        is_proven = connection.has_responded or connection.has_unknown
         for batch in batches:
             call = batch.owner.call
             if call is not None:
@@ -451,7 +451,7 @@ class Sender(object):
         if failure is not None:
             others = [one for one in self.connections if one is not connection and one.can_start]
             self.connect_failed(ANOTHER if others else FIRST, failure, now)
-        elif connection.has_unknown and not connection.has_answered:
+        elif connection.has_unknown and not connection.has_responded:
             for call in calls:
                 call.give_up(problem)
         self._conclude(connection, now)

@@ -76,7 +76,7 @@ class SenderConnection(object):
         """
         self.client.keep_responses(keeps_ids)
         self.has_unknown = False
-        self._answered_before = self._answered = self.client.response_count
+        self._responses_before = self._responses_seen = self.client.response_count
         self._accepted_before = self.client.accepted
         self.progress_at = now
 
@@ -96,10 +96,10 @@ class SenderConnection(object):
         return self.is_over or not self.client.in_flight and not self.can_start
 
     @property
-    def has_answered(self):
+    def has_responded(self):
         # type: () -> bool
         """True if the server has responded to any request since its use began."""
-        return self.client.response_count != self._answered_before
+        return self.client.response_count != self._responses_before
 
     @property
     def has_failed(self):
@@ -107,7 +107,7 @@ class SenderConnection(object):
         """True if nothing came of its use."""
         if self.retired_for is not None and self.retired_for.is_unprocessed:
             return self.client.accepted == self._accepted_before
-        return not self.is_cut and (self.is_stalled or not self.has_answered)
+        return not self.is_cut and (self.is_stalled or not self.has_responded)
 
     def room(self, work):
         # type: (Work) -> int
@@ -223,8 +223,8 @@ class SenderConnection(object):
         client = self.client
         self.limit.note_reading()
         events = client.receive(data)
-        if client.response_count != self._answered:
-            self._answered, self.progress_at = client.response_count, now
+        if client.response_count != self._responses_seen:
+            self._responses_seen, self.progress_at = client.response_count, now
             if self.batches:
                 # The oldest one may have waited longer than what has come; never less.
                 self.round_trip = min(self.round_trip, now - self.batches[0].written_at)
