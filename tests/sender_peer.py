@@ -44,13 +44,13 @@ def reject(status, reason=None):
     return "reject", status, reason
 
 
-class Script(namedtuple("Script", "opening settings answers then acts step cuts throttle")):
+class Script(namedtuple("Script", "opening settings first then acts step cuts throttle")):
     """What a server does over one connection.
 
     :param opening: "ok"; "refused": there is none to be had; "alert": the server ends it as soon as
         anything was written, and says that it does not accept us.
     :param settings: ``(identifier, value)`` pairs.
-    :param answers: ``(verdict, seconds)`` for the first requests, in the order in which they come.
+    :param first: ``(verdict, seconds)`` for the first requests, in the order in which they come.
     :param then: the same for all others, or a function of their names that returns it.
     :param acts: ``(count, name, argument)``: what it does when that many requests have come, see
         :meth:`ScriptedServer.act`.
@@ -61,10 +61,10 @@ class Script(namedtuple("Script", "opening settings answers then acts step cuts 
 
     __slots__ = ()
 
-    def __new__(cls, opening="ok", settings=(), answers=(), then=(ACCEPT, 0.0), acts=(), step=None,
+    def __new__(cls, opening="ok", settings=(), first=(), then=(ACCEPT, 0.0), acts=(), step=None,
                 cuts=(), throttle=False):
         return super(Script, cls).__new__(
-            cls, opening, settings, answers, then, acts, step, cuts, throttle)
+            cls, opening, settings, first, then, acts, step, cuts, throttle)
 
 
 class ScriptedServer(object):
@@ -85,7 +85,7 @@ class ScriptedServer(object):
         self.connection = ServerConnection(script.settings, script.step)
         self._most = dict(script.settings).get(_MOST, frames.LARGEST_STREAM)
         self._throttle = Throttle(self.connection) if script.throttle else None
-        self._acts, self._answers = list(script.acts), list(script.answers)
+        self._acts, self._first = list(script.acts), list(script.first)
         self._arrived, self._names = 0, {}
         # The last stream of which anything was processed.
         self._highest = 0
@@ -109,8 +109,8 @@ class ScriptedServer(object):
             return
         self._arrived += 1
         self._names[stream] = name
-        if self._answers:
-            verdict, delay = self._answers.pop(0)
+        if self._first:
+            verdict, delay = self._first.pop(0)
         else:
             then = self._script.then
             verdict, delay = then(name) if callable(then) else then
@@ -118,17 +118,17 @@ class ScriptedServer(object):
             self._highest = max(self._highest, stream)
             self._process(self._names.pop(stream), IGNORE)
         elif delay:
-            self._network.after(delay, lambda: self._answer_late(stream, verdict))
+            self._network.after(delay, lambda: self._respond_late(stream, verdict))
         else:
-            self._answer(stream, verdict)
+            self._respond(stream, verdict)
         self._act()
 
-    def _answer_late(self, stream, verdict):
+    def _respond_late(self, stream, verdict):
         if not self.has_hung_up:
-            self._answer(stream, verdict)
+            self._respond(stream, verdict)
             self._tell()
 
-    def _answer(self, stream, verdict):
+    def _respond(self, stream, verdict):
         """Do what is to be done with a request that nothing else has become of."""
         kind, status, reason = verdict
         connection, name = self.connection, self._names.pop(stream, None)
@@ -182,8 +182,8 @@ class ScriptedServer(object):
             request that is not processed, counted back from the last one. "die": the same with a
             reason, which is the argument. "limit": allow so many streams; "later limit": see to it
             when the client knows. "window": size of the windows of streams. "hang up": end the
-            connection without a word. "silence": answer nothing more. "reset": end the stream of
-            each request that is open. "fault": what happens to the client's next write.
+            connection without a word. "silence": respond to nothing more. "reset": end the stream
+            of each request that is open. "fault": what happens to the client's next write.
         """
         getattr(self, "_" + name.replace(" ", "_"))(argument)
 
@@ -234,7 +234,7 @@ class ScriptedServer(object):
 
     def _reset(self, _):
         for stream in sorted(self._names):
-            self._answer(stream, RESET)
+            self._respond(stream, RESET)
 
     def _fault(self, name):
         self._faults.append(name)
@@ -281,23 +281,23 @@ class Flight(object):
 
     def __init__(self, name, is_push, begun_at):
         self.name, self.is_push, self.begun_at = name, is_push, begun_at
-        self.is_whole = self.is_answered = self.is_cut = self.is_alone = False
+        self.is_whole = self.is_complete = self.is_cut = self.is_alone = False
         self.status, self.body, self.fate = None, b"", None
 
     @property
     def is_over(self):
-        return self.is_answered or self.fate is not None
+        return self.is_complete or self.fate is not None
 
     @property
     def has_response(self):
-        # The response to another question than a push is of no use without its end.
+        # The response to any other request than a push is of no use without its end.
         return self.status is not None and (
-            self.is_push or self.is_answered or self.fate in ("refused", "reset"))
+            self.is_push or self.is_complete or self.fate in ("refused", "reset"))
 
     @property
     def reason(self):
         """What a response says that does not accept the request."""
-        return reason_of_response(self.status, parse_response(self.body)[0], not self.is_answered)
+        return reason_of_response(self.status, parse_response(self.body)[0], not self.is_complete)
 
     @property
     def is_proven(self):
@@ -405,7 +405,7 @@ class Tap(object):
             flight.status = status if status and status >= 200 else None
         elif kind == frames.DATA:
             flight.body += frames.strip(kind, flags, payload)
-        flight.is_answered = flight.status is not None and bool(flags & frames.END_STREAM)
+        flight.is_complete = flight.status is not None and bool(flags & frames.END_STREAM)
 
     @property
     def budget(self):
@@ -425,7 +425,7 @@ class Tap(object):
                 flight.fate = "lost"
 
     def end(self, is_refused=False):
-        """Note that the client has let the connection go.
+        """Note that the client has given the connection up.
 
         :param is_refused: whether the server never let it in.
         """

@@ -64,7 +64,7 @@ def test_a_single_message_does_not_wait_behind_a_campaign():
         assert single.ended_at < world.now
 
 
-def test_callers_take_turns_chunk_by_chunk():
+def test_callers_are_served_round_robin_chunk_by_chunk():
     """Whoever has more to send gets no more of the connection; each in the order of its own."""
     world = World(limit=1)
     callers = [world.bring(sends(3000, number)) for number in range(3)]
@@ -82,15 +82,15 @@ def test_callers_take_turns_chunk_by_chunk():
 
 @each("script, expected, connections", [
     (Script(), {"accepted": 20}, 1),
-    (Script(answers=[(REFUSE, 0.0)] * 5), {"accepted": 20}, 1),
-    (Script(answers=[(ACCEPT, 0.0), (BAD, 0.0)]), {"accepted": 19, "failed": 1}, 1),
-    (Script(answers=[(reject(410, "Unregistered"), 0.0)]), {"accepted": 19, "failed": 1}, 1),
-    (Script(answers=[(RESET, 0.0)] * 3), {"accepted": 17, "unknown": 3}, 1),
-    (Script(answers=[(IGNORE, 0.0)]), {"accepted": 19, "unknown": 1}, 1),
-    (Script(answers=[(reject(429, "TooManyRequests"), 0.0)]), {"accepted": 19, "retry": 1}, 1),
-    (Script(answers=[(reject(404), 0.0)]), {"accepted": 19, "undelivered": 1}, 1),
-    (Script(answers=[(reject(421), 0.0)]), {"accepted": 20}, 2),
-    # What it had taken is answered late, and nothing of it is sent again.
+    (Script(first=[(REFUSE, 0.0)] * 5), {"accepted": 20}, 1),
+    (Script(first=[(ACCEPT, 0.0), (BAD, 0.0)]), {"accepted": 19, "failed": 1}, 1),
+    (Script(first=[(reject(410, "Unregistered"), 0.0)]), {"accepted": 19, "failed": 1}, 1),
+    (Script(first=[(RESET, 0.0)] * 3), {"accepted": 17, "unknown": 3}, 1),
+    (Script(first=[(IGNORE, 0.0)]), {"accepted": 19, "unknown": 1}, 1),
+    (Script(first=[(reject(429, "TooManyRequests"), 0.0)]), {"accepted": 19, "retry": 1}, 1),
+    (Script(first=[(reject(404), 0.0)]), {"accepted": 19, "undelivered": 1}, 1),
+    (Script(first=[(reject(421), 0.0)]), {"accepted": 20}, 2),
+    # What it had taken has its response late, and nothing of it is sent again.
     (Script(then=(ACCEPT, 1.0), acts=[(5, "goaway", 0)]), {"accepted": 20}, 2),
     (Script(acts=[(5, "goaway", 3)]), {"accepted": 20}, 2),
     (Script(then=(ACCEPT, 1.0), acts=[(3, "hang up", None)]), {"unknown": 16, "retry": 4}, 1),
@@ -102,7 +102,7 @@ def test_callers_take_turns_chunk_by_chunk():
 ])
 def test_what_was_processed_is_never_sent_again_and_what_was_not_always_is(
         script, expected, connections):
-    """Refused, above GOAWAY, answered with 421: again; reset, ignored, hung up on: unknown."""
+    """Refused, above GOAWAY, with status 421: again; reset, ignored, hung up on: unknown."""
     world, outcomes = send(script)
     assert outcomes == Counter(expected)
     assert len(world.opened) == connections
@@ -121,7 +121,7 @@ def test_a_request_that_was_not_written_to_its_end_was_not_processed(patience, t
 
 def test_what_was_refused_goes_out_again_before_what_was_never_sent():
     """So that few requests are late, and the order changes no more than it has to."""
-    script = Script(settings=[(MOST, 5)], answers=[(REFUSE, 0.0)] * 2)
+    script = Script(settings=[(MOST, 5)], first=[(REFUSE, 0.0)] * 2)
     world, _ = send(script, limit=1)
     names = [flight.name for flight in world.flights]
     first, second = names[:2]
@@ -161,7 +161,7 @@ def test_tokens_that_are_gone_are_told_with_the_time_and_only_those_of_pushes():
 
 def test_a_reason_that_concerns_the_message_stops_no_other_message():
     """Not even another one of the same caller."""
-    world = World([Script(settings=[(MOST, 1)], answers=[(reject(413, "PayloadTooLarge"), 0.0)])])
+    world = World([Script(settings=[(MOST, 1)], first=[(reject(413, "PayloadTooLarge"), 0.0)])])
     caller = world.bring(Caller(1, [Part("delivery", 5, 10), Part("delivery", 5, 10)]))
     other = world.bring(sends(5, number=2))
     world.run()
@@ -225,7 +225,7 @@ def test_one_connection_is_enough_where_the_way_is_short():
 
 def test_one_connection_is_enough_where_the_server_is_merely_busy():
     """It takes much longer than a round trip, and would do so over any connection."""
-    script = Script(settings=[(MOST, 100)], answers=[(ACCEPT, 0.0)], then=(ACCEPT, 1.0))
+    script = Script(settings=[(MOST, 100)], first=[(ACCEPT, 0.0)], then=(ACCEPT, 1.0))
     assert many(World([script], trip=0.01), 1000) == [FIRST]
 
 
@@ -272,7 +272,7 @@ def test_an_idle_connection_is_used_again():
 
 
 def test_responses_still_come_after_a_write_was_interrupted():
-    """Nothing more is written, and what the server has got whole is answered in its time."""
+    """Nothing more is written, and what the server has got whole has its response in its time."""
     script = Script(acts=[(0, "fault", "interrupt"), (1, "later limit", 50)], then=(ACCEPT, 1.0))
     world, outcomes = send(script)
     assert outcomes == {"accepted": 18, "unknown": 2}
@@ -308,7 +308,7 @@ def test_a_connection_with_an_interrupted_write_and_nothing_in_flight_is_over():
 
 def test_a_reason_that_concerns_the_credential_stops_every_call():
     """What was not sent is undelivered, with every caller; a new one starts over."""
-    script = Script(settings=[(MOST, 1)], answers=[(reject(403, "BadCertificate"), 0.0)])
+    script = Script(settings=[(MOST, 1)], first=[(reject(403, "BadCertificate"), 0.0)])
     world = World([script])
     first, second = world.bring(sends(5)), world.bring(sends(5, number=2))
     late = world.bring(sends(5, number=3), after=10.0)
@@ -354,7 +354,7 @@ def test_a_silent_server_ends_it_by_read_timeout(connections):
 
 def test_a_request_that_is_late_is_given_up_alone():
     """Where the server responds to others, they go on over the same connection."""
-    world = World([Script(answers=[(IGNORE, 0.0)], then=(ACCEPT, 1.0), settings=[(MOST, 5)])],
+    world = World([Script(first=[(IGNORE, 0.0)], then=(ACCEPT, 1.0), settings=[(MOST, 5)])],
                   read_timeout=TIMEOUT)
     late, others = world.bring(sends(1)), world.bring(sends(100, number=2))
     world.run()
@@ -473,7 +473,7 @@ def test_a_limit_of_one_stream_that_stays_takes_a_round_trip_each():
 
 def test_after_a_refusal_the_server_responds_before_more_is_sent():
     """As long as it refuses some, and has not responded to others, it is not given up."""
-    script = Script(answers=[(ACCEPT, 0.0)] * 30 + [(REFUSE, 0.0)] * 25 + [(ACCEPT, 1.0)] * 5
+    script = Script(first=[(ACCEPT, 0.0)] * 30 + [(REFUSE, 0.0)] * 25 + [(ACCEPT, 1.0)] * 5
                     + [(REFUSE, 0.0)] * 30, settings=[(MOST, 60)])
     world, _, outcomes = send_throttled(script, 400, limit=1)
     assert outcomes == {"accepted": 400}
@@ -482,7 +482,7 @@ def test_after_a_refusal_the_server_responds_before_more_is_sent():
 
 def test_a_server_that_has_refused_single_requests_leaves_no_debt():
     """What is refused while nothing else is in flight is not paid back."""
-    script = Script(answers=[(REFUSE, 0.0)] * 999 + [(ACCEPT, 0.0)]
+    script = Script(first=[(REFUSE, 0.0)] * 999 + [(ACCEPT, 0.0)]
                     + [(REFUSE, 0.0), (REFUSE, 0.0), (ACCEPT, 0.0)] * 40)
     world, refused, outcomes = send_throttled(script, 1000, limit=1)
     assert outcomes == {"accepted": 1000}
@@ -494,7 +494,7 @@ def test_a_server_that_has_refused_single_requests_leaves_no_debt():
 
 
 def test_a_call_with_a_deadline_ends_at_it_and_loses_nothing():
-    """What was not sent is to be sent again, what was not answered is unknown, others go on."""
+    """What was not sent is to be sent again, what has no response is unknown, others go on."""
     world = World([Script(then=(ACCEPT, 2.0), settings=[(MOST, 40)])], limit=1)
     hasty = world.bring(Caller(1, [Part("delivery", 150, 10), Part("bundle", 30, 10)], 5.0))
     other = world.bring(sends(50, number=2))
@@ -525,7 +525,7 @@ def test_a_deadline_that_is_over_before_there_is_a_connection():
 def test_an_expired_provider_token_is_renewed_once():
     """Whichever connection, and however many requests, the server refuses it over."""
     expired = reject(403, "ExpiredProviderToken"), 0.0
-    world = World([Script(answers=[expired]), Script()], credential=Key())
+    world = World([Script(first=[expired]), Script()], credential=Key())
     callers = [world.bring(sends(20)), world.bring(sends(20, number=2))]
     world.run()
     assert counted(*callers) == {"accepted": 40}
@@ -548,7 +548,7 @@ def test_connections_from_before_the_renewal_are_renewed_with_it():
     """Two of them report the same token, one after the other, and there is one new one."""
     expired = reject(403, "ExpiredProviderToken")
     opening = [(ACCEPT, 0.0)] * 200
-    script = Script(answers=opening + [(expired, 0.0)] * 400, settings=[(MOST, 40)])
+    script = Script(first=opening + [(expired, 0.0)] * 400, settings=[(MOST, 40)])
     world = World([script, script], credential=Key(), limit=2, trip=TRIP)
     caller = world.bring(sends(3000))
     world.run()
@@ -561,7 +561,7 @@ def test_a_provider_token_is_renewed_again_when_the_last_time_was_long_ago():
     """A call may take longer than Apple wants between two tokens."""
     expired = reject(403, "ExpiredProviderToken"), 0.0
     slow = ACCEPT, 700.0
-    world = World([Script(answers=[expired]), Script(answers=[slow, slow, expired],
+    world = World([Script(first=[expired]), Script(first=[slow, slow, expired],
                                                      settings=[(MOST, 1)])], credential=Key())
     caller = world.bring(sends(20))
     world.run()

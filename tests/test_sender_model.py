@@ -57,9 +57,9 @@ acts = st.one_of(
 
 def scripts_of(verdicts, delays, possible_acts, openings=("ok",)):
     """Return the strategy of a script."""
-    answers = st.tuples(st.sampled_from(verdicts), st.sampled_from(delays))
+    judged = st.tuples(st.sampled_from(verdicts), st.sampled_from(delays))
     return st.builds(
-        Script, opening=st.sampled_from(openings), answers=st.lists(answers, max_size=12),
+        Script, opening=st.sampled_from(openings), first=st.lists(judged, max_size=12),
         settings=st.lists(st.sampled_from([
             (frames.MAX_CONCURRENT_STREAMS, 1), (frames.MAX_CONCURRENT_STREAMS, 7),
             (frames.INITIAL_WINDOW_SIZE, 100)]), max_size=2),
@@ -241,7 +241,7 @@ def test_all_is_sent_where_servers_respond_however_long_it_takes(plans, chosen, 
 def test_no_more_streams_are_refused_than_there_is_a_budget_for(
         verdicts, delay, count, most, throttle):
     """Whether the server throttles, or refuses some of them for reasons of its own."""
-    script = Script(answers=[(verdict, delay) for verdict in verdicts] * 20, throttle=throttle,
+    script = Script(first=[(verdict, delay) for verdict in verdicts] * 20, throttle=throttle,
                     settings=[(frames.MAX_CONCURRENT_STREAMS, most)])
     world, brought = run_world([([Part("delivery", count, 0)], 0.0, None, None)], [script], False)
     check_world(world, brought, None)
