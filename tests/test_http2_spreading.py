@@ -114,8 +114,11 @@ def test_a_connection_that_lacks_the_settings_at_the_end_is_kept(apple, far, mon
     assert outcome(client.send(message(0, 6 * _STREAMS))) == ACCEPTED
     backend = backend_of(client)
     assert (backend.idle_count(), backend.in_use_count()) == (2, 0)
-    assert outcome(client.send(message(0, 6 * _STREAMS))) == ACCEPTED
+    start = apple.clock.now
+    assert outcome(client.send(message(0, _COUNT))) == ACCEPTED
     assert (backend.idle_count(), len(backend.made)) == (2, 2)
+    # Both are used: the far one alone would take nine times as long.
+    assert apple.clock.now - start < 1.5 * _COUNT // _STREAMS * FarChannel.trip
 
 
 def _growing_trips(*trips):

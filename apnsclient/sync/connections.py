@@ -110,8 +110,9 @@ class Connections(object):
         if opening is None or self._sender.calls:
             return None
         self._opening = None
-        # It was tried for a call that was over before: the next one need not try at once.
-        self._sender.connect_failed(ANOTHER, None, self._clock())
+        if opening.lease is None:
+            # It took longer than the call did, and the next one need not try the same at once.
+            self._sender.connect_failed(ANOTHER, None, self._clock())
         return opening
 
     def fill(self, now):

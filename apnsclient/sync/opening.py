@@ -196,8 +196,9 @@ class Opening(object):
             if state.is_over:
                 raise ConnectError("%s:%s does not let us speak HTTP/2: %s"
                                    % (state.address + (state.problem,)))
-            # It sends them as soon as the handshake is done, before it has anything else to do.
-            state.round_trip = self._backend.clock() - self._begun_at
+            # It sends them as soon as the handshake is done, before it has anything else to do. If
+            # nobody has waited for them until now, the first response corrects that.
+            state.round_trip = self._backend.clock() - state.opened_at
         # Responses to what others have left behind are none of those who come now.
         state.attach(self._settings.keep_ids, self._backend.clock())
         return not had_settings or bool(state.can_start and not state.is_rejected)
