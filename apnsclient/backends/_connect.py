@@ -322,9 +322,14 @@ class Connecting(object):
 
     def time_to_wait(self):
         # type: () -> Optional[float]
-        """Return the seconds (float) after which to go on although nothing is ready, or None."""
+        """Return the seconds (float) after which to ask again although nothing is ready, or None.
+
+        When they are 0, :meth:`advance` has something to do.
+        """
         if self._race is not None:
             return self._race.time_to_wait()
+        if self._lookup is None or self._lookup.is_done:
+            return 0.0
         left = self._deadline.left()
         return _LOOKUP_PAUSE if left is None else min(_LOOKUP_PAUSE, left)
 

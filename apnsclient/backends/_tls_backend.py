@@ -159,8 +159,15 @@ class ConnectionAttempt(BaseConnectionAttempt):
 
     def time_to_wait(self):
         # type: () -> Optional[float]
-        """Return after how many seconds (float) :meth:`advance` has something to do even so."""
+        """Return the seconds (float) after which to ask again; see :class:`~._connect.Connecting`.
+        """
         return self._connecting.time_to_wait()
+
+    @property
+    def is_due(self):
+        # type: () -> bool
+        """True if :meth:`advance` has something to do although nothing is ready."""
+        return self.time_to_wait() == 0
 
 
 class TlsBackend(BaseBackend):
@@ -292,38 +299,43 @@ class TlsBackend(BaseBackend):
         A connection for which TLS itself has something to say counts as ready when that can be
         sent: :meth:`peek() <apnsclient.backends.BaseConnection.peek>` does so.
         """
-        ready, due, interests = [], [], []  # type: List[Any], List[Any], List[Interest]
+        ready, attempts, interests = [], [], []  # type: List[Any], List[Any], List[Interest]
         owners = {}  # type: Dict[Any, Any]
         for connection in connections:
             wanted = connection.interests()
             if isinstance(connection, ConnectionAttempt):
-                pause = connection.time_to_wait()
-                if pause is not None and (timeout is None or pause <= timeout):
-                    timeout, due = pause, [connection]
+                attempts.append(connection)
             elif not wanted:
                 ready.append(connection)
             interests += wanted
             owners.update((waited, connection) for waited, _ in wanted)
-        if ready and not interests:
-            return ready
-        for waited in self._wait(interests, 0.0 if ready else timeout, waker):
-            if waited is not waker and owners[waited] not in ready:
-                ready.append(owners[waited])
-            due = []
-        return ready or due
+        if interests or attempts or not ready:
+            for waited in self._wait(interests, attempts, 0.0 if ready else timeout, waker):
+                if waited is not waker and owners[waited] not in ready:
+                    ready.append(owners[waited])
+        # However often others end the wait, what is due has its turn.
+        return ready + [one for one in attempts if one.is_due and one not in ready]
 
-    def _wait(self, interests, timeout, waker):
-        # type: (List[Interest], Optional[float], Any) -> List[Any]
-        """Wait for sockets, or the waker; return which of them ended the wait."""
+    def _wait(self, interests, attempts, timeout, waker):
+        # type: (List[Interest], List[ConnectionAttempt], Optional[float], Any) -> List[Any]
+        """Wait for sockets, the waker, or an attempt that is due; return which sockets are ready.
+
+        The waker is returned with them.
+        """
         end = None if timeout is None else self.waiting.clock() + timeout
-        found = self.waiting.wait(interests, timeout, waker)  # type: List[Any]
-        # A signal may end it early, or something that was meant for a wait before this one.
-        while not found:
+        left = timeout
+        while True:
+            for attempt in attempts:
+                pause = attempt.time_to_wait()
+                if pause is not None and (left is None or pause < left):
+                    left = pause
+            found = self.waiting.wait(interests, left, waker)  # type: List[Any]
+            if found or any([one.is_due for one in attempts]):
+                return found
+            # A signal may end it early, or something that was meant for a wait before this one.
             left = None if end is None else end - self.waiting.clock()
             if left is not None and left <= 0:
-                break
-            found = self.waiting.wait(interests, left, waker)
-        return found
+                return found
 
     def clock(self):
         # type: () -> float
