@@ -185,7 +185,42 @@ class _GreenWaiting(Waiting):
     def start_lookup(self, host, port):
         # type: (str, int) -> Any
         """Ask gevent's resolver, in a greenlet; see the base class."""
-        return _this_lookups().start(host, port)
+        return _Lookup(host, port)
+
+
+class _Lookup(object):
+    """A lookup that whoever asks for its result may go on with, in any thread.
+
+    The greenlet that makes it ends only if the event loop of its thread runs. In a thread where
+    nobody waits any more it may never do so; then another one is made where it is asked for.
+    """
+
+    def __init__(self, host, port):
+        # type: (str, int) -> None
+        self._name = host, port
+        self._lookups = None  # type: Optional[Lookups]
+        self._made = None  # type: Any
+        self._make()
+
+    def _make(self):
+        # type: () -> None
+        lookups = _this_lookups()
+        if lookups is not self._lookups:
+            self._lookups, self._made = lookups, lookups.start(*self._name)
+
+    @property
+    def is_done(self):
+        # type: () -> bool
+        """True once there is a result."""
+        if not self._made.is_done:
+            self._make()
+        return bool(self._made.is_done)
+
+    def result(self):
+        # type: () -> List[Any]
+        """Return the result of the resolver, or raise its exception."""
+        found = self._made.result()  # type: List[Any]
+        return found
 
 
 def _this_lookups():
