@@ -42,8 +42,9 @@ def test_after_a_step_the_named_rules_pass_and_no_others(step):
     skipped = with_verdict(found, SKIPPED)
     named -= skipped
 
-    assert set(RULES[name] for name in skipped) == {"closing", "pool", "trust"}
-    assert len(skipped) == 3
+    attempts = set(name for name in RULES if RULES[name] == "connecting")
+    assert sorted(RULES[name] for name in skipped - attempts) == ["closing", "pool", "trust"]
+    assert attempts <= skipped
     assert not named - passed, {name: messages.get(name) for name in named - passed}
     assert not passed - named, "these pass and are not named: %s" % sorted(passed - named)
 

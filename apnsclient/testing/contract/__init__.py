@@ -16,6 +16,7 @@ from ._rule import DoesNotApply, Rules
 from .alpn import AlpnRules
 from .certificate import CertificateRules
 from .closing import ClosingRules
+from .connecting import ConnectingRules
 from .end_to_end import EndToEndRules
 from .fork import ForkRules
 from .locks import LockRules
@@ -32,6 +33,7 @@ __all__ = [
     "BackendContract",
     "CertificateRules",
     "ClosingRules",
+    "ConnectingRules",
     "DoesNotApply",
     "EndToEndRules",
     "ForkRules",
@@ -48,6 +50,6 @@ __all__ = [
 
 
 class BackendContract(CertificateRules, LockRules, OpeningRules, TrustRules, ReadingRules,
-                      PeekingRules, WritingRules, ClosingRules, SharingRules, PoolRules, ForkRules,
-                      AlpnRules, EndToEndRules):
+                      PeekingRules, WritingRules, ClosingRules, SharingRules, ConnectingRules,
+                      PoolRules, ForkRules, AlpnRules, EndToEndRules):
     """All rules. Extend it, and say which back-end they are for; see :class:`Rules`."""

@@ -274,11 +274,29 @@ class Server(object):
         self.address = HOST, self._listener.getsockname()[1]
         self._arrived = queue.Queue()  # type: Any
         self._peers = []  # type: List[Peer]
+        self._may_respond = threading.Event()
+        self._may_respond.set()
         self._is_over = False
         self._is_abandoned = False
         self._thread = threading.Thread(target=self._serve)
         self._thread.daemon = True
         self._thread.start()
+
+    def hold_back(self):
+        # type: () -> None
+        """Say nothing to clients, until :meth:`respond` is called or the server is closed."""
+        self._may_respond.clear()
+
+    def respond(self):
+        # type: () -> None
+        """Make the handshakes that were held back."""
+        self._may_respond.set()
+
+    @property
+    def has_accepted(self):
+        # type: () -> bool
+        """True once a client has connected, whether or not there was a handshake."""
+        return bool(self._peers)
 
     def peer(self):
         # type: () -> Peer
@@ -323,6 +341,7 @@ class Server(object):
                 peer.hang_up()
             problem = None  # type: Optional[Exception]
             try:
+                self._may_respond.wait()
                 if self._context is not None:
                     peer.shake_hands()
             except Exception as error:
@@ -335,6 +354,7 @@ class Server(object):
         # type: () -> None
         """Hang up on all clients, also on those that come later."""
         self._is_over = True
+        self.respond()
         for peer in list(self._peers):
             peer.hang_up()
 

@@ -14,6 +14,7 @@ import traceback
 import six
 
 from ..._compat import MYPY
+from ...backends import BaseBackend
 from ._stage import Stage
 
 if MYPY:
@@ -21,7 +22,11 @@ if MYPY:
 
     Need = Callable[[Any], Optional[str]]
 
-__all__ = ["DoesNotApply", "Rules", "rule"]
+__all__ = ["DoesNotApply", "NO_ATTEMPTS", "Rules", "rule", "skip"]
+
+
+#: Why rules of start_connecting() may not apply.
+NO_ATTEMPTS = "the back-end opens connections only by waiting (start_connecting() returns None)"
 
 
 class DoesNotApply(Exception):
@@ -65,6 +70,13 @@ def _needs_sharing(case):
             else "the back-end does not wait for several connections (can_share is False)")
 
 
+def _needs_attempts(case):
+    # type: (Any) -> Optional[str]
+    kinds = [type(case.new_backend()), BaseBackend]  # type: Any
+    methods = [six.get_unbound_function(kind.start_connecting) for kind in kinds]
+    return None if methods[0] is not methods[1] else NO_ATTEMPTS
+
+
 def _needs_switch(case):
     # type: (Any) -> Optional[str]
     return (None if case.unverified is not None
@@ -79,7 +91,8 @@ def _needs_fork(case):
 #: What a rule may need, in the order in which it is asked for.
 _NEEDS = [
     ("network", _needs_network), ("alpn", _needs_alpn), ("detection", _needs_detection),
-    ("sharing", _needs_sharing), ("switch", _needs_switch), ("fork", _needs_fork)]  # type: List[Tuple[str, Need]]
+    ("sharing", _needs_sharing), ("attempts", _needs_attempts), ("switch", _needs_switch),
+    ("fork", _needs_fork)]  # type: List[Tuple[str, Need]]
 
 
 def rule(*needs):
@@ -87,7 +100,7 @@ def rule(*needs):
     """Make a test method of a function of the suite and a stage.
 
     :param needs: what the back-end must have for the rule to apply: ``"network"``, ``"alpn"``,
-        ``"detection"``, ``"sharing"``, ``"switch"``, ``"fork"``.
+        ``"detection"``, ``"sharing"``, ``"attempts"``, ``"switch"``, ``"fork"``.
     """
     def decorate(function):
         # type: (Callable[[Any, Stage], None]) -> Callable[[Any], None]

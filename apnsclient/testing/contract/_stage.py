@@ -148,6 +148,8 @@ class Resolver(object):
     """The system's resolver, which knows one more name meanwhile; a context manager.
 
     :param name: the name (str); it leads to loopback.
+    :param is_silent: whether it says nothing of it until :meth:`respond` is called (bool), or until
+        the end.
 
     :ivar asked: how often it was asked for that name.
     """
@@ -155,10 +157,13 @@ class Resolver(object):
     #: Where it is found: green libraries ask below the module that programs import.
     _PLACES = (socket, _socket)  # type: Tuple[Any, ...]
 
-    def __init__(self, name):
-        # type: (str) -> None
+    def __init__(self, name, is_silent=False):
+        # type: (str, bool) -> None
         self.asked = 0
         self._name = name
+        self._may_respond = threading.Event()
+        if not is_silent:
+            self.respond()
         self._found = []  # type: List[Any]
 
     def __enter__(self):
@@ -170,8 +175,14 @@ class Resolver(object):
 
     def __exit__(self, *exception):
         # type: (*Any) -> None
+        self.respond()
         for place, found in zip(self._PLACES, self._found):
             place.getaddrinfo = found
+
+    def respond(self):
+        # type: () -> None
+        """Respond, also to whoever has asked before."""
+        self._may_respond.set()
 
     def _stand_in(self, found):
         # type: (Callable[..., Any]) -> Callable[..., Any]
@@ -180,6 +191,7 @@ class Resolver(object):
             if host not in (self._name, self._name.encode("ascii")):
                 return found(host, port, family, *rest, **options)
             self.asked += 1
+            self._may_respond.wait()
             if family not in (0, socket.AF_INET):
                 raise socket.gaierror(socket.EAI_NONAME, "it has an address of version 4")
             return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "",

@@ -2,19 +2,18 @@
 
 from __future__ import absolute_import, division, print_function
 
-import errno
 import socket
 import time
 
 from ..._compat import MYPY
 from ...backends import BaseConnection
 from ...errors import ConnectError, ConnectTimeout, Timeout
-from ._peer import HOST
+from ._places import silent_host, unused_address
 from ._rule import Rules, rule, skip
 from ._stage import SHORT, Resolver, credentials, expect
 
 if MYPY:
-    from typing import Any, List
+    from typing import Any
 
     from ._stage import Stage
 
@@ -59,12 +58,8 @@ class OpeningRules(Rules):
     def test_a_refused_connection_is_a_connect_error(self, stage):
         # type: (Stage) -> None
         """Nobody listens there: ``ConnectError``, and no timeout, at once."""
-        closed = socket.socket()
-        closed.bind(("127.0.0.1", 0))
-        port = closed.getsockname()[1]
-        closed.close()
         error = stage.raises(ConnectError, "connecting to a port where nobody listens",
-                             stage.connect, (HOST, port))
+                             stage.connect, unused_address())
         expect(not isinstance(error, Timeout), "a refused connection is no timeout")
 
     @rule("network")
@@ -100,7 +95,7 @@ class OpeningRules(Rules):
     def test_a_host_that_does_not_respond_is_given_up_in_time(self, stage):
         # type: (Stage) -> None
         """Not even TCP responds: ``ConnectTimeout`` when ``timeout`` is over, not minutes later."""
-        address, freed = _silent_host()
+        address, freed = silent_host()
         with stage.rescue(freed) as rescue:
             _expect_connect_timeout(stage, rescue, address)
         freed()
@@ -218,37 +213,3 @@ def _expect_connect_timeout(stage, rescue, address):
            "holds for everything after the name lookup, the handshake included", SHORT)
     expect(isinstance(error, ConnectTimeout), "connecting raised %s: %s; expected ConnectTimeout",
            type(error).__name__, error)
-
-
-def _silent_host():
-    # type: () -> Any
-    """Return an address where TCP does not respond, and a function that lets it refuse."""
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    listener.listen(0)
-    address = listener.getsockname()
-    fillers = []  # type: List[socket.socket]
-
-    def free():
-        # type: () -> None
-        for one in fillers + [listener]:
-            one.close()
-
-    # On Linux a listener whose queue is full does not respond.
-    for _ in range(8):
-        filler = socket.socket()
-        fillers.append(filler)
-        filler.setblocking(False)
-        filler.connect_ex(address)
-    probe = socket.socket()
-    fillers.append(probe)
-    probe.settimeout(SHORT)
-    try:
-        probe.connect(address)
-    except socket.timeout:
-        return (HOST, address[1]), free
-    except socket.error as error:
-        if error.errno == errno.EAGAIN:
-            return (HOST, address[1]), free
-    free()
-    return skip("no silent host can be had on this system")
