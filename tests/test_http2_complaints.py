@@ -37,7 +37,7 @@ from frame_peers import (
 from http2_support import accept as responses
 from http2_support import headers, start, status_block
 from leases import lease, release
-from net_support import SOON, make_tokens
+from net_support import SOON
 from simulated_apple import Apple
 from simulated_time import accept_all, serve
 from stdio_support import SHORT
@@ -269,19 +269,6 @@ def test_refused_streams_are_sent_again_and_fail_nothing(apple, sessions):
 
 
 # 5. A receive window that is never given back.
-
-
-def test_some_ten_thousand_errors_over_one_connection(apple, sessions):
-    """Bodies of responses use the windows up many times over; they are given back."""
-    count = 20000
-    tokens = make_tokens(count)
-    for token in tokens:
-        apple.devices.bad(token)
-    client = client_for(sessions(), apple)
-    result = client.send(Message(tokens, alert="hello"))
-    assert len(result.failed) == count
-    assert (result.errors, result.retry()) == ([], None)
-    assert apple.provider_connections == 1
 
 
 def test_the_window_of_a_connection_is_given_back_many_times_over():

@@ -22,7 +22,7 @@ SEED = 20210331
 
 def test_every_token_has_the_outcome_that_the_record_bears_out():
     """Through each fault, over both protocols, with and without TLS that ends at the proxy."""
-    trial = soak.Soak(SEED, load=Load(tokens=50, legs=2, tail=15.0, patience=2.0))
+    trial = soak.Soak(SEED, load=Load(tokens=50, legs=2, tail=8.0, patience=2.0))
 
     trial.run(seconds=0)
 
