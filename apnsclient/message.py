@@ -166,7 +166,7 @@ class Message(object):
         self._set_defaults(expiry, priority)
         if payload is None:
             self._set_parts(alert, badge, sound, content_available,
-                            dict(extra or {}, **extra_kwargs))
+                            dict(extra, **extra_kwargs) if extra else extra_kwargs)
         elif (extra or extra_kwargs or alert is not None or badge is not None
               or sound is not None or content_available is not None):
             raise ValueError("payload stands for the whole; it cannot be given together with "

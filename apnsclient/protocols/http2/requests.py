@@ -5,6 +5,9 @@ the hundred: the tokens are joined by the constant bytes between them, and the n
 streams are laid over the result column by column. That takes header blocks that are the same for
 each request, which they are once all fields that they share are in the dynamic table: the first
 requests of a connection, and those after a change of the table, are made one by one.
+
+The requests of many messages differ in the payload, and in fields that are not indexed, as well.
+These are pieces that are joined with all others, as long as the indexed fields are the same.
 """
 
 from __future__ import absolute_import, division, print_function
