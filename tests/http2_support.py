@@ -3,7 +3,8 @@
 from __future__ import absolute_import, division, print_function
 
 from apnsclient.protocols.http2 import frames
-from apnsclient.protocols.http2.client import ClientConnection, Response
+from apnsclient.protocols.http2.client import ClientConnection
+from apnsclient.protocols.http2.events import Response
 from apnsclient.protocols.http2.frames import FrameReader
 from apnsclient.protocols.http2.requests import RequestTemplate
 
@@ -54,12 +55,13 @@ def said(client):
     return found
 
 
-def new_client(settings=(), is_settled=True):
+def new_client(settings=(), is_settled=True, **options):
     """Return a client to which a server has sent its settings, and whose first words were heard.
 
     :param is_settled: whether the server has acknowledged the client's settings, too.
+    :param options: those of the client.
     """
-    client = ClientConnection(b"api.push.apple.com")
+    client = ClientConnection(b"api.push.apple.com", **options)
     assert client.output().startswith(frames.PREFACE)
     data = frames.settings_frame(settings) + (frames.SETTINGS_ACK if is_settled else b"")
     assert tell(client, data) == []

@@ -299,6 +299,6 @@ def test_a_new_channel_without_a_name():
 
 
 def _response(status, body):
-    from apnsclient.protocols.http2.client import Response
+    from apnsclient.protocols.http2.events import Response
 
     return Response(None, 1, status, [(b":status", b"%d" % status)], body)

@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apnsclient.protocols.http2 import frames
-from apnsclient.protocols.http2.client import ClientConnection, GoAway
+from apnsclient.protocols.http2.client import ClientConnection
+from apnsclient.protocols.http2.events import GoAway
 from apnsclient.protocols.http2.frames import Http2Error, frame
 from apnsclient.protocols.http2.headers import decode_block, encode_string, literal_field
 from apnsclient.protocols.http2.responses import ResponseDecoder, status_in

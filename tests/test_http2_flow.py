@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apnsclient.protocols.http2 import frames
-from apnsclient.protocols.http2.client import Response
+from apnsclient.protocols.http2.events import Response
 from apnsclient.protocols.http2.frames import FrameReader, frame
 from apnsclient.protocols.http2.headers import decode_block
 from apnsclient.protocols.http2.requests import RequestTemplate
@@ -107,16 +107,14 @@ def test_caution_is_one_request_at_a_time(is_settled):
     """Until one has a response with anything but 403, however that comes."""
     for responses in ([accept(1)], [response(1, 400, b"{}")], [headers(1, status_block(503))],
                     [headers(1, OK, False), frames.rst_stream(1, 2)]):
-        client = new_client(is_settled=is_settled)
-        client.is_cautious = True
+        client = new_client(is_settled=is_settled, is_cautious=True)
         assert client.room(2) == 1
         start(client)
         assert client.room(2) == 0
         tell(client, *responses)
         assert not client.is_cautious
         assert client.room(2) == 1000
-    client = new_client(is_settled=is_settled)
-    client.is_cautious = True
+    client = new_client(is_settled=is_settled, is_cautious=True)
     for stream, ending in ((1, response(1, 403, b"{}")), (3, frames.rst_stream(3, 7)),
                            (5, frames.rst_stream(5, 2))):
         start(client)

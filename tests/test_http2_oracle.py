@@ -19,7 +19,8 @@ from h2.settings import SettingCodes
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from apnsclient.protocols.http2.client import ClientConnection, Response
+from apnsclient.protocols.http2.client import ClientConnection
+from apnsclient.protocols.http2.events import Response
 from apnsclient.protocols.http2.requests import RequestTemplate
 from effort import examples
 
@@ -133,9 +134,8 @@ class Conversation(object):
     """Both sides and the bytes between them."""
 
     def __init__(self, is_cautious):
-        self.client = ClientConnection(b"api.push.apple.com:443")
+        self.client = ClientConnection(b"api.push.apple.com:443", is_cautious)
         self.client.encoder.authorization = b"bearer " + b"x" * 200
-        self.client.is_cautious = is_cautious
         self.server = Server()
         self.buffer = []
         self.to_server = self.to_client = b""

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apnsclient.protocols.http2 import frames
-from apnsclient.protocols.http2.client import Response
+from apnsclient.protocols.http2.events import Response
 from apnsclient.protocols.http2.frames import frame
 from apnsclient.protocols.http2.headers import decode_block, literal_field
 from effort import examples

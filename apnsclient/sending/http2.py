@@ -28,7 +28,7 @@ from collections import deque
 
 from .._compat import MYPY
 from ..outcomes import parse_response
-from ..protocols.http2.client import Response
+from ..protocols.http2.events import Response
 from ..protocols.http2.frames import name_of_error
 from ..reasons import RESPONSES, reason_of_response
 

@@ -50,10 +50,9 @@ class SenderConnection(object):
     def __init__(self, address, credential, now):
         # type: (Address, Any, float) -> None
         self.address = address
-        self.client = ClientConnection(_authority(*address))
         # What gives the connection its provider token, None with a certificate.
         self._bearer = credential.new_bearer() if hasattr(credential, "new_bearer") else None
-        self.client.is_cautious = self._bearer is not None
+        self.client = ClientConnection(_authority(*address), self._bearer is not None)
         self.limit = AdaptiveLimit(self.client)
         self.batches = []  # type: List[Batch]
         self.round_trip = float("inf")

@@ -10,9 +10,8 @@ order, goes through one method for each type of frame.
 That works because we offer the peer no dynamic table for its header blocks (HEADER_TABLE_SIZE 0):
 each block stands alone. Until the peer has acknowledged that, every block is decoded.
 
-What always holds: each stream that was opened ends exactly once: in a response, in a reset, or in
-what :meth:`ClientConnection.abandon` and :meth:`ClientConnection.cancel` return. What was received
-is given back to the peer's windows. Nothing is raised for what a peer sent:
+What always holds: each stream that was opened ends exactly once, see :class:`.Endings`. What was
+received is given back to the peer's windows. Nothing is raised for what a peer sent:
 :attr:`ClientConnection.error` is set, the GOAWAY for the peer is in the output, and from there on
 nothing more is accepted.
 """
@@ -23,7 +22,8 @@ from six.moves import range
 
 from ..._compat import MYPY
 from . import frames
-from .events import GoAway, Reset, Response
+from .endings import Endings
+from .events import GoAway
 from .frames import (
     ACK,
     CONTINUATION,
@@ -48,14 +48,13 @@ from .streams import Streams
 if MYPY:
     from typing import Any, List, Optional, Sequence, Tuple
 
-    from .partial import Partial
     from .receiving import Block
     from .requests import RequestTemplate
     from .streams import Batch, Rejection
 
     Field = Tuple[bytes, bytes, bool]
 
-__all__ = ["ClientConnection", "GoAway", "Response", "Reset"]
+__all__ = ["ClientConnection"]
 
 #: Flags of HEADERS that matter.
 _RESPONSE_FLAGS = END_STREAM | END_HEADERS | PADDED | frames.PRIORITIZED
@@ -77,24 +76,21 @@ class ClientConnection(object):
     """State of one connection.
 
     :param authority: host, with the port if it is not 443, for each request (bytes).
+    :param is_cautious: True allows one request at a time, until one had a response with any status
+        but 403: as Apple wants it of connections with a provider token.
 
     :ivar has_settings: whether the peer's settings have come (bool).
     :ivar goaway: the peer's :class:`GoAway`, or None.
     :ivar error: the rule that the peer has broken (:class:`.Http2Error`), or None.
-    :ivar accepted: how many responses with status 200 have come (int).
-    :ivar response_count: how many responses have come (int), whatever their status.
-    :ivar is_cautious: True allows one request at a time, until one had a response with any status
-        but 403: as Apple wants it of connections with a provider token.
     :ivar is_ping_acknowledged: whether the peer has acknowledged the last :meth:`ping` (bool).
     """
 
-    def __init__(self, authority):
-        # type: (bytes) -> None
+    def __init__(self, authority, is_cautious=False):
+        # type: (bytes, bool) -> None
         self.has_settings = self.is_ping_acknowledged = False
         self.goaway = None  # type: Optional[GoAway]
         self.error = None  # type: Optional[Http2Error]
-        self.accepted = self.response_count = 0
-        self.is_cautious = self._keeps_responses = self._is_settled = False
+        self._starts_cautious, self._is_settled = is_cautious, False
         self._ping = None  # type: Optional[bytes]
         self._output = []  # type: List[bytes]
         self._streams = Streams(authority, self._output.append)
@@ -104,8 +100,8 @@ class ClientConnection(object):
         # How often no row was found in what is being received.
         self._misses = 0
         self._rest = b""
-        self._events = []  # type: List[Any]
         self._partial = PartialResponses(self._decoder)
+        self._endings = Endings(self._streams, self._partial)
         self._blocks = BlockReader()
         self._window = ReceiveWindow(OUR_WINDOW)
         self._flood = FloodGuard()
@@ -151,6 +147,24 @@ class ClientConnection(object):
         # type: () -> bool
         """True if it takes requests at all: numbers of streams run out (RFC 9113, 5.1.1)."""
         return self.goaway is None and self.error is None and self._streams.next <= LARGEST_STREAM
+
+    @property
+    def accepted(self):
+        # type: () -> int
+        """How many responses with status 200 have come."""
+        return self._endings.accepted
+
+    @property
+    def response_count(self):
+        # type: () -> int
+        """How many responses have come, whatever their status."""
+        return self._endings.response_count
+
+    @property
+    def is_cautious(self):
+        # type: () -> bool
+        """True if one request at a time is allowed for now."""
+        return self._starts_cautious and not self._endings.is_trusted
 
     @property
     def has_proof(self):
@@ -228,7 +242,7 @@ class ClientConnection(object):
     def keep_responses(self, is_wanted):
         # type: (bool) -> None
         """Make responses with status 200 events, which costs time, or only count them."""
-        self._keeps_responses = is_wanted
+        self._endings.keeps_responses = is_wanted
 
     def cancel(self, batch):
         # type: (Batch) -> List[Tuple[int, bool]]
@@ -241,7 +255,7 @@ class ClientConnection(object):
             if self._streams.is_open(stream):
                 is_whole = not self._streams.is_incomplete(stream)
                 self._streams.reset(stream, frames.CANCEL)
-                if not self._end_early(stream):
+                if not self._endings.give_up(stream):
                     indices.append((batch.index_of(stream), is_whole))
         return indices
 
@@ -251,27 +265,13 @@ class ClientConnection(object):
 
         :param is_over: False if whole requests may still have their responses (bool).
         :return: ``(batch, stream, is_whole)`` of each request without response. One that is not
-            whole was not processed, see :class:`Reset`. What became of others is in :meth:`events`.
+            whole was not processed, see :class:`.Reset`. What came of others is in :meth:`events`.
         """
         streams = self._streams.above(0) if is_over else self._streams.ignore_incomplete()
         opened = [(self._streams.find(stream), stream, not self._streams.is_incomplete(stream))
                   for stream in streams]
         return [(batch, stream, is_whole) for batch, stream, is_whole in opened
-                if batch is not None and not self._end_early(stream)]
-
-    def _end_early(self, stream):
-        # type: (int) -> bool
-        """End a stream before its response has ended; return True if that has a status.
-
-        With status 200 the notification was accepted, and any other status says as much, whatever
-        was to follow. The response to a standalone request is of no use if it is cut off.
-        """
-        partial = self._partial.get(stream)
-        if partial is None or stream in self._streams.standalone:
-            self._end(stream)
-            return False
-        self._conclude(stream, partial.status, partial.block, bytes(partial.body), True)
-        return True
+                if batch is not None and not self._endings.give_up(stream)]
 
     def send_goaway(self):
         # type: () -> None
@@ -285,7 +285,7 @@ class ClientConnection(object):
         """Process what the peer has sent.
 
         :param data: any number of bytes.
-        :return: what came of it: :class:`Response` and :class:`Reset`, in order. Responses with
+        :return: what came of it: :class:`.Response` and :class:`.Reset`, in order. Responses with
             status 200 are only counted, in their batch and in :attr:`accepted`, unless kept.
         """
         if self.error is not None:
@@ -335,10 +335,10 @@ class ClientConnection(object):
         if self._misses < _MOST_MISSES and len(data) - position >= _WORTH_A_ROW:
             start, position = position, self._receive_row(data, position)
             self._misses += position == start
-        if not self._keeps_responses:
+        if not self._endings.keeps_responses:
             count, position = self._decoder.end_accepted(data, position, self._streams.open)
             if count:
-                self._count_accepted(count)
+                self._endings.count_accepted(count)
         return position
 
     def _receive_row(self, data, position):
@@ -349,28 +349,13 @@ class ClientConnection(object):
             their streams is not open, and nothing was done.
         """
         streams, end = self._decoder.find_row(data, position)
-        batches = self._streams.end_all(streams) if streams else []
-        if not batches:
-            return position
-        self._count_accepted(len(batches))
-        if self._keeps_responses:
-            size = (end - position) // len(streams)
-            self._events += [
-                Response(batch, stream, 200, data[start + FRAME_HEAD.size:start + size], b"", False)
-                for batch, stream, start in zip(batches, streams, range(position, end, size))]
-        return end
-
-    def _count_accepted(self, count):
-        # type: (int) -> None
-        self.accepted += count
-        self.response_count += count
-        self.is_cautious = False
+        is_row = bool(streams) and self._endings.accept_row(streams, data, position, end)
+        return end if is_row else position
 
     def events(self):
         # type: () -> List[Any]
         """Return what came of requests and was not returned yet; see :meth:`receive`."""
-        events, self._events = self._events, []
-        return events
+        return self._endings.take_events()
 
     def _receive_common(self, data, length, flags, stream, end):
         # type: (bytes, int, int, int, int) -> int
@@ -402,7 +387,7 @@ class ClientConnection(object):
         if not status:
             return 0
         self._window.consume(len(body))
-        self._conclude(stream, status, data[start:end], body)
+        self._endings.conclude(stream, status, data[start:end], body)
         return end + FRAME_HEAD.size + len(body)
 
     def _check_head(self, kind, flags, stream, length):
@@ -444,17 +429,7 @@ class ClientConnection(object):
             self.error = error
             self._output.append(frames.goaway(0, error.code))
             return
-        is_whole = not self._streams.is_incomplete(error.stream)
-        batch = self._end(error.stream)
-        if batch is not None:
-            self._streams.reset(error.stream, error.code)
-            self._events.append(Reset(batch, error.stream, error.code, False, is_whole))
-
-    def _end(self, stream):
-        # type: (int) -> Optional[Batch]
-        """End a stream; return its batch, or None if it was not open."""
-        self._partial.discard(stream)
-        return self._streams.end(stream)
+        self._endings.fail(error.stream, error.code)
 
     def _receive_headers(self, flags, stream, payload):
         # type: (int, int, bytes) -> None
@@ -477,29 +452,7 @@ class ClientConnection(object):
             return
         complete = self._partial.add_header(stream, kept, bool(flags & END_STREAM))
         if complete is not None:
-            self._finish(complete)
-
-    def _finish(self, response):
-        # type: (Partial) -> None
-        """End a request with its response, which is complete."""
-        stream = response.stream
-        if self._streams.is_incomplete(stream):
-            # A server that has responded does not want the rest (RFC 9113, 8.1).
-            self._streams.reset(stream, frames.NO_ERROR)
-        self._conclude(stream, response.status, response.block, bytes(response.body))
-
-    def _conclude(self, stream, status, block, body, is_cut_off=False):
-        # type: (int, int, Any, bytes, bool) -> None
-        """End a request with its response, or with what came of it before the stream was reset."""
-        is_standalone = stream in self._streams.standalone
-        batch = self._end(stream)
-        self.response_count += 1
-        if status != 403:
-            self.is_cautious = False
-        if status == 200 and not is_standalone:
-            self.accepted += 1
-        if status != 200 or is_standalone or self._keeps_responses:
-            self._events.append(Response(batch, stream, status, block, body, is_cut_off))
+            self._endings.finish(complete)
 
     def _receive_data(self, flags, stream, payload):
         # type: (int, int, bytes) -> None
@@ -511,11 +464,11 @@ class ClientConnection(object):
             return
         partial = self._partial.add_data(stream, len(payload), data)
         if flags & END_STREAM:
-            self._finish(partial)
+            self._endings.finish(partial)
         elif len(partial.body) > batch.body_limit:
             # Nothing of Apple's is that long. The status tells what became of the request.
             self._streams.reset(stream, frames.CANCEL)
-            self._conclude(stream, partial.status, partial.block, b"")
+            self._endings.conclude(stream, partial.status, partial.block, b"")
         else:
             self._give_back(partial.window)
 
@@ -530,21 +483,7 @@ class ClientConnection(object):
         # type: (int, int, bytes) -> None
         code = frames.read_number(payload)
         self._streams.check_opened(stream)
-        self._reset(stream, code, code == frames.REFUSED_STREAM)
-
-    def _reset(self, stream, code, is_unprocessed):
-        # type: (int, int, bool) -> None
-        """End a request whose stream the peer has reset or will not process."""
-        partial = self._partial.get(stream)
-        if partial is not None:
-            # It was processed, whatever the code says: there is a status. Only the body, or its
-            # end, has not come.
-            self._conclude(stream, partial.status, partial.block, bytes(partial.body), True)
-            return
-        is_whole = not self._streams.is_incomplete(stream)
-        batch = self._end(stream)
-        if batch is not None:
-            self._events.append(Reset(batch, stream, code, is_unprocessed, is_whole))
+        self._endings.reset(stream, code, code == frames.REFUSED_STREAM)
 
     def _receive_settings(self, flags, stream, payload):
         # type: (int, int, bytes) -> None
@@ -580,7 +519,7 @@ class ClientConnection(object):
         self.goaway = GoAway(last, code, debug[:_LONGEST_DEBUG])
         for above in self._streams.above(last):
             self._streams.ignore(above)
-            self._reset(above, code, True)
+            self._endings.reset(above, code, True)
 
     def _receive_window_update(self, flags, stream, payload):
         # type: (int, int, bytes) -> None
