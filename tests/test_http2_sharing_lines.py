@@ -11,7 +11,9 @@ import pytest
 pytest.importorskip("hpack")
 pytest.importorskip("jwt")
 
+from apnsclient.sending.calls import Call
 from apnsclient.sync import host
+from apnsclient.sync.intake import work_of
 from apnsclient.testing.simulator import ProviderScript
 from effort import IS_BRIEF
 from frame_peers import ACCEPTED, client_for, message, outcome
@@ -83,3 +85,32 @@ def test_a_caller_may_leave_at_any_line_of_anothers_call(apple, leave):
         assert "1 idle, 0 in use, 0 callers waiting" in repr(session), number
     assert number > 100
     assert apple.provider_connections == 1
+
+
+def test_two_callers_never_lead_at_the_same_time(apple, monkeypatch):
+    """One comes while the connections are given back, and another one at any line from there on."""
+    for number in range(1, 5000):
+        client, joined = client_for(apple.session(protocol="http2"), apple), []
+        shared = client._connection._host()
+        give_back = shared._connections.release
+
+        def join(shared=shared, joined=joined):
+            call, sent = Call(), message()
+            # Nobody comes in while this thread has the lock.
+            if shared._lock.acquire(False):
+                joined.append((call, shared._join(call, [work_of(sent, sent.request_template())])))
+                shared._lock.release()
+
+        def release(leases, opening, join=join, give_back=give_back):
+            give_back(leases, opening)
+            in_thread(join)
+
+        monkeypatch.setattr(shared._connections, "release", release)
+        is_struck = call_at(
+            number, lambda join=join, joined=joined: joined and in_thread(join),
+            lambda client=client: client.send(message(2)))
+        leads = [lead or claim.lead for _, (lead, claim) in joined]
+        assert len([one for one in leads if one is not None and not one.is_over]) == 1, number
+        if not is_struck:
+            break
+    assert number > 100

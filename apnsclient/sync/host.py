@@ -287,27 +287,27 @@ class Host(object):
         # type: (_Lead, Optional[Call]) -> None
         """Stop leading; let a follower go on, or give back the connections that nobody needs."""
         try:
-            while True:
-                with self._lock:
-                    self._forget_left()
-                    if call is not None and call.is_over:
-                        self._sender.leave(call)
-                        call = None
-                    if not self._sender.calls:
-                        del self._sender.connections[:]
-                    is_done = not self._promote()
-                    leases = self._connections.take_ended() if is_done else []
-                    opening = self._connections.take_opening() if is_done else None
-                    if not leases and opening is None:
-                        lead.is_over = True
-                        return
-                self._connections.release(leases, opening)
-                self._report()
+            with self._lock:
+                self._forget_left()
+                if call is not None and call.is_over:
+                    self._sender.leave(call)
+                if not self._sender.calls:
+                    del self._sender.connections[:]
+                is_done = not self._promote()
+                leases = self._connections.take_ended() if is_done else []
+                opening = self._connections.take_opening() if is_done else None
+                if not leases and opening is None:
+                    lead.is_over = True
+                    return
+            self._connections.release(leases, opening)
+            self._report()
         finally:
             if not lead.is_over:
                 lead.is_over = True
                 with self._lock:
-                    self._promote()
+                    # Whoever has come since then may lead already.
+                    if self._lead_now() is None:
+                        self._promote()
             self._tidy()
 
     def _promote(self):
