@@ -20,7 +20,7 @@ from OpenSSL import SSL
 
 from apnsclient.protocols.http2 import frames
 from apnsclient.protocols.http2.frames import FrameReader
-from stdio_support import Server, over_tls, read_exactly, server_context
+from stdio_support import GONE, Server, over_tls, read_exactly, server_context
 
 IDENTIFIER = b"EC1BF194-B3B2-424A-89A9-5A918A6E6B5D"
 #: Seconds of silence after which the Go-like server believes that the client has heard its warning.
@@ -203,10 +203,13 @@ class _GoConversation(object):
     def _close(self):
         # The responses to the last of them may be among what is not read any more.
         assert self._pongs * 2 > self._pings
-        self._tls.shutdown()
-        self._tls._socket.shutdown(socket.SHUT_WR)
-        while receive(self._tls):
-            pass
+        try:
+            self._tls.shutdown()
+            self._tls._socket.shutdown(socket.SHUT_WR)
+            while receive(self._tls):
+                pass
+        except GONE:
+            pass  # Who has all responses waits for nobody.
 
     def _flush(self):
         if self._output:
