@@ -264,19 +264,15 @@ def wait(interests, timeout, system=select):
         if sockets and max(sockets) >= SELECT_LIMIT and hasattr(system, "poll"):
             ready = _poll(reads, writes, timeout, system)
         else:
-            ready = _select(reads, writes, timeout, system)
+            # Windows tells of a failed connect in the third set only.
+            ready, writable, failed = system.select(reads, writes, writes, timeout)
+            if writes:
+                ready = set(ready + writable + failed)
     except (select.error, OSError) as error:
         if error.args[:1] != (errno.EINTR,):
             raise
         return []
     return [sockets[number] for number in ready]
-
-
-def _select(reads, writes, timeout, system):
-    # type: (List[int], List[int], float, Any) -> Iterable[int]
-    # Windows tells of a failed connect in the third set only.
-    readable, writable, failed = system.select(reads, writes, writes, timeout)
-    return set(readable + writable + failed) if writes else readable
 
 
 def _poll(reads, writes, timeout, system):

@@ -308,7 +308,8 @@ class TlsBackend(BaseBackend):
             elif not wanted:
                 ready.append(connection)
             interests += wanted
-            owners.update((waited, connection) for waited, _ in wanted)
+            for waited, _ in wanted:
+                owners[waited] = connection
         if interests or attempts or not ready:
             for waited in self._wait(interests, attempts, 0.0 if ready else timeout, waker):
                 if waited is not waker and owners[waited] not in ready:

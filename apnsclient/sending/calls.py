@@ -10,7 +10,7 @@ from collections import deque
 from .._compat import MYPY, text_of
 
 if MYPY:
-    from typing import Any, Deque, Iterator, List, Optional
+    from typing import Any, Deque, List, Optional
 
     from ..protocols.http2.streams import Batch
     from ..reasons import Reason
@@ -85,12 +85,13 @@ class Call(object):
             [work.is_decided for work in self._works])
 
     def decided(self):
-        # type: () -> Iterator[Work]
-        """Yield the work that is decided, in order, as far as nothing before it is undecided."""
-        works = self._works
+        # type: () -> List[Work]
+        """Take the work that is decided, in order, as far as nothing before it is undecided."""
+        works, decided = self._works, []
         while works and works[0].is_decided:
             self._is_proven = True
-            yield works.popleft()
+            decided.append(works.popleft())
+        return decided
 
     def next_waiting(self):
         # type: () -> Optional[Work]

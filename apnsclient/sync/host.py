@@ -172,7 +172,7 @@ class Host(object):
 
     def _take_decided(self, call):
         # type: (Call) -> List[Any]
-        decided = list(call.decided())
+        decided = call.decided()
         if call in self._sender.calls and call.is_over:
             self._sender.leave(call)
         return decided
