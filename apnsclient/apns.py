@@ -52,8 +52,9 @@ class APNs(object):
         :param timeout: longest time for the whole call, in seconds (float, above 0), or None for no
             limit except those of the session. At its end nothing is raised: what was not sent is in
             the result's retry, and what was sent and has no response is there and in
-            :attr:`Result.unknown` as well. Closing a connection that has failed may take another
-            second.
+            :attr:`Result.unknown` as well. What is being written at that moment is written to its
+            end: where a server does not read, that lasts until the session's ``write_timeout``.
+            Closing a connection that has failed may take another second.
         :return: :class:`Result`. If an established connection fails nothing is raised: what is not
             known to be delivered is in the result's retry.
         :raises ValueError: if the timeout is not a number above 0, or the payload does not fit into

@@ -294,8 +294,8 @@ class Host(object):
                 if not self._sender.calls:
                     del self._sender.connections[:]
                 is_done = not self._promote()
-                leases = self._connections.take_ended() if is_done else []
                 opening = self._connections.take_opening() if is_done else None
+                leases = self._connections.take_ended() if is_done else []
                 if not leases and opening is None:
                     lead.is_over = True
                     return
