@@ -19,10 +19,3 @@ def release(connection, *leases):
     host = connection._host()
     host._sender.needs_new = False
     host._connections._opener.release(list(leases), host._guarded)
-
-
-def idle_connections(connection, count):
-    """Fill the pool with so many connections."""
-    leases = [lease(connection) for _ in range(count)]
-    release(connection, *leases)
-    return leases

@@ -305,10 +305,6 @@ class Flight(object):
         return not self.has_response and (self.fate == "refused" or self.fate == "lost"
                                           and not self.is_whole)
 
-    @property
-    def is_unknown(self):
-        return not self.has_response and self.is_whole and not self.is_proven
-
 
 class Tap(object):
     """What was said on a connection.

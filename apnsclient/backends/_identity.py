@@ -177,14 +177,10 @@ class Identity(object):
         for certificate in self._chain:
             context.add_extra_chain_cert(crypto.X509.from_cryptography(certificate))
 
-    def validity_problem(self, now=None):
-        # type: (Optional[datetime.datetime]) -> Optional[str]
-        """Return the reason why the certificate is not valid now, or None if it is.
-
-        :param now: current time (naive datetime in UTC); by default the clock's.
-        """
-        now = _utcnow() if now is None else now
-        begin, end = certificate_dates(self.certificate)
+    def validity_problem(self):
+        # type: () -> Optional[str]
+        """Return the reason why the certificate is not valid now, or None if it is."""
+        now, (begin, end) = _utcnow(), certificate_dates(self.certificate)
         if now > end:
             return "expired on %s UTC" % end
         if now < begin:

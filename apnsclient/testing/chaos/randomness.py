@@ -43,11 +43,6 @@ class Dice(object):
         """Return a number from 0 up to, but without, 1."""
         return self._random()
 
-    def uniform(self, low, high):
-        # type: (float, float) -> float
-        """Return a number between two others."""
-        return low + (high - low) * self._random()
-
     def randint(self, low, high):
         # type: (int, int) -> int
         """Return a whole number from ``low`` up to and with ``high``; at most 2**53 apart."""

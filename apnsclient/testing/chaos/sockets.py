@@ -181,11 +181,6 @@ class Stream(Sender):
         """Set the seconds that reading and writing may take; None for no limit."""
         self._timeout = timeout
 
-    def gettimeout(self):
-        # type: () -> Optional[float]
-        """Return these seconds."""
-        return self._timeout
-
     def getpeername(self):
         # type: () -> Any
         """Return the address of the peer."""

@@ -29,14 +29,13 @@ STORAGE_POLICIES = (0, 1)
 class BroadcastChannels(object):
     """The channels of all applications. May be used from many threads.
 
-    :param limit: most channels of one application (int). Apple's is 10 000 in each environment.
-
-    :ivar limit: the same; it may be set.
+    :ivar limit: most channels of one application (int); may be set. Apple's is 10 000 in each
+        environment.
     """
 
-    def __init__(self, limit=MOST_CHANNELS):
-        # type: (int) -> None
-        self.limit = limit
+    def __init__(self):
+        # type: () -> None
+        self.limit = MOST_CHANNELS
         self._lock = threading.Lock()
         self._channels = {}  # type: Dict[str, OrderedDict[str, int]]
         self._disabled = set()  # type: Set[str]
