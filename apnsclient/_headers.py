@@ -151,12 +151,11 @@ def make_fields(topic, default_topic, push_type, payload_type, priority, is_prio
         is_priority_given]
     if apns_id is not None and is_shared:
         warnings += (_ONE_IDENTIFIER,)
-    return HeaderFields(common + tuple([
-        _field(name, value, is_shared) for name, value in (
-            (b"apns-expiration", as_number("expiry", expiry, 0xFFFFFFFF)),
-            (b"apns-id", as_header("apns_id", apns_id)),
-            (b"apns-collapse-id", as_header("apns_collapse_id", collapse_id)))
-        if value is not None])), warnings
+    own = tuple([_field(name, value, is_shared) for name, value in (
+        (b"apns-expiration", as_number("expiry", expiry, 0xFFFFFFFF)),
+        (b"apns-id", as_header("apns_id", apns_id)),
+        (b"apns-collapse-id", as_header("apns_collapse_id", collapse_id))) if value is not None])
+    return HeaderFields(common + own, None if is_shared else common), warnings
 
 
 def _make_common(topic, default_topic, push_type, payload_type, priority, is_priority_given):

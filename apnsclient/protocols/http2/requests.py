@@ -6,8 +6,8 @@ streams are laid over the result column by column. That takes header blocks that
 each request, which they are once all fields that they share are in the dynamic table: the first
 requests of a connection, and those after a change of the table, are made one by one.
 
-The requests of many messages differ in the payload, and in fields that are not indexed, as well.
-These are pieces that are joined with all others, as long as the indexed fields are the same.
+The requests of many messages differ in the payload, and may do so in header fields, too. They are
+joined from pieces, each of which is made once for all that have it.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -85,22 +85,24 @@ class HeaderFields(tuple):  # type: ignore[type-arg]
 
     :param fields: ``(name, value, is_indexed)`` of each (bytes, bytes, bool). What is indexed goes
         into the dynamic table, and should be the same in many requests. It is sent first.
+    :param shared: those that are indexed, if there is a tuple of them already.
 
     :ivar shared: those that are indexed (tuple).
     :ivar own: the others, as they stand in a header block (bytes).
     :ivar own_size: how many bytes the others have, as RFC 9113, 6.5.2 counts (int).
     """
 
-    def __new__(cls, fields):
-        # type: (Sequence[Field]) -> HeaderFields
+    def __new__(cls, fields, shared=None):
+        # type: (Sequence[Field], Optional[Tuple[Field, ...]]) -> HeaderFields
         self = super(HeaderFields, cls).__new__(cls, fields)
-        self._split()
+        self._split(shared)
         return self
 
-    def _split(self):
-        # type: () -> None
+    def _split(self, shared):
+        # type: (Optional[Tuple[Field, ...]]) -> None
         own = [field for field in self if not field[2]]
-        self.shared = tuple([field for field in self if field[2]])
+        self.shared = shared if shared is not None else tuple(
+            [field for field in self if field[2]])
         self.own = b"".join([literal_field(name, value) for name, value, _ in own])
         self.own_size = sum([size_of(field) for field in own])
 
@@ -273,7 +275,7 @@ class RequestEncoder(object):
         self._version = 0
         self._forms = {}  # type: Dict[Tuple[Field, ...], Parts]
         self._last_fields = None  # type: Optional[HeaderFields]
-        self._last_parts = b"", b""
+        self._last_form = self._last_parts = b"", b""
         self._last_layout = None  # type: Optional[_Layout]
         # The shared fields whose size was needed last, and that size.
         self._sized = (None, 0)  # type: Tuple[Optional[Sequence[Field]], int]
@@ -425,43 +427,53 @@ class RequestEncoder(object):
 
     def each(self, templates, tokens, first_stream, limit=DEFAULT_FRAME_SIZE):
         # type: (Sequence[RequestTemplate], Sequence[Any], int, int) -> Optional[bytes]
-        """Return requests that differ in the payload, too, and in header fields of their own.
+        """Return requests that differ in the payload, and may do so in header fields, too.
 
         :param templates: as many as there are tokens.
         :param limit: longest header that the peer takes, in bytes (int), as RFC 9113, 6.5.2 counts,
             and no more than fits into a frame.
-        :return: the frames, like those of :meth:`alike`. It is also None if the shared header
-            fields are not the same, or not in the table yet, or if there is a request without
-            payload, or with a header that is too long.
+        :return: the frames, like those of :meth:`alike`. It is also None if the indexed fields of a
+            request are not in the table yet, if it has no payload, or too long a header.
         """
-        first, count = templates[0], len(tokens)
-        joined, parts, is_plain = (
-            _join_alike(tokens), self._parts_of(first.fields), first.namespace is None)
+        joined, parts = _join_alike(tokens), self._parts_of_each(templates, limit)
+        is_plain = templates[0].namespace is None
         payloads = [template.payload for template in templates
                     if (template.namespace is None) is is_plain]
-        owns = _own_parts([template.fields for template in templates])
-        if joined is None or parts is None or len(payloads) < count or not owns:
-            return None
-        digits, sizes = len(tokens[0]), set(map(len, payloads))
-        longest = first if len(owns) == 1 else max(templates, key=_own_size)
-        head, tail = parts[0] + _path_head(digits), parts[1][:len(parts[1]) - len(first.fields.own)]
-        length = len(head) + digits + first.own_size + len(tail)
-        # The block is shorter than what is counted there, so that it fits into a frame as well.
-        if self.list_size(longest) + LONGEST_ALIKE > limit \
+        count, sizes = len(tokens), set(map(len, payloads))
+        if joined is None or not parts or len(payloads) < count \
                 or not 0 < min(sizes) <= max(sizes) <= DEFAULT_FRAME_SIZE:
             return None
-        split = _split(joined, digits, count)  # type: Sequence[bytes]
+        split = _split(joined, len(tokens[0]), count)  # type: Sequence[bytes]
         if not is_plain:
             split = [token + template.own_field(token) for template, token in zip(templates, split)]
-        # Seven pieces for each request. The numbers of the stream stand behind the first one, and
-        # behind the fifth, which ends with the head of the next frame.
+        # Seven pieces for each request. The number of its stream is the second of them, and the
+        # sixth, since the fifth ends with the head of the next frame.
+        head = parts[0][0] + _path_head(len(tokens[0]))
         pieces = [head] * (7 * count)
-        pieces[::7], pieces[4::7] = _ends_of(length, tail, owns, payloads, sizes)
+        pieces[::7], pieces[4::7] = _ends_of(
+            len(head) + len(tokens[0]) + templates[0].own_size, [tail for _, tail in parts],
+            [len(payload) for payload in payloads])
         pieces[1::7] = pieces[5::7] = struct.unpack(
             "4s" * count, _pack_streams(first_stream, count))
         pieces[3::7] = split
         pieces[6::7] = payloads
         return b"".join(pieces)
+
+    def _parts_of_each(self, templates, limit):
+        # type: (Sequence[RequestTemplate], int) -> List[Parts]
+        """Return the parts of the block of each request, or only once if they are all the same.
+
+        The first part is always the same. There are none at all if the fields of one are not in the
+        table yet, or if a header is too long.
+        """
+        fields = [template.fields for template in templates]
+        if fields.count(fields[0]) == len(fields):
+            templates, fields = templates[:1], fields[:1]
+        # The block is shorter than what is counted, so that it fits into a frame as well.
+        if max([self.list_size(template) for template in templates]) + LONGEST_ALIKE > limit:
+            return []
+        parts = [self._parts_of(one) for one in fields]
+        return [] if None in parts else parts  # type: ignore[return-value]
 
     def _is_short(self, template, digits):
         # type: (RequestTemplate, int) -> bool
@@ -490,12 +502,15 @@ class RequestEncoder(object):
         if self._version != self._headers.version:
             self._forget()
             return None
-        if fields is not self._last_fields:
-            form = self._forms.get(fields.shared)
-            if form is None:
-                return None
+        last = self._last_fields
+        if fields is not last:
+            if last is None or fields.shared != last.shared:
+                form = self._forms.get(fields.shared)
+                if form is None:
+                    return None
+                self._last_form = form
             self._last_fields = fields
-            self._last_parts = form[0], form[1] + fields.own
+            self._last_parts = self._last_form[0], self._last_form[1] + fields.own
         return self._last_parts
 
     def _encode(self, fields):
@@ -523,42 +538,21 @@ def _frame_start(length, kind, flags):
     return FRAME_HEAD.pack(length << 8 | kind, flags, 0)[:STREAM_OFFSET]
 
 
-def _own_parts(fields):
-    # type: (List[HeaderFields]) -> List[bytes]
-    """Return what requests have of their own in their header blocks.
+def _ends_of(length, tails, sizes):
+    # type: (int, List[bytes], List[int]) -> Tuple[List[bytes], List[bytes]]
+    """Return how both frames of each request begin, up to where the number of its stream stands.
 
-    :param fields: the header fields of each.
-    :return: bytes for each; or only once if they are all the same; or none at all if the fields
-        that are shared are not.
+    :param length: how long the header block of each is (int), but for its tail.
+    :param tails: the end of the block of each, or once if they are the same.
+    :param sizes: how many bytes the payload of each has (int).
+    :return: for each the first bytes of its HEADERS frame, and its tail with those of the DATA
+        frame.
     """
-    first = fields[0]
-    if fields.count(first) == len(fields):
-        return [first.own]
-    return [one.own for one in fields] if all(
-        [one.shared == first.shared for one in fields]) else []
-
-
-def _ends_of(length, tail, owns, payloads, sizes):
-    # type: (int, bytes, List[bytes], List[bytes], Iterable[int]) -> Tuple[List[bytes], List[bytes]]
-    """Return how the frames of requests begin, up to where the numbers of their streams stand.
-
-    :param length: how long the header of each is, without its own fields (int).
-    :param tail: what stands between the token and these.
-    :param owns: the own fields of each, or once if they are the same.
-    :param sizes: how many bytes the payloads have (int), each number once.
-    :return: the first bytes of each HEADERS frame; and for each what stands between the token and
-        the number in its DATA frame.
-    """
-    data = dict((size, _frame_start(size, DATA, END_STREAM)) for size in sizes)
+    data = dict((size, _frame_start(size, DATA, END_STREAM)) for size in set(sizes))
     starts = dict((size, _frame_start(length + size, HEADERS, END_HEADERS))
-                  for size in set(map(len, owns)))
-    if len(owns) > 1:
-        return ([starts[len(own)] for own in owns],
-                [tail + own + data[len(payload)] for own, payload in zip(owns, payloads)])
-    ends = dict((size, tail + owns[0] + start) for size, start in data.items())
-    return list(starts.values()) * len(payloads), [ends[len(payload)] for payload in payloads]
-
-
-def _own_size(template):
-    # type: (RequestTemplate) -> int
-    return template.fields.own_size
+                  for size in set(map(len, tails)))
+    if len(tails) > 1:
+        return ([starts[len(tail)] for tail in tails],
+                [tail + data[size] for tail, size in zip(tails, sizes)])
+    ends = dict((size, tails[0] + start) for size, start in data.items())
+    return list(starts.values()) * len(sizes), [ends[size] for size in sizes]
