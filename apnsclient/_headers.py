@@ -33,8 +33,8 @@ _BACKGROUND_PRIORITY = ("a background notification of priority 10 is sent with 5
 _ONE_IDENTIFIER = ("a message with an apns_id goes to several tokens, and all of its notifications "
                    "have the same identifier; give apns_id_namespace instead")
 
-#: An escape that may spell a letter, in JSON text as bytes and as text.
-_SPELLED_BYTES, _SPELLED_TEXT = re.compile(br"\\u00[2-7]"), re.compile(u"\\\\u00[2-7]")
+#: An escape that may spell a letter, in JSON text, and in bytes of Python 3.
+_SPELLED, _SPELLED_BYTES = re.compile(r"\\u00[2-7]"), re.compile(br"\\u00[2-7]")
 
 _good = set()  # type: Set[str]
 
@@ -125,9 +125,9 @@ def may_have_push_type(text):
 
     :param text: the payload as JSON text (str or bytes).
     """
-    if isinstance(text, six.text_type):
-        return (u"content-" in text or u'"mdm"' in text
-                or u"\\" in text and _SPELLED_TEXT.search(text) is not None)
+    if isinstance(text, six.string_types):
+        return ("content-" in text or '"mdm"' in text
+                or "\\" in text and _SPELLED.search(text) is not None)
     # With bytes, "in" takes several times as long on Python 3.
     return (text.find(b"content-") >= 0 or text.find(b'"mdm"') >= 0
             or text.find(b"\\") >= 0 and _SPELLED_BYTES.search(text) is not None)
