@@ -333,6 +333,7 @@ class Attempt(BaseConnectionAttempt):
     """A connection that is open after some seconds.
 
     :ivar is_closed: whether it was given up.
+    :ivar is_open: whether it has returned its connection.
     """
 
     def __init__(self, backend, timeout, arguments):
@@ -343,19 +344,21 @@ class Attempt(BaseConnectionAttempt):
         delay = timeout if self._is_late else backend.connecting_time
         self._due = backend.clock() + delay
         backend.wake_after(delay)
-        self.is_closed = False
+        self.is_closed = self.is_open = False
 
     def is_ready(self):
         """Return True if advance() has something to do."""
         return self._backend.clock() >= self._due
 
     def advance(self):
-        assert not self.is_closed
+        assert not (self.is_closed or self.is_open)
         if not self.is_ready():
             return None
         if self._is_late:
             raise ConnectTimeout("it is not connected in time")
-        return self._backend.get_new_connection(*self._arguments)
+        connection = self._backend.get_new_connection(*self._arguments)
+        self.is_open = True
+        return connection
 
     def close(self):
         self.is_closed = True

@@ -10,11 +10,17 @@ pytest.importorskip("jwt")
 import simulated_apple
 from apnsclient.testing.simulator import ProviderScript
 from frame_peers import ACCEPTED, TOKENS, message, outcome
+from interrupt_support import Interrupt, interrupt_at
+from leases import idle_connections
 from simulated_time import Backend, Channel
 
 #: How many requests may be in flight over a connection, and how many are sent.
 _STREAMS, _COUNT = 20, 2000
 _SCRIPT = ProviderScript(settings={"max_concurrent_streams": _STREAMS})
+#: Where further connections are opened, how that begins, and where one of them is only returned.
+_OPENING = ("open", "_use", "_go_on_opening", "_wait_for_all", "take_opening", "release")
+_BEGINS = ("open", "start", "_begin")
+_HANDS_OVER = ("_connect", "_open", "take_opening", "release")
 
 
 class FarChannel(Channel):
@@ -82,6 +88,11 @@ def test_a_further_connection_that_cannot_be_had_is_done_without(apple, far, scr
 def backend_of(client):
     """Return the back-end of the session that a client belongs to."""
     return client._connection._shared.backend
+
+
+def connections_of(client):
+    """Return the connections that a client shares with all others."""
+    return client._connection._host()._connections
 
 
 def test_nobody_waits_while_a_further_connection_is_opened(apple, far, monkeypatch):
@@ -164,3 +175,100 @@ def test_messages_of_their_own_spread_as_well(apple, far):
     assert len(results) == _COUNT and not any(result.failed for result in results)
     assert apple.provider_connections == 5
     assert apple.clock.now - start < 0.4 * _COUNT // _STREAMS * FarChannel.trip
+
+
+@pytest.mark.parametrize("has_others", [True, False])
+def test_an_interrupt_at_any_line_leaves_nothing_of_a_further_connection(
+        apple, far, monkeypatch, has_others):
+    """Neither a connection that nobody has, nor one that the others stumble over."""
+    def strike(frame):
+        struck.append(frame.f_code.co_name)
+        raise Interrupt
+
+    def is_wanted(code):
+        is_here = (code.co_filename.endswith("connections.py") and code.co_name in _OPENING
+                   or code.co_filename.endswith("opening.py"))
+        return is_here and bool(backend.attempts or sender.connections
+                                and code.co_name in _BEGINS)
+
+    monkeypatch.setattr(Backend, "connecting_time", 0.05)
+    for number in range(1, 5000, 1 if has_others else 3):
+        apple.script_provider(*[ProviderScript(settings={"max_concurrent_streams": 2})] * 8)
+        client, struck = apple.provider_client(pool_size=2), []
+        backend, connections = backend_of(client), connections_of(client)
+        sender, others = connections._sender, client.send_many([message(16), message(17, 5)])
+        assert not has_others or outcome(next(others)) == ACCEPTED
+        interrupt_at(number, strike, is_wanted, lambda: client.send(message(0, 12)))
+        where = number, struck
+        opening = connections._opening
+        assert opening is None or (opening.connection is not None and opening.lease
+                                   not in connections._leases.values()), where
+        assert has_others or backend.in_use_count() == 0, where
+        assert all(outcome(one) == ACCEPTED for one in others), where
+        assert backend.in_use_count() == 0, where
+        assert all(one.is_closed or one.is_open for one in backend.attempts), where
+        left = len([one for one in backend.made if not one.closed()]) - backend.idle_count()
+        # What belongs to nobody for the moment of a line ends with the exception.
+        assert not left or struck[0] in _HANDS_OVER, where
+        client._connection.session.shutdown()
+        if not struck:
+            break
+    assert backend.attempts and number > 100
+
+
+def test_a_back_end_that_cannot_wait_for_an_attempt_loses_nothing(apple, far, monkeypatch):
+    """The attempt is given up; before, what was under way was lost, and it was tried for ever."""
+    def wait_for_connections(self, connections, timeout, waker):
+        if set(connections) & set(self.attempts):
+            raise OSError("this is no socket")
+        return wait(self, connections, timeout, waker)
+
+    wait = Backend.wait
+    monkeypatch.setattr(Backend, "wait", wait_for_connections)
+    monkeypatch.setattr(Backend, "connecting_time", 0.5)
+    apple.script_provider(*[_SCRIPT] * 8)
+    client = apple.provider_client(pool_size=2)
+    assert outcome(client.send(message(0, 10 * _STREAMS))) == ACCEPTED
+    backend = backend_of(client)
+    assert [one.is_closed for one in backend.attempts] == [True]
+    assert (backend.idle_count(), backend.in_use_count()) == (1, 0)
+
+
+def test_an_idle_connection_that_gave_no_sign_of_life_is_not_kept(apple, far, monkeypatch):
+    """It was to be a further one, and the call was over before its PING had a response.
+
+    The pool would take it for one that was used just now, and the next call would not ask it.
+    """
+    apple.script_provider(*[_SCRIPT] * 8)
+    client = apple.provider_client(pool_size=2, ping_after=60)
+    backend = backend_of(client)
+    idle_connections(client._connection, 2)
+    assert backend.idle_count() == 2
+    # The one that is taken last leads nowhere.
+    monkeypatch.setattr(backend.made[0], "peek", lambda size: None)
+    monkeypatch.setattr(backend.made[0], "is_ready", lambda: False)
+    apple.clock.advance(100)
+    assert outcome(client.send(message(0, 6 * _STREAMS))) == ACCEPTED
+    assert (backend.idle_count(), backend.in_use_count()) == (1, 0)
+    assert [one.closed() for one in backend.made] == [True, False]
+
+
+@pytest.mark.parametrize("place", ["class", "instance"])
+def test_a_back_end_that_leads_its_connections_elsewhere_is_not_bypassed(apple, far, place):
+    """Whoever overrides get_new_connection() alone may know of no other way to connect."""
+    def get_new_connection(*arguments, **options):
+        opened.append(1)
+        return get(*arguments, **options)
+
+    opened = []
+    apple.script_provider(*[_SCRIPT] * 8)
+    client = apple.provider_client(pool_size=2)
+    backend = backend_of(client)
+    get = backend.get_new_connection
+    if place == "class":
+        backend.__class__ = type(str("Led"), (Backend,), {
+            "get_new_connection": staticmethod(get_new_connection)})
+    else:
+        backend.get_new_connection = get_new_connection
+    assert outcome(client.send(message(0, 10 * _STREAMS))) == ACCEPTED
+    assert (len(opened), backend.attempts) == (2, [])

@@ -112,16 +112,16 @@ def start_connecting(backend, address, credential, timeout, alpn):
     :return: see :meth:`~apnsclient.backends.BaseBackend.start_connecting`.
     :raises Exception: what the back-end raises.
     """
-    owner, another = _owner(backend, "start_connecting"), _owner(backend, "get_new_connection")
-    if not issubclass(owner, another):
+    if _depth(backend, "get_new_connection") < _depth(backend, "start_connecting"):
         return None
     return backend.start_connecting(address, credential, timeout, alpn=alpn)
 
 
-def _owner(backend, name):
-    # type: (BaseBackend, str) -> type
-    """Return the class that a method of a back-end is defined in."""
-    return next(one for one in type(backend).__mro__ if name in vars(one))
+def _depth(backend, name):
+    # type: (BaseBackend, str) -> int
+    """Return how far from a back-end itself a method is found: 0 for its own attribute."""
+    places = [vars(backend)] + [vars(one) for one in type(backend).__mro__]  # type: List[Any]
+    return next(depth for depth, place in enumerate(places) if name in place)
 
 
 def wait_for(backend, links, timeout, waker):

@@ -251,6 +251,10 @@ class Connections(object):
         try:
             ready = wait_for(self._backend, waited, timeout, self._waker)
         except ConnectionLost as error:
+            if opening is not None:
+                # It may have been the reason: without it the next wait will tell.
+                self._give_up_opening(opening)
+                return []
             for lease in leases:
                 self._guarded.lose(lease, text_of(error))
             return []
@@ -260,6 +264,14 @@ class Connections(object):
                                     and opening.deadline <= self._clock()):
             self._go_on_opening()
         return [lease for lease in leases if lease.link in ready]
+
+    def _give_up_opening(self, opening):
+        # type: (Opening) -> None
+        """Go on without the connection that is being opened."""
+        opening.close()
+        with self._guarded.lock:
+            self._opening = None
+            self._sender.connect_failed(ANOTHER, None, self._clock())
 
     def read(self, leases, timeout):
         # type: (List[Lease], Optional[float]) -> float
@@ -304,7 +316,11 @@ class Connections(object):
         """
         lost, cut = self._amid or self._reading, self._writing
         self._amid = self._reading = self._writing = None
-        if self._opening is not None and self._opening.is_over:
+        opening = self._opening
+        if opening is not None and opening.connection is None:
+            # It has not begun, and there is nothing to wait for.
+            opening.close()
+        if opening is not None and (opening.is_over or opening.lease in self._leases.values()):
             self._opening = None
         if lost is not None:
             self._guarded.lose(lost, "it was interrupted")

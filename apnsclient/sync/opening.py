@@ -77,6 +77,13 @@ class Opening(object):
         """When to go on although nothing has come (float), or None where the back-end knows."""
         return None if self.lease is None else self._deadline
 
+    @property
+    def is_doubtful(self):
+        # type: () -> bool
+        """True if it has been idle for long, and the peer has given no sign of life yet."""
+        return (self._is_pinged and self.lease is not None
+                and not self.lease.state.client.is_ping_acknowledged)
+
     def run(self):
         # type: () -> Lease
         """Wait until the connection is ready, and return it.
@@ -334,7 +341,7 @@ class Opener(object):
         # type: (Opening, GuardedSender) -> None
         """Give a connection up that is being opened, or keep it if it is as good as ready."""
         lease = opening.lease
-        if lease is None or opening.is_over:
+        if lease is None or opening.is_over or opening.is_doubtful:
             opening.close()
         else:
             self.release([lease], sender)
