@@ -13,6 +13,7 @@ pytest.importorskip("jwt")
 
 import gevent
 
+from apnsclient.sending import http2
 from apnsclient.sync import host
 from apnsclient.testing.simulator import ProviderScript
 from frame_peers import ACCEPTED, TOKENS, client_for, message, outcome
@@ -115,3 +116,34 @@ def test_an_iterable_that_blocks_holds_up_nobody(simulator, client):
     go_on.set()
     assert campaign.get(timeout=SOON) == [ACCEPTED] * 2
     assert simulator.provider_connections == 1
+
+
+@pytest.mark.parametrize("has_follower", [False, True])
+def test_a_leader_that_is_killed_while_a_further_connection_is_opened(
+        simulator, client, monkeypatch, has_follower):
+    """It is given up if nobody needs it; otherwise the next leader goes on with it."""
+    def is_opening():
+        return connections.is_opening and connections._opening._attempt.interests()
+
+    monkeypatch.setattr(http2.Sender, "_worthwhile_wait", staticmethod(lambda connections: 0.0))
+    monkeypatch.setattr(http2, "_LONGEST_OPENING", SOON)
+    held = ProviderScript(settings={"max_concurrent_streams": 1}, hold=True)
+    simulator.script_provider(held, ProviderScript(stall_handshake=True))
+    greenlets = [gevent.spawn(client.send, message(0, 20))]
+    connections = client._connection._host()._connections
+    await_green(lambda: simulator.held == 1)
+    simulator.release_held()
+    await_green(is_opening)
+    attempt = connections._opening._attempt
+    if has_follower:
+        greenlets.append(gevent.spawn(client.send, message(20, 20)))
+        await_green(lambda: client._connection._host().follower_count == 1)
+    greenlets.pop(0).kill()
+    assert bool(attempt.interests()) is has_follower
+    assert connections.is_opening is has_follower
+    if not has_follower:
+        assert client._connection.session.pool.in_use_count() == 0
+    for one in greenlets:
+        await_green(lambda one=one: one.ready() or simulator.release_held() < 0)
+    expect_accepted(greenlets)
+    assert not attempt.interests()
