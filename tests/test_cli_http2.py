@@ -12,6 +12,8 @@ import time
 import pytest
 
 from apnsclient import addresses
+from apnsclient.backends._tls_backend import TlsBackend
+from apnsclient.sending.http2 import Sender
 from apnsclient.sending.refusals import Refusals
 from apnsclient.testing.simulator import ProviderScript
 from apnsclient.topics import advise
@@ -122,6 +124,22 @@ def test_many_slices_share_one_connection(bed):
     assert sorted(one["token"] for one in shown["failed"]) == bad
     assert bed.simulator.accepted_tokens() == [one for one in tokens if one not in set(bad)]
     assert bed.simulator.provider_connections == 1
+
+
+def test_further_connections_are_opened_beside_the_first(bed, monkeypatch):
+    """The command is told of the first one, and goes on with it while there are more on the way."""
+    def start_connecting(self, *arguments, **options):
+        begun.append(self)
+        return start(self, *arguments, **options)
+
+    start, begun = TlsBackend.start_connecting, []
+    monkeypatch.setattr(TlsBackend, "start_connecting", start_connecting)
+    monkeypatch.setattr(Sender, "_worthwhile_wait", staticmethod(lambda connections: 0.0))
+    bed.simulator.script_provider(ProviderScript(settings={"max_concurrent_streams": 1}))
+    ended = bed.send2("--alert", "hi", *[token(number) for number in range(1, 101)])
+    assert (ended.status, ended.err) == (0, "")
+    assert begun
+    assert sorted(bed.simulator.accepted_tokens()) == [token(number) for number in range(1, 101)]
 
 
 def test_silence_is_not_waited_for(bed):

@@ -165,7 +165,8 @@ def new_session(arguments, on_connected=None, **options):
     # type: (argparse.Namespace, Optional[Callable[[], Any]], Any) -> Any
     """Return the session that the arguments describe.
 
-    :param on_connected: called whenever a connection has been opened.
+    :param on_connected: called whenever a connection has been opened, but for further ones that are
+        opened while others are in use.
     :param options: further arguments of :class:`~apnsclient.transport.Session`.
     :raises Failure: if the file of authorities or the proxy cannot be used, or a library is
         missing.
@@ -205,6 +206,11 @@ def _backend_that_reports(on_connected):
             connection = super(Backend, self).get_new_connection(*arguments, **options)
             on_connected()
             return connection
+
+        def start_connecting(self, *arguments, **options):
+            # type: (*Any, **Any) -> Any
+            # It is overridden so that it is not taken for bypassed. There is a connection already.
+            return super(Backend, self).start_connecting(*arguments, **options)
 
     return Backend
 
