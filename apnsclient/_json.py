@@ -17,6 +17,7 @@ import re
 import six
 
 from ._compat import MYPY, PY2, as_unicode
+from ._interrupts import is_interrupt
 
 if MYPY:
     from typing import Any, Dict, List, Optional
@@ -81,6 +82,8 @@ def encode_dicts(values):
     try:
         pieces = to_utf8(_encode(row))[2:-2].split(_BETWEEN)
     except Exception:
+        if is_interrupt():
+            raise
         return None
     # There may be lists in them with the same thing between dicts.
     return [b"{%s}" % piece for piece in pieces] if len(pieces) == len(values) else None

@@ -22,6 +22,7 @@ from ._headers import (
     may_have_push_type,
     push_type_of,
 )
+from ._interrupts import is_interrupt
 from ._json import PARAMETERS, decode_json, encode_dicts, encode_json, to_utf8
 from .protocols.binary import MAX_ITEM_SIZE, NotificationEncoder
 from .protocols.http2.requests import RequestTemplate
@@ -398,6 +399,8 @@ def encode_payloads(messages):
                 dicts.append(payload)
                 places.append(place)
     except Exception:
+        if is_interrupt():
+            raise
         # Whoever asks that message gets the error.
         return found
     for place, encoded in zip(places, encode_dicts(dicts) or ()):

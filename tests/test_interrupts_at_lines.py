@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("hpack")
 pytest.importorskip("jwt")
 
+from apnsclient.message import encode_payloads
 from effort import IS_BRIEF
 from interrupt_support import (
     Interrupt,
@@ -21,6 +22,8 @@ from interrupt_support import (
     client_over,
     handler_of,
     handling,
+    interrupt_at,
+    message,
 )
 from leases import lease, release
 
@@ -39,6 +42,20 @@ def test_a_limit_at_any_line_ends_the_call(simulator, new_session, protocol, fir
         handle(handler)
         client = client_over(protocol, simulator, new_session, read_tail_timeout=0)
         check_limits(client, handler, first)
+
+
+def test_a_limit_ends_the_encoding_of_many_payloads():
+    """It is none of the errors for which payloads are encoded one by one instead."""
+    handler, messages = handler_of(Limit), [message(index) for index in range(2)]
+    with handling() as handle:
+        handle(handler)
+        for number in range(1, 500):
+            if not interrupt_at(
+                    number, lambda frame: handler(signal.SIGUSR2, frame),
+                    lambda code: code.co_filename.endswith(("message.py", "_json.py")),
+                    lambda: encode_payloads(messages)):
+                break
+    assert number > 30
 
 
 def test_an_interrupt_leaves_nothing_behind_that_harms_others(apple):
