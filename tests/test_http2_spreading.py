@@ -11,7 +11,7 @@ import simulated_apple
 from apnsclient.testing.simulator import ProviderScript
 from frame_peers import ACCEPTED, TOKENS, message, outcome
 from interrupt_support import Interrupt, interrupt_at
-from leases import idle_connections
+from leases import lease, release
 from simulated_time import Backend, Channel
 
 #: How many requests may be in flight over a connection, and how many are sent.
@@ -242,7 +242,7 @@ def test_an_idle_connection_that_gave_no_sign_of_life_is_not_kept(apple, far, mo
     apple.script_provider(*[_SCRIPT] * 8)
     client = apple.provider_client(pool_size=2, ping_after=60)
     backend = backend_of(client)
-    idle_connections(client._connection, 2)
+    release(client._connection, *[lease(client._connection) for _ in range(2)])
     assert backend.idle_count() == 2
     # The one that is taken last leads nowhere.
     monkeypatch.setattr(backend.made[0], "peek", lambda size: None)
