@@ -21,12 +21,14 @@ from apnsclient.errors import (
 )
 from stdio_support import (
     AUTHORITY,
+    CLIENT,
     GONE,
     SHORT,
     SOON,
     Server,
     discard,
     fails,
+    new_backend,
     open_connection,
     over_tls,
     reset,
@@ -221,12 +223,24 @@ def test_ipv6_works():
         open_connection(server.address).close()
 
 
-@pytest.mark.parametrize("host", ["nowhere.invalid", "a" * 70 + ".invalid", u"\u2603" * 70])
+@pytest.mark.parametrize("host", [
+    "nowhere.invalid", "a" * 70 + ".invalid", u"\u2603" * 70, "fe80::1%nowhere"])
 def test_failed_lookup_is_a_connect_error(host):
-    """A name that cannot be looked up is named in the error."""
-    with pytest.raises(ConnectError) as caught:
-        open_connection((host, 2195))
-    assert "cannot look up" in str(caught.value)
+    """A name that cannot be looked up is named in the error, whether it was waited for or not."""
+    for connect in open_connection, _attempt_to_connect:
+        with pytest.raises(ConnectError) as caught:
+            connect((host, 2195))
+        assert "cannot look up" in str(caught.value)
+
+
+def _attempt_to_connect(address):
+    """Open a connection as a further one is opened."""
+    backend = new_backend()
+    certificate = backend.get_certificate({"cert_string": CLIENT.pem})
+    waker = backend.create_waker()
+    attempt = backend.start_connecting(address, certificate, SOON)
+    while attempt.advance() is None:
+        backend.wait([attempt], SOON, waker)
 
 
 def test_descriptors_running_out_is_a_connect_error(monkeypatch, refused):

@@ -82,13 +82,14 @@ class _Known(object):
 
     is_done = True
 
-    def __init__(self, found):
-        # type: (Found) -> None
-        self._found = found
+    def __init__(self, resolve, host, port):
+        # type: (Resolve, str, int) -> None
+        self._resolve = resolve
+        self.name = host, port
 
     def result(self):
         # type: () -> Found
-        return self._found
+        return self._resolve(*self.name)
 
 
 class Lookups(object):
@@ -138,7 +139,7 @@ class Lookups(object):
             what the resolver has then.
         """
         if parse_ip(host) is not None:
-            return _Known(self._resolve(host, port))
+            return _Known(self._resolve, host, port)
         lookup = self._begin(host, port)
         self._note_late(lookup)
         return lookup
