@@ -132,6 +132,20 @@ def test_a_connection_that_lacks_the_settings_at_the_end_is_kept(apple, far, mon
     assert apple.clock.now - start < 1.5 * _COUNT // _STREAMS * FarChannel.trip
 
 
+def test_settings_that_came_in_time_count_however_late_they_are_read(apple, far, monkeypatch):
+    """The caller takes its results, and nobody leads meanwhile."""
+    monkeypatch.setattr(simulated_apple, "Channel", _growing_trips(FarChannel.trip, 0.7))
+    apple.script_provider(*[_SCRIPT] * 8)
+    client = apple.provider_client(pool_size=2)
+    results = client.send_many([message(0, 6 * _STREAMS), message(0, 20 * _STREAMS)])
+    assert outcome(next(results)) == ACCEPTED
+    backend = backend_of(client)
+    assert (len(backend.made), backend.idle_count()) == (2, 0)
+    apple.clock.advance(30)
+    assert [outcome(result) for result in results] == [ACCEPTED]
+    assert (len(backend.made), backend.idle_count()) == (2, 2)
+
+
 def _growing_trips(*trips):
     """Return what makes channels, each of which leads as far away as is said for it."""
     left = list(trips)

@@ -231,9 +231,9 @@ class Opening(object):
 
     def _exchange(self, lease, can_wait):
         # type: (Lease, bool) -> Optional[bool]
-        """Write what the protocol has to say and read once; return False when the time is up.
+        """Write what the protocol has to say and read once; return whether anything has come.
 
-        :return: None if nothing has come, and there is still time.
+        :return: False when the time is up, and None if there is still time.
         """
         link, clock, sender = lease.link, self._backend.clock, self._sender
         data = lease.state.output(clock())
@@ -245,15 +245,16 @@ class Opening(object):
                 fail(lease, sender, read_after_failure(lease, sender, error))
                 return True
         left = None if self._deadline is None else self._deadline - clock()
-        if left is not None and left <= 0:
-            return False
+        is_late = left is not None and left <= 0
         try:
-            received = link.read(READ_SIZE, left) if can_wait else link.peek(READ_SIZE)
+            # What has come in time counts, however late somebody looks.
+            received = (link.read(READ_SIZE, left) if can_wait and not is_late
+                        else link.peek(READ_SIZE))
         except (ConnectError, ConnectionLost) as error:
             fail(lease, sender, error)
             return True
         if received is None:
-            return False if can_wait else None
+            return False if can_wait or is_late else None
         sender.receive(lease, received)
         return True
 
