@@ -286,3 +286,46 @@ def test_a_back_end_that_leads_its_connections_elsewhere_is_not_bypassed(apple, 
         backend.get_new_connection = get_new_connection
     assert outcome(client.send(message(0, 10 * _STREAMS))) == ACCEPTED
     assert (len(opened), backend.attempts) == (2, [])
+
+
+def test_a_back_end_that_connects_only_by_waiting_keeps_to_the_time_of_a_call(
+        apple, far, monkeypatch):
+    """It stops everything meanwhile, and so it stops when the call has to be over."""
+    monkeypatch.setattr(Backend, "start_connecting", lambda *arguments, **options: None)
+    silent = ProviderScript(stall_handshake=True)
+    apple.script_provider(_SCRIPT, silent, silent)
+    client, start = apple.provider_client(pool_size=2), apple.clock.now
+    result = client.send(message(0, _COUNT), timeout=0.75)
+    assert result.needs_retry() and apple.clock.now - start < 0.86
+
+
+def test_a_connection_that_never_gets_settings_fails_no_later_call(apple, far, monkeypatch):
+    """It was kept, as it was open; those that have proved themselves are used before it."""
+    monkeypatch.setattr(simulated_apple, "Channel", _growing_trips(FarChannel.trip, 1e6, 0.1))
+    apple.script_provider(*[_SCRIPT] * 8)
+    client, start = apple.provider_client(pool_size=2), apple.clock.now
+    for _ in range(2):
+        assert outcome(client.send(message(0, 6 * _STREAMS))) == ACCEPTED
+    assert apple.clock.now - start < 20 * FarChannel.trip
+    backend = backend_of(client)
+    backend.made[0].close()
+    # Neither does it where there is no other one: it is replaced then.
+    assert outcome(client.send(message())) == ACCEPTED
+    assert len(backend.made) == 3
+
+
+def test_a_connection_that_got_its_settings_while_idle_has_to_give_a_sign_of_life(
+        apple, far, monkeypatch):
+    """They may have come an hour ago, and the connection may be gone since."""
+    monkeypatch.setattr(simulated_apple, "Channel", _growing_trips(FarChannel.trip, 0.9, 0.1))
+    apple.script_provider(*[_SCRIPT] * 8)
+    client = apple.provider_client(pool_size=2, ping_after=60)
+    assert outcome(client.send(message(0, 6 * _STREAMS))) == ACCEPTED
+    backend = backend_of(client)
+    assert backend.idle_count() == 2
+    apple.clock.advance(100)
+    backend.made[0].close()
+    # Whatever is written to it from here on never arrives.
+    monkeypatch.setattr(backend.made[1], "write", lambda data, timeout: None)
+    assert outcome(client.send(message())) == ACCEPTED
+    assert len(backend.made) == 3

@@ -136,9 +136,10 @@ class Connections(object):
     def release(self, leases, opening=None):
         # type: (List[Lease], Optional[Opening]) -> None
         """Give back what was taken out."""
-        self._opener.release(leases, self._guarded)
         if opening is not None:
+            # First: those that have proved themselves are the first to be used again.
             self._opener.abandon(opening, self._guarded)
+        self._opener.release(leases, self._guarded)
 
     def lose_all(self, problem):
         # type: (str) -> None
@@ -189,7 +190,7 @@ class Connections(object):
                     timeout = left if timeout is None else min(left, timeout)
                 lease = self._opener.open(self._guarded, timeout)
             else:
-                self._opening = self._opener.start(self._guarded, timeout)
+                self._opening = self._opener.start(self._guarded, timeout, call.deadline)
                 if self._opening is not None:
                     self._go_on_opening()
                     return

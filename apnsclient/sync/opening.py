@@ -27,6 +27,8 @@ __all__ = ["Opener", "Opening"]
 
 #: What HTTP/2 is called in ALPN (RFC 7301).
 ALPN = ("h2",)
+#: Shortest time in seconds that connecting is given.
+_SHORTEST = 0.1
 
 
 class Opening(object):
@@ -42,13 +44,15 @@ class Opening(object):
     :param settings: what the session was told.
     :param is_new: whether an idle connection will not do (bool).
     :param timeout: how many seconds each step may take (float), or None.
+    :param end: when the caller has to be back (float), or None, where a back-end cannot connect
+        without waiting.
 
     :ivar lease: the connection (:class:`Lease`), None as long as it is not connected.
     :ivar is_over: whether it was closed (bool).
     """
 
-    def __init__(self, backend, target, slot, sender, settings, is_new, timeout):
-        # type: (BaseBackend, Any, Any, GuardedSender, Any, bool, Optional[float]) -> None
+    def __init__(self, backend, target, slot, sender, settings, is_new, timeout, end):
+        # type: (BaseBackend, Any, Any, GuardedSender, Any, bool, Optional[float], Optional[float]) -> None  # noqa: E501
         self.lease = None  # type: Optional[Lease]
         self.is_over = False
         self._backend = backend
@@ -58,12 +62,15 @@ class Opening(object):
         self._settings = settings
         self._is_new = is_new
         self._timeout = timeout
+        self._end = end
         self._idle = slot.connection
         self._attempt = None  # type: Any
         # Since when the peer is waited for, and until when; and whether for a sign of life.
         self._begun_at = 0.0
         self._deadline = None  # type: Optional[float]
         self._is_pinged = False
+        # Whether it comes from the pool: then there may be others, if it is dead.
+        self._was_idle = False
 
     @property
     def connection(self):
@@ -133,6 +140,7 @@ class Opening(object):
         # type: (bool) -> bool
         """Get a connection and begin to make it ready; return False if there is none yet."""
         connection, address = self._idle, self._target[0]
+        self._was_idle = connection is not None
         if connection is None:
             connection = self._open(can_wait)
         if connection is None:
@@ -150,7 +158,7 @@ class Opening(object):
         self._begun_at = now = self._backend.clock()
         self._deadline = None if self._timeout is None else now + self._timeout
         self._is_pinged = False
-        if self.lease.state.client.has_settings:
+        if self._was_idle:
             self._look(self.lease)
         return True
 
@@ -162,7 +170,11 @@ class Opening(object):
             self._attempt = start_connecting(self._backend, address, credential, self._timeout,
                                              ALPN)
         if self._attempt is None:
-            return self._backend.get_new_connection(address, credential, self._timeout, alpn=ALPN)
+            timeout = self._timeout
+            if self._end is not None:
+                left = max(self._end - self._backend.clock(), _SHORTEST)
+                timeout = left if timeout is None else min(left, timeout)
+            return self._backend.get_new_connection(address, credential, timeout, alpn=ALPN)
         opened = self._attempt.advance()  # type: Optional[BaseConnection]
         return opened
 
@@ -195,12 +207,12 @@ class Opening(object):
                 if not has_read:
                     self._give_up_waiting(lease)
         except ConnectError as error:
-            if not self._is_pinged:
+            if not self._was_idle:
                 raise
             lease.link.connection.logger.debug("the idle connection to %s:%s is dead: %s",
                                                state.address[0], state.address[1], error)
         if not had_settings:
-            if state.is_over:
+            if state.is_over and not self._was_idle:
                 raise ConnectError("%s:%s does not let us speak HTTP/2: %s"
                                    % (state.address + (state.problem,)))
             # It sends them as soon as the handshake is done, before it has anything else to do. If
@@ -208,7 +220,7 @@ class Opening(object):
             state.round_trip = self._backend.clock() - state.opened_at
         # Responses to what others have left behind are none of those who come now.
         state.attach(self._settings.keep_ids, self._backend.clock())
-        return not had_settings or bool(state.can_start and not state.is_rejected)
+        return not self._was_idle or bool(state.can_start and not state.is_rejected)
 
     def _has_come(self, state):
         # type: (SenderConnection) -> bool
@@ -220,10 +232,10 @@ class Opening(object):
         # type: (Lease) -> None
         """Let go of a connection over which nothing came in time."""
         state = lease.state
-        if self._is_pinged:
+        if self._was_idle:
             state.is_silent = True
             self._sender.lose(lease, "the server did not respond to a PING within %s s"
-                              % self._timeout)
+                              % self._timeout if self._is_pinged else "it sent no settings")
             return
         self._sender.lose(lease, "it sent no settings")
         raise ConnectTimeout("%s:%s accepted the connection, but sent no HTTP/2 settings within "
@@ -304,7 +316,7 @@ class Opener(object):
         :raises ~apnsclient.errors.ConnectTimeout: if all connections are in use for that long.
         :raises Exception: what the back-end raises.
         """
-        opening = self._begin(sender, timeout, timeout)
+        opening = self._begin(sender, timeout, timeout, None)
         if opening is None:
             raise ConnectTimeout(
                 "all %s connections to %s:%d were in use for %s s: set pool_size or "
@@ -312,16 +324,17 @@ class Opener(object):
                 % ((self.limit,) + self._address + (timeout,)))
         return opening.run()
 
-    def start(self, sender, timeout):
-        # type: (GuardedSender, Optional[float]) -> Optional[Opening]
+    def start(self, sender, timeout, end):
+        # type: (GuardedSender, Optional[float], Optional[float]) -> Optional[Opening]
         """Begin to open a further connection, or to make one from the pool ready.
 
+        :param end: see :class:`Opening`.
         :return: None if there may not be another one.
         """
-        return self._begin(sender, timeout, 0)
+        return self._begin(sender, timeout, 0, end)
 
-    def _begin(self, sender, timeout, patience):
-        # type: (GuardedSender, Optional[float], Optional[float]) -> Optional[Opening]
+    def _begin(self, sender, timeout, patience, end):
+        # type: (GuardedSender, Optional[float], Optional[float], Optional[float]) -> Optional[Opening]  # noqa: E501
         """Return what is on its way once there is a slot for it, None if there is none in time."""
         load_hpack()
         backend, is_new = self._backend, sender.sender.needs_new or not self._is_cached
@@ -333,7 +346,7 @@ class Opener(object):
             if slot.surplus:
                 close_idle(backend, slot.surplus, sender)
             return Opening(backend, (self._address, self._credential), slot, sender,
-                           self._settings, is_new, timeout)
+                           self._settings, is_new, timeout, end)
         except BaseException:
             slot.release()
             raise
