@@ -191,7 +191,9 @@ class Resolver(object):
             if host not in (self._name, self._name.encode("ascii")):
                 return found(host, port, family, *rest, **options)
             self.asked += 1
-            self._may_respond.wait()
+            while not self._may_respond.is_set():
+                # Where gevent has patched the library, it cannot wait for another thread.
+                time.sleep(0.005)
             if family not in (0, socket.AF_INET):
                 raise socket.gaierror(socket.EAI_NONAME, "it has an address of version 4")
             return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "",
