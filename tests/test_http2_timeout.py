@@ -7,6 +7,7 @@ import pytest
 pytest.importorskip("hpack")
 pytest.importorskip("jwt")
 
+from apnsclient.errors import ConnectTimeout
 from apnsclient.protocols.http2 import frames
 from apnsclient.testing.simulator import ProviderScript
 from frame_peers import ACCEPTED, TOKENS, message, outcome
@@ -67,3 +68,30 @@ def test_room_that_comes_before_the_time_is_over_is_used(apple):
     assert summary(client.send(message(1), 16)) == ([], TOKENS[1:2])
     assert apple.clock.now - start == 24
     assert apple.provider_connections == 1
+
+
+@pytest.mark.parametrize("step", ["TLS", "settings"])
+def test_the_time_is_that_of_all_steps_to_a_connection(monkeypatch, step):
+    """An idle one that is dead takes a part of it, and the new one has the rest."""
+    def play(peer):
+        if len(server.accepted) == 1:
+            peer.greet()
+            streams = yield peer.requests(1)
+            peer.say(frames.header_frames(streams[0], b"\x88", True))
+        yield peer.end()
+
+    def connect(address, certificate, timeout, protocol):
+        if server.accepted and step == "TLS":
+            assert not server.clock.wait(lambda: False, timeout)
+            raise ConnectTimeout("it is not connected in time")
+        return open_channel(address, certificate, timeout, protocol)
+
+    with serve(play) as server:
+        open_channel = server.open_channel
+        monkeypatch.setattr(server, "open_channel", connect)
+        client = server.client(ping_after=1, connect_timeout=10)
+        assert outcome(client.send(message())) == ACCEPTED
+        server.clock.advance(60)
+        start = server.clock.now
+        assert summary(client.send(message(1), 16)) == ([], TOKENS[1:2])
+        assert server.clock.now - start == 16

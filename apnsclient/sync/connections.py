@@ -185,10 +185,7 @@ class Connections(object):
         lease, failure = None, None  # type: Optional[Lease], Any
         try:
             if wanted == FIRST:
-                if call.deadline is not None:
-                    left = max(call.deadline - self._clock(), _SHORTEST_WRITE)
-                    timeout = left if timeout is None else min(left, timeout)
-                lease = self._opener.open(self._guarded, timeout)
+                lease = self._opener.open(self._guarded, timeout, call.deadline)
             else:
                 self._opening = self._opener.start(self._guarded, timeout, call.deadline)
                 if self._opening is not None:

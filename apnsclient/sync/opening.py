@@ -44,8 +44,8 @@ class Opening(object):
     :param settings: what the session was told.
     :param is_new: whether an idle connection will not do (bool).
     :param timeout: how many seconds each step may take (float), or None.
-    :param end: when the caller has to be back (float), or None, where a back-end cannot connect
-        without waiting.
+    :param end: when whoever waits has to be back (float), or None. It says nothing of the time of
+        steps that nobody waits in.
 
     :ivar lease: the connection (:class:`Lease`), None as long as it is not connected.
     :ivar is_over: whether it was closed (bool).
@@ -156,7 +156,8 @@ class Opening(object):
         self.lease = Lease(connection, connection.protocol, self._slot)
         self._attempt = None
         self._begun_at = now = self._backend.clock()
-        self._deadline = None if self._timeout is None else now + self._timeout
+        left = _time_left(self._timeout, self._end if can_wait else None, now)
+        self._deadline = None if left is None else now + left
         self._is_pinged = False
         if self._was_idle:
             self._look(self.lease)
@@ -170,11 +171,8 @@ class Opening(object):
             self._attempt = start_connecting(self._backend, address, credential, self._timeout,
                                              ALPN)
         if self._attempt is None:
-            timeout = self._timeout
-            if self._end is not None:
-                left = max(self._end - self._backend.clock(), _SHORTEST)
-                timeout = left if timeout is None else min(left, timeout)
-            return self._backend.get_new_connection(address, credential, timeout, alpn=ALPN)
+            left = _time_left(self._timeout, self._end, self._backend.clock())
+            return self._backend.get_new_connection(address, credential, left, alpn=ALPN)
         opened = self._attempt.advance()  # type: Optional[BaseConnection]
         return opened
 
@@ -283,6 +281,19 @@ class Opening(object):
             self._target[0], self._target[1], ALPN)
 
 
+def _time_left(timeout, end, now):
+    # type: (Optional[float], Optional[float], float) -> Optional[float]
+    """Return how many seconds (float) a step may take, or None.
+
+    :param timeout: how many it may take in any case (float), or None.
+    :param end: when it has to be over (float), or None.
+    """
+    if end is None:
+        return timeout
+    left = max(end - now, _SHORTEST)
+    return left if timeout is None else min(left, timeout)
+
+
 class Opener(object):
     """Opens connections to one address with one credential, and gives them back.
 
@@ -307,21 +318,23 @@ class Opener(object):
         """How many connections there may be (int), or None for any number."""
         return self._backend.pool_size or None if self._is_cached else None
 
-    def open(self, sender, timeout):
-        # type: (GuardedSender, Optional[float]) -> Lease
+    def open(self, sender, timeout, end=None):
+        # type: (GuardedSender, Optional[float], Optional[float]) -> Lease
         """Return a connection that is ready for use, from the pool if there is one.
 
         :param sender: gets what comes for requests that callers have left behind.
-        :param timeout: longest time in seconds (float), or None.
+        :param timeout: how many seconds each step may take (float), or None.
+        :param end: when all of it has to be over (float), or None.
         :raises ~apnsclient.errors.ConnectTimeout: if all connections are in use for that long.
         :raises Exception: what the back-end raises.
         """
-        opening = self._begin(sender, timeout, timeout, None)
+        patience = _time_left(timeout, end, self._backend.clock())
+        opening = self._begin(sender, timeout, patience, end)
         if opening is None:
             raise ConnectTimeout(
                 "all %s connections to %s:%d were in use for %s s: set pool_size or "
                 "connect_timeout higher, or send more with each call"
-                % ((self.limit,) + self._address + (timeout,)))
+                % ((self.limit,) + self._address + (patience,)))
         return opening.run()
 
     def start(self, sender, timeout, end):
