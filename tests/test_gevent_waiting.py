@@ -21,6 +21,7 @@ from apnsclient.errors import ConnectionLost
 from gevent_support import all_of, await_green, beside_others, in_event_loop
 from stdio_support import (
     AUTHORITY,
+    CLIENT,
     GONE,
     SHORT,
     SOON,
@@ -164,3 +165,21 @@ def test_a_copied_greenlet_does_not_go_on_with_the_parents_wait(
     waker.wake()
     await_green(waiting.ready)
     assert waiting.get() == []
+
+
+def test_an_address_is_not_looked_up(backend):
+    """The threads of gevent's resolver may all be busy, with names that nobody answers for."""
+    over, pool = threading.Event(), gevent.get_hub().threadpool
+    busy = [pool.spawn(over.wait, SOON) for _ in range(pool.maxsize)]
+    try:
+        with Server(over_tls(discard), ignore=GONE) as server:
+            with gevent.Timeout(SOON / 4.0, AssertionError("it waits for a thread")):
+                certificate = backend.get_certificate({"cert_string": CLIENT.pem})
+                attempt = backend.start_connecting(server.address, certificate, SOON)
+                waker = backend.create_waker()
+                while attempt.advance() is None:
+                    backend.wait([attempt], SOON, waker)
+                open_connection(server.address, backend=backend).close()
+    finally:
+        over.set()
+        gevent.joinall(busy)

@@ -7,6 +7,7 @@ wait uses the event loop of the thread that it happens in.
 
 from __future__ import absolute_import, division, print_function
 
+import _socket
 import atexit
 import logging
 import select
@@ -24,6 +25,7 @@ from ..errors import ConnectionLost
 from . import _sockets
 from ._connection import Connection
 from ._lookup import Lookups
+from ._names import parse_ip
 from ._tls_backend import TlsBackend, TlsCertificate
 from ._waiting import Waiting, Waker
 
@@ -257,6 +259,10 @@ def _expect_process(process):
 
 def _ask(host, port):
     # type: (str, int) -> List[Any]
+    if parse_ip(host) is not None:
+        # The system has nobody to ask, and so there is nothing to wait for: gevent's resolver has a
+        # thread do it, and all of them may be busy with names.
+        return _socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
     return gevent.socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
 
 
