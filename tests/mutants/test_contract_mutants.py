@@ -634,13 +634,24 @@ class OfAttempt(stdio.Backend):
 
 
 class Patient(OfAttempt):
-    """Waits for the peer when it goes on."""
+    """Waits a moment for TLS when it goes on."""
 
     class Attempt(ConnectionAttempt):
         def advance(self):
-            found = super(Patient.Attempt, self).advance()
-            if found is None and self.interests():
-                stdio.Backend.waiting.wait(self.interests(), 0.6)
+            found, waiting = super(Patient.Attempt, self).advance(), stdio.Backend.waiting
+            if found is None and any(not is_writer for _, is_writer in self.interests()):
+                waiting.wait(self.interests(), 0.6)
+            return found
+
+
+class Devoted(OfAttempt):
+    """Waits for TCP when it goes on."""
+
+    class Attempt(ConnectionAttempt):
+        def advance(self):
+            found, waiting = super(Devoted.Attempt, self).advance(), stdio.Backend.waiting
+            if found is None and any(is_writer for _, is_writer in self.interests()):
+                waiting.wait(self.interests(), 60)
             return found
 
 
@@ -867,7 +878,8 @@ class Rude(OfAttempt):
 
 
 OF_ATTEMPTS = [
-    (Patient, ["an_attempt_waits_for_no_peer"]),
+    (Patient, ["an_attempt_waits_for_no_handshake"]),
+    (Devoted, ["an_attempt_waits_for_no_connect", "an_attempt_is_given_up_in_time"]),
     (Resolving, ["an_attempt_waits_for_no_resolver"]),
     (Restless, ["a_silent_attempt_is_waited_for", "an_attempt_waits_for_no_resolver"]),
     (Single, ["a_connection_is_read_beside_a_silent_attempt"]),

@@ -64,22 +64,28 @@ class ConnectingRules(Rules):
     # Nothing waits but wait().
 
     @rule("sharing", "network", "attempts")
-    def test_an_attempt_waits_for_no_peer(self, stage):
+    def test_an_attempt_waits_for_no_connect(self, stage):
         # type: (Stage) -> None
-        """Neither ``start_connecting()`` nor ``advance()``, whether TCP is silent or only TLS.
+        """Neither ``start_connecting()`` nor ``advance()`` does, where TCP does not respond.
 
         Over the other connections nothing is read or written meanwhile.
         """
-        for where, action in _silent_places(stage):
-            backend = stage.backend()
-            waker = backend.create_waker()
-            with stage.rescue(action) as rescue:
-                attempt = _start(stage, where, backend)
-                for _ in range(3):
-                    _expect_nothing(attempt)
-                    backend.wait([attempt], SHORT / 10, waker)
-            expect(not rescue.was_needed, "start_connecting() or advance() waited for a peer that "
-                   "is silent")
+        (address, free), backend = silent_host(), stage.backend()
+        with stage.rescue(free) as rescue:
+            _go_on_in_vain(backend, _start(stage, address, backend))
+        free()
+        expect(not rescue.was_needed, "start_connecting() or advance() waited for a silent host")
+
+    @rule("sharing", "network", "attempts")
+    def test_an_attempt_waits_for_no_handshake(self, stage):
+        # type: (Stage) -> None
+        """Nor do they where TCP responds, and TLS does not."""
+        server, backend = stage.plain_server(), stage.backend()
+        with stage.rescue(stage.hang_up) as rescue:
+            attempt = _start(stage, server.address, backend)
+            _go_on_until_accepted(stage, backend, attempt, server)
+            _go_on_in_vain(backend, attempt)
+        expect(not rescue.was_needed, "start_connecting() or advance() waited for a silent server")
 
     @rule("sharing", "network", "attempts")
     def test_an_attempt_waits_for_no_resolver(self, stage):
@@ -385,6 +391,15 @@ def _go_on(stage, backend, attempt, waited, waker):
         else:
             data = data or each.peek(100)
     return found, data
+
+
+def _go_on_in_vain(backend, attempt):
+    # type: (Any, Any) -> None
+    """Take a few steps where the peer is silent."""
+    waker = backend.create_waker()
+    for _ in range(4):
+        _expect_nothing(attempt)
+        backend.wait([attempt], SHORT / 5, waker)
 
 
 def _go_on_until_accepted(stage, backend, attempt, server):
