@@ -13,6 +13,7 @@ pytest.importorskip("jwt")
 
 import gevent
 
+from apnsclient.backends._connect import Race
 from apnsclient.sending import http2
 from apnsclient.sync import host
 from apnsclient.testing.simulator import ProviderScript
@@ -147,3 +148,27 @@ def test_a_leader_that_is_killed_while_a_further_connection_is_opened(
         await_green(lambda one=one: one.ready() or simulator.release_held() < 0)
     expect_accepted(greenlets)
     assert not attempt.interests()
+
+
+def test_a_leader_that_is_killed_while_it_takes_a_further_connection_a_step_on(
+        simulator, client, monkeypatch):
+    """Others run in between, and may do so. The next leader opens another one."""
+    def advance(self):
+        if not killed:
+            killed.append(gevent.getcurrent())
+            killed[0].kill(block=False)
+        return go_on(self)
+
+    go_on, killed = Race.advance, []
+    monkeypatch.setattr(Race, "advance", advance)
+    monkeypatch.setattr(http2.Sender, "_worthwhile_wait", staticmethod(lambda connections: 0.0))
+    simulator.script_provider(ProviderScript(settings={"max_concurrent_streams": 1}, hold=True))
+    greenlets = [gevent.spawn(client.send, message(number, 20)) for number in (0, 20)]
+    await_green(lambda: client._connection._host().follower_count == 1)
+    await_green(lambda: killed or simulator.release_held() < 0)
+    assert killed == greenlets[:1]
+    await_green(lambda: greenlets[1].ready() or simulator.release_held() < 0)
+    assert isinstance(greenlets[0].get(timeout=SOON), gevent.GreenletExit)
+    expect_accepted(greenlets[1:])
+    backend = client._connection.session.pool
+    assert (backend.in_use_count(), backend.idle_count()) == (0, simulator.provider_connections)
