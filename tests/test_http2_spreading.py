@@ -9,6 +9,7 @@ pytest.importorskip("jwt")
 
 import simulated_apple
 from apnsclient.testing.simulator import ProviderScript
+from effort import IS_BRIEF
 from frame_peers import ACCEPTED, TOKENS, message, outcome
 from interrupt_support import Interrupt, interrupt_at
 from leases import lease, release
@@ -206,7 +207,7 @@ def test_an_interrupt_at_any_line_leaves_nothing_of_a_further_connection(
                                 and code.co_name in _BEGINS)
 
     monkeypatch.setattr(Backend, "connecting_time", 0.05)
-    for number in range(1, 5000, 1 if has_others else 3):
+    for number in range(1, 5000, (1 if has_others else 3) * (4 if IS_BRIEF else 1)):
         apple.script_provider(*[ProviderScript(settings={"max_concurrent_streams": 2})] * 8)
         client, struck = apple.provider_client(pool_size=2), []
         backend, connections = backend_of(client), connections_of(client)

@@ -47,6 +47,10 @@ class Resolver(object):
             self.clock.call_later(responds_after, self.finish)
         return self._lookups.find(host, 1, Deadline(timeout, self.clock))
 
+    def start(self):
+        """Begin to look a name up."""
+        return self._lookups.start("gateway.test", 1)
+
     def finish(self):
         while self._running:
             self._running.pop(0)()
@@ -103,6 +107,15 @@ def test_who_was_interrupted_leaves_a_lookup_that_others_wait_for(resolver):
             resolver.find()
     assert resolver.asked == []
     assert resolver.find(responds_after=1) == ["somewhere"]
+    assert resolver.asked == ["gateway.test"]
+
+
+def test_who_goes_on_meanwhile_leaves_a_lookup_that_others_wait_for(resolver):
+    """Such as further connections, each of which is given up before the resolver responds."""
+    begun = [resolver.start() for _ in range(3)]
+    assert [one.is_done for one in begun] == [False] * 3
+    assert resolver.find(responds_after=1) == ["somewhere"]
+    assert [one.result() for one in begun] == [["somewhere"]] * 3
     assert resolver.asked == ["gateway.test"]
 
 
