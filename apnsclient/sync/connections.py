@@ -14,7 +14,7 @@ from .._interrupts import take_failure
 from ..backends.link import wait_for
 from ..errors import ConnectError, ConnectionLost, Timeout
 from ..sending.http2 import ANOTHER, FIRST
-from .lease import READ_SIZE, is_refusal, read_after_failure
+from .lease import LONGEST_LOOK, READ_SIZE, is_refusal, read_after_failure
 
 if MYPY:
     from typing import Any, Dict, List, Optional
@@ -27,10 +27,8 @@ if MYPY:
 
 __all__ = ["Connections"]
 
-#: Shortest time in seconds that a write, or a connection, is given.
+#: Shortest time in seconds that a write is given.
 _SHORTEST_WRITE = 0.1
-#: Seconds for what has come while nobody looked: it is no more than a system's buffers hold.
-_LONGEST_LOOK = 0.25
 
 
 class Connections(object):
@@ -180,7 +178,10 @@ class Connections(object):
 
     def open(self, call, wanted):
         # type: (Call, str) -> None
-        """Open a connection; if there are others, go on with them in the meantime."""
+        """Open a connection; go on with the others meanwhile, if there are any that take requests.
+
+        :param wanted: what :meth:`.Sender.wants_connection` has returned.
+        """
         timeout = self._sender.time_to_open(wanted)
         lease, failure = None, None  # type: Optional[Lease], Any
         try:
@@ -302,7 +303,7 @@ class Connections(object):
             if state.is_over or not state.client.in_flight:
                 return
             now = self._clock()
-            end = now + _LONGEST_LOOK if end is None else end
+            end = now + LONGEST_LOOK if end is None else end
             data = link.peek(READ_SIZE) if now < end else None
 
     def note_interrupt(self):

@@ -85,8 +85,10 @@ class Intake(object):
     def is_over(self):
         # type: () -> bool
         """True once no further message is to come."""
-        return (self._is_exhausted or self.failure is not None
-                or 0 < self._total == (not self._is_timed and len(self._messages)))
+        if self._is_exhausted or self.failure is not None:
+            return True
+        # A list is not asked once more, only to find that it has ended.
+        return not self._is_timed and 0 < self._total == len(self._messages)
 
     @property
     def can_take(self):

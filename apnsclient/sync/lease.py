@@ -15,8 +15,8 @@ if MYPY:
     from ..sending.http2 import Sender
     from ..sending.http2_connection import SenderConnection
 
-__all__ = ["READ_SIZE", "GuardedSender", "Lease", "close", "close_idle", "fail", "is_refusal",
-           "look", "read_after_failure", "send_goaway"]
+__all__ = ["LONGEST_LOOK", "READ_SIZE", "GuardedSender", "Lease", "close", "close_idle", "fail",
+           "is_refusal", "look", "read_after_failure", "send_goaway"]
 
 #: Most bytes that are read at once.
 READ_SIZE = 65536
@@ -25,7 +25,7 @@ CLOSING_TIMEOUT = 1.0
 #: Seconds for our own GOAWAY, which takes none but where a server has stopped reading.
 _GOAWAY_TIMEOUT = 0.1
 #: Seconds for what has come while nobody looked: it is no more than a system's buffers hold.
-_LONGEST_LOOK = 0.25
+LONGEST_LOOK = 0.25
 
 
 class GuardedSender(object):
@@ -110,7 +110,7 @@ def look(lease, sender):
             sender.receive(lease, data)
             now = sender.clock()
             # No longer than that, if more and more comes.
-            end = now + _LONGEST_LOOK if end is None else end
+            end = now + LONGEST_LOOK if end is None else end
             if lease.state.is_over or now >= end:
                 return
     except (ConnectError, ConnectionLost) as error:
