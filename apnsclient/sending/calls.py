@@ -31,10 +31,7 @@ class Call(object):
     :ivar failure: ``sys.exc_info()`` of what the caller is to be told when it has its results, or
         None.
     :ivar is_queued: whether the sender has it in its queue (bool); set by the sender.
-    :ivar event: what the caller waits for; set by the shell.
     """
-
-    event = None  # type: Any
 
     def __init__(self, deadline=None):
         # type: (Optional[float]) -> None

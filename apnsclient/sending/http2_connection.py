@@ -31,7 +31,8 @@ class SenderConnection(object):
 
     :ivar address: ``(host, port)``.
     :ivar client: the protocol (:class:`~apnsclient.protocols.http2.client.ClientConnection`).
-    :ivar limit: how many requests are in flight (:class:`.adaptive_limit.AdaptiveLimit`).
+    :ivar limit: how many requests may be in flight, once streams were refused
+        (:class:`.adaptive_limit.AdaptiveLimit`).
     :ivar batches: the batches that were written and have not ended, oldest first (list).
     :ivar used_at: when it was used last.
     :ivar is_over: whether it is of no more use (bool).
@@ -44,7 +45,8 @@ class SenderConnection(object):
     :ivar is_stalled: whether it ended because nothing came of the requests for as long as allowed.
     :ivar lost: how many requests had no response when it ended (int).
     :ivar opened_at: when it was opened.
-    :ivar round_trip: the shortest time that a response took (float), infinite before the first.
+    :ivar round_trip: the shortest time that a response, or the server's first settings, took
+        (float); infinite as long as nobody knows.
     """
 
     def __init__(self, address, credential, now):
