@@ -126,8 +126,12 @@ class ConnectingRules(Rules):
         for is_first in (True, False):
             backend, server = stage.backend(), stage.server()
             silent, _ = stage.open(backend=backend)
+            server.hold_back()
             attempt = _start(stage, server.address, backend)
-            connection = _finish(stage, backend, attempt, [silent], is_first)
+            _go_on_until_accepted(stage, backend, attempt, server)
+            server.respond()
+            # From here on there is something to do only after a wait.
+            connection = _wait_until_open(stage, backend, attempt, [silent], is_first)
             _expect_usable(stage, connection, server)
 
     @rule("sharing", "network", "attempts")
@@ -358,14 +362,20 @@ def _expect_end(stage, backend, waited, waker):
     return ready
 
 
-def _finish(stage, backend, attempt, connections=(), is_first=True):
+def _finish(stage, backend, attempt):
+    # type: (Stage, Any, Any) -> Any
+    """Go on until there is a connection; return it."""
+    found = attempt.advance()
+    return _wait_until_open(stage, backend, attempt) if found is None else stage.keep(found)
+
+
+def _wait_until_open(stage, backend, attempt, connections=(), is_first=True):
     # type: (Stage, Any, Any, Sequence[Any], bool) -> Any
-    """Go on until there is a connection; return it. The others to wait for are silent."""
+    """Go on whenever ``wait()`` says so; return the connection. The others are silent."""
     waker, waited = backend.create_waker(), _in_order(attempt, connections, is_first)
-    found = attempt.advance() or stage.until(
+    return stage.keep(stage.until(
         lambda: _go_on(stage, backend, attempt, waited, waker)[0],
-        "wait() has returned time and again, and there is no connection yet")
-    return stage.keep(found)
+        "wait() has returned time and again, and there is no connection yet"))
 
 
 def _read(stage, backend, attempt, connection, is_first):
