@@ -114,3 +114,13 @@ def test_two_callers_never_lead_at_the_same_time(apple, monkeypatch):
         if not is_struck:
             break
     assert number > 100
+
+
+def test_who_has_waited_longest_leads_next(apple):
+    """Nobody waits on and on while others come and go."""
+    shared, joined = client_for(apple.session(protocol="http2"), apple)._connection._host(), []
+    for _ in range(4):
+        sent = message()
+        joined.append(shared._join(Call(), [work_of(sent, sent.request_template())]))
+    shared._hand_over(joined[0][0])
+    assert [claim.lead is not None for _, claim in joined[1:]] == [True, False, False]

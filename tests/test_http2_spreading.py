@@ -147,6 +147,21 @@ def test_settings_that_came_in_time_count_however_late_they_are_read(apple, far,
     assert (len(backend.made), backend.idle_count()) == (2, 2)
 
 
+def test_who_goes_on_with_a_connection_has_all_the_time_that_it_may_take(
+        apple, far, monkeypatch):
+    """Also where the call that has begun with it is over before."""
+    monkeypatch.setattr(simulated_apple, "Channel", _growing_trips(FarChannel.trip, 0.7))
+    apple.script_provider(*[_SCRIPT] * 8)
+    client = apple.provider_client(pool_size=2)
+    results = client.send_many([message(0), message(0, 30 * _STREAMS)])
+    assert outcome(next(results)) == ACCEPTED
+    assert client.send(message(0, 30 * _STREAMS), timeout=0.45).needs_retry()
+    backend = backend_of(client)
+    assert (len(backend.made), backend.idle_count()) == (2, 0)
+    assert [outcome(result) for result in results] == [ACCEPTED]
+    assert (len(backend.made), backend.idle_count()) == (2, 2)
+
+
 def _growing_trips(*trips):
     """Return what makes channels, each of which leads as far away as is said for it."""
     left = list(trips)

@@ -11,6 +11,7 @@ from apnsclient.errors import ConnectTimeout
 from apnsclient.protocols.http2 import frames
 from apnsclient.testing.simulator import ProviderScript
 from frame_peers import ACCEPTED, TOKENS, message, outcome
+from leases import lease, release
 from simulated_time import serve
 from tables import each
 
@@ -68,6 +69,16 @@ def test_room_that_comes_before_the_time_is_over_is_used(apple):
     assert summary(client.send(message(1), 16)) == ([], TOKENS[1:2])
     assert apple.clock.now - start == 24
     assert apple.provider_connections == 1
+
+
+def test_nobody_waits_longer_for_a_slot_than_the_call_may_take(apple):
+    """All connections are in use elsewhere."""
+    client = apple.provider_client(pool_size=1, connect_timeout=10)
+    held, start = lease(client._connection), apple.clock.now
+    assert summary(client.send(message(), 4)) == ([], TOKENS[:1])
+    assert apple.clock.now - start == 4
+    release(client._connection, held)
+    assert outcome(client.send(message(), 4)) == ACCEPTED
 
 
 @pytest.mark.parametrize("step", ["TLS", "settings"])

@@ -234,10 +234,14 @@ def test_no_other_connection_is_wanted_for_what_the_next_round_trip_takes():
     assert many(World([Script(settings=[(MOST, 100)])], trip=TRIP), 270) == [FIRST]
 
 
-def test_after_another_connection_was_refused_none_is_tried_for_a_while():
+@each("opening", ["refused", "alert"])
+def test_after_another_connection_was_refused_none_is_tried_for_a_while(opening):
     """The open one does the work, and nobody is told."""
-    world = World([Script(settings=[(MOST, 10)])] + [Script(opening="refused")] * 9, trip=TRIP)
-    assert many(world, 2000).count(ANOTHER) == 2
+    world = World([Script(settings=[(MOST, 10)])] + [Script(opening=opening)] * 9, trip=TRIP)
+    caller = world.bring(sends(2000))
+    world.run()
+    assert counted(caller) == {"accepted": 2000}
+    assert [why for _, why in world.wanted].count(ANOTHER) == 2
     times = [at for at, why in world.wanted if why == ANOTHER]
     assert times[1] - times[0] >= 10.0
 
