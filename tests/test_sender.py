@@ -119,10 +119,13 @@ def test_a_request_that_was_not_written_to_its_end_was_not_processed(patience, t
     assert not any(flight.is_whole for flight in world.flights)
 
 
-def test_what_was_refused_goes_out_again_before_what_was_never_sent():
+@each("counts", [[20], [4] * 5])
+def test_what_was_refused_goes_out_again_before_what_was_never_sent(counts):
     """So that few requests are late, and the order changes no more than it has to."""
     script = Script(settings=[(MOST, 5)], first=[(REFUSE, 0.0)] * 2)
-    world, _ = send(script, limit=1)
+    world = World([script], read_timeout=TIMEOUT, trip=TRIP, limit=1)
+    world.bring(Caller(1, [Part("delivery", count, 4000) for count in counts]))
+    world.run()
     names = [flight.name for flight in world.flights]
     first, second = names[:2]
     assert names.index(first, 2) < 8
