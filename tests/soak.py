@@ -117,6 +117,8 @@ class Soak(object):
         self.seed = seed
         self.violations = []
         self.figures = OrderedDict()
+        # An OrderedDict of Python 2.7 loses what several threads put in at a time.
+        self._lock = threading.Lock()
         self.rounds = first - 1
         self.memory = []
         self._authority = Authority()
@@ -197,7 +199,8 @@ class Soak(object):
                 return
             try:
                 violations, figures = lane.run(self.rounds)
-                self.figures.setdefault(lane.name, Figures()).update(figures)
+                with self._lock:
+                    self.figures.setdefault(lane.name, Figures()).update(figures)
             except Exception:
                 violations = [Violation("the test itself works", traceback.format_exc())]
             self._accuse(lane.name, violations)
