@@ -3,6 +3,7 @@
 from __future__ import absolute_import, division, print_function
 
 import collections
+import os
 import re
 import types
 import unittest
@@ -11,6 +12,11 @@ from apnsclient.testing.contract import BackendContract
 from docs_support import find_blocks, read_files, read_page
 
 PAGE = "docs/extending.rst"
+
+#: Whether all rules are tried on each mutant.
+IS_WHOLE = os.environ.get("CONTRACT_MUTANTS") == "whole"
+#: Seconds that a rule waits for a mutant that should break it; enough for one that does not.
+PATIENCE = 3.0
 
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 
@@ -103,3 +109,16 @@ def read_rules(text):
         assert every and listed <= every, "%s: %s" % (subject, sorted(listed - every))
         rules |= every - listed if word == "all" else listed
     return rules
+
+
+def expect_broken(case, rules, patience=PATIENCE):
+    """Run the suite over a mutant: these rules fail, and no others."""
+    expected = set("test_" + rule for rule in rules)
+    assert expected and expected <= set(RULES)
+    subjects = set(RULES[name] for name in expected)
+    names = [name for name in RULES if IS_WHOLE or RULES[name] in subjects]
+    found, messages = verdicts(case, names, expected, patience)
+    failed = with_verdict(found, FAILED)
+    assert not expected - failed, "the suite does not notice"
+    assert not failed - expected, "other rules fail: %s" % {
+        name: messages[name] for name in failed - expected}
