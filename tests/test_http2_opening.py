@@ -8,7 +8,6 @@ from __future__ import absolute_import, division, print_function
 import gc
 import signal
 import socket
-import threading
 from functools import partial
 
 import pytest
@@ -24,7 +23,7 @@ from interrupt_support import Limit, handler_of, handling
 from net_support import SOON
 from stdio_support import GONE, SHORT, Gate, Server, until, wait_for_end
 from test_http2_sharing import Caller, await_held, raise_at
-from test_proxy import OK, Proxy, pump, url
+from test_proxy import OK, Proxy, carry, url
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -56,13 +55,7 @@ class Relay(Server):
     def _carry(self, accepted):
         if self.accepted.index(accepted) == 1:
             self.gate.wait()
-        beyond = socket.create_connection(self._target)
-        back = threading.Thread(target=pump, args=(beyond, accepted))
-        back.daemon = True
-        back.start()
-        pump(accepted, beyond)
-        back.join(SOON)
-        beyond.close()
+        carry(accepted, socket.create_connection(self._target))
 
     def __exit__(self, *exception):
         self.gate.open()

@@ -71,6 +71,16 @@ def pump(source, target):
         pass
 
 
+def carry(accepted, beyond):
+    """Carry bytes in both directions until both have ended, and close the second socket."""
+    back = threading.Thread(target=pump, args=(beyond, accepted))
+    back.daemon = True
+    back.start()
+    pump(accepted, beyond)
+    back.join(SOON)
+    beyond.close()
+
+
 class Proxy(object):
     """A proxy as a function of a socket: reads a request, responds, opens a tunnel.
 
@@ -101,12 +111,7 @@ class Proxy(object):
             return
         beyond = socket.socket(socket.AF_INET6 if ":" in target[0] else socket.AF_INET)
         beyond.connect(target)
-        back = threading.Thread(target=pump, args=(beyond, accepted))
-        back.daemon = True
-        back.start()
-        pump(accepted, beyond)
-        back.join(SOON)
-        beyond.close()
+        carry(accepted, beyond)
 
 
 def url(server, userinfo=""):
