@@ -3,8 +3,7 @@
 ``summary.py FOLDER STATUS VERSION...``: the folder that tox worked in, the exit status of tox, and
 the Python versions that must have been tested, the newest last. Prints a line for each environment
 and at last ``N passed, N failed``. An environment that failed, or did not run, without a failed
-test counts as one failure. A test that failed at first and passed when it was run again, alone,
-counts as passed, and is named. The exit status is 0 if nothing failed.
+test counts as one failure. The exit status is 0 if nothing failed.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -30,17 +29,10 @@ def main(folder, status, *versions):
     for name, version in environments:
         complaint = find_fault(results.get(name), version)
         counts = count_tests(os.path.join(folder, "reports", name + ".xml"))
-        again = os.path.join(folder, "reports", name + "-again.xml")
-        unsteady = find_passed(again)
-        if unsteady:
-            counts = counts._replace(
-                passed=counts.passed + len(unsteady), failed=count_tests(again).failed)
         if version and not complaint and not counts.passed:
             complaint = "no test ran"
         failures = max(counts.failed, 1 if complaint else 0)
         print("%-8s %s" % (name, describe(counts, complaint, version)))
-        for test in unsteady:
-            print("%-8s passed only when run again: %s" % ("", test))
         passed += counts.passed
         failed += failures
     if int(status) and not failed:
@@ -83,16 +75,6 @@ def count_tests(path):
         failed += int(suite.get("failures")) + int(suite.get("errors"))
         skipped += int(suite.get("skipped"))
     return Counts(tests - failed - skipped, failed, skipped)
-
-
-def find_passed(path):
-    """Return the names of the tests that passed, as a JUnit report has them; none without one."""
-    if not os.path.exists(path):
-        return []
-    return ["%s.%s" % (case.get("classname"), case.get("name"))
-            for case in xml.etree.ElementTree.parse(path).getroot().iter("testcase")
-            if case.find("failure") is None and case.find("error") is None
-            and case.find("skipped") is None]
 
 
 def describe(counts, complaint, version):
