@@ -14,6 +14,11 @@ import hypothesis
 import pytest
 
 from effort import examples
+from modern import IS_MODERN
+
+if not IS_MODERN:
+    collect_ignore = ["aio"]
+    collect_ignore_glob = ["*/test_aio_*.py"]
 
 # Examples are found by chance on a developer's machine and are the same ones each time in CI.
 # How long one takes says something about the machine and nothing about the code.

@@ -1,0 +1,10 @@
+"""An asyncio client for the Apple Push Notification service over HTTP/2.
+
+It needs Python 3.8 or newer. Python 2.7 and 3.6 can read this file, and no other of this folder.
+"""
+
+import sys
+
+if sys.version_info < (3, 8):
+    raise ImportError("apnsclient.aio needs Python 3.8 or newer, and this is Python %d.%d"
+                      % sys.version_info[:2])

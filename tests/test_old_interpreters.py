@@ -1,0 +1,16 @@
+"""What an interpreter gets to hear that cannot run the asynchronous client."""
+
+from __future__ import absolute_import, division, print_function
+
+import importlib
+
+import pytest
+
+from modern import IS_MODERN
+
+
+@pytest.mark.skipif(IS_MODERN, reason="this one can")
+def test_the_asynchronous_client_says_what_it_needs():
+    """Not a SyntaxError in a file that nobody has asked for."""
+    with pytest.raises(ImportError, match=r"apnsclient\.aio needs Python 3\.8 or newer, and "):
+        importlib.import_module("apnsclient.aio")
