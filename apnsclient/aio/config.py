@@ -1,0 +1,58 @@
+"""Apple's servers, and what they accept.
+
+Source: Apple, *Sending notification requests to APNs*.
+"""
+
+import enum
+from typing import NamedTuple
+
+from ..addresses import PROVIDER_ADDRESSES
+
+__all__ = ["ALT_PORT", "DEFAULT_PORT", "Development", "DevelopmentAltPort",
+           "MAX_NOTIFICATION_PAYLOAD_SIZE_OTHER", "MAX_NOTIFICATION_PAYLOAD_SIZE_VOIP",
+           "PRODUCTION_HOST", "Priority", "Production", "ProductionAltPort", "SANDBOX_HOST",
+           "Sandbox", "SandboxAltPort", "Server"]
+
+#: Host for applications from the App Store, TestFlight and ad hoc distribution (str).
+PRODUCTION_HOST = PROVIDER_ADDRESSES["push_production"][0]
+#: Host for applications that were installed from Xcode (str).
+SANDBOX_HOST = PROVIDER_ADDRESSES["push_sandbox"][0]
+
+#: The usual port (int).
+DEFAULT_PORT = 443
+#: Port for networks that let only other kinds of traffic through at the usual one (int).
+ALT_PORT = 2197
+
+#: Largest payload of a VoIP notification in bytes (int); also that of a broadcast.
+MAX_NOTIFICATION_PAYLOAD_SIZE_VOIP = 5120
+#: Largest payload of any other notification in bytes (int).
+MAX_NOTIFICATION_PAYLOAD_SIZE_OTHER = 4096
+
+
+class Server(NamedTuple):
+    """Where notifications are sent to: one of Apple's servers, or one of your own.
+
+    It is also a tuple: ``host, port = Production``.
+    """
+
+    #: Name or IP address (str).
+    host: str
+    #: Port (int, 1 to 65535).
+    port: int = DEFAULT_PORT
+
+
+Production = Server(PRODUCTION_HOST, DEFAULT_PORT)
+ProductionAltPort = Server(PRODUCTION_HOST, ALT_PORT)
+Sandbox = Development = Server(SANDBOX_HOST, DEFAULT_PORT)
+SandboxAltPort = DevelopmentAltPort = Server(SANDBOX_HOST, ALT_PORT)
+
+
+class Priority(enum.IntEnum):
+    """How urgent a notification is (Apple's header field ``apns-priority``)."""
+
+    #: Send it at once.
+    immediately = 10
+    #: Send it when it suits the device's power.
+    normal = 5
+    #: Send it only if it costs the device no power of its own.
+    power = 1
