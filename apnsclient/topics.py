@@ -15,7 +15,7 @@ from ._compat import MYPY
 if MYPY:
     from typing import Optional, Tuple
 
-__all__ = ["SUFFIXES", "advise", "split_topic", "topic_for"]
+__all__ = ["SUFFIXES", "advise", "split_topic", "topic_for", "with_suffix"]
 
 #: ``{push type: suffix of its topics}`` of all push types that Apple documents. The topic of
 #: ``mdm`` is not a bundle identifier, but the user identifier (UID) in the subject of the MDM
@@ -72,6 +72,18 @@ def split_topic(topic):
             if topic.endswith(suffix) and topic != suffix:
                 return topic[:-len(suffix)], push_type
     return topic, None
+
+
+def with_suffix(topic, push_type):
+    # type: (str, str) -> str
+    """Return a topic with the suffix of a push type, unless it has one already.
+
+    :param topic: bundle identifier of an application, or a topic (str).
+    :param push_type: such as ``"voip"`` (str). If it is unknown, the topic stays what it is.
+    """
+    if push_type in SUFFIXES and split_topic(topic)[1] is None:
+        return topic_for(topic, push_type)
+    return topic
 
 
 def advise(topic, push_type):

@@ -11,7 +11,7 @@ pytest.importorskip("hpack")
 pytest.importorskip("jwt")
 
 from apnsclient import APNs, Message
-from apnsclient.topics import SUFFIXES, split_topic, topic_for
+from apnsclient.topics import SUFFIXES, split_topic, topic_for, with_suffix
 from net_support import make_tokens
 from tables import each
 
@@ -38,6 +38,14 @@ def test_a_topic_is_the_bundle_identifier_and_a_suffix(push_type, topic):
     """And the way back; what has no suffix does not tell which of three it is for."""
     assert topic_for(APP, push_type) == topic
     assert split_topic(topic) == (APP, None if push_type in NO_SUFFIX else push_type)
+
+
+@each("push_type, topic", TOPICS)
+def test_a_suffix_is_added_to_what_has_none(push_type, topic):
+    """A topic that has one says what it is for; of an unknown push type nobody knows the suffix."""
+    assert with_suffix(APP, push_type) == topic == with_suffix(topic, push_type)
+    assert with_suffix(APP + ".location-query", push_type) == APP + ".location-query"
+    assert with_suffix(topic, "of-tomorrow") == topic
 
 
 @each("topic", ["", "com.example.voipapp", ".voip", "voip", "com.example.app.VOIP", "com.voip.app"])
