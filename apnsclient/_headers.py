@@ -6,7 +6,10 @@ any time. Messages with the same values share one tuple of fields, which is made
 
 from __future__ import absolute_import, division, print_function
 
+import calendar
+import datetime
 import re
+import time
 import uuid
 
 import six
@@ -18,7 +21,7 @@ from .topics import SUFFIXES, split_topic, topic_for
 if MYPY:
     from typing import Any, Callable, Dict, Optional, Set, Tuple
 
-__all__ = ["as_header", "as_namespace", "as_number", "known_fields", "make_fields",
+__all__ = ["as_header", "as_namespace", "as_number", "as_timestamp", "known_fields", "make_fields",
            "may_have_push_type", "push_type_of"]
 
 #: What a header can carry: printable ASCII without space at either end (RFC 9110, 5.5).
@@ -98,6 +101,25 @@ def as_number(name, value, largest):
     if not 0 <= number <= largest:
         raise ValueError("%s is %.200r, expected a number from 0 to %d" % (name, value, largest))
     return number
+
+
+def as_timestamp(moment):
+    # type: (Any) -> Any
+    """Return a point in time as seconds since 1970: for :func:`as_number`, if it is none.
+
+    :param moment: seconds since 1970, a ``datetime`` (a naive one is local time), or a
+        ``timedelta`` from now.
+    """
+    if isinstance(moment, datetime.timedelta):
+        return time.time() + moment.total_seconds()
+    if isinstance(moment, datetime.datetime):
+        if moment.tzinfo is not None:
+            return calendar.timegm(moment.utctimetuple())
+        try:
+            return time.mktime(moment.timetuple())
+        except (OverflowError, ValueError):
+            return moment
+    return moment
 
 
 def push_type_of(payload):

@@ -5,10 +5,8 @@ A message is a value. It knows neither connection nor protocol; it can be expres
 
 from __future__ import absolute_import, division, print_function
 
-import calendar
 import datetime
 import logging
-import time
 
 import six
 
@@ -17,6 +15,7 @@ from ._headers import (
     as_header,
     as_namespace,
     as_number,
+    as_timestamp,
     known_fields,
     make_fields,
     may_have_push_type,
@@ -178,7 +177,7 @@ class Message(object):
         """Set expiry and priority, and remember which of them are defaults."""
         given = self.DEFAULT_EXPIRY if expiry is None else expiry  # type: Any
         if type(given) is not int:
-            given = _as_timestamp(given)
+            given = as_timestamp(given)
         self.expiry = as_number("expiry", given, 0xFFFFFFFF)
         self.priority = as_number(
             "priority", self.DEFAULT_PRIORITY if priority is None else priority, 0xFF)
@@ -437,21 +436,6 @@ def _as_text(value):
         except UnicodeDecodeError:
             return value
     return value
-
-
-def _as_timestamp(expiry):
-    # type: (Expiry) -> Any
-    """Return an expiry as seconds since 1970."""
-    if isinstance(expiry, datetime.timedelta):
-        return time.time() + expiry.total_seconds()
-    if isinstance(expiry, datetime.datetime):
-        if expiry.tzinfo is not None:
-            return calendar.timegm(expiry.utctimetuple())
-        try:
-            return time.mktime(expiry.timetuple())
-        except (OverflowError, ValueError):
-            return expiry
-    return expiry
 
 
 def _parts_of(payload):

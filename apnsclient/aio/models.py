@@ -1,0 +1,43 @@
+"""The notifications of :mod:`apnsclient.models`, by the name under which aapns has them."""
+
+from ..models import (
+    MAX_BROADCAST_SIZE,
+    MAX_PAYLOAD_SIZE,
+    MAX_VOIP_SIZE,
+    Alert,
+    BackgroundUpdate,
+    BaseNotification,
+    InterruptionLevel,
+    LiveActivity,
+    LiveActivityEvent,
+    Localized,
+    Notification,
+    Priority,
+    PushType,
+    RawNotification,
+    RequestParts,
+    Sound,
+    WidgetUpdate,
+    swift_date,
+)
+
+__all__ = [
+    "MAX_BROADCAST_SIZE",
+    "MAX_PAYLOAD_SIZE",
+    "MAX_VOIP_SIZE",
+    "Alert",
+    "BackgroundUpdate",
+    "BaseNotification",
+    "InterruptionLevel",
+    "LiveActivity",
+    "LiveActivityEvent",
+    "Localized",
+    "Notification",
+    "Priority",
+    "PushType",
+    "RawNotification",
+    "RequestParts",
+    "Sound",
+    "WidgetUpdate",
+    "swift_date",
+]
