@@ -25,7 +25,7 @@ from ._interrupts import is_interrupt
 from ._json import PARAMETERS, decode_json, encode_dicts, encode_json, to_utf8
 from .protocols.binary import MAX_ITEM_SIZE, NotificationEncoder
 from .protocols.http2.requests import RequestTemplate
-from .topics import split_topic
+from .topics import split_topic, with_suffix
 
 if MYPY:
     from typing import (
@@ -99,7 +99,10 @@ class Message(object):
     :param payload: the whole payload, instead of alert, badge, sound, content_available and extra:
         a dict, or the JSON text of one (str or bytes), which is sent as it is. The message has the
         parts as attributes of these names; text is parsed when the first of them is read. With a
-        payload that cannot be parsed there are no such attributes.
+        payload that cannot be parsed there are no such attributes. On Python 3.8 and later also a
+        notification of :mod:`apnsclient.models`: the message has its JSON text as the payload, and
+        its push type, priority, expiration and collapse identifier where none are given here. A
+        topic without a suffix gets that of the push type.
     :param priority: 10 to deliver at once; 5 to consider the power of the device; over HTTP/2 also
         1, not to wake the device (int, 0 to 255). None means ``DEFAULT_PRIORITY``. Apple rejects
         background notifications of priority 10: over HTTP/2 they are sent with 5.
@@ -123,10 +126,12 @@ class Message(object):
         same message to the same token, sent again at any time by any process, has the same
         identifier. Make a new namespace for each message: ``uuid.uuid4()``.
     :param extra_kwargs: the same as ``extra``, as keyword arguments.
-    :raises ValueError: if a payload is given together with a part of it; if ``extra`` has a key
-        ``aps``; if there are both an ``apns_id`` and a namespace, or the namespace is not a UUID;
-        if expiry or priority does not fit its field (0 to 4 294 967 295, 0 to 255); if a header is
-        not printable ASCII, or is empty, or has space at either end.
+    :raises TypeError: if a notification cannot be expressed in JSON.
+    :raises ValueError: if a payload is given together with a part of it; if a notification is
+        larger than Apple takes; if ``extra`` has a key ``aps``; if there are both an ``apns_id``
+        and a namespace, or the namespace is not a UUID; if expiry or priority does not fit its
+        field (0 to 4 294 967 295, 0 to 255); if a header is not printable ASCII, or is empty, or
+        has space at either end.
 
     A subclass may override these:
 
@@ -171,6 +176,22 @@ class Message(object):
               or sound is not None or content_available is not None):
             raise ValueError("payload stands for the whole; it cannot be given together with "
                              "alert, badge, sound, content_available or extra")
+        elif type(payload) is not dict and hasattr(payload, "apns_request_parts"):
+            self._take_notification(payload, expiry, priority)
+
+    def _take_notification(self, notification, expiry, priority):
+        # type: (Any, Expiry, Optional[int]) -> None
+        """Take a notification's payload, and those of its headers that were not given."""
+        parts = notification.apns_request_parts(not self._tokens)
+        self._payload = parts.payload
+        if self.apns_push_type is None:
+            self.apns_push_type = parts.push_type
+        if self.apns_topic is not None:
+            self.apns_topic = with_suffix(self.apns_topic, self.apns_push_type)
+        if self.apns_collapse_id is None:
+            self.apns_collapse_id = as_header("apns_collapse_id", parts.collapse_id)
+        self._set_defaults(parts.expiration if expiry is None else expiry,
+                           parts.priority if priority is None else priority)
 
     def _set_defaults(self, expiry, priority):
         # type: (Expiry, Optional[int]) -> None
