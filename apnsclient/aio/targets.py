@@ -7,16 +7,16 @@ application. It is not the simulator of Apple's servers in :mod:`apnsclient.test
 import asyncio
 import uuid
 from types import TracebackType
-from typing import Any, Optional, Type, TypeVar, Union
+from typing import Any, Callable, Coroutine, Generator, Generic, Optional, Type, TypeVar, Union
 
 from .._json import encode_json
 from .._printable import printable
 from .config import MAX_NOTIFICATION_PAYLOAD_SIZE_OTHER
 from .errors import Closed, Kind, SimulatorError, Timeout
 
-__all__ = ["APNSBaseClient", "Simulator", "SimulatorClient", "Target"]
+__all__ = ["APNSBaseClient", "Creation", "Simulator", "SimulatorClient", "Target"]
 
-_Self = TypeVar("_Self", bound="APNSBaseClient")
+_Client = TypeVar("_Client", bound="APNSBaseClient")
 
 
 class APNSBaseClient:
@@ -45,7 +45,7 @@ class APNSBaseClient:
         """Close the client. It may be closed several times."""
         raise NotImplementedError
 
-    async def __aenter__(self: _Self) -> _Self:
+    async def __aenter__(self: _Client) -> _Client:
         return self
 
     async def __aexit__(self, kind: Optional[Type[BaseException]],
@@ -54,11 +54,35 @@ class APNSBaseClient:
         await self.close()
 
 
+class Creation(Generic[_Client]):
+    """A client that is being made: to be awaited, or entered with ``async with``.
+
+    :param create: coroutine function that makes the client.
+    """
+
+    def __init__(self, create: Callable[[], Coroutine[Any, Any, _Client]]) -> None:
+        self._create = create
+        self._client: Optional[_Client] = None
+
+    def __await__(self) -> Generator[Any, None, _Client]:
+        return self._create().__await__()
+
+    async def __aenter__(self) -> _Client:
+        self._client = await self
+        return self._client
+
+    async def __aexit__(self, kind: Optional[Type[BaseException]],
+                        error: Optional[BaseException],
+                        traceback: Optional[TracebackType]) -> None:
+        if self._client is not None:
+            await self._client.close()
+
+
 class Target:
     """Where notifications are sent to."""
 
-    async def create_client(self) -> APNSBaseClient:
-        """Return a client that sends there."""
+    def create_client(self) -> Creation[Any]:
+        """Make a client that sends there: await it, or use it with ``async with``."""
         raise NotImplementedError
 
 
@@ -79,9 +103,12 @@ class Simulator(Target):
         self.app_id = app_id
         self.timeout = timeout
 
-    async def create_client(self) -> "SimulatorClient":
-        """Return a client that sends to the device."""
-        return SimulatorClient(self)
+    def create_client(self) -> "Creation[SimulatorClient]":
+        """Make a client that sends to the device: await it, or use it with ``async with``."""
+        async def create() -> SimulatorClient:
+            return SimulatorClient(self)
+
+        return Creation(create)
 
     def __repr__(self) -> str:
         return "%s(%r, %r)" % (type(self).__name__, self.device_id, self.app_id)

@@ -43,7 +43,7 @@ async def test_a_notification_goes_to_the_device(xcrun):
     noted = xcrun()
     target = Simulator("a-device", "com.example.app")
     assert isinstance(target, Target)
-    async with await target.create_client() as client:
+    async with target.create_client() as client:
         assert isinstance(client, SimulatorClient)
         apns_id = await client.send_notification("", {"aps": {"alert": "ü", "badge": 0}},
                                                  priority=10, topic="x", expiration=0)
