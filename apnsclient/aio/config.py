@@ -3,10 +3,10 @@
 Source: Apple, *Sending notification requests to APNs*.
 """
 
-import enum
 from typing import NamedTuple
 
 from ..addresses import PROVIDER_ADDRESSES
+from ..models import MAX_PAYLOAD_SIZE, MAX_VOIP_SIZE, Priority
 
 __all__ = ["ALT_PORT", "DEFAULT_PORT", "Development", "DevelopmentAltPort",
            "MAX_NOTIFICATION_PAYLOAD_SIZE_OTHER", "MAX_NOTIFICATION_PAYLOAD_SIZE_VOIP",
@@ -24,9 +24,9 @@ DEFAULT_PORT = 443
 ALT_PORT = 2197
 
 #: Largest payload of a VoIP notification in bytes (int); also that of a broadcast.
-MAX_NOTIFICATION_PAYLOAD_SIZE_VOIP = 5120
+MAX_NOTIFICATION_PAYLOAD_SIZE_VOIP = MAX_VOIP_SIZE
 #: Largest payload of any other notification in bytes (int).
-MAX_NOTIFICATION_PAYLOAD_SIZE_OTHER = 4096
+MAX_NOTIFICATION_PAYLOAD_SIZE_OTHER = MAX_PAYLOAD_SIZE
 
 
 class Server(NamedTuple):
@@ -45,14 +45,3 @@ Production = Server(PRODUCTION_HOST, DEFAULT_PORT)
 ProductionAltPort = Server(PRODUCTION_HOST, ALT_PORT)
 Sandbox = Development = Server(SANDBOX_HOST, DEFAULT_PORT)
 SandboxAltPort = DevelopmentAltPort = Server(SANDBOX_HOST, ALT_PORT)
-
-
-class Priority(enum.IntEnum):
-    """How urgent a notification is (Apple's header field ``apns-priority``)."""
-
-    #: Send it at once.
-    immediately = 10
-    #: Send it when it suits the device's power.
-    normal = 5
-    #: Send it only if it costs the device no power of its own.
-    power = 1

@@ -1,5 +1,6 @@
 """Apple's servers, by the names of both generations of the original."""
 
+from apnsclient import models
 from apnsclient.aio import config
 from apnsclient.aio.config import Priority, Server
 
@@ -31,8 +32,9 @@ def test_the_largest_payloads():
 
 
 def test_the_priorities():
-    """By the original's names."""
+    """By the original's names; those of the models."""
     assert (Priority.immediately, Priority.normal) == (10, 5)
+    assert Priority is models.Priority
 
 
 def test_all_names_are_public():
