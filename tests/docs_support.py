@@ -7,26 +7,35 @@ import io
 import os
 import re
 
+from modern import IS_MODERN
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FOLDER = os.path.join(ROOT, "docs")
 
 MARKER = re.compile(r"^( *)\.\. (code-block:: python|hidden python)\s*$")
+#: A page whose examples are all modern has this comment.
+MODERN_PAGE = re.compile(r"^\.\. modern python\s*$", re.M)
 OPTION = re.compile(r"^ *:([a-z-]+): *(.*)$")
 
-#: One example: number of its first line (from 0), its lines without indentation, and the name of
-#: the file that it is (None if it is run).
-Block = collections.namedtuple("Block", "start lines filename")
+#: One example: number of its first line (from 0), its lines without indentation, the name of
+#: the file that it is (None if it is run), and whether it is modern.
+Block = collections.namedtuple("Block", "start lines filename is_modern")
 
 
-def find_blocks(text):
-    """Return the Python examples of a page, in order."""
+def find_blocks(text, is_modern=IS_MODERN):
+    """Return the Python examples of a page, in order.
+
+    :param is_modern: whether modern ones are among them.
+    """
+    if MODERN_PAGE.search(text) and not is_modern:
+        return []
     lines = text.splitlines()
     blocks = []
     for number, line in enumerate(lines):
         marker = MARKER.match(line)
         if marker:
             blocks.append(read_block(lines, number + 1, len(marker.group(1))))
-    return blocks
+    return [block for block in blocks if is_modern or not block.is_modern]
 
 
 def read_block(lines, start, outer):
@@ -42,7 +51,8 @@ def read_block(lines, start, outer):
     body = lines[start:end]
     if start == first:
         margin = min([indentation(line) for line in body if line.strip()] or [0])
-    return Block(start, [line[margin:].rstrip() for line in body], options.get("caption"))
+    return Block(start, [line[margin:].rstrip() for line in body], options.get("caption"),
+                 "modern" in options.get("class", "").split())
 
 
 def indentation(line):

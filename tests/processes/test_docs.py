@@ -16,6 +16,10 @@ The convention for authors of pages:
          from apnsclient.testing.simulator import Simulator
          apns = Simulator()
 
+* What is for Python 3.8 and newer is left out by older interpreters. A page of which that is true
+  as a whole has the comment ``.. modern python``; elsewhere a block, shown or hidden, has the
+  option ``:class: modern``.
+
 * Whatever is not meant to run has another language: ``text``, ``sh``, ``pycon``.
 """
 
@@ -32,6 +36,7 @@ from multiprocessing.pool import ThreadPool
 import pytest
 
 from docs_support import FOLDER, find_blocks, read_files, read_page
+from modern import can_import
 
 PAGES = ["README.rst"] + sorted("docs/" + name for name in os.listdir(FOLDER)
                                 if name.endswith(".rst"))
@@ -118,7 +123,7 @@ def test_every_class_of_the_reference_has_a_docstring():
     """A named tuple has one in any case, made of its fields, which says nothing."""
     classes = find_classes(read_page("docs/reference.rst"))
     texts = [(name, getattr(importlib.import_module(module), name).__doc__ or "")
-             for module, name in classes]
+             for module, name in classes if can_import(module)]
 
     assert len(classes) > 50
     assert [name for name, text in texts if not text or text.startswith(name + "(")] == []
@@ -163,6 +168,28 @@ def test_blocks_share_one_namespace_from_top_to_bottom(tmpdir):
     status, output = run_page(PAGE % u"     assert number == 2", tmpdir)
 
     assert is_good(status, output), output
+
+
+def test_an_old_interpreter_leaves_out_what_is_modern():
+    """The rest of the page stays a program; of a page that is modern nothing is left."""
+    page = PAGE % u"" + u"""
+.. hidden python
+   :class: modern
+
+   first: int = 1
+
+.. code-block:: python
+   :class: wide modern
+   :caption: modern.py
+
+   async def second(): pass
+"""
+    left_out = ["".join(block.lines) for block in find_blocks(page, is_modern=True)
+                if block not in find_blocks(page, is_modern=False)]
+
+    assert left_out == [u"first: int = 1", u"async def second(): pass"]
+    assert len(find_blocks(page, is_modern=False)) == 3
+    assert find_blocks(u"\n.. modern python\n" + page, is_modern=False) == []
 
 
 def test_a_failing_example_is_reported_with_the_line_of_the_page(tmpdir):
