@@ -50,6 +50,8 @@ _HOME = "apnsclient.apns"
 
 #: The types of text; making this tuple each time would take longer than isinstance().
 _TEXT = (bytes, six.text_type)
+#: The types that most payloads have, which are no notifications.
+_PLAIN = (dict, str) + _TEXT
 
 _log = logging.getLogger(_HOME)
 
@@ -176,7 +178,7 @@ class Message(object):
               or sound is not None or content_available is not None):
             raise ValueError("payload stands for the whole; it cannot be given together with "
                              "alert, badge, sound, content_available or extra")
-        elif type(payload) is not dict and hasattr(payload, "apns_request_parts"):
+        elif type(payload) not in _PLAIN and hasattr(payload, "apns_request_parts"):
             self._take_notification(payload, expiry, priority)
 
     def _take_notification(self, notification, expiry, priority):
