@@ -395,6 +395,16 @@ def test_where_no_connection_can_be_had_all_callers_are_told(opening, is_left):
     assert counted(late) == {"accepted": 5}
 
 
+def test_after_a_failure_a_caller_with_more_to_bring_waits_for_what_is_in_flight():
+    """It has nothing to do before, and does not come back for nothing over and over again."""
+    draining = Script(settings=[(MOST, 5)], acts=[(5, "goaway", 0)], then=(ACCEPT, 1.0))
+    world = World([draining, Script(opening="refused")], read_timeout=TIMEOUT)
+    caller = world.bring(Caller(1, [Part("delivery", 10, 10), Part("delivery", 10, 10)]))
+    world.run()
+    assert caller.call.failure is not None
+    assert counted(caller) == {"accepted": 5, "retry": 5}
+
+
 # Throttling, as Apple's servers were seen to do it.
 
 

@@ -66,7 +66,8 @@ class Call(object):
         works = self._works
         if not works or works[0].is_decided:
             return True
-        return self.has_more and self.next_waiting() is None
+        # After a failure no more is brought, and what is in flight has yet to be waited for.
+        return self.has_more and self.failure is None and self.next_waiting() is None
 
     @property
     def is_empty(self):
