@@ -273,6 +273,7 @@ class Flight(object):
     :ivar begun_at: when it was begun.
     :ivar is_whole: whether it was written to its end.
     :ivar is_cut: whether nothing could be said of it any more when it was given up.
+    :ivar resets: how many times its stream was reset by the client.
     :ivar is_alone: whether no other one was in flight when it was begun, or has been begun since.
     :ivar status: that of the response, if one has come, and ``body`` what followed.
     :ivar fate: what else became of it: "refused": proven not to have been processed; "reset";
@@ -282,7 +283,7 @@ class Flight(object):
     def __init__(self, name, is_push, begun_at):
         self.name, self.is_push, self.begun_at = name, is_push, begun_at
         self.is_whole = self.is_complete = self.is_cut = self.is_alone = False
-        self.status, self.body, self.fate = None, b"", None
+        self.status, self.body, self.fate, self.resets = None, b"", None, 0
 
     @property
     def is_over(self):
@@ -302,8 +303,8 @@ class Flight(object):
     @property
     def is_proven(self):
         """Whether nobody has processed the request, as far as the client can know."""
-        return not self.has_response and (self.fate == "refused" or self.fate == "lost"
-                                          and not self.is_whole)
+        return not self.has_response and (self.fate == "refused" or not self.is_whole
+                                          and self.fate in ("lost", "cancelled"))
 
 
 class Tap(object):
@@ -313,6 +314,7 @@ class Tap(object):
 
     :ivar reasons: for which the server has ended the connection (list of
         :class:`~apnsclient.reasons.Reason`).
+    :ivar in_flight: the requests in flight (set of :class:`Flight`).
     :ivar refused: how many requests the server has refused while others were in flight.
     :ivar budget: how many it may have refused: those in flight before the client had read of the
         first one, and half of the notifications that were accepted since.
@@ -323,7 +325,7 @@ class Tap(object):
         self.refused = self._accepted = 0
         # How many were in flight before that read, and how many accepted.
         self._at_first = None
-        self._in_flight, self._first = set(), None
+        self.in_flight, self._first = set(), None
         self._limit = frames.LARGEST_STREAM
         self._has_goaway = False
         self._flights = flights
@@ -346,23 +348,35 @@ class Tap(object):
                 self._begin(flight)
             if kind in (frames.DATA, frames.HEADERS) and flags & frames.END_STREAM:
                 self._streams[stream].is_whole = True
-            elif kind == frames.RST_STREAM and not self._streams[stream].is_over:
-                self._streams[stream].fate = "cancelled"
-                self._in_flight.discard(self._streams[stream])
+            elif kind == frames.RST_STREAM:
+                self._streams[stream].resets += 1
+                self._give_up(self._streams[stream])
+
+    def withdraw(self, name):
+        """Note that a request is waited for no longer; return how many there were of that name."""
+        found = [one for one in self._streams.values() if one.name == name and not one.is_over]
+        for flight in found:
+            self._give_up(flight)
+        return len(found)
+
+    def _give_up(self, flight):
+        if not flight.is_over:
+            flight.fate = "cancelled"
+            self.in_flight.discard(flight)
 
     def _begin(self, flight):
         """Note that one more request is in flight."""
-        flight.is_alone = not self._in_flight
+        flight.is_alone = not self.in_flight
         if flight.is_alone:
             self._first = flight
         else:
             self._first.is_alone = False
-        self._in_flight.add(flight)
-        assert len(self._in_flight) <= self._limit, "there are more streams than allowed"
+        self.in_flight.add(flight)
+        assert len(self.in_flight) <= self._limit, "there are more streams than allowed"
 
     def read(self, data):
         """Take what a client has read."""
-        before = len(self._in_flight), self._accepted
+        before = len(self.in_flight), self._accepted
         for kind, flags, stream, payload in self._read.feed(data):
             if kind == frames.SETTINGS and not flags & frames.ACK:
                 self._limit = dict(frames.read_settings(payload)).get(_MOST, self._limit)
@@ -374,7 +388,7 @@ class Tap(object):
                 for number, flight in self._streams.items():
                     if number > last and not flight.is_over:
                         flight.fate = "refused"
-                        self._in_flight.discard(flight)
+                        self.in_flight.discard(flight)
             elif stream and stream in self._streams and not self._streams[stream].is_over:
                 flight = self._streams[stream]
                 self._read_of(flight, kind, flags, payload)
@@ -383,7 +397,7 @@ class Tap(object):
 
     def _end_of(self, flight, before):
         """Note what the server has done with a request."""
-        self._in_flight.discard(flight)
+        self.in_flight.discard(flight)
         self._accepted += flight.is_push and flight.status == 200
         if flight.fate == "refused" and flight.status is None and not self._has_goaway:
             self._at_first = self._at_first or before

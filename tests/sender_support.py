@@ -12,17 +12,20 @@ from apnsclient._timing import Timing
 from apnsclient.apns import Message
 from apnsclient.errors import ConnectError
 from apnsclient.sending.calls import Call
-from apnsclient.sending.http2 import ANOTHER, Sender
-from apnsclient.sending.work import Bundle, Delivery, Request
+from apnsclient.sending.http2 import ANOTHER, IN_FLIGHT, Sender
+from apnsclient.sending.work import Bundle, Delivery, Request, Work
 from sender_network import START, Line, Network, failure_of
 from sender_peer import Script
 
-__all__ = ["NO_TOKEN", "START", "Caller", "Key", "Part", "Stuck", "World"]
+__all__ = ["NO_TOKEN", "PLACES", "START", "Caller", "Key", "Part", "Stuck", "World"]
 
 #: How the names of what is no token begin.
 NO_TOKEN = "zz"
 #: Steps of the shell after which nothing is to be expected any more.
 _MOST_STEPS = 5000
+#: Where a request may be that is withdrawn: in flight; on a connection that nothing more is written
+#: to; not written to its end; with a response that has begun; not processed, and waiting again.
+PLACES = ["anywhere", "in flight", "cut", "in part", "begun", "refused"]
 #: What a request says as long as nothing is known of it.
 _NO_PROBLEM = Request(b"GET", b"/", (), b"").problem
 
@@ -68,8 +71,69 @@ class _Bearer(object):
         self._key.rejected.add(self._token)
 
 
+class Awaited(Work):
+    """Requests of which each has somebody who waits for it: work that no part of the product has.
+
+    :ivar outcomes: of each that was told, by index, in the words of :class:`Caller`.
+    """
+
+    def __init__(self, message):
+        super(Awaited, self).__init__(len(message.tokens))
+        self._tokens, self._template = message.tokens, message.request_template()
+        self.outcomes = {}
+
+    @property
+    def payload_size(self):
+        return len(self._template.payload)
+
+    def request_size(self, client):
+        return 128 + self.payload_size
+
+    def _send(self, client, indices, rejected):
+        return client.send_each([self._template] * len(indices),
+                                [self._tokens[index] for index in indices],
+                                indices, self, rejected)
+
+    def token_of(self, index):
+        return self._tokens[index].encode("ascii")
+
+    def _put(self, index, outcome):
+        assert index not in self.outcomes, "two outcomes"
+        self.outcomes[index] = outcome
+
+    def accept(self, index, response):
+        assert response.status == 200
+        self._put(index, "accepted")
+
+    def reject(self, index, reason, response, timestamp):
+        self._put(index, "failed" if reason.blames_token else _unsent(reason))
+
+    def refuse(self, index, error):
+        self._put(index, "failed")
+
+    def lose(self, index, text):
+        self._put(index, "unknown")
+
+    def cut(self, index, text):
+        self._put(index, "retry")
+
+    def stop(self, reason):
+        for indices in self._take_waiting():
+            for index in indices:
+                self._put(index, _unsent(reason))
+
+    def give_up(self, text):
+        for indices in self._take_waiting():
+            for index in indices:
+                self._put(index, "retry")
+
+
+def _unsent(reason):
+    return "retry" if reason.retries_reported else "undelivered"
+
+
 #: Work of a caller: a "delivery" or a "bundle" of so many tokens, or a "request", of so many bytes;
-#: "spoilt" is a delivery whose first token is none.
+#: "spoilt" is a delivery whose first token is none, "awaited" is :class:`Awaited`.
 Part = namedtuple("Part", "kind count size")
 
 
@@ -95,6 +159,8 @@ class Caller(object):
         self.is_over = self.has_left = False
         self.ended_at = self.call = None
         self.names, self._to_bring, self._brought = [], deque(), deque()
+        # Work and index of each request.
+        self._places = []
         for part in parts:
             first = len(self.names)
             names = ["%032x%032x" % (number, first + index) for index in range(part.count)]
@@ -102,6 +168,7 @@ class Caller(object):
                 names[0] = NO_TOKEN + names[0][len(NO_TOKEN):]
             self.names += names
             self._to_bring.append((names, self._work(part, names)))
+            self._places += [(self._to_bring[-1][1], index) for index in range(part.count)]
 
     @staticmethod
     def _work(part, names):
@@ -109,6 +176,8 @@ class Caller(object):
         if part.kind in ("delivery", "spoilt"):
             message = Message(names, alert=text, apns_topic="com.example.app")
             return Delivery(message, message.request_template())
+        if part.kind == "awaited":
+            return Awaited(Message(names, alert=text, apns_topic="com.example.app"))
         if part.kind == "bundle":
             messages = [Message([name], alert=text, apns_topic="com.example.app")
                         for name in names]
@@ -148,8 +217,22 @@ class Caller(object):
             self.call.is_abandoned = True
             sender.leave(self.call)
 
+    def withdraw(self, sender, number, now):
+        """Withdraw a request by its number; return where it was, None if it was not."""
+        work, index = self._places[number]
+        if work.call is None:
+            return None
+        return sender.withdraw(work, index, "it was withdrawn", now)
+
     def _note(self, work, names):
         """Note the outcomes of some work, one of each request."""
+        if isinstance(work, Awaited):
+            for index, outcome in work.outcomes.items():
+                self._put(names[index], outcome)
+            for name in names:
+                # As with any work, what was accepted may not be told.
+                self.outcomes.setdefault(name, "accepted")
+            return
         if isinstance(work, Request):
             is_lost = work.response is None
             assert is_lost == (work.problem != _NO_PROBLEM)
@@ -189,6 +272,8 @@ class World(object):
     :ivar flights: every request that was begun, in order (list of :class:`~sender_peer.Flight`).
     :ivar processed: what servers have processed: list of verdicts by name.
     :ivar wanted: ``(time, why)`` of each connection that the sender wanted.
+    :ivar withdrawn: where each request was that was withdrawn, and how many there had been of its
+        flights, by name.
     :ivar lines: connections in use, and ``idle``: those that wait to be used again.
     """
 
@@ -196,6 +281,7 @@ class World(object):
                  write_time=0.0, keeps_ids=False):
         self.network, self.credential, self.trip = Network(), credential, trip
         self.processed, self.flights, self.wanted = defaultdict(list), [], []
+        self.withdrawn, self._withdrawals, self._moment, self._owners = {}, [], 0, {}
         self.lines, self.idle, self.opened, self.most_lines = [], [], [], 0
         timing = Timing(1.0, 1, None, 65536, read_timeout, 1.0)
         self.sender = Sender(credential, timing, limit)
@@ -212,6 +298,7 @@ class World(object):
     def bring(self, caller, after=0.0):
         """Have a caller come after so many seconds; return it."""
         self._coming += 1
+        self._owners.update((name, caller) for name in caller.names)
         self.network.after(after, lambda: self._begin(caller))
         return caller
 
@@ -219,6 +306,10 @@ class World(object):
         self._coming -= 1
         self.network.has_news = True
         caller.begin(self.sender, self.now)
+        self.watch(caller)
+
+    def watch(self, caller):
+        """Serve a caller who has begun."""
         if not caller.is_over:
             self._callers[caller.call] = caller
             if caller.stays is not None:
@@ -228,6 +319,50 @@ class World(object):
         self.network.has_news = True
         caller.leave(self.sender, self.now)
         self._callers.pop(caller.call, None)
+
+    def withdraw(self, place, number, moment=0):
+        """Have a request withdrawn, as soon as there is one.
+
+        :param place: where it is: one of :data:`PLACES`.
+        :param number: which of those that are there, counted from 0 and all over again.
+        :param moment: how often something has to be read or written before (int).
+        """
+        self._withdrawals.append((place, number, moment))
+
+    def _pass_moment(self):
+        """Withdraw what is to be withdrawn when something was read or written."""
+        self._moment += 1
+        for withdrawal in list(self._withdrawals):
+            place, number, moment = withdrawal
+            names = self._names_in(place) if moment <= self._moment else []
+            if names:
+                self._withdrawals.remove(withdrawal)
+                self._withdraw(names[number % len(names)])
+
+    def _names_in(self, place):
+        """Return the names of the requests in a place."""
+        if place == "anywhere":
+            return sorted(self._owners)
+        if place == "refused":
+            last = dict((flight.name, flight) for flight in self.flights)
+            return sorted(name for name, flight in last.items()
+                          if flight.is_proven and name not in self.withdrawn)
+        return sorted(flight.name for line in self.lines for flight in line.tap.in_flight
+                      if place == "in flight" or place == "cut" and flight.is_cut
+                      or place == "in part" and not flight.is_whole
+                      or place == "begun" and flight.status is not None)
+
+    def _withdraw(self, name):
+        caller = self._owners[name]
+        where = caller.withdraw(self.sender, caller.names.index(name), self.now)
+        if where is None:
+            return
+        assert name not in self.withdrawn, "it was withdrawn twice"
+        begun = [flight for flight in self.flights if flight.name == name]
+        self.withdrawn[name] = where, len(begun)
+        found = sum(line.tap.withdraw(name) for line in self.lines)
+        assert found == (where == IN_FLIGHT), (where, found)
+        self.network.has_news = True
 
     def _go_on(self):
         """Go on with callers who are told to; return True if any did."""
@@ -247,6 +382,8 @@ class World(object):
         for _ in range(_MOST_STEPS):
             if self.is_over:
                 self._rest()
+                for line in self.idle:
+                    line.tap.write(line.state.output(self.now), self.now)
                 return self
             self.step()
         raise Stuck("it goes round and round")
@@ -315,11 +452,13 @@ class World(object):
             line.transmit(data)
             self.network.pass_until(self.now + self._write_time)
             state.written(self.now)
+            self._pass_moment()
             return True
         line.transmit(data[:len(data) // 2])
         if fault == "interrupt":
             line.tap.cut()
             self.sender.cut(state, self.now)
+            self._pass_moment()
             return True
         # What the server says may be why it hung up.
         self.network.pass_until(self.now + self.trip)
@@ -383,6 +522,7 @@ class World(object):
             if isinstance(came, bytes):
                 line.tap.read(came)
                 self.sender.receive(line.state, came, self.now)
+                self._pass_moment()
             elif came is None:
                 self.sender.lose(line.state, "the server ended the connection", self.now)
             else:

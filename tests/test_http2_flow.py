@@ -426,6 +426,27 @@ def test_what_is_cancelled_may_still_have_a_response(is_settled):
     assert (client.accepted, client.error) == (3, None)
 
 
+def test_one_request_is_cancelled_and_others_of_its_batch_go_on():
+    """Whatever its owner calls it; one that has ended, or that is in no such batch, is not."""
+    template = RequestTemplate(TOPIC, b"abcd")
+    for indices in range(7, 12), [40, 9, 7, 8, 3]:
+        client = new_client([(frames.INITIAL_WINDOW_SIZE, 2)])
+        batch, _ = client.send(template, [TOKEN] * 5, indices, None, [])
+        other, _ = client.send(template, [TOKEN] * 5, indices, None, [])
+        assert [batch.stream_of(index) for index in indices] == [1, 3, 5, 7, 9]
+        assert [batch.stream_of(index) for index in (6, 12, -1)] == [None] * 3
+        assert client.has(batch, 8)
+        assert client.cancel(batch, 8) == [(8, False)]
+        assert not client.has(batch, 8)
+        assert client.has(other, 8)
+        assert client.cancel(batch, 8) == client.cancel(batch, 6) == []
+        stream = batch.stream_of(8)
+        assert said(client) == [(frames.RST_STREAM, 0, stream, b"\0\0\0\x08")]
+        assert (batch.left, other.left, client.in_flight) == (4, 5, 9)
+        tell(client, *[accept(one) for one in range(1, 21, 2)])
+        assert (batch.left, other.left, client.accepted, client.error) == (0, 0, 9, None)
+
+
 def test_what_was_cancelled_long_ago_may_have_a_response():
     """How many streams are remembered makes no difference to what is allowed."""
     client = new_client()

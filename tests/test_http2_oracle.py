@@ -175,11 +175,14 @@ class Conversation(object):
         self.batches.append(batch)
         self.expected[batch.first] = b"/1/apps/a/channels", body
 
-    def cancel(self, number):
+    def cancel(self, number, place=None):
+        """Give up a batch, or the request in one place of it."""
         if self.batches:
             self.flush()
             batch = self.batches[number % len(self.batches)]
-            for index, _ in self.client.cancel(batch):
+            one = None if place is None else place % len(batch.indices)
+            assert one is None or batch.stream_of(one) == batch.first + 2 * one
+            for index, _ in self.client.cancel(batch, one):
                 self.end(batch.first + 2 * index, "cancelled")
             for event in self.client.events():
                 self.end(event.stream, ("cut off", event.status))
@@ -309,6 +312,7 @@ ACTIONS = {
     "push many": lambda both, one, two: both.push(60, two % 100, one),
     "ask": lambda both, one, two: both.ask(two % 50),
     "cancel": lambda both, one, two: two % 3 or both.cancel(one),
+    "cancel one": lambda both, one, two: both.cancel(one, two),
     "ping": lambda both, one, two: both.client.ping(b"%08d" % one),
     "to server": lambda both, one, two: both.carry_to_server(one),
     "to client": lambda both, one, two: both.carry_to_client(one),

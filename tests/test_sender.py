@@ -14,8 +14,9 @@ import pytest
 pytest.importorskip("hpack")
 
 from apnsclient.protocols.http2 import frames
-from apnsclient.sending.http2 import ANOTHER, FIRST
-from sender_peer import ACCEPT, GONE_SINCE, IGNORE, REFUSE, RESET, Script, reject
+from apnsclient.sending.http2 import ANOTHER, FIRST, IN_FLIGHT, WAITING
+from apnsclient.sending.http2_connection import SenderConnection
+from sender_peer import ACCEPT, CUT_OFF, GONE_SINCE, IGNORE, REFUSE, RESET, Script, reject
 from sender_support import START, Caller, Key, Part, World
 from tables import each
 
@@ -534,6 +535,157 @@ def test_a_deadline_that_is_over_before_there_is_a_connection():
     world.run()
     assert counted(caller) == {"retry": 5}
     assert world.opened == []
+
+
+# What is withdrawn.
+
+
+def withdraw_one(place, script, *later, **options):
+    """Send 20 requests and withdraw one as soon as one is in a place.
+
+    :return: the world, what it was and its outcome, and the outcomes of the others.
+    """
+    kind, size = options.pop("kind", "delivery"), options.pop("size", 4000)
+    world = World((script,) + later, read_timeout=TIMEOUT, trip=TRIP, **options)
+    caller = world.bring(Caller(1, [Part(kind, 20, size)]))
+    world.withdraw(place, 0)
+    world.run()
+    (name, (where, _)), = world.withdrawn.items()
+    outcome = caller.outcomes.pop(name)
+    return world, (where, outcome), counted(caller)
+
+
+@each("kind", ["delivery", "bundle", "awaited"])
+@each("place, script, expected, others", [
+    ("in flight", Script(), (IN_FLIGHT, "unknown"), {"accepted": 19}),
+    ("in flight", Script(then=(ACCEPT, 1.0), acts=[(9, "goaway", 0)]), (IN_FLIGHT, "unknown"),
+     {"accepted": 19}),
+    ("in flight", Script(first=[(REFUSE, 0.0)]), (IN_FLIGHT, "unknown"), {"accepted": 19}),
+    ("in part", Script(settings=[(frames.INITIAL_WINDOW_SIZE, 1000)]), (IN_FLIGHT, "retry"),
+     {"accepted": 19}),
+    # A status is a response. What it is a reason to send again is not.
+    ("begun", Script(first=[(BAD, 0.0)], cuts=(1,)), (IN_FLIGHT, "retry"), {"accepted": 19}),
+    ("begun", Script(first=[(CUT_OFF, 0.0)], cuts=(1,)), (IN_FLIGHT, "accepted"),
+     {"accepted": 19}),
+    ("begun", Script(first=[(reject(421, "Elsewhere"), 0.0)], cuts=(1,)), (IN_FLIGHT, "retry"),
+     {"accepted": 19}),
+    ("refused", Script(settings=[(MOST, 3)], first=[(ACCEPT, 0.0), (REFUSE, 0.0)]),
+     (WAITING, "retry"), {"accepted": 19}),
+    ("cut", Script(acts=[(0, "fault", "interrupt")], settings=[(MOST, 3)]), (IN_FLIGHT, "unknown"),
+     {"accepted": 17, "unknown": 2}),
+])
+def test_a_request_is_withdrawn_alone_wherever_it_is(kind, place, script, expected, others):
+    """Its stream is reset, or it is not sent; all others of its batch have their responses."""
+    if place == "refused" and kind != "delivery":
+        return
+    world, withdrawn, outcomes = withdraw_one(place, script, kind=kind, keeps_ids=True)
+    assert (withdrawn, outcomes) == (expected, Counter(others))
+    (name, (where, begun)), = world.withdrawn.items()
+    mine = [flight for flight in world.flights if flight.name == name]
+    assert len(mine) == begun
+    assert mine[-1].resets == (where == IN_FLIGHT and not mine[-1].is_cut)
+
+
+@each("kind", ["delivery", "bundle", "awaited"])
+def test_what_is_withdrawn_before_it_was_started_is_never_sent(kind):
+    """Be it the first, the last, those in between, or all of them."""
+    numbers = list(range(12))
+    for gone in [0], [11], [0, 1, 5, 6, 7, 11], [7, 6, 5, 1, 0], numbers, numbers[::-1]:
+        world = World([Script(settings=[(MOST, 4)])])
+        caller = Caller(1, [Part(kind, 12, 10)])
+        caller.begin(world.sender, world.now)
+        assert [caller.withdraw(world.sender, number, world.now) for number in gone + gone] == (
+            [WAITING] * len(gone) + [None] * len(gone))
+        assert caller.call.count_waiting() == 12 - len(gone)
+        assert world.sender.has_waiting() == (len(gone) < 12)
+        assert caller.call.is_over == (len(gone) == 12)
+        world.watch(caller)
+        world.run()
+        expected = ["retry" if number in gone else "accepted" for number in numbers]
+        assert [caller.outcomes[name] for name in caller.names] == expected
+        assert [flight.name for flight in world.flights] == [
+            name for number, name in enumerate(caller.names) if number not in gone]
+
+
+@each("ends", ["call is stopped", "call is given up"])
+def test_what_ends_a_call_has_no_second_outcome_for_what_was_withdrawn(ends):
+    """Those in between are left out, whatever the reason."""
+    world = World([Script(settings=[(MOST, 1)], first=[
+        (reject(403, "BadCertificate") if "stop" in ends else IGNORE, 0.0)])])
+    caller = Caller(1, [Part("awaited", 12, 10)], patience=1.0)
+    caller.begin(world.sender, world.now)
+    for number in 3, 4, 9:
+        assert caller.withdraw(world.sender, number, world.now) == WAITING
+    world.watch(caller)
+    world.run()
+    left = "undelivered" if "stop" in ends else "retry"
+    outcomes = [caller.outcomes[name] for name in caller.names]
+    assert [outcomes[number] for number in (3, 4, 9)] == ["retry"] * 3
+    assert [outcomes[number] for number in (1, 2, 5, 6, 7, 8, 10, 11)] == [left] * 8
+
+
+def test_a_stream_is_reset_behind_the_frames_that_open_it():
+    """Also where a request is withdrawn between the two steps of writing it."""
+    world = World()
+    caller = Caller(1, [Part("delivery", 3, 10)])
+    caller.begin(world.sender, world.now)
+    state = SenderConnection(("api.push.apple.com", 443), None, world.now)
+    state.output(world.now)
+    world.sender.add_connection(state, world.now)
+    world.sender.receive(state, frames.settings_frame([]), world.now)
+    world.sender.fill(state, world.now)
+    assert caller.withdraw(world.sender, 1, world.now) == IN_FLIGHT
+    written = frames.FrameReader().feed(state.output(world.now))
+    assert [(kind, stream) for kind, _, stream, _ in written if kind != frames.DATA] == [
+        (frames.SETTINGS, 0), (frames.HEADERS, 1), (frames.HEADERS, 3), (frames.HEADERS, 5),
+        (frames.RST_STREAM, 3)]
+    assert caller.call.in_flight()[0].left == state.client.in_flight == 2
+
+
+def test_a_connection_that_ends_by_a_withdrawal_makes_room_for_the_next():
+    """What drains for the sake of one request is over when nobody waits for that."""
+    draining = Script(settings=[(MOST, 1)], first=[(IGNORE, 0.0)], acts=[(1, "goaway", 0)])
+    world = World([draining], trip=TRIP, limit=1)
+    caller = world.bring(Caller(1, [Part("awaited", 5, 10)]))
+    world.withdraw("in flight", 0, moment=2)
+    world.run()
+    assert counted(caller) == {"unknown": 1, "accepted": 4}
+    assert len(world.opened) == 2
+    assert world.now < START + 1.0
+
+
+def test_a_withdrawal_is_no_reason_to_give_up_what_others_send():
+    """A connection that is lost before any response is no server that does not respond."""
+    script = Script(settings=[(MOST, 1)], first=[(IGNORE, 0.0)], acts=[(1, "fault", "no write")])
+    world = World([script], trip=TRIP)
+    caller = world.bring(Caller(1, [Part("awaited", 5, 10)]))
+    world.withdraw("in flight", 0)
+    world.run()
+    assert counted(caller) == {"unknown": 1, "accepted": 4}
+    assert len(world.opened) == 2
+
+
+def test_what_was_withdrawn_in_flight_is_reported_where_no_connection_can_be_had_then():
+    """It may have been processed, so there is more to report than the failure."""
+    script = Script(first=[(IGNORE, 0.0)], acts=[(1, "goaway", 0)], settings=[(MOST, 1)])
+    world = World([script, Script(opening="refused")], trip=TRIP)
+    caller = world.bring(sends(5))
+    world.withdraw("in flight", 0, moment=2)
+    world.run()
+    assert caller.call.failure is not None
+    assert counted(caller) == {"unknown": 1, "retry": 4}
+
+
+def test_what_has_ended_is_not_withdrawn():
+    """Nothing is done then, and the outcome stays what it was."""
+    world = World([Script(first=[(ACCEPT, 0.0), (BAD, 0.0)], then=(ACCEPT, 1.0))])
+    caller = world.bring(Caller(1, [Part("awaited", 3, 10)]))
+    found = []
+    world.network.after(0.5, lambda: found.extend(
+        caller.withdraw(world.sender, number, world.now) for number in (0, 1)))
+    world.run()
+    assert found == [None, None]
+    assert [caller.outcomes[name] for name in caller.names] == ["accepted", "failed", "accepted"]
 
 
 # The provider token.

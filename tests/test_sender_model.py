@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apnsclient.protocols.http2 import frames
+from apnsclient.sending.http2 import WAITING
 from effort import examples
 from sender_peer import (
     ACCEPT,
@@ -27,7 +28,7 @@ from sender_peer import (
     Script,
     reject,
 )
-from sender_support import NO_TOKEN, START, Caller, Key, Part, World
+from sender_support import NO_TOKEN, PLACES, START, Caller, Key, Part, World
 
 #: Seconds; powers of two, so that sums are exact.
 READ_TIMEOUT = 8.0
@@ -55,7 +56,16 @@ acts = st.one_of(
     st.tuples(counts, st.sampled_from(["hang up", "silence", "reset"]), st.none()))
 
 
-def scripts_of(verdicts, delays, possible_acts, openings=("ok",)):
+#: What leaves something to be withdrawn.
+SLOW_VERDICTS = [ACCEPT_SLOWLY, ACCEPT_SLOWLY, REFUSE, BAD, IGNORE, reject(421),
+                 reject(429, "TooManyRequests"), reject(403, "ExpiredProviderToken")]
+wounding_acts = st.one_of(
+    kind_acts,
+    st.tuples(counts, st.just("fault"), st.sampled_from(["break", "interrupt", "no write"])))
+
+
+def scripts_of(verdicts, delays, possible_acts, openings=("ok",),
+               cuts=((), (), (1,), (9, 1), (200, 5))):
     """Return the strategy of a script."""
     judged = st.tuples(st.sampled_from(verdicts), st.sampled_from(delays))
     return st.builds(
@@ -65,7 +75,7 @@ def scripts_of(verdicts, delays, possible_acts, openings=("ok",)):
             (frames.INITIAL_WINDOW_SIZE, 100)]), max_size=2),
         acts=st.lists(possible_acts, max_size=3).map(sorted_by_count),
         step=st.sampled_from([None, None, 1, 100]),
-        cuts=st.sampled_from([(), (), (1,), (9, 1), (200, 5)]), throttle=st.booleans())
+        cuts=st.sampled_from(cuts), throttle=st.booleans())
 
 
 def sorted_by_count(found):
@@ -75,6 +85,7 @@ def sorted_by_count(found):
 parts = st.one_of(
     st.builds(Part, st.just("delivery"), st.integers(0, 40), st.sampled_from([0, 300, 4000])),
     st.builds(Part, st.just("bundle"), st.integers(1, 6), st.sampled_from([0, 300, 4000])),
+    st.builds(Part, st.just("awaited"), st.integers(1, 20), st.sampled_from([0, 300, 4000])),
     st.builds(Part, st.just("spoilt"), st.integers(1, 3), st.just(300)),
     st.builds(Part, st.just("request"), st.just(1), st.sampled_from([0, 30])))
 #: Parts, when the caller comes, its patience, and how long it stays.
@@ -83,6 +94,10 @@ callers = st.lists(st.tuples(
     st.sampled_from([None] * 6 + [0.0, 0.125, 1.0, 3.0]),
     st.sampled_from([None] * 6 + [0.0, 0.0625, 0.1875, 1.0])), min_size=1, max_size=4)
 
+#: What is withdrawn, and when, see :meth:`.World.withdraw`.
+withdrawal = st.tuples(
+    st.sampled_from(PLACES), st.integers(0, 40), st.sampled_from([0, 0, 1, 2, 9, 30, 100]))
+withdrawals = st.lists(withdrawal, max_size=6)
 
 #: Options of a world, and whether there is a provider token.
 options = st.fixed_dictionaries({
@@ -90,11 +105,13 @@ options = st.fixed_dictionaries({
     "keeps_ids": st.booleans(), "is_token": st.booleans()})
 
 
-def run_world(plans, scripts, is_token, **chosen):
+def run_world(plans, scripts, is_token, withdrawn=(), **chosen):
     """Run a world to its end; return it, and its callers."""
     world = World(scripts, credential=Key() if is_token else None, **chosen)
     brought = [world.bring(Caller(number, bring, patience, stays), after)
                for number, (bring, after, patience, stays) in enumerate(plans)]
+    for place, number, moment in withdrawn:
+        world.withdraw(place, number, moment)
     return world.run(), brought
 
 
@@ -105,6 +122,7 @@ def check_world(world, brought, limit):
         flights[flight.name].append(flight)
     for mine in flights.values():
         check_flights(mine)
+    check_withdrawn(world, flights)
     assert limit is None or world.most_lines <= limit
     assert all(line.tap.refused <= line.tap.budget for line in world.opened)
     reasons = [one.reason for one in world.flights if one.has_response and one.status != 200]
@@ -122,9 +140,9 @@ def check_world(world, brought, limit):
             assert set(caller.outcomes) == set(caller.names)
         stopped = stopped_names(caller, flights)
         for name, outcome in caller.outcomes.items():
-            expected = possible_outcomes(flights[name], is_stopped or name in stopped)
-            if name.startswith(NO_TOKEN):
-                expected |= set(["failed"])
+            expected = possible_outcomes(name, flights[name], is_stopped or name in stopped)
+            if world.withdrawn.get(name, ("", 0))[0] == WAITING:
+                expected = set(["retry", "lost"])
             if caller.patience is not None and flights[name] and flights[name][-1].is_cut:
                 # The response may have come after the deadline.
                 expected |= set(["unknown", "lost"])
@@ -142,6 +160,19 @@ def check_flights(mine):
         else:
             assert flight.is_proven
     assert moved <= 1
+
+
+def check_withdrawn(world, flights):
+    """See that a stream is reset once where its request was withdrawn, and nothing is sent then."""
+    for name, (where, begun) in world.withdrawn.items():
+        mine = flights[name]
+        assert len(mine) == begun
+        if where == WAITING:
+            assert all(one.is_over and one.fate != "cancelled" for one in mine)
+        else:
+            assert mine[-1].fate == "cancelled"
+            assert mine[-1].resets == (not mine[-1].is_cut)
+    assert all(one.resets <= 1 for one in world.flights)
 
 
 def check_order(caller, flights):
@@ -185,10 +216,12 @@ def stopped_names(caller, flights):
     return stopped
 
 
-def possible_outcomes(mine, is_stopped):
-    """Return what may have become of a request, by its flights."""
+def possible_outcomes(name, mine, is_stopped):
+    """Return what may have become of a request, by its name and flights."""
     unsent = set(["retry", "lost", "undelivered" if is_stopped else "retry"])
     last = mine[-1] if mine else None
+    if name.startswith(NO_TOKEN):
+        unsent.add("failed")
     if last is None or last.is_proven:
         return unsent
     if not last.has_response:
@@ -209,11 +242,14 @@ def possible_outcomes(mine, is_stopped):
 
 
 @examples(150)
-@given(plans=callers, chosen=options, scripts=st.lists(max_size=4, elements=scripts_of(
-    VERDICTS, [0.0, 0.125, 1.0, 20.0], acts, ("ok", "ok", "ok", "refused", "alert"))))
-def test_every_request_ends_in_one_outcome_that_agrees_with_what_was_said(plans, chosen, scripts):
-    """Whatever servers do, and whenever callers come, go, or have waited long enough."""
-    world, brought = run_world(plans, scripts, read_timeout=READ_TIMEOUT, **chosen)
+@given(plans=callers, chosen=options, withdrawn=withdrawals, scripts=st.lists(
+    max_size=4, elements=scripts_of(
+        VERDICTS, [0.0, 0.125, 1.0, 20.0], acts, ("ok", "ok", "ok", "refused", "alert"))))
+def test_every_request_ends_in_one_outcome_that_agrees_with_what_was_said(
+        plans, chosen, withdrawn, scripts):
+    """Whatever servers do, and whenever callers come, go, withdraw or have waited long enough."""
+    world, brought = run_world(
+        plans, scripts, withdrawn=withdrawn, read_timeout=READ_TIMEOUT, **chosen)
     check_world(world, brought, chosen["limit"])
     assert world.now <= START + 40.0 + 3 * READ_TIMEOUT * (1 + len(world.opened))
     for caller, (_, after, patience, _) in zip(brought, plans):
@@ -223,15 +259,34 @@ def test_every_request_ends_in_one_outcome_that_agrees_with_what_was_said(plans,
 
 
 @examples(100)
-@given(plans=callers, chosen=options, scripts=st.lists(max_size=2, elements=scripts_of(
-    KIND_VERDICTS, [0.0, 0.125, 1.0], kind_acts)))
-def test_all_is_sent_where_servers_respond_however_long_it_takes(plans, chosen, scripts):
-    """There is no timeout in this: refused streams, GOAWAY and small limits hold nothing up."""
-    world, brought = run_world(plans, scripts, **chosen)
+@given(plans=callers, chosen=options, withdrawn=withdrawals, scripts=st.lists(
+    max_size=2, elements=scripts_of(KIND_VERDICTS, [0.0, 0.125, 1.0], kind_acts)))
+def test_all_is_sent_where_servers_respond_however_long_it_takes(
+        plans, chosen, withdrawn, scripts):
+    """There is no timeout in this: refused streams, GOAWAY and small limits hold nothing up.
+
+    Nor does what is withdrawn, and nothing else becomes of the others for that.
+    """
+    world, brought = run_world(plans, scripts, withdrawn=withdrawn, **chosen)
     check_world(world, brought, chosen["limit"])
     for caller in brought:
         if not caller.has_left and caller.patience is None:
-            assert set(caller.outcomes.values()) <= set(["accepted", "failed", 200, 400, 410])
+            outcomes = set(outcome for name, outcome in caller.outcomes.items()
+                           if name not in world.withdrawn)
+            assert outcomes <= set(["accepted", "failed", 200, 400, 410])
+
+
+@examples(150)
+@given(
+    plans=callers.filter(lambda plans: any(part.count for plan in plans for part in plan[0])),
+    chosen=options, withdrawn=st.lists(withdrawal, min_size=4, max_size=12),
+    scripts=st.lists(min_size=1, max_size=3, elements=scripts_of(
+        SLOW_VERDICTS, [0.0, 0.125, 0.125, 1.0], wounding_acts, cuts=[(1,), (9, 1)])))
+def test_a_request_can_be_withdrawn_wherever_it_is(plans, chosen, withdrawn, scripts):
+    """Where many wait, are refused, are written in part, or have responses that take long."""
+    world, brought = run_world(
+        plans, scripts, withdrawn=withdrawn, read_timeout=READ_TIMEOUT, **chosen)
+    check_world(world, brought, chosen["limit"])
 
 
 @examples(60)

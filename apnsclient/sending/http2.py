@@ -17,6 +17,8 @@ What is decided here:
 - *Connections.* The first one is opened when there is work. Another one is wanted when requests
   have waited for room for about a round trip, and the server has accepted requests over all that
   are open. A connection that ends leaves its requests to the others, or to the next one.
+- *Withdrawal.* A request can be withdrawn at any time. If it waits, nothing is sent; if it is in
+  flight, its stream is reset, and others go on. It is not sent again, whatever becomes of it.
 - *The end.* A reason that concerns the credential stops every call that is being sent. A server
   that processes nothing over several connections in a row, or that leaves requests without a
   response and has responded to none, ends it, and what was not sent is in the results' retry.
@@ -41,10 +43,12 @@ if MYPY:
     from .http2_connection import SenderConnection
     from .work import Work
 
-__all__ = ["ANOTHER", "FIRST", "Sender"]
+__all__ = ["ANOTHER", "FIRST", "IN_FLIGHT", "WAITING", "Sender"]
 
 #: Why a connection is wanted: there is none that takes requests; or more of them would be faster.
 FIRST, ANOTHER = "first", "another"
+#: Where a request was when it was withdrawn.
+WAITING, IN_FLIGHT = "waiting", "in flight"
 
 #: Fewest bytes of requests that are written at once, as long as there are more to come. A window of
 #: 64 KiB, as Apple's, comes back by halves: with more, both sides would wait for each other.
@@ -324,7 +328,8 @@ class Sender(object):
                 connection.limit.note_refused(event.stream)
             self._resend(work, index, now)
         else:
-            self._lose_request(connection, work, index, event.is_whole,
+            connection.has_unknown |= event.is_whole
+            self._lose_request(work, index, event.is_whole,
                                "the request was reset (%s)" % name_of_error(event.code))
 
     def _resend(self, work, index, now):
@@ -393,11 +398,11 @@ class Sender(object):
             call.stop(reason)
         self._touched.update(self.calls)
 
-    def _lose_request(self, connection, work, index, is_whole, text):
-        # type: (SenderConnection, Work, int, bool, str) -> None
+    @staticmethod
+    def _lose_request(work, index, is_whole, text):
+        # type: (Work, int, bool, str) -> None
         """Note that there will be no response to a request."""
         if is_whole:
-            connection.has_unknown = True
             work.lose(index, text)
         else:
             work.cut(index, text)
@@ -444,7 +449,8 @@ class Sender(object):
             if failure is not None or not was_written:
                 self._resend(work, index, now)
             else:
-                self._lose_request(connection, work, index, True,
+                connection.has_unknown = True
+                self._lose_request(work, index, True,
                                    "the request was written, and there was no response: %s"
                                    % problem)
         self._touch(connection, connection.take_finished())
@@ -500,7 +506,7 @@ class Sender(object):
         # type: (float) -> None
         """End the calls whose time is over."""
         for call in [one for one in self._timed if (one.deadline or 0.0) <= now]:
-            self._withdraw(call, "the time that the call was given is over", now)
+            self._end_call(call, "the time that the call was given is over", now)
 
     def expire_requests(self, now):
         # type: (float) -> None
@@ -526,7 +532,46 @@ class Sender(object):
         else:
             self._cancel(connection, oldest, "no response within %s s" % timeout, now)
 
-    def _withdraw(self, call, text, now):
+    # What is given up.
+
+    def withdraw(self, work, index, text, now):
+        # type: (Work, int, str, float) -> Optional[str]
+        """Give up one request, wherever it is; what was opened for it is in the output then.
+
+        The work is told its outcome, as that of any other request: it was not sent, it was written
+        and nothing is known of it, or it had a response of which not everything has come.
+
+        :param index: its number in the work (int).
+        :param text: why it is given up (str).
+        :return: where it was, :data:`WAITING` or :data:`IN_FLIGHT`; None if it had ended, and
+            nothing was done.
+        """
+        where = WAITING
+        if not work.withdraw(index):
+            connection, batch = self._find(work, index)
+            if connection is None:
+                return None
+            where = IN_FLIGHT
+            self._cancel(connection, batch, text, now, index)
+            if not work.withdraw(index):
+                return where
+            # What had come of its response is a reason to send it again.
+        work.cut(index, text)
+        if work.call is not None:
+            self._touched.add(work.call)
+        return where
+
+    def _find(self, work, index):
+        # type: (Work, int) -> Tuple[Any, Any]
+        """Return the connection that a request is in flight on, and its batch; or two None."""
+        for batch in work.batches:
+            if batch.stream_of(index) is not None:
+                for connection in self.connections:
+                    if connection.client.has(batch, index):
+                        return connection, batch
+        return None, None
+
+    def _end_call(self, call, text, now):
         # type: (Call, str, float) -> None
         """End a call: what waits is not sent, and what is in flight is unknown."""
         call.give_up(text)
@@ -537,11 +582,17 @@ class Sender(object):
         self._timed.discard(call)
         self._touched.add(call)
 
-    def _cancel(self, connection, batch, text, now):
-        # type: (SenderConnection, Any, str, float) -> None
-        """Give up the requests of a batch that have not ended; others go on."""
-        for index, is_whole in connection.client.cancel(batch):
-            self._lose_request(connection, batch.owner, index, is_whole, text)
+    def _cancel(self, connection, batch, text, now, index=None):
+        # type: (SenderConnection, Any, str, float, Optional[int]) -> None
+        """Give up a request of a batch, or all that have not ended; others go on."""
+        work = batch.owner
+        for one, is_whole in connection.cancel(batch, index):
+            if is_whole and index is None:
+                connection.has_unknown = True
+            elif is_whole and work.call is not None:
+                # It is not the server's fault, and says nothing of other requests.
+                work.call.note_proven()
+            self._lose_request(work, one, is_whole, text)
         for event in connection.client.events():
             self._take_event(connection, event, now)
         self._touch(connection, [batch])

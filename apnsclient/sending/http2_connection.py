@@ -212,6 +212,20 @@ class SenderConnection(object):
         self.written(now)
         return self.client.abandon(is_over=False)
 
+    def cancel(self, batch, index=None):
+        # type: (Batch, Optional[int]) -> List[Tuple[int, bool]]
+        """Give up a batch, or one request of it; see :meth:`.ClientConnection.cancel`.
+
+        A stream can be reset only behind the frames that open it.
+        """
+        is_written = batch not in self._unwritten
+        if not is_written:
+            self._frames.insert(0, self.client.output())
+        left = self.client.cancel(batch, index)
+        if not is_written:
+            self._frames.append(self.client.output())
+        return left
+
     # What is read.
 
     def receive(self, data, now):

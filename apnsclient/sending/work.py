@@ -1,13 +1,14 @@
 """What is sent over HTTP/2, and where each of its requests is.
 
 A sender starts the requests of a piece of work, and tells it what became of each. There are three
-kinds: a :class:`Delivery` is one message for any number of tokens; a :class:`Bundle` is some
+kinds here: a :class:`Delivery` is one message for any number of tokens; a :class:`Bundle` is some
 messages for one token each, which would cost more than their requests if each were a delivery of
 its own; a :class:`Request` is any other request.
 
 What always holds: a request is in one of three places. It waits to be started, it is in a batch
-that was started and has not ended, or its outcome is known. Work knows neither the connection that
-carries its requests nor the caller who waits for them.
+that was started and has not ended, or its outcome is known: for one that was withdrawn while it
+waited, whoever withdrew it sees to that. Work knows neither the connection that carries its
+requests nor the caller who waits for them.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -20,7 +21,19 @@ from ..protocols.http2.requests import HeaderTooLong
 from ..result import Result
 
 if MYPY:
-    from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set, Tuple
+    from typing import (
+        AbstractSet,
+        Any,
+        Callable,
+        Dict,
+        FrozenSet,
+        Iterator,
+        List,
+        Optional,
+        Sequence,
+        Set,
+        Tuple,
+    )
 
     from ..message import Message
     from ..protocols.http2.client import ClientConnection
@@ -37,6 +50,8 @@ __all__ = ["Bundle", "Delivery", "Request", "Work"]
 
 #: Outcomes of a message of which nothing was reported.
 _ALL_ACCEPTED = RequestOutcomes()
+#: The requests that were withdrawn of work of which none was.
+_NONE = frozenset()  # type: FrozenSet[int]
 #: How many batches there may be before those that have ended are forgotten. There are never more
 #: unfinished ones than there may be streams.
 _MANY_BATCHES = 4096
@@ -47,7 +62,25 @@ _OVERHEAD = 64
 
 
 class Work(object):
-    """Requests with numbers.
+    """Requests with numbers: where each of them is.
+
+    A subclass has the requests, and takes their outcomes. It may be defined anywhere: a sender
+    looks at nothing else. It gives
+
+    - what is sent: :attr:`payload_size`, :meth:`request_size` and ``_send(client, indices,
+      rejected)``, which calls :meth:`.ClientConnection.send`, ``send_each`` or ``request`` with
+      itself as the owner, and returns the batch and the frames; and :meth:`token_of`;
+    - what takes the outcome of one request: :meth:`accept`, :meth:`reject`, :meth:`refuse`,
+      :meth:`lose` and :meth:`cut`. Exactly one of them is called for each request, and once;
+    - what takes the outcome of all that wait: :meth:`stop` and :meth:`give_up`, where
+      ``_take_waiting()`` yields the indices of those.
+
+    There are two exceptions. Status 200 in response to what was started with ``send`` or
+    ``send_each`` is told only on connections that keep responses
+    (:meth:`.SenderConnection.attach`). And nothing is told to work of a call that is abandoned, or
+    that has a failure and had not sent anything: what waits there is the caller's to see to.
+
+    None of these methods may call the sender.
 
     :param count: how many there are (int).
 
@@ -65,6 +98,8 @@ class Work(object):
         self._batches = []  # type: List[Batch]
         # Requests that another connection was tried for.
         self._moved = set()  # type: Set[int]
+        # Requests behind the next one that will not be started.
+        self._withdrawn = _NONE  # type: AbstractSet[int]
 
     # What a subclass gives.
 
@@ -81,17 +116,16 @@ class Work(object):
 
     def _send(self, client, indices, rejected):
         # type: (ClientConnection, Sequence[int], Rejected) -> Started
+        """Make requests; see :meth:`start`, and :meth:`.ClientConnection.send` for ``rejected``.
+
+        :param indices: their numbers, at least one: a list, or a range without gaps.
+        """
         raise NotImplementedError
 
     def has_accepted(self, status):
         # type: (int) -> bool
         """Return True if a status says that a request was accepted."""
         return status == 200
-
-    def fields_of(self, index):
-        # type: (int) -> Sequence[Any]
-        """Return ``(name, value, is_indexed)`` of the header fields of a request's own."""
-        raise NotImplementedError
 
     def token_of(self, index):
         # type: (int) -> Optional[bytes]
@@ -153,7 +187,7 @@ class Work(object):
     def waiting(self):
         # type: () -> int
         """How many requests may be started together now; 0 if none waits."""
-        return len(self._resent) or self._count - self._next
+        return len(self._resent) or self._count - self._next - len(self._withdrawn)
 
     @property
     def is_decided(self):
@@ -184,6 +218,8 @@ class Work(object):
         if self._resent:
             indices = self._resent[:limit]  # type: Sequence[int]
             self._resent = self._resent[limit:]
+        elif self._withdrawn:
+            indices = self._take_next(limit)
         else:
             first, self._next = self._next, min(self._next + limit, self._count)
             indices = range(first, self._next)
@@ -202,6 +238,26 @@ class Work(object):
         """Note that a request was not processed and is to be sent again."""
         self._resent.append(index)
 
+    def withdraw(self, index):
+        # type: (int) -> bool
+        """Have a request that waits never be started; return False if it does not wait.
+
+        Nobody is told: its outcome is for the caller of this method to decide.
+        """
+        if self._next <= index < self._count:
+            if index in self._withdrawn:
+                return False
+            # The usual work shares one empty set.
+            withdrawn = self._withdrawn or set()  # type: Any
+            withdrawn.add(index)
+            self._withdrawn = withdrawn
+            self._pass_withdrawn()
+            return True
+        if index in self._resent:
+            self._resent.remove(index)
+            return True
+        return False
+
     def can_move(self, index):
         # type: (int) -> bool
         """Return True the first time that another connection may be tried for a request."""
@@ -209,12 +265,34 @@ class Work(object):
         self._moved.add(index)
         return is_first
 
+    def _pass_withdrawn(self):
+        # type: () -> None
+        """See that the next request was not withdrawn."""
+        withdrawn = self._withdrawn  # type: Any
+        while self._next in withdrawn:
+            withdrawn.remove(self._next)
+            self._next += 1
+
+    def _take_next(self, limit):
+        # type: (int) -> List[int]
+        """Take the next requests that were not withdrawn, at most so many."""
+        indices = []  # type: List[int]
+        while len(indices) < limit and self._next < self._count:
+            indices.append(self._next)
+            self._next += 1
+            self._pass_withdrawn()
+        return indices
+
     def _take_waiting(self):
         # type: () -> Iterator[Sequence[int]]
         """Yield the requests that wait, which do so no longer."""
         resent, self._resent = self._resent, []
-        first, self._next = self._next, self._count
-        for indices in resent, range(first, self._count):
+        if self._withdrawn:
+            never_started = self._take_next(self._count)  # type: Sequence[int]
+        else:
+            first, self._next = self._next, self._count
+            never_started = range(first, self._count)
+        for indices in resent, never_started:
             if indices:
                 yield indices
 
@@ -241,6 +319,11 @@ class _MessageWork(Work):
         :param hint: called with what became of a message and how many tokens it has (int), and
             returns the hint that its result has (str or None).
         """
+        raise NotImplementedError
+
+    def fields_of(self, index):
+        # type: (int) -> Sequence[Any]
+        """Return ``(name, value, is_indexed)`` of the header fields of a request's own."""
         raise NotImplementedError
 
     def _place(self, index):
@@ -515,10 +598,6 @@ class Request(Work):
         # type: (ClientConnection) -> int
         """Return how many bytes the request takes, about."""
         return _OVERHEAD + len(self._body)
-
-    def fields_of(self, index):
-        # type: (int) -> Sequence[Any]
-        return self._fields
 
     def token_of(self, index):
         # type: (int) -> Optional[bytes]

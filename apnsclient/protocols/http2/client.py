@@ -244,14 +244,27 @@ class ClientConnection(object):
         """Make responses with status 200 events, which costs time, or only count them."""
         self._endings.keeps_responses = is_wanted
 
-    def cancel(self, batch):
-        # type: (Batch) -> List[Tuple[int, bool]]
-        """Give up what is left of a batch.
+    def has(self, batch, index):
+        # type: (Batch, int) -> bool
+        """Return True if a request of a batch is in flight here.
 
+        :param index: what the owner calls it (int).
+        """
+        stream = batch.stream_of(index)
+        return stream is not None and self._streams.has(batch, stream)
+
+    def cancel(self, batch, index=None):
+        # type: (Batch, Optional[int]) -> List[Tuple[int, bool]]
+        """Give up what is left of a batch that was started here, or one request of it.
+
+        :param index: what the owner calls the request (int); None for all of them.
         :return: what :meth:`abandon` does, with indices in the place of batch and stream.
         """
+        streams = range(batch.first, batch.first + 2 * len(batch.indices), 2)  # type: Any
+        if index is not None:
+            streams = [batch.stream_of(index)]
         indices = []
-        for stream in range(batch.first, batch.first + 2 * len(batch.indices), 2):
+        for stream in streams:
             if self._streams.is_open(stream):
                 is_whole = not self._streams.is_incomplete(stream)
                 self._streams.reset(stream, frames.CANCEL)

@@ -55,7 +55,7 @@ class Batch(object):
     """Requests that were started together, on consecutive streams.
 
     :param owner: whoever started them.
-    :param indices: what the owner calls each of them (sequence).
+    :param indices: what the owner calls each of them: a list, or a range without gaps.
     :param first: number of the first stream (int).
     :param body_limit: how many bytes of a response's body are kept (int).
 
@@ -81,6 +81,16 @@ class Batch(object):
         # type: (int) -> int
         """Return what the owner calls the request on a stream."""
         return self.indices[(stream - self.first) >> 1]
+
+    def stream_of(self, index):
+        # type: (int) -> Optional[int]
+        """Return the stream that a request was started on, or None if it is not one of these."""
+        indices = self.indices
+        if isinstance(indices, list):
+            place = indices.index(index) if index in indices else -1
+        else:
+            place = index - indices[0]
+        return self.first + 2 * place if 0 <= place < len(indices) else None
 
 
 class Streams(object):
@@ -136,6 +146,11 @@ class Streams(object):
         # type: (int) -> bool
         """Return True if the request on a stream has not ended yet."""
         return stream in self.open or stream in self.standalone
+
+    def has(self, batch, stream):
+        # type: (Batch, int) -> bool
+        """Return True if a stream is open, and was opened here for a batch."""
+        return self.open.get(stream) is batch or self.standalone.get(stream) is batch
 
     def ignore_incomplete(self):
         # type: () -> List[int]
