@@ -10,7 +10,7 @@ import sys
 
 from apnsclient import APNs, Message
 from apnsclient.backends import _sockets
-from apnsclient.sending.work import Delivery
+from apnsclient.sending.message_work import Delivery
 from leases import lease, release
 from net_support import SOON, make_tokens
 

@@ -13,7 +13,8 @@ from apnsclient.apns import Message
 from apnsclient.errors import ConnectError
 from apnsclient.sending.calls import Call
 from apnsclient.sending.http2 import ANOTHER, IN_FLIGHT, Sender
-from apnsclient.sending.work import Bundle, Delivery, Request, Work
+from apnsclient.sending.message_work import Bundle, Delivery
+from apnsclient.sending.work import Request, Work
 from sender_network import START, Line, Network, failure_of
 from sender_peer import Script
 

@@ -15,7 +15,7 @@ from six.moves import zip
 from .._compat import MYPY
 from .._interrupts import take_failure
 from ..message import encode_payloads
-from ..sending.work import Bundle, Delivery
+from ..sending.message_work import Bundle, Delivery
 
 if MYPY:
     from typing import Any, Callable, List, Optional, Tuple
