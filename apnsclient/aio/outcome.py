@@ -22,7 +22,7 @@ _SHOWN = 8
 class Outcome:
     """The outcome of one notification.
 
-    :ivar kind: what is known about it (:class:`Kind`).
+    :ivar kind: what is known about it (:class:`~apnsclient.aio.errors.Kind`).
     :ivar token: the device token, as it was given.
     :ivar notification: the notification, as it was given.
     :ivar status: HTTP status (int); None if there was no response.
@@ -95,8 +95,9 @@ def from_error(token: Any, notification: Any, error: BaseException,
     """Return the outcome of a notification that was not accepted.
 
     :param error: what ``send_notification()`` raises.
-    :param kind: what is known about the notification (:class:`Kind`); None for what the error has,
-        and ``undelivered`` if it has nothing, as for a notification that cannot be encoded.
+    :param kind: what is known about it (:class:`~apnsclient.aio.errors.Kind`); None for what the
+        error has, and ``undelivered`` if it has nothing, as for a notification that cannot be
+        encoded.
     """
     if kind is None:
         kind = error.kind if isinstance(error, APNSError) else Kind.undelivered

@@ -30,7 +30,7 @@ class APNSBaseClient:
         """Send a notification, and return its identifier.
 
         :param token: device token in hexadecimal (str).
-        :param notification: see :mod:`apnsclient.aio.models`, or a payload (dict).
+        :param notification: see :mod:`apnsclient.models`, or a payload (dict).
         :param apns_id: identifier of the notification (a UUID, or its text); None has one made.
         :param expiration: how long the notification is worth delivering.
         :param priority: how urgent it is (:class:`~apnsclient.aio.config.Priority`).
