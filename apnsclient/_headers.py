@@ -21,6 +21,10 @@ from .topics import SUFFIXES, split_topic, topic_for
 if MYPY:
     from typing import Any, Callable, Dict, Optional, Set, Tuple
 
+    _Dict = Dict[Tuple[Any, ...], Any]
+else:
+    _Dict = dict
+
 __all__ = ["as_header", "as_namespace", "as_number", "as_timestamp", "known_fields", "make_fields",
            "may_have_push_type", "push_type_of"]
 
@@ -213,7 +217,7 @@ def _topic_and_push_type(topic, default_topic, push_type, payload_type):
     return topic_for(bundle_id, push_type) if push_type in SUFFIXES else default_topic, push_type
 
 
-class _Known(dict):  # type: ignore[type-arg]
+class _Known(_Dict):
     """What a function returns, by its arguments: a tuple. It fills itself, and starts over."""
 
     def __init__(self, function):

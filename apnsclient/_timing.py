@@ -8,13 +8,19 @@ from collections import namedtuple
 from ._compat import MYPY
 
 if MYPY:
-    from typing import Any, Optional
+    from typing import Any, NamedTuple, Optional
 
 __all__ = ["Timing", "check_ping_after", "check_timeout", "check_timing"]
 
 #: Timeouts in seconds and sizes in bytes, the arguments of a session.
-Timing = namedtuple("Timing", "connect_timeout write_buffer_size write_timeout read_buffer_size "
-                              "read_timeout read_tail_timeout")
+if MYPY:
+    Timing = NamedTuple("Timing", [
+        ("connect_timeout", Optional[float]), ("write_buffer_size", int),
+        ("write_timeout", Optional[float]), ("read_buffer_size", int),
+        ("read_timeout", Optional[float]), ("read_tail_timeout", float)])
+else:
+    Timing = namedtuple("Timing", "connect_timeout write_buffer_size write_timeout "
+                                  "read_buffer_size read_timeout read_tail_timeout")
 
 
 def check_timing(timing):
@@ -23,7 +29,8 @@ def check_timing(timing):
 
     :raises ValueError: if one of its values is out of range.
     """
-    for name, value in zip(timing._fields, timing):
+    for name in timing._fields:
+        value = getattr(timing, name)
         is_number = isinstance(value, numbers.Real)
         if name.endswith("_size"):
             if not is_number or value < 1:

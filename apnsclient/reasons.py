@@ -19,7 +19,14 @@ from ._compat import MYPY
 from .topics import advise
 
 if MYPY:
-    from typing import Dict, Optional
+    from typing import Dict, NamedTuple, Optional
+
+    # Only the checkers learn the types of the fields: Python 2.7 has no typing.
+    _Row = NamedTuple("_Row", [
+        ("code", Optional[int]), ("explanation", str), ("verdict", str), ("scope", str),
+        ("status", Optional[int]), ("name", Optional[str])])
+else:
+    _Row = namedtuple("_Row", "code explanation verdict scope status name")
 
 __all__ = ["ACCEPTED", "CONNECTION", "CREDENTIAL", "MESSAGE", "REASONS", "REJECTED", "RESPONSES",
            "REQUEST", "RESEND", "Reason", "TOKEN", "reason_of", "reason_of_response"]
@@ -54,7 +61,7 @@ CONNECTION = "connection"
 CREDENTIAL = "credential"
 
 
-class Reason(namedtuple("Reason", "code explanation verdict scope status name")):
+class Reason(_Row):
     """A row of the table.
 
     :param code: what results have: a status code of the gateway, an HTTP status, or None (int).
@@ -211,7 +218,7 @@ def _response(status, name, verdict, scope, code=None):
 
 
 #: ``{name: Reason}`` of the HTTP/2 provider API.
-RESPONSES = dict((row.name, row) for row in (
+RESPONSES = dict((str(row.name), row) for row in (
     _response(400, "BadCollapseId", REJECTED, MESSAGE),
     _response(400, "BadDeviceToken", REJECTED, TOKEN, 8),
     _response(400, "BadExpirationDate", REJECTED, MESSAGE),

@@ -7,7 +7,19 @@ application. It is not the simulator of Apple's servers in :mod:`apnsclient.test
 import asyncio
 import uuid
 from types import TracebackType
-from typing import Any, Callable, Coroutine, Generator, Generic, Optional, Type, TypeVar, Union
+from typing import (
+    Any,
+    Callable,
+    Coroutine,
+    Dict,
+    Generator,
+    Generic,
+    Optional,
+    Type,
+    TypeVar,
+    Union,
+    cast,
+)
 
 from .._json import encode_json
 from .._printable import printable
@@ -180,7 +192,8 @@ def _payload_of(notification: Any, time_sensitive: bool) -> bytes:
 
     :raises ValueError: if it is too large.
     """
-    content = dict(notification if isinstance(notification, dict) else notification.get_dict())
+    content: Dict[str, Any] = dict(
+        cast(Any, notification) if isinstance(notification, dict) else notification.get_dict())
     if time_sensitive:
         content["aps"] = dict(content.get("aps") or {}, **{"interruption-level": "time-sensitive"})
     payload = encode_json(content)

@@ -4,6 +4,11 @@ from __future__ import absolute_import, division, print_function
 
 from collections import namedtuple
 
+from ..._compat import MYPY
+
+if MYPY:
+    from typing import NamedTuple
+
 __all__ = ["GoAway", "Response", "Reset"]
 
 #: A response with any status but 200, or one to a request of :meth:`ClientConnection.request`.
@@ -18,4 +23,7 @@ Response.__new__.__defaults__ = (False,)
 Reset = namedtuple("Reset", "batch stream code is_unprocessed is_whole")
 
 #: What the peer said when it began to end the connection.
-GoAway = namedtuple("GoAway", "last_stream code debug")
+if MYPY:
+    GoAway = NamedTuple("GoAway", [("last_stream", int), ("code", int), ("debug", bytes)])
+else:
+    GoAway = namedtuple("GoAway", "last_stream code debug")

@@ -38,6 +38,10 @@ if MYPY:
     Field = Tuple[bytes, bytes, bool]
     #: What stands before ``:path`` in a header block, and behind it.
     Parts = Tuple[bytes, bytes]
+    # A class that Python 2.7 has cannot be asked for the type of its items.
+    _Fields = Tuple[Field, ...]
+else:
+    _Fields = tuple
 
 __all__ = ["HeaderFields", "HeaderTooLong", "LONGEST_ALIKE", "RequestEncoder", "RequestTemplate"]
 
@@ -80,7 +84,7 @@ class HeaderTooLong(ValueError):
             " field is %s with %d" % (size, limit, name.decode("ascii"), len(value)))
 
 
-class HeaderFields(tuple):  # type: ignore[type-arg]
+class HeaderFields(_Fields):
     """The header fields that requests have in common.
 
     :param fields: ``(name, value, is_indexed)`` of each (bytes, bytes, bool). What is indexed goes
