@@ -423,6 +423,19 @@ def test_what_is_said_of_messages_without_a_result_is_told_late():
     assert [list(late.failed) for late in shell.late] == [messages[1].tokens[1:2]]
 
 
+def test_what_is_said_of_messages_that_were_given_up_without_a_result_is_told_late():
+    """A caller who leaves at the end of the time hears of them as well; of the result, once."""
+    for accepted, is_named in (0, False), (1, True):
+        messages = numbered(1, 1)
+        shell = Shell([HEALTHY._replace(verdict=REFUSE, after=accepted, delay=2.5)], 1, 2)
+        shell.send_many([(0, message) for message in messages], leave_after=1)
+        shell.finish()
+        assert [one.unknown for one in shell.results] == [messages[0].tokens]
+        assert [one.message for one in shell.late] == messages[1:]
+        assert [list(one.failed) for one in shell.late] == [messages[1].tokens * is_named]
+        check(shell, messages, True)
+
+
 def test_what_is_written_again_is_judged_by_when_that_was():
     """The silence after the first time says nothing: all of that was thrown away."""
     messages = numbered(1, 1, 4, 4)
@@ -461,7 +474,7 @@ def test_a_frame_about_a_message_that_is_forgotten_discards_all_that_is_known():
 def test_a_message_is_always_in_one_of_the_states(state):
     """Whatever happens to it: the table has a row for where it leads, and for nothing else."""
     events = [states.WRITE, states.CONFIRM, states.NAME, states.DISCARD, states.LOSE,
-              states.REPEAT, states.GIVE_UP]
+              states.REPEAT, states.GIVE_UP, states.LEAVE]
     assert set(states.TRANSITIONS[state]) <= set(events)
     for event in events:
         pending = states.PendingMessage(Message("00", alert="x"))
@@ -469,6 +482,7 @@ def test_a_message_is_always_in_one_of_the_states(state):
         pending.apply(event)
         assert pending.state == states.TRANSITIONS[state].get(event, state)
         assert pending.state in states.TRANSITIONS
-        # What was decided stays decided, but for a connection that had been dead before.
+        # What was decided stays decided, but for a connection that had been dead before, and for a
+        # caller who has left.
         assert pending.state in states.DECIDED or state not in states.DECIDED or (
-            event == states.REPEAT)
+            event in (states.REPEAT, states.LEAVE))

@@ -217,3 +217,18 @@ def test_what_has_been_told_to_be_unknown_is_not_told_late(apple):
     session.shutdown()
     assert late == []
     await_accepted(apple, 8 + 6)
+
+
+def test_what_was_given_up_and_never_told_is_told_late(apple):
+    """The generator was closed before the result of the second message."""
+    late = []
+    session, handle = handle_of(apple, read_tail_timeout=4, on_late_result=late.append)
+    apple.script(Script(status_at={2: 8}, hold=True))
+    results = handle.send_many([Message(token, alert="hello") for token in TOKENS[:4]], 2)
+    assert outcome(next(results)) == (UNKNOWN, TOKENS[:1], TOKENS[:1])
+    results.close()
+    await_held(apple)
+    apple.release_held()
+    session.shutdown()
+    assert [list(result.failed) for result in late] == [TOKENS[1:2], [], []]
+    assert [tokens_of(result.retry()) for result in late[1:]] == [TOKENS[2:3], TOKENS[3:4]]

@@ -15,6 +15,7 @@ from .binary_message import (
     CONFIRM,
     DECIDED,
     GIVE_UP,
+    LEAVE,
     REPEAT,
     WAITING,
     WRITE,
@@ -296,6 +297,7 @@ class BinarySender(object):
         # type: () -> None
         """Hand no more results out: what is said of their messages from now on comes too late."""
         for pending in self._window:
+            pending.apply(LEAVE)
             self._settle(pending)
 
     def _settle(self, pending):

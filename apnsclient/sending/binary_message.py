@@ -12,9 +12,9 @@ if MYPY:
 
     from ..message import Message
 
-__all__ = ["CONFIRM", "CONFIRMED", "DECIDED", "DISCARD", "GIVE_UP", "LOSE", "NAME", "NAMED",
-           "PendingMessage", "REPEAT", "RETURNED", "TRANSITIONS", "UNKNOWN", "WAITING", "WRITE",
-           "WRITTEN"]
+__all__ = ["CONFIRM", "CONFIRMED", "DECIDED", "DISCARD", "GIVE_UP", "LEAVE", "LOSE", "NAME",
+           "NAMED", "PendingMessage", "REPEAT", "RETURNED", "TRANSITIONS", "UNKNOWN", "WAITING",
+           "WRITE", "WRITTEN"]
 
 # States of a message.
 
@@ -36,8 +36,8 @@ DECIDED = frozenset([CONFIRMED, NAMED, UNKNOWN, RETURNED])
 
 # What happens to it.
 
-WRITE, CONFIRM, NAME, DISCARD, LOSE, REPEAT, GIVE_UP = (
-    "write", "confirm", "name", "discard", "lose", "repeat", "give up")
+WRITE, CONFIRM, NAME, DISCARD, LOSE, REPEAT, GIVE_UP, LEAVE = (
+    "write", "confirm", "name", "discard", "lose", "repeat", "give up", "leave")
 
 #: ``{state: {event: next state}}``. What is not there changes nothing.
 TRANSITIONS = {
@@ -47,8 +47,9 @@ TRANSITIONS = {
     # Too late: its result has been handed out.
     CONFIRMED: {NAME: NAMED, DISCARD: RETURNED},
     NAMED: {},
-    # Over a connection that had been dead before anything was written.
-    UNKNOWN: {REPEAT: WAITING},
+    # Over a connection that had been dead before anything was written. Or the caller has left, and
+    # was not told: what the gateway still says is news.
+    UNKNOWN: {REPEAT: WAITING, LEAVE: WRITTEN},
     RETURNED: {},
 }
 
