@@ -52,6 +52,8 @@ setup(
     long_description_content_type="text/x-rst",
     license="Apache-2.0",
     keywords="apns push notification apple ios",
+    # Python 2.7 gets what only 3.8 can read as well: pip compiles what it can, and is silent about
+    # the rest.
     packages=find_packages(include=["apnsclient", "apnsclient.*"]),
     package_data={"apnsclient": ["py.typed"]},
     python_requires=">=2.7, !=3.0.*, !=3.1.*, !=3.2.*, !=3.3.*, !=3.4.*, !=3.5.*",
@@ -67,6 +69,7 @@ setup(
     classifiers=[
         "Development Status :: 4 - Beta",
         "Environment :: Console",
+        "Framework :: AsyncIO",
         "Intended Audience :: Developers",
         "Operating System :: POSIX",
         "Programming Language :: Python",

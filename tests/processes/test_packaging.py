@@ -16,6 +16,7 @@ import pytest
 
 import apnsclient
 from apnsclient import _extras
+from modern import IS_MODERN
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -118,6 +119,23 @@ def test_one_wheel_is_for_python_2_and_3(dist):
         text = archive.read(name).decode("ascii")
 
     assert re.findall(r"^Tag: (.+?)\r?$", text, re.M) == ["py2-none-any", "py3-none-any"]
+
+
+@pytest.mark.skipif(IS_MODERN, reason="this one can compile everything")
+def test_an_old_interpreter_installs_what_it_cannot_compile(dist, tmpdir):
+    """pip compiles what it can, and says nothing of the rest, which is never imported there."""
+    folder = str(tmpdir)
+    child = subprocess.Popen(
+        [sys.executable, "-m", "pip", "install", "--no-index", "--no-deps", "--no-cache-dir",
+         "--target", folder, find_one(dist, ".whl")],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    output = child.communicate()[0].decode("utf-8", "replace")
+
+    assert child.returncode == 0, output
+    assert "Error" not in output
+    compiled = {name.split(".")[0] for where, _, names in os.walk(folder) for name in names
+                if name.endswith(".pyc") and "apnsclient" in where}
+    assert "transport" in compiled and "targets" not in compiled
 
 
 def test_the_interpreter_is_among_the_classifiers(metadata):
