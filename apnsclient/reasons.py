@@ -26,7 +26,7 @@ if MYPY:
         ("code", Optional[int]), ("explanation", str), ("verdict", str), ("scope", str),
         ("status", Optional[int]), ("name", Optional[str])])
 else:
-    _Row = namedtuple("_Row", "code explanation verdict scope status name")
+    _Row = namedtuple("Reason", "code explanation verdict scope status name")
 
 __all__ = ["ACCEPTED", "CONNECTION", "CREDENTIAL", "MESSAGE", "REASONS", "REJECTED", "RESPONSES",
            "REQUEST", "RESEND", "Reason", "TOKEN", "reason_of", "reason_of_response"]
