@@ -23,6 +23,13 @@ import six
 from ._compat import MYPY, PY2
 from ._printable import LONGEST, printable
 from .protocols.http2.frames import Http2Error
+from .protocols.http2.headers import decode_block
+from .protocols.http2.identifiers import (
+    APNS_ID,
+    APNS_UNIQUE_ID,
+    LONGEST_BLOCK,
+    find_identifiers,
+)
 from .reasons import UNKNOWN, Reason, reason_of, reason_of_response
 
 if MYPY:
@@ -35,14 +42,12 @@ if MYPY:
 else:
     _Pair = tuple
 
-__all__ = ["Failure", "FrameOutcomes", "RequestOutcomes", "parse_response"]
+__all__ = ["Failure", "FrameOutcomes", "RequestOutcomes", "identifiers_in", "parse_response"]
 
 #: Longest body of a response that is looked at, in bytes; Apple's have less than 100.
 _LONGEST_BODY = 4096
-#: Longest header block that is kept as it came, in bytes; Apple's have about 100.
-_LONGEST_KEPT = 256
 #: The fields of a response that are kept for results.
-_IDENTIFIERS = (b"apns-id", b"apns-unique-id")
+_IDENTIFIERS = (APNS_ID, APNS_UNIQUE_ID)
 #: How many bodies without a timestamp are remembered, with their reasons.
 _MOST_BODIES = 256
 
@@ -93,7 +98,7 @@ class Failure(_Pair):
         block = self._block
         if isinstance(block, six.text_type):
             return block.encode("latin-1") if PY2 else block
-        return _identifiers_in(block)[0]
+        return identifiers_in(block)[0]
 
     @property
     def is_gone(self):
@@ -134,19 +139,22 @@ class Failure(_Pair):
         return type(self), tuple(self) + (self.status, self.reason, self.timestamp, apns_id)
 
 
-def _identifiers_in(block):
+def identifiers_in(block):
     # type: (Union[bytes, List[Tuple[bytes, bytes]], None]) -> Tuple[Optional[str], Optional[str]]
     """Return the ``apns-id`` of a response in lower case, and its ``apns-unique-id``.
 
     :param block: its header block, or the fields in it.
     """
-    fields = block or ()  # type: Any
-    if isinstance(fields, bytes):
-        fields = _fields_of(fields)
-    found = dict((name, _as_name(value.decode("latin-1"))) for name, value in fields
-                 if name in _IDENTIFIERS)
-    identifier = found.get(b"apns-id")
-    return identifier and identifier.lower(), found.get(b"apns-unique-id")
+    found = find_identifiers(block) if isinstance(block, bytes) else None
+    if found is None:
+        fields = block or ()  # type: Any
+        if isinstance(fields, bytes):
+            fields = _fields_of(fields)
+        values = dict((name, _as_name(value.decode("latin-1"))) for name, value in fields
+                      if name in _IDENTIFIERS)
+        found = values.get(APNS_ID), values.get(APNS_UNIQUE_ID)
+    identifier, unique_identifier = found
+    return identifier and identifier.lower(), unique_identifier
 
 
 def _worth_keeping(block):
@@ -154,7 +162,7 @@ def _worth_keeping(block):
     """Return the part of a header block that is kept: of a long one, the identifiers alone."""
     fields = block  # type: Any
     if isinstance(fields, bytes):
-        if len(fields) <= _LONGEST_KEPT:
+        if len(fields) <= LONGEST_BLOCK:
             return fields
         fields = _fields_of(fields)
     elif not isinstance(fields, list):
@@ -165,8 +173,6 @@ def _worth_keeping(block):
 def _fields_of(block):
     # type: (bytes) -> List[Tuple[bytes, bytes]]
     """Return the fields of a header block, or none if it cannot be decoded."""
-    from .protocols.http2.headers import decode_block
-
     try:
         return decode_block(block)
     except Http2Error:
@@ -323,7 +329,7 @@ class RequestOutcomes(object):
         accepted = self._accepted or {}
         for index in sorted(accepted):
             if not isinstance(accepted[index], tuple):
-                accepted[index] = _identifiers_in(accepted[index])
+                accepted[index] = identifiers_in(accepted[index])
             yield index, accepted[index]
 
     def add_malformed(self, index, error):
