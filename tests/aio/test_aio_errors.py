@@ -88,7 +88,7 @@ def test_without_docstrings_the_text_is_that_of_the_table():
     program = ("from apnsclient.aio.errors import get; print(get('Unregistered')); "
                "print(get('Newest'))")
     child = subprocess.run([sys.executable, "-OO", "-c", program], stdout=subprocess.PIPE,
-                           check=True, universal_newlines=True)
+                           check=True, text=True)
     assert child.stdout.splitlines() == [RESPONSES["Unregistered"].explanation, "Newest"]
 
 
