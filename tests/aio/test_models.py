@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import inspect
 import json
 import pickle
 import typing
@@ -185,7 +186,6 @@ def test_none_is_left_out_and_nothing_else(notification, payload):
     assert notification.get_dict() == payload
 
 
-#: The payloads of Apple's page about Live Activities, written with the classes.
 HERO = "Power Panda"
 
 
@@ -224,6 +224,25 @@ HERO = "Power Panda"
 def test_live_activities_become_the_payloads_of_apples_page(notification, payload):
     """Localized texts are nested there, and the sound is part of the alert."""
     assert notification.get_dict() == payload
+
+
+@each("method, event", [(LiveActivity.start, "start"), (LiveActivity.update, "update"),
+                        (LiveActivity.end, "end")])
+def test_the_methods_take_what_the_class_takes(method, event):
+    """Each parameter becomes the field of its name; the others stay what the class makes them."""
+    values = {"content_state": {"c": 1}, "timestamp": NOON, "alert": Alert("x"), "sound": "s",
+              "stale_date": 1, "dismissal_date": 2, "relevance_score": 3, "attributes_type": "A",
+              "attributes": {"a": 1}, "input_push_channel": "ch", "input_push_token": True,
+              "extra": {"k": 1}, "priority": 4, "expiration": 5, "collapse_id": "id"}
+    given = {name: values[name] for name in inspect.signature(method).parameters}
+    made = method(**given)
+    assert made.event == event
+    assert set(values) - set(given) <= {
+        "stale_date", "dismissal_date", "attributes_type", "attributes", "input_push_channel",
+        "input_push_token"}
+    for field in dataclasses.fields(made):
+        if field.name != "event":
+            assert getattr(made, field.name) == given.get(field.name, field.default)
 
 
 #: For each field, values of the types that its annotation allows.
@@ -589,7 +608,7 @@ def test_a_delay_counts_from_now_or_from_the_timestamp(monkeypatch):
     monkeypatch.setattr("time.time", lambda: NOON + 0.9)
     notification = Notification(expiration=timedelta(hours=1))
     activity = LiveActivity.update({}, stale_date=timedelta(minutes=1))
-    assert activity.timestamp == NOON
+    assert activity.timestamp == LiveActivity(LiveActivityEvent.end).timestamp == NOON
     monkeypatch.setattr("time.time", lambda: NOON + 60)
     assert notification.apns_request_parts().expiration == NOON + 3660
     for one in (activity, pickle.loads(pickle.dumps(activity)), dataclasses.replace(activity)):
