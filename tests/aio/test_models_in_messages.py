@@ -76,6 +76,15 @@ def test_the_headers_are_the_notifications_where_none_are_given(notification, ar
     assert message.get_json_payload() == notification.encode()
 
 
+def test_the_choices_are_arguments_of_a_message_as_well():
+    """Whatever its payload is; the message has plain values."""
+    message = Message(TOKEN, alert="x", expiry=0, priority=Priority.power,
+                      apns_push_type=PushType.pushtotalk)
+    assert headers_of(message) == {"push-type": "pushtotalk", "priority": "1", "expiration": "0"}
+    state = message.__getstate__()
+    assert (type(state["priority"]), type(state["apns_push_type"])) == (int, str)
+
+
 def test_the_expiration_of_a_notification_is_the_messages():
     """In each of its forms; zero is not the default."""
     when = datetime(2023, 6, 5, 8, tzinfo=timezone.utc)
