@@ -27,6 +27,7 @@ import six
 from ._compat import MYPY, monotonic
 from ._files import plain_path
 from ._process import PerProcess
+from .addresses import environment_of
 
 if MYPY:
     import sqlite3
@@ -35,7 +36,7 @@ if MYPY:
     #: Token as lower-case hexadecimal digits, and since when it has been dead (seconds since 1970).
     Row = Tuple[bytes, int]
 
-__all__ = ["FeedbackStore", "MemoryStore", "SQLiteStore", "default_store"]
+__all__ = ["FeedbackStore", "MemoryStore", "SQLiteStore", "default_store", "source_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -427,3 +428,17 @@ def _as_path(path):
 def _by_time(row):
     # type: (Row) -> Tuple[int, bytes]
     return row[1], row[0]
+
+
+def source_of(address, credential):
+    # type: (Tuple[str, int], Any) -> str
+    """Return the source of dead tokens by which a store knows environment and application.
+
+    :param address: ``(host, port)`` of the server that has named them.
+    :param credential: certificate or provider token.
+    """
+    environment = environment_of(address)
+    if environment == "other":
+        # Each address that is not Apple's is an environment of its own.
+        environment = "%s:%d" % address
+    return "%s %s" % (environment, credential.source_name)

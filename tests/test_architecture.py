@@ -33,8 +33,8 @@ LEVELS = [
     ["_compat", "_defaults", "_extras", "_formats", "_interrupts", "_json", "_pem", "_printable",
      "_process", "_timing", "errors", "reasons", "topics"],
     ["protocols"],
-    ["_files", "_headers", "addresses", "certificate", "feedback_store", "message", "models",
-     "outcomes", "provider_token", "result"],
+    ["_feedback_buffer", "_files", "_headers", "addresses", "certificate", "feedback_store",
+     "message", "models", "outcomes", "provider_token", "result"],
     ["sending", "backends"],
     ["sync", "aio"],
     # "" is apnsclient/__init__.py, which re-exports what the level has.
@@ -52,7 +52,7 @@ SEPARATE = {
 
 #: What ``aio`` takes of the back-ends: TLS in memory, the credential and the proxy, nothing that
 #: waits or has a pool.
-BACKENDS_FOR_AIO = ["_engine", "_identity", "_names", "_proxy", "_tls", "_topics"]
+BACKENDS_FOR_AIO = ["_names", "_proxy", "_sockets", "_tls", "_tls_certificate"]
 
 #: What would hold up the event loop, or belongs to the source that is also Python 2.7's.
 FORBIDDEN_IN_AIO = {
@@ -68,7 +68,7 @@ HEAVY = {
     "anyio": (),
     "argcomplete": ("cli.",),
     "asyncio": ("aio", "contrib."),
-    "OpenSSL": ("backends.", "testing."),
+    "OpenSSL": ("aio._stream", "backends.", "testing."),
     "cryptography": ("backends.", "testing.", "provider_token"),
     "gevent": ("backends.gevent",),
     "hpack": ("protocols.http2.",),

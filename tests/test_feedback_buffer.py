@@ -8,9 +8,9 @@ import threading
 
 import pytest
 
+from apnsclient._feedback_buffer import FeedbackBuffer
 from apnsclient.backends.dummy import Backend
 from apnsclient.feedback_store import MemoryStore
-from apnsclient.sync._feedback_buffer import FeedbackBuffer
 from apnsclient.sync._lifetime import Closer
 from frame_peers import TOKENS, client_for, message
 
@@ -150,7 +150,7 @@ def test_feedback_has_what_the_store_has_not_got_yet(apple, store):
 def test_a_session_that_ends_tries_once_more(apple, store, caplog, way):
     """There may be no next time."""
     # What is logged refers to the session: to the frames of the failure.
-    caplog.set_level(logging.CRITICAL, "apnsclient.sync._feedback_buffer")
+    caplog.set_level(logging.CRITICAL, "apnsclient._feedback_buffer")
     session = apple.session(protocol="http2", feedback_store=store)
     client = client_for(session, apple)
     store.is_locked = True

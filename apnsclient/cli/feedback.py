@@ -136,7 +136,7 @@ def _rows(arguments, console):
     # type: (argparse.Namespace, Console) -> Any
     """Yield ``(token, time)``: hex text and a ``datetime`` in UTC without time zone."""
     from ..apns import APNs
-    from ..sync.shared import source_of
+    from ..feedback_store import source_of
 
     class Service(APNs):
         """Returns times in UTC, so that the output means the same in every time zone."""

@@ -10,8 +10,8 @@ from .._compat import MYPY
 if MYPY:
     from typing import List
 
+    from .._feedback_buffer import FeedbackBuffer
     from ..backends import BaseBackend
-    from ._feedback_buffer import FeedbackBuffer
 
 __all__ = ["Closer"]
 

@@ -9,11 +9,11 @@ import six
 
 from .._compat import MYPY
 from ..errors import ConnectionLost
+from ..feedback_store import source_of
 from ..sending.calls import Call
 from ..sending.work import Request
 from .handle import Connection
 from .intake import Intake, work_of
-from .shared import source_of
 
 if MYPY:
     from typing import Any, Generator, Iterable, List, Optional, Sequence, Tuple

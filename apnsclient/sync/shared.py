@@ -5,12 +5,12 @@ from __future__ import absolute_import, division, print_function
 import logging
 
 from .._compat import MYPY
+from .._feedback_buffer import FeedbackBuffer
 from .._interrupts import is_interrupt
 from .._process import this_process
-from ..addresses import environment_of
+from ..feedback_store import source_of
 from ..sending.http2 import Sender
 from ..sending.refusals import Refusals
-from ._feedback_buffer import FeedbackBuffer
 from ._lifetime import Closer
 from ._notices import WarnOnce
 from .gateway import Gateway
@@ -31,7 +31,7 @@ if MYPY:
     Address = Tuple[str, int]
     Credential = Union[BaseCertificate, ProviderToken]
 
-__all__ = ["Shared", "source_of"]
+__all__ = ["Shared"]
 
 #: The session speaks through these, wherever in the package that is.
 _log = logging.getLogger("apnsclient.transport")
@@ -188,13 +188,3 @@ def _count_undelivered(result):
     # type: (Result) -> int
     retry = result.retry()
     return len(result.failed) + (len(retry.tokens) if retry is not None else 0)
-
-
-def source_of(address, certificate):
-    # type: (Address, Credential) -> str
-    """Return what the store of feedback knows the environment and the application by."""
-    environment = environment_of(address)
-    if environment == "other":
-        # Each address that is not Apple's is an environment of its own.
-        environment = "%s:%d" % address
-    return "%s %s" % (environment, certificate.source_name)

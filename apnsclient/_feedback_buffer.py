@@ -12,16 +12,17 @@ as well, who do not wait for it.
 from __future__ import absolute_import, division, print_function
 
 import logging
+import threading
 
-from .._compat import MYPY
-from .._interrupts import is_interrupt
-from .._process import PerProcess
-from ..feedback_store import MemoryStore
+from ._compat import MYPY, monotonic
+from ._interrupts import is_interrupt
+from ._process import PerProcess
+from .feedback_store import MemoryStore
 
 if MYPY:
     from typing import Any, Callable, Iterable, List
 
-    from ..feedback_store import FeedbackStore, Row
+    from .feedback_store import FeedbackStore, Row
 
 __all__ = ["FeedbackBuffer"]
 
@@ -56,7 +57,7 @@ class FeedbackBuffer(object):
     #: Seconds after which a caller leaves further rows of other callers to the next one.
     LONGEST_SAVE = 1.0
 
-    def __init__(self, store, create_lock, clock):
+    def __init__(self, store, create_lock=threading.RLock, clock=monotonic):
         # type: (FeedbackStore, Callable[[], Any], Callable[[], float]) -> None
         self._store = store
         self._waiting = MemoryStore()
