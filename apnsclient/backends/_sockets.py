@@ -30,7 +30,7 @@ except ImportError:  # Windows
 
 __all__ = [
     "Deadline", "SystemSocket", "abandon", "describe", "finish_connect", "open_pair", "open_socket",
-    "start_connect", "try_receive", "try_send", "unacknowledged", "wait",
+    "set_options", "start_connect", "try_receive", "try_send", "unacknowledged", "wait",
 ]
 
 #: First descriptor that ``select()`` cannot take (FD_SETSIZE of every common C library).
@@ -105,11 +105,7 @@ def open_socket(family, kind, protocol):
     made = SystemSocket(family, kind, protocol)
     try:
         _prepare(made)
-        for level, option, value in _options():
-            try:
-                made.setsockopt(level, option, value)
-            except socket.error:
-                pass  # These options help; a connection without them is better than none.
+        set_options(made)
     except BaseException:
         made.close()
         raise
@@ -147,6 +143,16 @@ def _prepare(made):
     if PY2 and fcntl is not None:
         flags = fcntl.fcntl(made.fileno(), fcntl.F_GETFD)
         fcntl.fcntl(made.fileno(), fcntl.F_SETFD, flags | fcntl.FD_CLOEXEC)
+
+
+def set_options(connected):
+    # type: (Any) -> None
+    """Switch keep-alive on for a TCP socket, and Nagle's algorithm off, as far as possible."""
+    for level, option, value in _options():
+        try:
+            connected.setsockopt(level, option, value)
+        except socket.error:
+            pass  # These options help; a connection without them is better than none.
 
 
 def _options():

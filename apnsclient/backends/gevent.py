@@ -26,7 +26,8 @@ from . import _sockets
 from ._connection import Connection
 from ._lookup import Lookups
 from ._names import parse_ip
-from ._tls_backend import TlsBackend, TlsCertificate
+from ._tls_backend import TlsBackend
+from ._tls_certificate import TlsCertificate
 from ._waiting import Waiting, Waker
 
 try:

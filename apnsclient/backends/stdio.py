@@ -10,7 +10,8 @@ import threading
 
 from .._compat import MYPY
 from ._connection import Connection
-from ._tls_backend import TlsBackend, TlsCertificate
+from ._tls_backend import TlsBackend
+from ._tls_certificate import TlsCertificate
 from ._waiting import ThreadWaiting
 
 if MYPY:
