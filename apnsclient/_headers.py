@@ -25,14 +25,17 @@ if MYPY:
 else:
     _Dict = dict
 
-__all__ = ["as_header", "as_namespace", "as_number", "as_timestamp", "known_fields", "make_fields",
-           "may_have_push_type", "push_type_of"]
+__all__ = ["LEFT_OUT", "as_header", "as_namespace", "as_number", "as_timestamp", "known_fields",
+           "make_fields", "may_have_push_type", "push_type_of"]
 
 #: What a header can carry: printable ASCII without space at either end (RFC 9110, 5.5).
 _HEADER_VALUE = re.compile(r"[!-~]+(?: +[!-~]+)*\Z")
 
 #: How many tuples of fields, and how many valid values, are remembered.
 _MOST_KNOWN = 256
+
+#: Stands for an expiry that is left to Apple.
+LEFT_OUT = object()
 
 _BACKGROUND_PRIORITY = ("a background notification of priority 10 is sent with 5; Apple rejects it "
                         "otherwise")
@@ -178,7 +181,8 @@ def make_fields(topic, default_topic, push_type, payload_type, priority, is_prio
     if apns_id is not None and is_shared:
         warnings += (_ONE_IDENTIFIER,)
     own = tuple([_field(name, value, is_shared) for name, value in (
-        (b"apns-expiration", as_number("expiry", expiry, 0xFFFFFFFF)),
+        (b"apns-expiration",
+         None if expiry is LEFT_OUT else as_number("expiry", expiry, 0xFFFFFFFF)),
         (b"apns-id", as_header("apns_id", apns_id)),
         (b"apns-collapse-id", as_header("apns_collapse_id", collapse_id))) if value is not None])
     return HeaderFields(common + own, None if is_shared else common), warnings

@@ -43,12 +43,14 @@ if MYPY:
     from .http2_connection import SenderConnection
     from .work import Work
 
-__all__ = ["ANOTHER", "FIRST", "IN_FLIGHT", "WAITING", "Sender"]
+__all__ = ["ANOTHER", "FIRST", "IN_FLIGHT", "RESET", "WAITING", "Sender"]
 
 #: Why a connection is wanted: there is none that takes requests; or more of them would be faster.
 FIRST, ANOTHER = "first", "another"
 #: Where a request was when it was withdrawn.
 WAITING, IN_FLIGHT = "waiting", "in flight"
+#: How the text begins that says that the server has reset a request.
+RESET = "the request was reset"
 
 #: Fewest bytes of requests that are written at once, as long as there are more to come. A window of
 #: 64 KiB, as Apple's, comes back by halves: with more, both sides would wait for each other.
@@ -330,7 +332,7 @@ class Sender(object):
         else:
             connection.has_unknown |= event.is_whole
             self._lose_request(work, index, event.is_whole,
-                               "the request was reset (%s)" % name_of_error(event.code))
+                               "%s (%s)" % (RESET, name_of_error(event.code)))
 
     def _resend(self, work, index, now):
         # type: (Work, int, float) -> None
