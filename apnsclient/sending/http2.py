@@ -3,7 +3,7 @@
 A :class:`Sender` decides; a shell around it does what it decides. There is no I/O here, no lock, no
 clock and no log: the shell brings calls, bytes that came and connections that it has opened, and
 takes bytes to write, connections to close, and calls that have something to do. Time is an
-argument. Whoever uses it sees to it that one thread does so at a time.
+argument. One thread uses it at a time.
 
 What is decided here:
 
@@ -18,10 +18,10 @@ What is decided here:
   have waited for room for about a round trip, and the server has accepted requests over all that
   are open. A connection that ends leaves its requests to the others, or to the next one.
 - *Withdrawal.* A request can be withdrawn at any time. If it waits, nothing is sent; if it is in
-  flight, its stream is reset, and others go on. It is not sent again, whatever becomes of it.
-- *The end.* A reason that concerns the credential stops every call that is being sent. A server
-  that processes nothing over several connections in a row, or that leaves requests without a
-  response and has responded to none, ends it, and what was not sent is in the results' retry.
+  flight, its stream is reset. Others go on, and it is not sent again.
+- *The end.* A reason that concerns the credential stops every call. A server that processes nothing
+  over several connections in a row, or leaves requests without a response and responds to none,
+  ends it. What was not sent is in the results' retry.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -33,6 +33,7 @@ from ..outcomes import parse_response
 from ..protocols.http2.events import Response
 from ..protocols.http2.frames import name_of_error
 from ..reasons import RESPONSES, reason_of_response
+from .work import RESET, Work
 
 if MYPY:
     from typing import Any, Deque, List, Optional, Set, Tuple
@@ -41,16 +42,13 @@ if MYPY:
     from ..reasons import Reason
     from .calls import Call
     from .http2_connection import SenderConnection
-    from .work import Work
 
-__all__ = ["ANOTHER", "FIRST", "IN_FLIGHT", "RESET", "WAITING", "Sender"]
+__all__ = ["ANOTHER", "FIRST", "IN_FLIGHT", "WAITING", "Sender"]
 
 #: Why a connection is wanted: there is none that takes requests; or more of them would be faster.
 FIRST, ANOTHER = "first", "another"
 #: Where a request was when it was withdrawn.
 WAITING, IN_FLIGHT = "waiting", "in flight"
-#: How the text begins that says that the server has reset a request.
-RESET = "the request was reset"
 
 #: Fewest bytes of requests that are written at once, as long as there are more to come. A window of
 #: 64 KiB, as Apple's, comes back by halves: with more, both sides would wait for each other.
@@ -331,8 +329,8 @@ class Sender(object):
             self._resend(work, index, now)
         else:
             connection.has_unknown |= event.is_whole
-            self._lose_request(work, index, event.is_whole,
-                               "%s (%s)" % (RESET, name_of_error(event.code)))
+            text = "%s (%s)" % (RESET, name_of_error(event.code))
+            self._lose_request(work, index, event.is_whole, text)
 
     def _resend(self, work, index, now):
         # type: (Work, int, float) -> None

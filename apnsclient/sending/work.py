@@ -28,10 +28,12 @@ if MYPY:
     Started = Tuple[Optional[Batch], Any]
     Rejected = List[Tuple[int, Any]]
 
-__all__ = ["OVERHEAD", "Request", "Work"]
+__all__ = ["OVERHEAD", "RESET", "Request", "Work"]
 
 #: What a request takes beside token and payload, about, in bytes.
 OVERHEAD = 64
+#: How the text begins with which :meth:`Work.lose` is told that the server has reset a request.
+RESET = "the request was reset"
 #: The requests that were withdrawn of work of which none was.
 _NONE = frozenset()  # type: FrozenSet[int]
 #: How many batches there may be before those that have ended are forgotten. There are never more

@@ -1,0 +1,91 @@
+"""One request that a coroutine awaits."""
+
+import asyncio
+import logging
+from typing import Any, Optional
+
+from ..sending.http2 import IN_FLIGHT
+from ..sending.work import RESET
+from ._work import Post, StandaloneRequest
+from .errors import Closed, StreamReset, Timeout
+from .outcome import Kind
+
+__all__ = ["Awaited", "AwaitedRequest", "await_post"]
+
+_log = logging.getLogger("apnsclient.aio")
+
+
+class Awaited(Post):
+    """A request whose outcome goes to a future.
+
+    :param hub: the hub that sends it.
+    :param future: gets the response, or the exception.
+    """
+
+    __slots__ = ("_future", "_hub", "_is_late")
+
+    def __init__(self, hub: Any, token: Any, template: Any, deadline: Optional[float],
+                 future: "asyncio.Future[Any]") -> None:
+        # Like super().__init__(), which takes longer.
+        self.token, self.template, self.deadline = token, template, deadline
+        self.is_over, self.bundle, self.index = False, None, 0
+        self._hub, self._future, self._is_late = hub, future, False
+
+    def respond(self, response: Any) -> None:
+        """Hand on the response."""
+        if not self._future.done():
+            self._future.set_result(response)
+
+    def lose(self, text: str) -> None:
+        """Raise that the outcome is unknown."""
+        kind = StreamReset if text.startswith(RESET) else Closed
+        self._raise(Timeout if self._is_late else kind, text, Kind.unknown)
+
+    def give_up(self, text: str) -> None:
+        """Raise that the request was not sent."""
+        self._raise(Timeout if self._is_late else Closed, text, Kind.unprocessed)
+
+    def fail(self, error: Exception) -> None:
+        """Raise why the request was not sent."""
+        if not self._future.done():
+            self._future.set_exception(error)
+
+    def _raise(self, kind: type, text: str, outcome: Kind) -> None:
+        self.fail(kind(text, kind=outcome))
+
+    def expire(self) -> None:
+        """Raise that its time is over."""
+        self._is_late = True
+        self._hub.withdraw(self, "its time was over" + self._hub.problem_text)
+
+
+class AwaitedRequest(Awaited):
+    """Any other request than one to a device.
+
+    :param request: its method, path, ``(name, value)`` of its header fields, and body, all bytes.
+    """
+
+    __slots__ = ("_request",)
+
+    def __init__(self, hub: Any, request: Any, deadline: Optional[float],
+                 future: "asyncio.Future[Any]") -> None:
+        super().__init__(hub, None, None, deadline, future)
+        self._request = request
+
+    def new_work(self, owner: Any) -> StandaloneRequest:
+        """Return work for it."""
+        method, path, fields, body = self._request
+        return StandaloneRequest(method, path, fields, body, self, owner)
+
+
+async def await_post(post: Awaited, hub: Any, future: "asyncio.Future[Any]") -> Any:
+    """Send a request, and return the response of the protocol.
+
+    If the caller is cancelled, the request is given up: it was not sent, or its stream is reset.
+    """
+    hub.add(post)
+    try:
+        return await future
+    finally:
+        if not post.is_over and hub.withdraw(post, "its caller has left") == IN_FLIGHT:
+            _log.warning("a caller has left a request that was written: its outcome is unknown")

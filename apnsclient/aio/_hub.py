@@ -1,0 +1,543 @@
+"""The shell of the event loop around a sender: what is queued, what is read, and what time it is.
+
+A hub has one :class:`~apnsclient.sending.http2.Sender`, which decides, and does what it decides:
+requests of many callers go out over its connections, and each caller gets the outcome. Which
+connections there are is up to whoever has the hub: a single one, or a pool.
+
+Nothing is awaited here. Requests that come within one round of the loop are started together, and
+so is what comes of a read. Nothing is kept for longer than a caller waits for it.
+
+What always holds: a post ends exactly once, see :mod:`._work`. What is proven unprocessed is sent
+again by itself until its time is over; what was written and had no response never is.
+"""
+
+import asyncio
+import heapq
+import itertools
+import logging
+import os
+from collections import deque
+from typing import Any, Callable, Deque, Dict, List, Optional, Tuple
+
+from .._compat import text_of
+from .._timing import Timing
+from ..errors import ConnectError, ConnectTimeout
+from ..outcomes import parse_response
+from ..reasons import RESPONSES, Reason
+from ..sending.calls import Call
+from ..sending.http2 import WAITING, Sender
+from ..sending.http2_connection import SenderConnection
+from ._stream import Endpoint, Listener, TlsStream, within
+from ._work import Bundle, Post, Tally
+from .errors import get
+
+__all__ = ["Hub", "Link", "ends_everything"]
+
+_log = logging.getLogger("apnsclient.aio.connection")
+
+#: How many requests are handed to the sender at a time, at most.
+_BUNDLE = 128
+#: How many entries of the past the lists of deadlines and of the queue may have.
+_MOST_STALE = 1024
+
+
+def ends_everything(reason: Reason) -> bool:
+    """Return True if nothing can be sent with a credential any more, whoever sends what.
+
+    Other reasons that concern the credential pass: Apple wants fewer provider tokens for a while,
+    or one request was for a topic that is not the certificate's.
+    """
+    return (reason.stops_everything and not reason.retries_reported
+            and reason.name != "TopicMismatch")
+
+
+class Link(Listener):
+    """One connection of a hub.
+
+    :param hub: the hub.
+    :param state: what its sender knows of the connection.
+
+    :ivar state: see above.
+    :ivar stream: the TLS stream, once it is there.
+    :ivar ready: done when the server's settings have come; until then nothing is sent.
+    :ivar probe_deadline: when the response to a PING has to be there (float), or None.
+    :ivar is_retired: whether it is to take no further requests, and to be closed (bool).
+    """
+
+    def __init__(self, hub: "Hub", state: SenderConnection) -> None:
+        self.state = state
+        self.stream: Any = None
+        self._loop = asyncio.get_running_loop()
+        self.ready: asyncio.Future[None] = self._loop.create_future()
+        self.probe_deadline: Optional[float] = None
+        self.is_retired = False
+        self._hub = hub
+
+    @property
+    def is_active(self) -> bool:
+        """True if it takes requests, now or later."""
+        return bool(self.state.can_start) and not self.is_retired
+
+    def received(self, data: bytes) -> None:
+        """Take what the server has sent."""
+        if self.ready.done():
+            self._hub.receive(self, data)
+            return
+        state, now = self.state, self._loop.time()
+        state.receive(data, now)
+        client = state.client
+        if client.error is not None or client.goaway is not None:
+            self._refuse(str(client.error or "it is ending the connection"))
+        elif client.has_settings:
+            state.round_trip = now - state.opened_at
+            self.ready.set_result(None)
+
+    def lost(self, error: Exception) -> None:
+        """Take note that the stream has ended."""
+        if self.ready.done():
+            self._hub.lose(self, error)
+        elif isinstance(error, ConnectError):
+            self.ready.set_exception(error)
+        else:
+            self._refuse(text_of(error))
+
+    def _refuse(self, problem: str) -> None:
+        self.ready.set_exception(ConnectError(
+            "%s does not let us speak HTTP/2: %s" % (self._hub.endpoint, problem)))
+
+    def resumed(self) -> None:
+        """Take note that more may be written."""
+        self._hub.schedule()
+
+
+class Hub:
+    """Requests on their way to one server with one credential.
+
+    :param endpoint: the server.
+    :param timing: timeouts and buffer sizes.
+    :param ping_after: after how many idle seconds (float) a connection is pinged before it is used,
+        or None for never.
+    :param on_change: called when connections have come or gone, or a request waits for one.
+
+    :ivar links: the connections (list of :class:`Link`).
+    :ivar tally: counts requests.
+    :ivar problem: why the last attempt to send something came to nothing (str).
+    :ivar failure: why nothing can be sent any more (Exception), or None.
+    :ivar on_gone: called with ``(token, timestamp)`` of tokens that are dead (list), or None.
+    """
+
+    def __init__(self, endpoint: Endpoint, timing: Timing, ping_after: Optional[float],
+                 on_change: Callable[[], None]) -> None:
+        self.endpoint = endpoint
+        self.timing = timing
+        self.links: List[Link] = []
+        self.tally = Tally()
+        self.problem = ""
+        self.failure: Optional[Exception] = None
+        self.on_gone: Optional[Callable[[List[Tuple[bytes, int]]], None]] = None
+        self._ping_after = ping_after
+        self._on_change = on_change
+        self._loop = asyncio.get_running_loop()
+        self._sender = Sender(endpoint.credential, timing)
+        self._calls: Dict[Call, Any] = {}
+        # Posts that wait, in order; how many of them have not ended meanwhile.
+        self._queue: Deque[Post] = deque()
+        self.queued = 0
+        # Who waits for a place in the queue is told when there is one.
+        self.on_place: Optional[Callable[[], None]] = None
+        self._deadlines: List[Tuple[float, int, Any]] = []
+        # How many there may be before those of the past are dropped.
+        self._most_deadlines = _MOST_STALE
+        self._numbers = itertools.count()
+        self._timer: Any = None
+        self._is_scheduled = False
+
+    # What callers bring.
+
+    def add(self, post: Post) -> None:
+        """Send a request as soon as there is room for it."""
+        self._queue.append(post)
+        self.queued += 1
+        self.tally.outstanding += 1
+        if post.deadline is not None:
+            self.add_deadline(post.deadline, post)
+        if not self._is_scheduled:
+            self.schedule()
+
+    def add_deadline(self, deadline: float, waiter: Any) -> None:
+        """See that ``waiter.expire()`` is called at a time, unless ``waiter.is_over`` by then."""
+        deadlines = self._deadlines
+        if len(deadlines) >= self._most_deadlines:
+            deadlines[:] = [entry for entry in deadlines if not entry[2].is_over]
+            heapq.heapify(deadlines)
+            self._most_deadlines = 2 * len(deadlines) + _MOST_STALE
+        heapq.heappush(deadlines, (deadline, next(self._numbers), waiter))
+        if self._timer is None or deadline < self._timer.when():
+            self._set_timer(deadline)
+
+    def withdraw(self, post: Post, text: str) -> Optional[str]:
+        """Give up a request that nobody waits for any more; others go on.
+
+        :param text: why (str).
+        :return: ``WAITING`` if it was not sent, ``IN_FLIGHT`` if it may have been, see
+            :meth:`.Sender.withdraw`; None if it has ended.
+        """
+        if post.is_over:
+            return None
+        if post.bundle is None:
+            self._end(post).give_up(text)
+            self._note_unqueued()
+            return WAITING
+        where: Optional[str] = self._sender.withdraw(post.bundle, post.index, text,
+                                                     self._loop.time())
+        self.schedule()
+        return where
+
+    def _note_unqueued(self) -> None:
+        self.queued -= 1
+        if len(self._queue) > _MOST_STALE + 2 * self.queued:
+            self._queue = deque([post for post in self._queue if not post.is_over])
+        if self.on_place is not None:
+            self.on_place()
+
+    @property
+    def problem_text(self) -> str:
+        """What to add to the text of an error: why nothing could be sent, if that is so."""
+        return ": " + self.problem if self.problem and not self.links else ""
+
+    def requeue(self, posts: List[Post], text: str) -> None:
+        """Take back requests that were not processed; they go out before all others.
+
+        :param text: why (str).
+        """
+        self.problem = text
+        for post in reversed(posts):
+            post.bundle = None
+            self._queue.appendleft(post)
+        self.queued += len(posts)
+        self.schedule()
+
+    def stop(self, posts: List[Post], reason: Reason) -> None:
+        """Take back requests because of what the server says of the credential."""
+        if not ends_everything(reason):
+            self.requeue(posts, reason.explanation)
+            return
+        for post in posts:
+            self._end(post).fail(self.error_of(reason))
+
+    def note_rejected(self, reason: Reason) -> None:
+        """Note the reason that a request was rejected for."""
+        if ends_everything(reason) and self.failure is None:
+            self.failure = self.error_of(reason)
+            self.schedule()
+
+    @staticmethod
+    def error_of(reason: Reason) -> Exception:
+        """Return the exception for requests that were not sent for a reason of the server's."""
+        return get(reason.name or reason.explanation, None)
+
+    def _end(self, post: Post) -> Post:
+        post.is_over = True
+        self.tally.note_error()
+        return post
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests were started and have not ended."""
+        return sum(link.state.client.in_flight for link in self.links)
+
+    @property
+    def retrying(self) -> int:
+        """How many requests wait to be sent again."""
+        return sum(work.resent_count for work in self._calls.values())
+
+    @property
+    def has_waiting(self) -> bool:
+        """True if there are requests that wait to be started."""
+        return self.queued > 0 or self._sender.has_waiting()
+
+    def wants_another(self) -> bool:
+        """Return True if another connection beside those in use would be faster."""
+        return self._sender.wants_connection(self._loop.time()) is not None
+
+    def time_to_open(self, why: str) -> Optional[float]:
+        """Return how many seconds a connection may take; see :meth:`.Sender.time_to_open`."""
+        return self._sender.time_to_open(why)
+
+    def note_connect_failed(self, why: str) -> None:
+        """Note that a further connection could not be had."""
+        self._sender.connect_failed(why, None, self._loop.time())
+
+    # Connections.
+
+    async def open(self, timeout: Optional[float]) -> Link:
+        """Open a connection, and return it when it is ready: the server's settings have come.
+
+        To be awaited by a task of its own, like :meth:`.TlsStream.open`.
+
+        :param timeout: seconds for the connection, and once more for the settings (float), or None.
+        :raises ~apnsclient.errors.ConnectError: if there is none.
+        """
+        endpoint, now = self.endpoint, self._loop.time()
+        link = Link(self, SenderConnection(endpoint.address, endpoint.credential, now))
+        link.stream = await TlsStream.open(endpoint, link, timeout)
+        try:
+            link.stream.write(link.state.output(self._loop.time()))
+            link.stream.start()
+            await within(timeout, link.ready, lambda: ConnectTimeout(
+                "%s accepted the connection, but sent no HTTP/2 settings within %s s"
+                % (endpoint, timeout)))
+        except BaseException:
+            link.stream.abort()
+            raise
+        return link
+
+    def use(self, link: Link) -> None:
+        """Use a connection from here on."""
+        now = self._loop.time()
+        link.state.attach(True, now)
+        self.links.append(link)
+        self._sender.add_connection(link.state, now)
+        self.schedule()
+
+    def receive(self, link: Link, data: bytes) -> None:
+        """Take what a server has sent."""
+        now = self._loop.time()
+        self._sender.note_progress(now)
+        if link.state.is_over:
+            return
+        self._sender.receive(link.state, data, now)
+        if link.probe_deadline is not None and link.state.client.is_ping_acknowledged:
+            link.probe_deadline = None
+            link.state.progress_at = now
+        if not self._is_scheduled:
+            self.schedule()
+
+    def lose(self, link: Link, error: Exception) -> None:
+        """Take note that a connection has ended."""
+        now, state = self._loop.time(), link.state
+        failure = None
+        if isinstance(error, ConnectError) and not state.client.has_proof:
+            # It has never let us in, so that nothing was processed.
+            failure = type(error), error, None
+            self.failure = self.failure or error
+        self._sender.lose(state, text_of(error), now, failure)
+        if failure is not None:
+            # The sender has nothing to say of calls of which nothing was ever processed.
+            for call in [one for one in self._calls if one.failure is not None]:
+                self._calls.pop(call).give_up(text_of(error))
+                self._sender.leave(call)
+        self.schedule()
+
+    def close_links(self) -> "List[asyncio.Future[None]]":
+        """Close all connections; what has not ended is lost.
+
+        :return: a future for each that is done when it is closed.
+        """
+        links = list(self.links)
+        for link in links:
+            if not link.state.is_over:
+                self._dismiss(link)
+        self._settle()
+        return [link.stream.close() for link in links]
+
+    def _dismiss(self, link: Link) -> None:
+        """Take leave of a server; what is in flight is lost."""
+        now = self._loop.time()
+        link.state.client.send_goaway()
+        data = link.state.output(now)
+        self._sender.lose(link.state, "the connection was closed here", now)
+        if data:
+            link.stream.write(data)
+
+    def abort_links(self) -> None:
+        """Close all connections at once, without a word to anybody."""
+        for link in self.links:
+            link.stream.abort()
+
+    def end_waiting(self, error: Exception) -> None:
+        """End all requests that wait: nothing more is started.
+
+        :param error: why.
+        """
+        for call in list(self._calls):
+            call.give_up(text_of(error))  # They come back to the queue.
+            self._forget(call)
+        queue, self._queue, self.queued = self._queue, deque(), 0
+        for post in queue:
+            if not post.is_over:
+                self._end(post).fail(error)
+
+    # What goes out.
+
+    def schedule(self) -> None:
+        """Go on as soon as what is going on now is done."""
+        if not self._is_scheduled and not self._loop.is_closed():
+            self._is_scheduled = True
+            self._loop.call_soon(self._pump)
+
+    def _pump(self) -> None:
+        """Start what there is room for, and see what has ended."""
+        self._is_scheduled = False
+        now = self._loop.time()
+        self._settle()
+        is_busy = bool(self.links)
+        while is_busy:
+            is_busy = False
+            for link in self.links:
+                if link.stream.is_writable:
+                    is_busy = self._write(link, now) or is_busy
+        if self._sender.has_waiting():
+            self._sender.note_waiting(now)
+        self._settle()
+        self._on_change()
+        deadline = self._next_deadline()
+        if deadline is not None and (self._timer is None or deadline < self._timer.when()):
+            self._set_timer(deadline)
+
+    def _write(self, link: Link, now: float) -> bool:
+        """Start requests on a connection; return True if there may be room for more."""
+        state = link.state
+        if link.is_active and self._may_use(link, now):
+            if self.queued and not self._sender.has_waiting():
+                self._hand_over(now)
+            self._sender.fill(state, now)
+        data = state.output(now)
+        if not data:
+            return False
+        has_requests = state.has_requests
+        link.stream.write(data)
+        state.written(now)
+        return bool(has_requests)
+
+    def _may_use(self, link: Link, now: float) -> bool:
+        """Return True unless it has to be seen first whether a connection is alive."""
+        if link.probe_deadline is not None:
+            return False
+        state, after = link.state, self._ping_after
+        is_idle = not state.client.in_flight and (self.queued or self._sender.has_waiting())
+        if is_idle and after is not None and state.can_start and now - state.used_at >= after:
+            state.client.ping(os.urandom(8))
+            timeout = self.timing.connect_timeout
+            link.probe_deadline = now + (60.0 if timeout is None else timeout)
+            self._set_timer_before(link.probe_deadline)
+            return False
+        state.used_at = now
+        return True
+
+    def _hand_over(self, now: float) -> None:
+        """Hand the next requests to the sender."""
+        queue = self._queue
+        posts: List[Post] = []
+        while queue and len(posts) < _BUNDLE:
+            post = queue.popleft()
+            if post.is_over:
+                continue
+            if post.template is None:
+                self.queued -= 1
+                self._submit(post.new_work(self), now)
+                break
+            posts.append(post)
+        self.queued -= len(posts)
+        if posts:
+            self._submit(Bundle(posts, self), now)
+        if self.on_place is not None:
+            self.on_place()
+
+    def _submit(self, work: Any, now: float) -> None:
+        call = Call()
+        self._calls[call] = work
+        call.has_more = self.queued > 0
+        call.add(work)
+        self._sender.submit(call, now)
+
+    def _settle(self) -> None:
+        """Let go of what has ended."""
+        for call in self._sender.take_touched():
+            call.has_more = self.queued > 0
+            self._forget(call)
+        for link in self.links:
+            if link.is_retired and not (link.state.is_over or link.state.client.in_flight):
+                self._dismiss(link)
+        if len(self.links) != len(self._sender.connections):
+            self._release_ended()
+        gone = self._sender.take_gone()
+        if gone and self.on_gone is not None:
+            self.on_gone(gone)
+
+    def _forget(self, call: Call) -> None:
+        """Forget a call, if it is over."""
+        if call.is_over and call in self._calls:
+            del self._calls[call]
+            self._sender.leave(call)
+
+    def _release_ended(self) -> None:
+        used = self._sender.connections
+        ended = [link for link in self.links if link.state not in used]
+        self.links = [link for link in self.links if link.state in used]
+        for link in ended:
+            client = link.state.client
+            self._log_end(link)
+            if client.goaway is not None:
+                name = parse_response(client.goaway.debug)[0]
+                reason = RESPONSES.get(name) if name is not None else None
+                if reason is not None:
+                    self.note_rejected(reason)
+            data = client.output()
+            if data and not link.state.is_cut:
+                link.stream.write(data)
+            link.stream.close()
+
+    def _log_end(self, link: Link) -> None:
+        state = link.state
+        if state.client.error is not None:
+            _log.warning("%s broke the rules of HTTP/2: %s", self.endpoint, state.client.error)
+        _log.log(logging.WARNING if state.lost else logging.DEBUG,
+                 "the connection to %s ended with %d requests without a response: %s",
+                 self.endpoint, state.lost, state.problem)
+
+    # Time.
+
+    def _next_deadline(self) -> Optional[float]:
+        deadlines = self._deadlines
+        while deadlines and deadlines[0][2].is_over:
+            heapq.heappop(deadlines)
+        found = [deadlines[0][0]] if deadlines else []
+        if self._calls:
+            late = self._sender.deadline()
+            if late is not None:
+                found.append(late)
+        found += [link.probe_deadline for link in self.links if link.probe_deadline is not None]
+        return min(found) if found else None
+
+    def _set_timer_before(self, deadline: float) -> None:
+        if self._timer is None or deadline < self._timer.when():
+            self._set_timer(deadline)
+
+    def _set_timer(self, deadline: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(deadline, self._expire)
+
+    def _expire(self) -> None:
+        """End what has taken too long."""
+        self._timer = None
+        now, deadlines = self._loop.time(), self._deadlines
+        while deadlines and deadlines[0][0] <= now:
+            waiter = heapq.heappop(deadlines)[2]
+            if not waiter.is_over:
+                waiter.expire()
+        if self._calls:
+            self._sender.expire_requests(now)
+        for link in list(self.links):
+            if link.probe_deadline is not None and link.probe_deadline <= now:
+                self._sender.lose(link.state, "the server did not respond to a PING within %s s"
+                                  % self.timing.connect_timeout, now)
+        self._pump()
+
+    def cancel_timer(self) -> None:
+        """Forget what time it is to be: nothing is left that could take too long."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+

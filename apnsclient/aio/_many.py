@@ -1,0 +1,261 @@
+"""Many notifications of one caller, from an iterable to outcomes."""
+
+import asyncio
+from collections import deque
+from typing import Any, AsyncGenerator, AsyncIterable, Callable, Deque, Iterable, Optional, Union
+
+from ..sending.work import RESET
+from ._work import Post
+from .errors import Closed, StreamReset, Timeout
+from .outcome import Kind, Outcome, from_error
+
+__all__ = ["Campaign", "Item"]
+
+#: How many values of an asynchronous iterable are asked for ahead.
+_AHEAD = 128
+#: How many notifications are taken from an iterable before the loop may do something else.
+_ROUND = 128
+
+
+class Item(Post):
+    """One notification, whose outcome the campaign collects.
+
+    :param campaign: the campaign.
+    :param given: the device token as it was given.
+    :param notification: the notification as it was given.
+    """
+
+    __slots__ = ("_campaign", "_is_late", "given", "notification", "outcome", "response")
+
+    def __init__(self, campaign: "Campaign", given: Any, notification: Any, token: Any,
+                 template: Any, deadline: Optional[float]) -> None:
+        # Like super().__init__(), which takes longer.
+        self.token, self.template, self.deadline = token, template, deadline
+        self.is_over, self.bundle, self.index = False, None, 0
+        self._campaign, self._is_late = campaign, False
+        self.given, self.notification = given, notification
+        self.response: Any = None
+        self.outcome: Optional[Outcome] = None
+
+    def respond(self, response: Any) -> None:
+        """Keep the response."""
+        self.response = response
+        self._campaign.note(self)
+
+    def fail(self, error: BaseException, kind: Optional[Kind] = None) -> None:
+        """Keep why there is none."""
+        self.outcome = from_error(self.given, self.notification, error, kind)
+        self._campaign.note(self)
+
+    def lose(self, text: str) -> None:
+        """Keep that the outcome is unknown."""
+        kind = StreamReset if text.startswith(RESET) else Closed
+        self.fail((Timeout if self._is_late else kind)(text, kind=Kind.unknown))
+
+    def give_up(self, text: str) -> None:
+        """Keep that it was not sent."""
+        self.fail((Timeout if self._is_late else Closed)(text, kind=Kind.unprocessed))
+
+    def expire(self) -> None:
+        """Keep that its time is over."""
+        self._is_late = True
+        self._campaign.withdraw(self, "its time was over")
+
+
+class Campaign:
+    """Sends what an iterable yields, and yields outcomes; bounded by a window.
+
+    :param pool: the pool.
+    :param new_item: called with the campaign and what the iterable yields; returns an
+        :class:`Item`, whose outcome is set if it cannot be sent.
+    :param to_outcome: called with an item that has a response; returns the outcome.
+    :param window: most notifications whose outcomes the caller does not have (int, from 1).
+    :param is_ordered: whether outcomes come in the order of the iterable (bool).
+    """
+
+    def __init__(self, pool: Any, new_item: Callable[["Campaign", Any], Item],
+                 to_outcome: Callable[[Item], Outcome], window: int, is_ordered: bool) -> None:
+        self._pool = pool
+        self._new_item = new_item
+        self._to_outcome = to_outcome
+        self._window = window
+        self._is_ordered = is_ordered
+        # Those that were taken, in order; or those that have ended, in that order.
+        self._taken: Deque[Item] = deque()
+        self._ended: Deque[Item] = deque()
+        self._count = 0
+        self._waiter: Optional[asyncio.Future[None]] = None
+        self._live: set[Item] = set()
+
+    def note(self, item: Item) -> None:
+        """Take note that an item has ended."""
+        self._live.discard(item)
+        if not self._is_ordered:
+            self._ended.append(item)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def withdraw(self, item: Item, text: str) -> None:
+        """Give up an item whose time is over."""
+        self._pool.hub.withdraw(item, text + self._pool.hub.problem_text)
+
+    async def run(self, notifications: Union[Iterable[Any], AsyncIterable[Any]],
+                  ) -> AsyncGenerator[Outcome, None]:
+        """Yield the outcome of each notification.
+
+        :raises Exception: what the iterable raises, after the outcomes of what it has yielded.
+        """
+        source: Union[_Awaited, _Plain]
+        if isinstance(notifications, AsyncIterable):
+            source = _Awaited(notifications, self._wake)
+        else:
+            source = _Plain(notifications)
+        try:
+            while self._count or not source.is_over:
+                await self._take(source)
+                item = self._next_ended()
+                while item is not None:
+                    self._count -= 1
+                    yield item.outcome or self._to_outcome(item)
+                    # Before there is nothing left to send, more is taken.
+                    is_low = self._can_take(source) and self._count <= self._window // 2
+                    item = None if is_low else self._next_ended()
+                if not (self._can_take(source) or self._has_ended()):
+                    await self._wait(source)
+            if source.failure is not None:
+                raise source.failure
+        finally:
+            source.close()
+            for item in list(self._live):
+                self._pool.hub.withdraw(item, "its caller has left")
+            self._live.clear()
+
+    def _can_take(self, source: Any) -> bool:
+        return bool(source.is_ready) and self._count < self._window
+
+    async def _take(self, source: Any) -> None:
+        """Take notifications as far as the window allows, and begin to send them."""
+        taken = 0
+        while self._can_take(source):
+            if self._pool.blocked and self._live:
+                # Others wait for a place; ours will be free first.
+                return
+            value = source.take()
+            if source.is_over:
+                return
+            self._count += 1
+            item = self._new_item(self, value)
+            if self._is_ordered:
+                self._taken.append(item)
+            if item.outcome is None and self._pool.closing:
+                item.fail(self._pool.error)
+            elif item.outcome is None:
+                self._live.add(item)
+                self._pool.hub.add(item)
+            else:
+                self.note(item)
+            taken += 1
+            if taken % _ROUND == 0:
+                await asyncio.sleep(0)
+                if self._has_ended():
+                    return
+
+    def _has_ended(self) -> bool:
+        """Return True if there is an outcome to yield."""
+        if not self._is_ordered:
+            return bool(self._ended)
+        return bool(self._taken) and (
+            self._taken[0].is_over or self._taken[0].outcome is not None)
+
+    def _next_ended(self) -> Optional[Item]:
+        if not self._has_ended():
+            return None
+        return (self._taken if self._is_ordered else self._ended).popleft()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def _wait(self, source: Any) -> None:
+        """Wait until an item has ended, or another one has come."""
+        if not self._count and source.is_over:
+            return
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+
+class _Plain:
+    """What a plain iterable yields."""
+
+    def __init__(self, values: Iterable[Any]) -> None:
+        self._values = iter(values)
+        self.is_over = False
+        self.failure: Optional[BaseException] = None
+
+    @property
+    def is_ready(self) -> bool:
+        """True if there may be another value."""
+        return not self.is_over
+
+    def take(self) -> Any:
+        """Return the next value; at the end, set :attr:`is_over`."""
+        try:
+            return next(self._values)
+        except StopIteration:
+            self.is_over = True
+        except Exception as error:  # pylint: disable=broad-except
+            self.is_over, self.failure = True, error
+        return None
+
+    def close(self) -> None:
+        """Ask for nothing more."""
+        self.is_over = True
+
+
+class _Awaited:
+    """What an asynchronous iterable yields; a task asks it, some values ahead.
+
+    :param values: the iterable.
+    :param wake: called when a value is there.
+    """
+
+    def __init__(self, values: AsyncIterable[Any], wake: Callable[[], None]) -> None:
+        self._values = values
+        self._wake = wake
+        self.is_over = False
+        self.failure: Optional[BaseException] = None
+        self._ahead: Deque[Any] = deque()
+        self._room = asyncio.Event()
+        self._task = asyncio.get_running_loop().create_task(self._ask())
+        self._task.add_done_callback(lambda _: wake())
+
+    async def _ask(self) -> None:
+        async for value in self._values:
+            self._ahead.append(value)
+            self._wake()
+            while len(self._ahead) >= _AHEAD:
+                self._room.clear()
+                await self._room.wait()
+
+    @property
+    def is_ready(self) -> bool:
+        """True if the next value, or the end, is there."""
+        return not self.is_over and (bool(self._ahead) or self._task.done())
+
+    def take(self) -> Any:
+        """Return the next value; at the end, set :attr:`is_over`."""
+        if self._ahead:
+            self._room.set()
+            return self._ahead.popleft()
+        self.is_over = True
+        if not self._task.cancelled():
+            self.failure = self._task.exception()
+        return None
+
+    def close(self) -> None:
+        """Ask for nothing more."""
+        self.is_over = True
+        self._task.cancel()

@@ -1,0 +1,110 @@
+"""Makes clients, which send notifications to Apple from an event loop.
+
+::
+
+    async with create_client("push.pem", Production) as client:
+        await client.send_notification(token, Notification(alert="Hello"))
+"""
+
+import os
+from typing import Any, Dict, Optional, Tuple, Union
+
+from .._timing import Timing, check_ping_after, check_timing
+from ..addresses import resolve_address
+from ..backends._proxy import Proxy
+from ..backends._tls import Trust
+from ..backends._tls_certificate import TlsCertificate
+from ..feedback_store import FeedbackStore, default_store, source_of
+from ..provider_token import ProviderToken
+from ._feedback import Feedback
+from ._stream import Endpoint
+from .client import Client
+from .config import Production, Server
+from .pool import QUEUE_SIZE, Pool
+from .targets import APNSBaseClient, Creation, Simulator, Target
+
+__all__ = ["APNS", "APNSBaseClient", "Client", "Simulator", "Target", "create_client"]
+
+Text = Union[str, bytes]
+Credential = Union[str, bytes, "os.PathLike[str]", TlsCertificate, ProviderToken]
+
+#: The name of the class in aapns.
+APNS = Client
+
+
+def create_client(credential: Credential, server: Union[Server, Tuple[str, int]] = Production, *,
+                  cafile: Optional[str] = None, ca_string: Optional[Text] = None,
+                  verify: bool = True, key: Optional[Credential] = None,
+                  passphrase: Optional[Text] = None, topic: Optional[str] = None,
+                  pool_size: int = 2, proxy: Optional[Text] = None,
+                  timeout: Optional[float] = 10.0, connect_timeout: Optional[float] = 10.0,
+                  read_timeout: Optional[float] = 20.0, ping_after: Optional[float] = 60.0,
+                  queue_size: int = QUEUE_SIZE,
+                  feedback_store: Optional[FeedbackStore] = None) -> Creation[Client]:
+    """Make a client, and open its first connection.
+
+    Await it, or use it as an asynchronous context manager, which closes the client.
+
+    :param credential: the certificate with its key: name of a file in PEM format, or its text (str
+        or bytes), or a loaded one; or a :class:`~apnsclient.ProviderToken`.
+    :param server: :data:`~apnsclient.aio.config.Production`, ``Sandbox`` and others of
+        :mod:`apnsclient.aio.config`, or ``(host, port)``.
+    :param cafile: name of a file with the certificates of the authorities to trust, in PEM format,
+        instead of the system's store.
+    :param ca_string: the same as text (str or bytes).
+    :param verify: False switches off the verification of the server (bool): for tests only.
+    :param key: the private key, if it is not with the certificate: name of a file, or its text.
+    :param passphrase: passphrase of the private key (str or bytes).
+    :param topic: bundle identifier for notifications that are sent without one (str). The suffix
+        of the push type is added. None takes it from a certificate that is for one topic.
+    :param pool_size: most connections (int, from 1).
+    :param proxy: ``http://host:port`` or ``http://user:password@host:port`` of an HTTP proxy.
+    :param timeout: seconds for each notification (float), or None for no limit.
+    :param connect_timeout: seconds for a connect (float), or None.
+    :param read_timeout: seconds that the server has for a response (float), or None.
+    :param ping_after: idle seconds after which a connection is pinged before use (float), or None.
+    :param queue_size: most notifications that wait for room (int); who has more waits for a place.
+    :param feedback_store: keeps dead tokens until :meth:`Client.feedback` reads them; None means
+        what it does for :class:`~apnsclient.Session`.
+    :raises ~apnsclient.errors.CertificateError: if certificate, key or passphrase cannot be used.
+    :raises ~apnsclient.errors.ConnectError: if there is no connection.
+    :raises ValueError: if another argument cannot be used.
+    """
+    return Creation(lambda: _create(
+        _load(credential, key, passphrase), resolve_address(tuple(server), {}),
+        Trust(cafile, ca_string, verify), None if proxy is None else Proxy(proxy), topic, timeout,
+        feedback_store, dict(size=pool_size, queue_size=queue_size, ping_after=ping_after,
+                             timing=_timing_of(connect_timeout, read_timeout))))
+
+
+def _timing_of(connect_timeout: Optional[float], read_timeout: Optional[float]) -> Timing:
+    """Return timeouts, and buffer sizes; the others do not count here."""
+    timing: Timing = check_timing(Timing(
+        connect_timeout=connect_timeout, write_buffer_size=16384, write_timeout=None,
+        read_buffer_size=65536, read_timeout=read_timeout, read_tail_timeout=0))
+    return timing
+
+
+async def _create(credential: Union[TlsCertificate, ProviderToken], address: Tuple[str, int],
+                  trust: Trust, proxy: Optional[Proxy], topic: Optional[str],
+                  timeout: Optional[float], store: Optional[FeedbackStore],
+                  options: Dict[str, Any]) -> Client:
+    """Return a client whose first connection is open."""
+    check_ping_after(options["ping_after"])
+    trust.check()
+    pool = Pool(Endpoint(address, credential, trust, proxy), **options)
+    await pool.start()
+    feedback = Feedback(store or default_store(), source_of(address, credential))
+    return Client(pool, topic or credential.default_topic, timeout, feedback)
+
+
+def _load(credential: Any, key: Any, passphrase: Any) -> Union[TlsCertificate, ProviderToken]:
+    """Return a credential."""
+    if isinstance(credential, (TlsCertificate, ProviderToken)):
+        return credential
+    values = {"passphrase": passphrase}
+    for name, value in (("cert", credential), ("key", key)):
+        is_text = isinstance(value, bytes) or isinstance(value, str) and "-----BEGIN" in value
+        values[name + ("_string" if is_text else "_file")] = (
+            value if value is None or is_text else os.fspath(value))
+    return TlsCertificate(**values)

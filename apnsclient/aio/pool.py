@@ -1,0 +1,383 @@
+"""A pool of HTTP/2 connections to one server.
+
+A pool has up to ``size`` connections that take requests, one that is being opened, and some that
+are shutting down and still get responses. It begins with one, and opens another when requests have
+waited for about a round trip. One that ends is replaced before it has responded to the last
+request, as long as the pool is in use. Connects come one at a time, after growing delays if they
+fail: Apple takes a storm of them for an attack (Apple, *Sending notification requests to APNs*).
+"""
+
+import asyncio
+import random
+from collections import deque
+from typing import Any, Deque, List, Optional, Tuple, Union
+
+from .._compat import text_of
+from .._timing import Timing
+from ..errors import CertificateRefused
+from ..sending.http2 import ANOTHER, FIRST
+from ._call import await_post
+from ._hub import Hub
+from ._stream import Endpoint, guard_with_loop
+from .connection import DEFAULT_TIMING, Request, Response, SSLContext, new_endpoint
+from .errors import Closed, Timeout
+from .outcome import Kind
+
+__all__ = ["Pool"]
+
+#: Connections that may be shutting down at a time.
+_MOST_DYING = 4
+#: Seconds before the second attempt to connect; each further delay is twice as long.
+_FIRST_DELAY, _LONGEST_DELAY = 0.25, 60.0
+#: Requests that may wait for room; who has more waits for a place.
+QUEUE_SIZE = 1000
+
+
+class _Place:
+    """A caller who waits for a place in the queue."""
+
+    def __init__(self, future: "asyncio.Future[None]") -> None:
+        self.future = future
+
+    @property
+    def is_over(self) -> bool:
+        """True if it does not wait any more."""
+        return self.future.done()
+
+    def expire(self) -> None:
+        """Take note that its time is over."""
+        self.future.set_exception(Timeout(
+            "the notification was not sent in time: too many others waited", kind=Kind.unprocessed))
+
+
+class Pool:
+    """Up to ``size`` connections to one server; see the module.
+
+    It belongs to the event loop that it was made in. Make it with :meth:`create`.
+
+    :param endpoint: where connections lead to, and with which credential.
+    :param size: most connections that take requests (int, from 1).
+    :param timing: timeouts.
+    :param ping_after: idle seconds after which a connection is pinged before it is used (float).
+    :param queue_size: most requests that wait in the queue (int, from 1).
+
+    :ivar hub: sends the requests; for the client that has the pool.
+    :ivar outcome: why the pool has ended (str), or None.
+    """
+
+    def __init__(self, endpoint: Endpoint, size: int = 2, timing: Timing = DEFAULT_TIMING,
+                 ping_after: Optional[float] = 60.0, queue_size: int = QUEUE_SIZE) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.hub = Hub(endpoint, timing, ping_after, self._look)
+        self.hub.on_place = self._give_places
+        self.outcome: Optional[str] = None
+        self._size = _check_size(size)
+        self._queue_size = queue_size
+        # Who waits for a place in the queue, and how many places were given and not taken yet.
+        self._places: Deque[_Place] = deque()
+        self._given = 0
+        self._task: Optional[asyncio.Task[None]] = None
+        self._failure_count = 0
+        self._is_closing = self._is_closed = False
+        self._idle: Optional[asyncio.Future[None]] = None
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._guard: Any = None
+
+    @classmethod
+    async def create(cls, origin: Union[str, Tuple[str, int]], size: int = 2,
+                     ssl: Optional[SSLContext] = None, **options: Any) -> "Pool":
+        """Return a pool whose first connection is open.
+
+        :param origin: ``"https://host:port"``, or ``(host, port)``.
+        :param size: most connections that take requests (int, from 1).
+        :param ssl: certificate and trusted authorities, see
+            :func:`~apnsclient.aio.connection.create_ssl_context`.
+        :param options: ``timing``, ``ping_after`` and ``queue_size``, see the class.
+        :raises ~apnsclient.errors.ConnectError: if there is no connection.
+        :raises ValueError: if size is below 1, or the origin is none.
+        """
+        pool = cls(new_endpoint(origin, ssl), size, **options)
+        await pool.start()
+        return pool
+
+    async def start(self) -> None:
+        """Open the first connection.
+
+        :raises ~apnsclient.errors.ConnectError: if there is none; the pool is closed then.
+        """
+        opening = self._loop.create_task(self.hub.open(self.hub.timing.connect_timeout))
+        try:
+            link = await opening
+        except BaseException as error:
+            self._is_closing = self._is_closed = True
+            self.outcome = text_of(error)
+            opening.cancel()
+            raise
+        self.hub.use(link)
+        self._guard = guard_with_loop(self.hub.abort_links)
+        await self._guard.asend(None)
+
+    # What it has.
+
+    @property
+    def size(self) -> int:
+        """Most connections that take requests (int)."""
+        return self._size
+
+    @property
+    def active(self) -> int:
+        """How many connections take requests (int)."""
+        return sum(link.is_active for link in self.hub.links)
+
+    @property
+    def dying(self) -> int:
+        """How many connections are shutting down (int)."""
+        return len(self.hub.links) - self.active
+
+    @property
+    def starting(self) -> int:
+        """How many connections are being opened (int): 0 or 1."""
+        return int(self._task is not None)
+
+    @property
+    def inflight(self) -> int:
+        """How many requests were written and have no response yet (int)."""
+        return self.hub.in_flight
+
+    @property
+    def buffered(self) -> int:
+        """How many requests wait in the queue (int)."""
+        return self.pending - self.inflight
+
+    @property
+    def pending(self) -> int:
+        """How many requests have not ended (int), without those that wait for a place."""
+        return self.hub.tally.outstanding
+
+    @property
+    def retrying(self) -> int:
+        """How many requests wait to be sent again (int)."""
+        return self.hub.retrying
+
+    @property
+    def completed(self) -> int:
+        """How many requests had a response (int)."""
+        return self.hub.tally.completed
+
+    @property
+    def errors(self) -> int:
+        """How many requests ended without a response (int)."""
+        return self.hub.tally.errors
+
+    @property
+    def blocked(self) -> bool:
+        """True if a request would wait for a place in the queue."""
+        return bool(self._places) or self.hub.queued + self._given >= self._queue_size
+
+    @property
+    def closing(self) -> bool:
+        """True if it takes no further requests."""
+        return self._is_closing
+
+    @property
+    def closed(self) -> bool:
+        """True if it has ended."""
+        return self._is_closed
+
+    @property
+    def state(self) -> str:
+        """``"starting"``, ``"active"``, ``"closing"`` or ``"closed"``."""
+        if self._is_closed:
+            return "closed"
+        if self._is_closing:
+            return "closing"
+        return "active" if self.active else "starting"
+
+    @property
+    def error(self) -> Exception:
+        """Why it takes no further requests (Exception)."""
+        return self.hub.failure or Closed("the client is closed: %s" % self.outcome,
+                                          kind=Kind.unprocessed)
+
+    def __repr__(self) -> str:
+        return ("<%s.Pool %s to %s: active %d of %d, starting %d, dying %d, buffered %d, "
+                "inflight %d, retrying %d, completed %d, errors %d%s>" % (
+                    __name__, self.state, self.hub.endpoint, self.active, self._size,
+                    self.starting, self.dying, self.buffered, self.inflight, self.retrying,
+                    self.completed, self.errors,
+                    ", outcome %r" % self.outcome if self.outcome else ""))
+
+    # Requests.
+
+    async def post(self, request: Request) -> Response:
+        """Send a request, and return its response, whatever the status.
+
+        A request that is proven unprocessed is sent again, until its deadline.
+
+        :raises ~apnsclient.aio.errors.Timeout: if its time is over; ``kind`` says whether it may
+            have been processed.
+        :raises ~apnsclient.aio.errors.Closed: if the pool is closed, or the connection was lost
+            after the request was written.
+        """
+        self.check()
+        if self.blocked:
+            await self.wait_for_place(request.deadline)
+        future = self._loop.create_future()
+        return Response.of(await await_post(request.post(self.hub, future), self.hub, future))
+
+    def check(self) -> None:
+        """See that a request can be sent from here.
+
+        :raises ~apnsclient.aio.errors.Closed: if the pool takes no requests any more.
+        :raises RuntimeError: if another event loop runs than the one that it belongs to.
+        """
+        if asyncio.get_running_loop() is not self._loop:
+            raise RuntimeError("this client belongs to another event loop; make one for each loop, "
+                               "in the loop that it is used in")
+        if self._is_closing:
+            raise self.error
+
+    async def wait_for_place(self, deadline: Optional[float]) -> None:
+        """Wait until there is a place in the queue: whoever came first has it first.
+
+        :param deadline: when the time is over, on the clock of the loop (float), or None.
+        :raises ~apnsclient.aio.errors.Timeout: if it is.
+        """
+        place = _Place(self._loop.create_future())
+        self._places.append(place)
+        if deadline is not None:
+            self.hub.add_deadline(deadline, place)
+        try:
+            await place.future
+        except BaseException:
+            if place.future.done() and not place.future.cancelled() \
+                    and place.future.exception() is None:
+                # It was given a place in this very moment.
+                self._given -= 1
+                self._give_places()
+            raise
+        self._given -= 1
+        self.check()
+
+    def _give_places(self) -> None:
+        places = self._places
+        while places and (places[0].is_over or self.hub.queued + self._given < self._queue_size):
+            place = places.popleft()
+            if not place.is_over:
+                self._given += 1
+                place.future.set_result(None)
+
+    # Connections.
+
+    def resize(self, size: int) -> None:
+        """Change how many connections there may be; surplus ones end when they have responded.
+
+        :raises ValueError: if size is below 1.
+        """
+        self._size = _check_size(size)
+        active = [link for link in self.hub.links if link.is_active]
+        for link in active[self._size:]:
+            link.is_retired = True
+        self.hub.schedule()
+
+    def _look(self) -> None:
+        """See what the hub needs; called by it whenever something has changed."""
+        hub = self.hub
+        if hub.failure is not None and not self._is_closed:
+            self._fail(hub.failure)
+        if self._idle is not None and not hub.tally.outstanding and not self._idle.done():
+            self._idle.set_result(None)
+        if self._failure_count and any(link.state.client.accepted for link in hub.links):
+            self._failure_count = 0
+        if self._task is None and not self._is_closed:
+            why = self._wanted()
+            if why is not None:
+                self._task = self._loop.create_task(self._connect(why))
+
+    def _wanted(self) -> Optional[str]:
+        """Return why a connection is to be opened, or None."""
+        hub, active = self.hub, self.active
+        if active >= self._size or self.dying >= _MOST_DYING or hub.failure is not None:
+            return None
+        if active:
+            return ANOTHER if hub.has_waiting and hub.wants_another() else None
+        return FIRST if hub.tally.outstanding else None
+
+    async def _connect(self, why: str) -> None:
+        """Open a connection, after a delay if the last ones were of no use."""
+        hub = self.hub
+        try:
+            if self._failure_count:
+                delay = min(_FIRST_DELAY * 2.0 ** (self._failure_count - 1), _LONGEST_DELAY)
+                await asyncio.sleep(delay * random.uniform(0.5, 1.0))
+            # Until there is proof that the server takes requests, it counts as a failure.
+            self._failure_count += 1
+            link = await hub.open(hub.time_to_open(why))
+        except CertificateRefused as error:
+            hub.failure = error
+        except Exception as error:  # pylint: disable=broad-except
+            hub.problem = text_of(error)
+            if why == ANOTHER:
+                hub.note_connect_failed(why)
+        else:
+            hub.use(link)
+        finally:
+            self._task = None
+            hub.schedule()
+
+    # The end.
+
+    def _fail(self, error: Exception) -> None:
+        """End, because nothing can be sent any more; responses to come are waited for."""
+        self._is_closing = True
+        if self.outcome is None:
+            self.outcome = text_of(error)
+        self.hub.end_waiting(error)
+        self._end_places(error)
+        if not self.hub.in_flight:
+            self._finish()
+
+    def _end_places(self, error: Exception) -> None:
+        while self._places:
+            place = self._places.popleft()
+            if not place.is_over:
+                place.future.set_exception(error)
+
+    def _finish(self) -> "List[asyncio.Future[None]]":
+        """Close all connections."""
+        self._is_closed = True
+        if self._task is not None:
+            self._task.cancel()
+        closed = self.hub.close_links()
+        # What was not written to its end has come back.
+        self.hub.end_waiting(Closed("the client was closed", kind=Kind.unprocessed))
+        self.hub.cancel_timer()
+        return closed
+
+    async def close(self, timeout: Optional[float] = 20.0) -> None:
+        """Take no further requests, wait for the responses to those that were taken, and end.
+
+        :param timeout: most seconds to wait for responses (float), or None for no limit. Requests
+            that have none by then end as :class:`~apnsclient.aio.errors.Closed`.
+        """
+        if not self._is_closing:
+            self._is_closing = True
+            self.outcome = "it was closed"
+            self._end_places(Closed("the client was closed", kind=Kind.unprocessed))
+        try:
+            if not self._is_closed and self.hub.tally.outstanding:
+                self._idle = self._idle or self._loop.create_future()
+                await asyncio.wait([self._idle], timeout=timeout)
+        finally:
+            closed = self._finish()
+        if closed:
+            await asyncio.wait(closed)
+        if self._guard is not None:
+            guard, self._guard = self._guard, None
+            await guard.aclose()
+
+
+def _check_size(size: int) -> int:
+    if size < 1:
+        raise ValueError("the size of the pool is %r, expected 1 or more connections" % (size,))
+    return size
