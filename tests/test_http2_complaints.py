@@ -255,6 +255,20 @@ def test_a_response_behind_goaway_counts_as_such(apple, sessions):
     assert sorted(row[0].decode("ascii") for row in client.feedback()) == TOKENS[:5]
 
 
+def test_messages_to_come_do_not_keep_a_caller_from_what_is_in_flight(apple, sessions):
+    """Where no other connection can be had: the late responses are read, and then it is told."""
+    apple.script_provider(
+        ProviderScript(goaway_after=10, late=10, goaway_delay=5.0), ProviderScript(refuse=True))
+    results = []
+    with pytest.raises(ConnectError):
+        for result in client_for(sessions(), apple).send_many(
+                [message(number) for number in range(4000)]):
+            results.append(result)
+    assert [one.needs_retry() for one in results[:11]] == [False] * 10 + [True]
+    assert all(one.needs_retry() for one in results[10:])
+    assert len(apple.accepted_tokens()) == 10
+
+
 # 4. REFUSED_STREAM.
 
 

@@ -656,13 +656,56 @@ def test_a_connection_that_ends_by_a_withdrawal_makes_room_for_the_next():
 
 def test_a_withdrawal_is_no_reason_to_give_up_what_others_send():
     """A connection that is lost before any response is no server that does not respond."""
-    script = Script(settings=[(MOST, 1)], first=[(IGNORE, 0.0)], acts=[(1, "fault", "no write")])
-    world = World([script], trip=TRIP)
+    world = World([Script(settings=[(MOST, 1)], first=[(IGNORE, 0.0)])], trip=TRIP)
     caller = world.bring(Caller(1, [Part("awaited", 5, 10)]))
-    world.withdraw("in flight", 0)
+
+    def fail():
+        assert caller.withdraw(world.sender, 0, world.now) == IN_FLIGHT
+        # It is lost with the next request, of which nothing was written.
+        world.opened[0].faults.append("no write")
+        world.network.has_news = True
+
+    world.network.after(3 * TRIP, fail)
     world.run()
     assert counted(caller) == {"unknown": 1, "accepted": 4}
     assert len(world.opened) == 2
+
+
+def test_whoever_waits_for_nothing_but_a_withdrawn_request_is_told():
+    """Nothing else would ever happen."""
+    world = World([SILENT], trip=TRIP)
+    caller, found = world.bring(sends(1)), []
+
+    def withdraw():
+        found.append(caller.withdraw(world.sender, 0, world.now))
+        world.network.has_news = True
+
+    world.network.after(3 * TRIP, withdraw)
+    world.run()
+    assert found == [IN_FLIGHT]
+    assert counted(caller) == {"unknown": 1}
+
+
+def test_a_request_is_found_on_whichever_connection_it_is():
+    """Each stream is reset where it was opened, and nothing else is."""
+    script = Script(settings=[(MOST, 100)])
+    world = World([script] * 3, limit=3, trip=TRIP)
+    caller, found = world.bring(sends(6000)), []
+
+    def withdraw():
+        assert len(world.lines) == 3
+        numbers = sorted(caller.names.index(flight.name) for line in world.lines
+                         for flight in line.tap.in_flight)
+        found.extend(numbers)
+        assert set(caller.withdraw(world.sender, number, world.now) for number in numbers) == set(
+            [IN_FLIGHT])
+        assert not any(line.state.client.in_flight for line in world.lines)
+        world.network.has_news = True
+
+    world.network.after(10 * TRIP, withdraw)
+    world.run()
+    assert counted(caller) == {"unknown": len(found), "accepted": 6000 - len(found)}
+    assert 200 < len(found) <= 300
 
 
 def test_what_was_withdrawn_in_flight_is_reported_where_no_connection_can_be_had_then():
