@@ -16,7 +16,9 @@ import pytest
 from effort import examples
 from modern import IS_MODERN
 
-if not IS_MODERN:
+if IS_MODERN:
+    pytest_plugins = ["aio_support"]
+else:
     collect_ignore = ["aio"]
     collect_ignore_glob = ["*/test_aio_*.py"]
 

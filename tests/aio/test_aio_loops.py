@@ -1,6 +1,7 @@
 """The ground that the other tests of this folder stand on: two event loops, and a peer."""
 
 import asyncio
+import gc
 import ssl
 
 import pytest
@@ -41,3 +42,22 @@ async def test_a_test_that_hangs_fails(capsys):
         await bounded(hang, 0.01)()
 
     assert "in hang" in capsys.readouterr().err
+
+
+@pytest.mark.xfail(strict=True, raises=ZeroDivisionError)
+async def test_a_callback_that_crashes_fails_the_test():
+    """The loop would only log it."""
+    asyncio.get_running_loop().call_soon(lambda: 1 // 0)
+    await asyncio.sleep(0)
+
+
+@pytest.mark.xfail(strict=True, raises=ZeroDivisionError)
+async def test_a_task_that_nobody_awaits_fails_the_test():
+    """Its exception is not lost when the task is."""
+    async def crash():
+        return 1 // 0
+
+    asyncio.ensure_future(crash())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    gc.collect()
