@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from ..sending.http2 import IN_FLIGHT
 from ..sending.work import RESET
@@ -10,7 +10,13 @@ from ._work import Post, StandaloneRequest
 from .errors import Closed, StreamReset, Timeout
 from .outcome import Kind
 
-__all__ = ["Awaited", "AwaitedRequest", "await_post"]
+if TYPE_CHECKING:
+    Future = asyncio.Future[Any]
+else:
+    # It has no parameter on Python 3.8, where types can be read all the same.
+    Future = asyncio.Future
+
+__all__ = ["Awaited", "AwaitedRequest", "Future", "await_post"]
 
 _log = logging.getLogger("apnsclient.aio")
 
@@ -25,7 +31,7 @@ class Awaited(Post):
     __slots__ = ("_future", "_hub", "_is_late")
 
     def __init__(self, hub: Any, token: Any, template: Any, deadline: Optional[float],
-                 future: "asyncio.Future[Any]") -> None:
+                 future: Future) -> None:
         # Like super().__init__(), which takes longer.
         self.token, self.template, self.deadline = token, template, deadline
         self.is_over, self.bundle, self.index = False, None, 0
@@ -68,7 +74,7 @@ class AwaitedRequest(Awaited):
     __slots__ = ("_request",)
 
     def __init__(self, hub: Any, request: Any, deadline: Optional[float],
-                 future: "asyncio.Future[Any]") -> None:
+                 future: Future) -> None:
         super().__init__(hub, None, None, deadline, future)
         self._request = request
 
@@ -78,7 +84,7 @@ class AwaitedRequest(Awaited):
         return StandaloneRequest(method, path, fields, body, self, owner)
 
 
-async def await_post(post: Awaited, hub: Any, future: "asyncio.Future[Any]") -> Any:
+async def await_post(post: Awaited, hub: Any, future: Future) -> Any:
     """Send a request, and return the response of the protocol.
 
     If the caller is cancelled, the request is given up: it was not sent, or its stream is reset.

@@ -7,7 +7,7 @@
 """
 
 import os
-from typing import Any, Dict, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple, Union
 
 from .._timing import Timing, check_ping_after, check_timing
 from ..addresses import resolve_address
@@ -25,8 +25,14 @@ from .targets import APNSBaseClient, Creation, Simulator, Target
 
 __all__ = ["APNS", "APNSBaseClient", "Client", "Simulator", "Target", "create_client"]
 
+if TYPE_CHECKING:
+    PathLike = os.PathLike[str]
+else:
+    # It has no parameter on Python 3.8, where types can be read all the same.
+    PathLike = os.PathLike
+
 Text = Union[str, bytes]
-Credential = Union[str, bytes, "os.PathLike[str]", TlsCertificate, ProviderToken]
+Credential = Union[str, bytes, PathLike, TlsCertificate, ProviderToken]
 
 #: The name of the class in aapns.
 APNS = Client

@@ -17,7 +17,7 @@ from ..backends._tls_certificate import TlsCertificate
 from ..outcomes import parse_response
 from ..protocols.http2.headers import decode_block
 from ..protocols.http2.requests import HeaderFields, RequestTemplate
-from ._call import Awaited, AwaitedRequest, await_post
+from ._call import Awaited, AwaitedRequest, Future, await_post
 from ._hub import Hub, Link
 from ._stream import Endpoint, guard_with_loop
 from .errors import Blocked, Closed
@@ -159,7 +159,7 @@ class Request:
     def __repr__(self) -> str:
         return "<%s.Request %s of %d bytes>" % (__name__, self.method, len(self.data))
 
-    def post(self, hub: Hub, future: "asyncio.Future[Any]") -> Awaited:
+    def post(self, hub: Hub, future: Future) -> Awaited:
         """Return what is awaited when it is sent."""
         fields = [(name.lower().encode("ascii"), str(value).encode("ascii"))
                   for name, value in self.header.items()]
