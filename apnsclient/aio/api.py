@@ -16,14 +16,14 @@ from ..backends._tls import Trust
 from ..backends._tls_certificate import TlsCertificate
 from ..feedback_store import FeedbackStore, default_store, source_of
 from ..provider_token import ProviderToken
+from . import config
 from ._feedback import Feedback
 from ._stream import Endpoint
 from .client import Client
-from .config import Production, Server
 from .pool import QUEUE_SIZE, Pool
 from .targets import APNSBaseClient, Creation, Simulator, Target
 
-__all__ = ["APNS", "APNSBaseClient", "Client", "Simulator", "Target", "create_client"]
+__all__ = ["APNS", "APNSBaseClient", "Client", "Server", "Simulator", "Target", "create_client"]
 
 if TYPE_CHECKING:
     PathLike = os.PathLike[str]
@@ -34,11 +34,13 @@ else:
 Text = Union[str, bytes]
 Credential = Union[str, bytes, PathLike, TlsCertificate, ProviderToken]
 
+Address = Union[config.Server, Tuple[str, int]]
+
 #: The name of the class in aapns.
 APNS = Client
 
 
-def create_client(credential: Credential, server: Union[Server, Tuple[str, int]] = Production, *,
+def create_client(credential: Credential, server: Address = config.Production, *,
                   cafile: Optional[str] = None, ca_string: Optional[Text] = None,
                   verify: bool = True, key: Optional[Credential] = None,
                   passphrase: Optional[Text] = None, topic: Optional[str] = None,
@@ -52,7 +54,7 @@ def create_client(credential: Credential, server: Union[Server, Tuple[str, int]]
     Await it, or use it as an asynchronous context manager, which closes the client.
 
     :param credential: the certificate with its key: name of a file in PEM format, or its text (str
-        or bytes), or a loaded one; or a :class:`~apnsclient.ProviderToken`.
+        or bytes), or a loaded one; or a :class:`~apnsclient.provider_token.ProviderToken`.
     :param server: :data:`~apnsclient.aio.config.Production`, ``Sandbox`` and others of
         :mod:`apnsclient.aio.config`, or ``(host, port)``.
     :param cafile: name of a file with the certificates of the authorities to trust, in PEM format,
@@ -70,8 +72,8 @@ def create_client(credential: Credential, server: Union[Server, Tuple[str, int]]
     :param read_timeout: seconds that the server has for a response (float), or None.
     :param ping_after: idle seconds after which a connection is pinged before use (float), or None.
     :param queue_size: most notifications that wait for room (int); who has more waits for a place.
-    :param feedback_store: keeps dead tokens until :meth:`Client.feedback` reads them; None means
-        what it does for :class:`~apnsclient.Session`.
+    :param feedback_store: keeps dead tokens until :meth:`.Client.feedback` reads them; None means
+        what it does for :class:`~apnsclient.transport.Session`.
     :raises ~apnsclient.errors.CertificateError: if certificate, key or passphrase cannot be used.
     :raises ~apnsclient.errors.ConnectError: if there is no connection.
     :raises ValueError: if another argument cannot be used.
@@ -114,3 +116,54 @@ def _load(credential: Any, key: Any, passphrase: Any) -> Union[TlsCertificate, P
         values[name + ("_string" if is_text else "_file")] = (
             value if value is None or is_text else os.fspath(value))
     return TlsCertificate(**values)
+
+
+class Server(Target):
+    """A server and the certificate for it, as an object that makes the client.
+
+    :param client_cert_path: see ``credential`` of :func:`create_client`.
+    :param host: name or IP address (str).
+    :param port: port (int).
+    :param ca_file: see ``cafile`` of :func:`create_client`.
+    :param pool_size: see :func:`create_client`.
+    :param options: further arguments of :func:`create_client`, such as ``topic``.
+    :ivar host: see above.
+    :ivar port: see above.
+    """
+
+    def __init__(self, client_cert_path: Credential, host: str, port: int = config.DEFAULT_PORT,
+                 ca_file: Optional[str] = None, pool_size: int = 2, **options: Any) -> None:
+        self.host = host
+        self.port = port
+        self._credential = client_cert_path
+        self._options = dict(options, cafile=ca_file, pool_size=pool_size)
+
+    @classmethod
+    def production(cls, client_cert_path: Credential, **options: Any) -> "Server":
+        """Return Apple's server for applications from the App Store."""
+        return cls(client_cert_path, *config.Production, **options)
+
+    @classmethod
+    def production_alt_port(cls, client_cert_path: Credential, **options: Any) -> "Server":
+        """Return the same server at its other port, 2197."""
+        return cls(client_cert_path, *config.ProductionAltPort, **options)
+
+    @classmethod
+    def development(cls, client_cert_path: Credential, **options: Any) -> "Server":
+        """Return Apple's server for applications that were installed from Xcode."""
+        return cls(client_cert_path, *config.Development, **options)
+
+    @classmethod
+    def development_alt_port(cls, client_cert_path: Credential, **options: Any) -> "Server":
+        """Return the same server at its other port, 2197."""
+        return cls(client_cert_path, *config.DevelopmentAltPort, **options)
+
+    def create_client(self) -> Creation[Client]:
+        """Make a client, and open its first connection: await it, or use it with ``async with``.
+
+        :raises: see :func:`create_client`.
+        """
+        return create_client(self._credential, (self.host, self.port), **self._options)
+
+    def __repr__(self) -> str:
+        return "<%s.%s %s:%s>" % (__name__, type(self).__name__, self.host, self.port)

@@ -43,7 +43,7 @@ _DEFAULT = _Default()
 
 
 class Client(APNSBaseClient):
-    """Sends notifications to one server; made with :func:`create_client`.
+    """Sends notifications to one server; made with :func:`~apnsclient.aio.api.create_client`.
 
     It is an asynchronous context manager, which closes it.
 

@@ -41,7 +41,11 @@ class Server(NamedTuple):
     port: int = DEFAULT_PORT
 
 
+#: Apple's server for applications from the App Store, TestFlight and ad hoc distribution.
 Production = Server(PRODUCTION_HOST, DEFAULT_PORT)
+#: The same at the other port.
 ProductionAltPort = Server(PRODUCTION_HOST, ALT_PORT)
+#: Apple's server for applications that were installed from Xcode; ``Development`` is the same.
 Sandbox = Development = Server(SANDBOX_HOST, DEFAULT_PORT)
+#: The same at the other port; ``DevelopmentAltPort`` is the same.
 SandboxAltPort = DevelopmentAltPort = Server(SANDBOX_HOST, ALT_PORT)
