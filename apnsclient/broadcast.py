@@ -10,69 +10,22 @@ management requests to APNs*.
 
 from __future__ import absolute_import, division, print_function
 
-import json
-from collections import namedtuple
-
 import six
-from six.moves.urllib.parse import quote
 
+from . import _channels
+from ._channels import Channel
 from ._compat import MYPY
-from ._headers import as_header, as_number
-from ._json import decode_json
+from ._headers import as_number
 from .errors import ProtocolError, RequestRejected
 from .outcomes import parse_response
-from .protocols.http2.headers import decode_block
 
 if MYPY:
-    from typing import Any, Dict, List, Tuple, Union
+    from typing import Any, List, Union
 
     from .message import Message
     from .transport import Connection
 
 __all__ = ["Broadcast", "Channel", "Channels"]
-
-#: The kind of notification that channels are for.
-_PUSH_TYPE = "LiveActivity"
-
-#: What to do about Apple's reasons. Sources: Apple, *Handling error responses from Apple Push
-#: Notification service*; the number of channels is from *Sending channel management requests to
-#: APNs*.
-_REMEDIES = {
-    "BadChannelId": "give the identifier that Channels.create() returned",
-    "BadExpirationDate": ("a channel that stores nothing accepts only expiry=0, see "
-                          "Channels.read(); otherwise the expiry is not a time"),
-    "BadMessageId": "apns_id has to be a UUID",
-    "BadPath": ("channels are managed at channels_sandbox and channels_production, and broadcasts "
-                "go to push_sandbox and push_production"),
-    "BadPriority": "the priority has to be 10, 5 or 1",
-    "BadRequestParams": "check bundle identifier and channel",
-    "BadRequestPayload": "check the payload: it has to be one of a Live Activity",
-    "CannotCreateChannelConfig": ("an application has 10 000 channels in an environment at most: "
-                                  "delete those that are not needed"),
-    "ChannelNotRegistered": ("it was deleted, or it belongs to another application or to the other "
-                             "environment (sandbox or production)"),
-    "FeatureNotEnabled": ("enable broadcasts for the application in Apple's developer account, "
-                          "with its capability for push notifications"),
-    "InvalidPushType": "channels are for Live Activities: leave apns_push_type out",
-    "MissingChannelId": "give the identifier that Channels.create() returned",
-    "MissingPushType": "channels are for Live Activities: leave apns_push_type out",
-    "PayloadEmpty": "give the message a payload",
-    "TopicDisallowed": ("certificate or key are not for this bundle identifier, or it has the "
-                        "suffix of a topic"),
-    "TopicMismatch": "certificate or key are for another bundle identifier",
-}
-
-
-class Channel(namedtuple("Channel", "channel_id is_stored push_type")):
-    """The attributes of a channel.
-
-    :ivar channel_id: its identifier (str).
-    :ivar is_stored: whether Apple keeps the last notification for devices that are not connected
-        (bool).
-    :ivar push_type: the kind of notifications that it accepts (str).
-    """
-
-    __slots__ = ()
 
 
 class _Api(object):
@@ -89,31 +42,30 @@ class _Api(object):
                             "Apple's hosts, or set the session's protocol to \"http2\"")
         self._connection = connection  # type: Any
         self._bundle_id = bundle_id
-        self._app = quote(bundle_id.encode("utf-8"), safe="")
 
-    def _request(self, method, path, fields, content, expected):
-        # type: (str, str, Dict[str, Any], Any, int) -> Tuple[Dict[str, str], bytes]
-        """Send a request, and return header and body of the response.
+    def _ask(self, request):
+        # type: (_channels.ApiRequest) -> Any
+        """Send a request, and return what its response says.
 
-        :raises RequestRejected: if the status is not the expected one.
+        :raises RequestRejected: if it was rejected.
+        :raises ProtocolError: if the response cannot be understood.
         """
-        body = content if isinstance(content, bytes) else json.dumps(content).encode("ascii")
-        pairs = [(name.encode("ascii"), six.ensure_binary(value, "ascii")) for name, value in
-                 [(name, as_header(name, fields[name])) for name in sorted(fields)]
-                 if value is not None]
+        fields = [(name.encode("ascii"), six.ensure_binary(value, "ascii"))
+                  for name, value in request.fields]
         response = self._connection.request(
-            method.encode("ascii"), (path % self._app).encode("ascii"), pairs, body)
-        if response.status != expected:
+            request.method.encode("ascii"), request.path.encode("ascii"), fields, request.body)
+        if not _channels.is_success(response.status):
             reason = parse_response(response.body)[0]
             text = "Apple rejected %s %s: status %d, %s" % (
-                method, path % self._app, response.status, reason or "no reason given")
-            if reason in _REMEDIES:
-                text = "%s; %s" % (text, _REMEDIES[reason])
+                request.method, request.path, response.status, reason or "no reason given")
+            if reason in _channels.REMEDIES:
+                text = "%s; %s" % (text, _channels.REMEDIES[reason])
             raise RequestRejected(text, response.status, reason)
-        block = response.block
-        header = decode_block(block) if isinstance(block, bytes) else block
-        return dict((six.ensure_str(name, "latin-1"), six.ensure_str(value, "latin-1"))
-                    for name, value in header), response.body
+        try:
+            return request.read(_channels.header_of(response), response.body)
+        except ValueError as error:
+            problem = str(error)
+        raise ProtocolError(problem)
 
     def __repr__(self):
         # type: () -> str
@@ -155,18 +107,13 @@ class Broadcast(_Api):
         if message.tokens:
             raise ValueError("a broadcast is for a channel, but the message has %d tokens; create "
                              "it with an empty list" % len(message.tokens))
-        channel_id, is_stored = channel, False  # type: Any, bool
-        if isinstance(channel, Channel):
-            channel_id, is_stored = channel.channel_id, channel.is_stored
-        expiry = message.expiry if is_stored or message.has_own_expiry else 0
-        header, _ = self._request("POST", "/4/broadcasts/apps/%s", {
-            "apns-channel-id": channel_id,
-            "apns-request-id": message.apns_id,
-            "apns-push-type": message.apns_push_type or _PUSH_TYPE.lower(),
-            "apns-expiration": str(as_number("expiry", expiry, 0xFFFFFFFF)),
-            "apns-priority": str(as_number("priority", message.priority, 0xFF)),
-        }, message.get_json_payload(), 200)
-        return header.get("apns-request-id", "")
+        expiry = _channels.expiration_for(
+            channel, message.expiry if message.has_own_expiry else None, message.expiry)
+        identifier = self._ask(_channels.to_broadcast(
+            self._bundle_id, channel, message.get_json_payload(),
+            as_number("expiry", expiry, 0xFFFFFFFF), as_number("priority", message.priority, 0xFF),
+            message.apns_id, message.apns_push_type))  # type: str
+        return identifier
 
 
 class Channels(_Api):
@@ -191,11 +138,7 @@ class Channels(_Api):
             connected (bool), for 8 hours at most. It cannot be changed afterwards.
         :return: identifier of the channel (str).
         """
-        header, _ = self._request("POST", "/1/apps/%s/channels", {}, {
-            "message-storage-policy": int(is_stored), "push-type": _PUSH_TYPE}, 201)
-        channel_id = header.get("apns-channel-id")
-        if not channel_id:
-            raise ProtocolError("the response to a request for a channel has no identifier of one")
+        channel_id = self._ask(_channels.to_create(self._bundle_id, is_stored))  # type: str
         return channel_id
 
     def read(self, channel_id):
@@ -204,21 +147,14 @@ class Channels(_Api):
 
         :param channel_id: identifier of the channel (str).
         """
-        _, body = self._request("GET", "/1/apps/%s/channels", {"apns-channel-id": channel_id}, b"",
-                                200)
-        content = _parse(body)
-        return Channel(channel_id, bool(content.get("message-storage-policy")),
-                       content.get("push-type"))
+        channel = self._ask(_channels.to_read(self._bundle_id, channel_id))  # type: Channel
+        return channel
 
     def list(self):
         # type: () -> List[str]
         """Return the identifiers of all channels of the application (list of str)."""
-        _, body = self._request("GET", "/1/apps/%s/all-channels", {}, b"", 200)
-        found = _parse(body).get("channels")
-        if not isinstance(found, list):
-            raise ProtocolError("the response to a request for all channels has no list of them")
-        return [six.ensure_str(one) if isinstance(one, six.text_type) else str(one)
-                for one in found]
+        channel_ids = self._ask(_channels.to_list(self._bundle_id))  # type: List[str]
+        return channel_ids
 
     def delete(self, channel_id):
         # type: (str) -> None
@@ -226,15 +162,4 @@ class Channels(_Api):
 
         :param channel_id: identifier of the channel (str).
         """
-        self._request("DELETE", "/1/apps/%s/channels", {"apns-channel-id": channel_id}, b"", 204)
-
-
-def _parse(body):
-    # type: (bytes) -> Dict[str, Any]
-    try:
-        content = decode_json(body)
-    except ValueError:
-        content = None
-    if not isinstance(content, dict):
-        raise ProtocolError("the response is not a JSON object")
-    return content
+        self._ask(_channels.to_delete(self._bundle_id, channel_id))

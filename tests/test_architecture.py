@@ -33,8 +33,8 @@ LEVELS = [
     ["_compat", "_defaults", "_extras", "_formats", "_interrupts", "_json", "_pem", "_printable",
      "_process", "_timing", "errors", "reasons", "topics"],
     ["protocols"],
-    ["_feedback_buffer", "_files", "_headers", "addresses", "certificate", "feedback_store",
-     "message", "models", "outcomes", "provider_token", "result"],
+    ["_channels", "_feedback_buffer", "_files", "_headers", "addresses", "certificate",
+     "feedback_store", "message", "models", "outcomes", "provider_token", "result"],
     ["sending", "backends"],
     ["sync", "aio"],
     # "" is apnsclient/__init__.py, which re-exports what the level has.

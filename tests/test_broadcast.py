@@ -135,13 +135,13 @@ def test_the_defaults_are_broadcast_to_either_kind_of_channel(
 
 
 @pytest.mark.parametrize("reason, remedy", [
-    ("BadExpirationDate", "expiry=0"), ("ChannelNotRegistered", "other environment"),
+    ("BadExpirationDate", "but 0"), ("ChannelNotRegistered", "other environment"),
     ("FeatureNotEnabled", "developer account"), ("CannotCreateChannelConfig", "10 000"),
     ("MissingChannelId", "create"), ("BadChannelId", "create"), ("BadRequestParams", "bundle"),
     ("BadRequestPayload", "payload"), ("PayloadEmpty", "payload"), ("BadMessageId", "UUID"),
     ("MissingPushType", "Live Activities"), ("InvalidPushType", "Live Activities"),
     ("TopicDisallowed", "suffix"), ("BadPriority", "10"), ("TopicMismatch", "certificate"),
-    ("BadPath", "channels_sandbox")])
+    ("BadPath", "hosts of their own"), ("PayloadTooLarge", "5120")])
 def test_a_rejection_says_what_to_do(reason, remedy):
     """For each reason that Apple has for channels, and that of a request at the wrong address."""
     class Refusing(object):
