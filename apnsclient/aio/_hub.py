@@ -149,7 +149,9 @@ class Hub:
         # How many there may be before those of the past are dropped.
         self._most_deadlines = _MOST_STALE
         self._numbers = itertools.count()
+        # The timer, and when it is due.
         self._timer: Any = None
+        self._due = float("inf")
         self._is_scheduled = False
 
     # What callers bring.
@@ -172,8 +174,7 @@ class Hub:
             heapq.heapify(deadlines)
             self._most_deadlines = 2 * len(deadlines) + _MOST_STALE
         heapq.heappush(deadlines, (deadline, next(self._numbers), waiter))
-        if self._timer is None or deadline < self._timer.when():
-            self._set_timer(deadline)
+        self._set_timer(deadline)
 
     def withdraw(self, post: Post, text: str) -> Optional[str]:
         """Give up a request that nobody waits for any more; others go on.
@@ -380,6 +381,8 @@ class Hub:
         """Start what there is room for, and see what has ended."""
         self._is_scheduled = False
         now = self._loop.time()
+        # What is late already is not sent.
+        self._end_late(now)
         self._settle()
         is_busy = bool(self.links)
         while is_busy:
@@ -392,7 +395,7 @@ class Hub:
         self._settle()
         self._on_change()
         deadline = self._next_deadline()
-        if deadline is not None and (self._timer is None or deadline < self._timer.when()):
+        if deadline is not None:
             self._set_timer(deadline)
 
     def _write(self, link: Link, now: float) -> bool:
@@ -420,7 +423,7 @@ class Hub:
             state.client.ping(os.urandom(8))
             timeout = self.timing.connect_timeout
             link.probe_deadline = now + (60.0 if timeout is None else timeout)
-            self._set_timer_before(link.probe_deadline)
+            self._set_timer(link.probe_deadline)
             return False
         state.used_at = now
         return True
@@ -510,23 +513,27 @@ class Hub:
         found += [link.probe_deadline for link in self.links if link.probe_deadline is not None]
         return min(found) if found else None
 
-    def _set_timer_before(self, deadline: float) -> None:
-        if self._timer is None or deadline < self._timer.when():
-            self._set_timer(deadline)
-
     def _set_timer(self, deadline: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._loop.call_at(deadline, self._expire)
+        """See that what has taken too long ends then, if that is earlier than so far."""
+        if deadline < self._due:
+            if self._timer is not None:
+                self._timer.cancel()
+            # A timer of uvloop does not say when it is due if that is at once.
+            self._timer, self._due = self._loop.call_at(deadline, self._expire), deadline
 
-    def _expire(self) -> None:
-        """End what has taken too long."""
-        self._timer = None
-        now, deadlines = self._loop.time(), self._deadlines
+    def _end_late(self, now: float) -> None:
+        """End what its caller gave a time that is over."""
+        deadlines = self._deadlines
         while deadlines and deadlines[0][0] <= now:
             waiter = heapq.heappop(deadlines)[2]
             if not waiter.is_over:
                 waiter.expire()
+
+    def _expire(self) -> None:
+        """End what has taken too long."""
+        self._timer, self._due = None, float("inf")
+        now = self._loop.time()
+        self._end_late(now)
         if self._calls:
             self._sender.expire_requests(now)
         for link in list(self.links):
@@ -539,5 +546,5 @@ class Hub:
         """Forget what time it is to be: nothing is left that could take too long."""
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+            self._timer, self._due = None, float("inf")
 

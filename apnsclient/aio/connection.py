@@ -230,6 +230,8 @@ class Response:
 class Connection:
     """One HTTP/2 connection; made with :meth:`create`, in the event loop that it belongs to.
 
+    It is an asynchronous context manager, which closes it.
+
     :ivar outcome: why it has ended, or is ending (str), or None.
     """
 
@@ -379,6 +381,12 @@ class Connection:
         if self._guard is not None:
             guard, self._guard = self._guard, None
             await guard.aclose()
+
+    async def __aenter__(self) -> "Connection":
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.close()
 
     def __repr__(self) -> str:
         return "<%s.Connection %s to %s: inflight %d, buffered %d%s>" % (

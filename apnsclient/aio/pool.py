@@ -53,7 +53,8 @@ class _Place:
 class Pool:
     """Up to ``size`` connections to one server; see the module.
 
-    It belongs to the event loop that it was made in. Make it with :meth:`create`.
+    It belongs to the event loop that it was made in. Make it with :meth:`create`. It is an
+    asynchronous context manager, which closes it.
 
     :param endpoint: where connections lead to, and with which credential.
     :param size: most connections that take requests (int, from 1).
@@ -198,6 +199,12 @@ class Pool:
         """Why it takes no further requests (Exception)."""
         return self.hub.failure or Closed("the client is closed: %s" % self.outcome,
                                           kind=Kind.unprocessed)
+
+    async def __aenter__(self) -> "Pool":
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.close()
 
     def __repr__(self) -> str:
         return ("<%s.Pool %s to %s: active %d of %d, starting %d, dying %d, buffered %d, "

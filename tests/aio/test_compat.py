@@ -6,6 +6,7 @@ Only the name of the package in them is replaced, and where they send to.
 import asyncio
 import json
 import threading
+import time
 import uuid
 from datetime import datetime, timezone
 
@@ -14,7 +15,9 @@ import pytest
 from apnsclient.aio import errors
 from apnsclient.aio.api import APNS, APNSBaseClient, Server, Target, create_client
 from apnsclient.aio.config import Priority
+from apnsclient.aio.connection import Connection, Request, create_ssl_context
 from apnsclient.aio.models import Alert, InterruptionLevel, Localized, Notification, PushType
+from apnsclient.aio.pool import Pool
 from apnsclient.protocols.http2 import frames
 from apnsclient.testing.simulator import ProviderScript
 from frame_peers import serve
@@ -90,6 +93,26 @@ def server(apple, ca_file, push_file):
     return Server(push_file, *apple.provider_address, ca_file, pool_size=1)
 
 
+@pytest.fixture
+def origin(apple):
+    """The simulator, as the lower levels name it."""
+    return "https://localhost:%d" % apple.provider_address[1]
+
+
+@pytest.fixture
+def ssl(ca_file, push_file):
+    """Certificate and trust for the lower levels."""
+    context = create_ssl_context()
+    context.load_cert_chain(push_file)
+    context.load_verify_locations(cafile=ca_file)
+    return context
+
+
+def new_request(token, **times):
+    return Request.new("/3/device/" + token, {"apns-topic": TOPIC, "apns-push-type": "alert"},
+                       {"aps": {"alert": "x"}}, **times)
+
+
 def payload_of(sent):
     return json.loads(sent.payload.decode("utf-8"))
 
@@ -144,6 +167,51 @@ async def test_a_program_for_the_later_generation_runs(apple, server):
     with pytest.raises(ValueError, match="4096"):
         await client.send_notification(TOKEN, Notification(Alert("x" * 4096)))
     await client.close()
+
+
+async def test_a_program_for_connections_runs(apple, origin, ssl):
+    """Requests and responses as they are, and what a connection says of itself."""
+    apple.devices.bad(TOKENS[1])
+    connection = await Connection.create(origin, ssl=ssl)
+    assert (connection.state, connection.closing, connection.closed, connection.outcome) == (
+        "active", False, False, None)
+    assert (connection.inflight, connection.buffered, connection.pending, connection.blocked) == (
+        0, 0, 0, False)
+    response = await connection.post(new_request(TOKEN))
+    assert (response.code, response.reason, response.data) == (200, None, None)
+    assert str(uuid.UUID(response.apns_id)) == response.apns_id == response.header["apns-id"]
+    response = await connection.post(new_request(TOKENS[1]))
+    assert (response.code, response.reason, response.data) == (
+        400, "BadDeviceToken", {"reason": "BadDeviceToken"})
+    for late in [new_request(TOKEN, deadline=time.monotonic() - 1),
+                 new_request(TOKEN, expiration=time.time() - 1), new_request(TOKEN, timeout=-1)]:
+        with pytest.raises(errors.Timeout) as caught:
+            await connection.post(late)
+        assert caught.value.kind is errors.Kind.unprocessed
+    await connection.close()
+    assert (connection.state, connection.closing, connection.closed) == ("closed", True, True)
+    assert connection.outcome
+    with pytest.raises(errors.Closed):
+        await connection.post(new_request(TOKEN))
+    assert apple.accepted_tokens() == [TOKEN]
+
+
+async def test_a_program_for_pools_runs(apple, origin, ssl):
+    """Its size can be changed, and all that it counts is in its repr, too."""
+    pool = await Pool.create(origin, size=1, ssl=ssl)
+    responses = await asyncio.gather(*[pool.post(new_request(token)) for token in TOKENS])
+    assert {response.code for response in responses} == {200}
+    counts = ["active", "dying", "errors", "retrying", "completed", "inflight", "buffered"]
+    assert [getattr(pool, name) for name in counts] == [1, 0, 0, 0, len(TOKENS), 0, 0]
+    assert (pool.state, pool.closing, pool.closed, pool.outcome, pool.pending) == (
+        "active", False, False, None, 0)
+    pool.resize(3)
+    for size in (0, -1):
+        with pytest.raises(ValueError, match="expected 1 or more"):
+            pool.resize(size)
+    assert not [name for name in counts + [pool.state] if name not in repr(pool)]
+    await pool.close()
+    assert (pool.state, pool.closing, pool.closed) == ("closed", True, True) and pool.outcome
 
 
 def test_the_servers_of_the_later_generation_are_apples():
@@ -299,7 +367,7 @@ async def test_a_connection_that_ends_loses_nothing(apple, server):
     assert sorted(apple.accepted_tokens()) == sorted(TOKENS)
 
 
-async def test_a_client_can_be_entered(apple, server, push_file, ca_file):
+async def test_what_is_closed_can_be_entered(apple, server, push_file, ca_file, origin, ssl):
     """However it was made: it was not closed, or could not be entered at all."""
     makings = [server.create_client, lambda: create_client(
         push_file, apple.provider_address, cafile=ca_file)]
@@ -311,3 +379,7 @@ async def test_a_client_can_be_entered(apple, server, push_file, ca_file):
             assert not client.closed
         assert client.closed
     assert apple.accepted_tokens() == [TOKEN] * len(makings)
+    for low_level in [Connection, Pool]:
+        async with await low_level.create(origin, ssl=ssl) as entered:
+            assert not entered.closed
+        assert entered.closed
