@@ -17,7 +17,7 @@ import itertools
 import logging
 import os
 from collections import deque
-from typing import Any, Callable, Deque, Dict, List, Optional, Tuple
+from typing import Any, Callable, Deque, Dict, List, Optional, Set, Tuple
 
 from .._compat import text_of
 from .._timing import Timing
@@ -25,7 +25,7 @@ from ..errors import ConnectError, ConnectTimeout
 from ..outcomes import parse_response
 from ..reasons import RESPONSES, Reason
 from ..sending.calls import Call
-from ..sending.http2 import WAITING, Sender
+from ..sending.http2 import ANOTHER, WAITING, Sender
 from ..sending.http2_connection import SenderConnection
 from ._stream import Endpoint, Listener, TlsStream, within
 from ._work import Bundle, Post, Tally
@@ -61,6 +61,8 @@ class Link(Listener):
     :ivar stream: the TLS stream, once it is there.
     :ivar ready: done when the server's settings have come; until then nothing is sent.
     :ivar probe_deadline: when the response to a PING has to be there (float), or None.
+    :ivar probe_timeout: how many seconds it was given (float).
+    :ivar is_proven: whether there was one since the connection was used last (bool).
     :ivar is_retired: whether it is to take no further requests, and to be closed (bool).
     """
 
@@ -70,7 +72,8 @@ class Link(Listener):
         self._loop = asyncio.get_running_loop()
         self.ready: asyncio.Future[None] = self._loop.create_future()
         self.probe_deadline: Optional[float] = None
-        self.is_retired = False
+        self.probe_timeout = 0.0
+        self.is_proven = self.is_retired = False
         self._hub = hub
 
     @property
@@ -131,6 +134,8 @@ class Hub:
         self.endpoint = endpoint
         self.timing = timing
         self.links: List[Link] = []
+        # Those that are of no more use, and whose streams are being closed.
+        self._ending: Set[Link] = set()
         self.tally = Tally()
         self.problem = ""
         self.failure: Optional[Exception] = None
@@ -310,6 +315,7 @@ class Hub:
         self._sender.receive(link.state, data, now)
         if link.probe_deadline is not None and link.state.client.is_ping_acknowledged:
             link.probe_deadline = None
+            link.is_proven = True
             link.state.progress_at = now
         if not self._is_scheduled:
             self.schedule()
@@ -333,14 +339,14 @@ class Hub:
     def close_links(self) -> "List[asyncio.Future[None]]":
         """Close all connections; what has not ended is lost.
 
-        :return: a future for each that is done when it is closed.
+        :return: a future for each, and for each that was closing already, that is done when it is
+            closed.
         """
-        links = list(self.links)
-        for link in links:
+        for link in self.links:
             if not link.state.is_over:
                 self._dismiss(link)
         self._settle()
-        return [link.stream.close() for link in links]
+        return [link.stream.close() for link in self._ending]
 
     def _dismiss(self, link: Link) -> None:
         """Take leave of a server; what is in flight is lost."""
@@ -353,7 +359,7 @@ class Hub:
 
     def abort_links(self) -> None:
         """Close all connections at once, without a word to anybody."""
-        for link in self.links:
+        for link in self.links + list(self._ending):
             link.stream.abort()
 
     def end_waiting(self, error: Exception) -> None:
@@ -418,15 +424,23 @@ class Hub:
         if link.probe_deadline is not None:
             return False
         state, after = link.state, self._ping_after
-        is_idle = not state.client.in_flight and (self.queued or self._sender.has_waiting())
-        if is_idle and after is not None and state.can_start and now - state.used_at >= after:
-            state.client.ping(os.urandom(8))
-            timeout = self.timing.connect_timeout
-            link.probe_deadline = now + (60.0 if timeout is None else timeout)
-            self._set_timer(link.probe_deadline)
+        is_wanted = self.queued or self._sender.has_waiting()
+        if after is not None and is_wanted and not (state.client.in_flight or link.is_proven) \
+                and now - state.used_at >= after:
+            self._probe(link, now)
             return False
-        state.used_at = now
+        link.is_proven = False
+        if is_wanted:
+            state.used_at = now
         return True
+
+    def _probe(self, link: Link, now: float) -> None:
+        """Ask a server for a sign of life."""
+        link.state.client.ping(os.urandom(8))
+        # Not for as long as a connect may take: there has to be time for one, if there is none.
+        link.probe_timeout = self._sender.time_to_open(ANOTHER) or 0.0
+        link.probe_deadline = now + link.probe_timeout
+        self._set_timer(link.probe_deadline)
 
     def _hand_over(self, now: float) -> None:
         """Hand the next requests to the sender."""
@@ -489,7 +503,9 @@ class Hub:
             data = client.output()
             if data and not link.state.is_cut:
                 link.stream.write(data)
-            link.stream.close()
+            # It lives until it is closed: whoever closes all waits for it, too.
+            self._ending.add(link)
+            link.stream.close().add_done_callback(lambda _, link=link: self._ending.discard(link))
 
     def _log_end(self, link: Link) -> None:
         state = link.state
@@ -539,7 +555,7 @@ class Hub:
         for link in list(self.links):
             if link.probe_deadline is not None and link.probe_deadline <= now:
                 self._sender.lose(link.state, "the server did not respond to a PING within %s s"
-                                  % self.timing.connect_timeout, now)
+                                  % link.probe_timeout, now)
         self._pump()
 
     def cancel_timer(self) -> None:

@@ -329,7 +329,8 @@ class Connection:
     async def post(self, request: Request) -> Response:
         """Send a request, and return its response, whatever the status.
 
-        Nothing is sent a second time by itself.
+        A request that the server has refused, and so not processed, is sent again over the same
+        connection; no other is.
 
         :raises ~apnsclient.aio.errors.Blocked: if nothing more can be sent now.
         :raises ~apnsclient.aio.errors.Closed: if the connection takes no further requests; or if it
