@@ -1,6 +1,7 @@
 """The command lines of both generations: ``python -m apnsclient.aio``."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -155,12 +156,14 @@ def test_help_has_all_forms(run):
 
 
 def test_verbose_says_more_and_no_token(run, apple, options):
-    """On standard error."""
+    """On standard error, and the log of a program is as before."""
+    before = list(logging.getLogger("apnsclient").handlers)
     status, output, errors = run(TOKEN, *options, "--verbose", "simple", "secret")
     assert status == 0 and output.count("\n") == 1
     assert "sending to <apnsclient.aio.api.Server localhost:" in errors
     assert TOKEN not in errors and "secret" not in errors and "BEGIN" not in errors
     assert run(TOKEN, *options, "simple", "x")[2] == ""
+    assert logging.getLogger("apnsclient").handlers == before
 
 
 def test_the_simulator_of_xcode(run, tmp_path, monkeypatch):
