@@ -210,7 +210,10 @@ async def test_a_program_for_pools_runs(apple, origin, ssl):
         with pytest.raises(ValueError, match="expected 1 or more"):
             pool.resize(size)
     assert not [name for name in counts + [pool.state] if name not in repr(pool)]
-    await pool.close()
+    client = APNS(pool)
+    assert await client.send_notification(TOKEN, Notification("x"), topic=TOPIC)
+    assert pool.completed == len(TOKENS) + 1
+    await client.close()
     assert (pool.state, pool.closing, pool.closed) == ("closed", True, True) and pool.outcome
 
 
