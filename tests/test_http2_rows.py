@@ -195,7 +195,7 @@ def test_a_read_full_of_one_shape_is_taken_at_once(kind, keeps):
     client.receive(taken[0][:5])
     # Neither frame by frame, nor one response after the other.
     client._receive_frame = client._receive_common = None
-    client._decoder.end_accepted = lambda data, position, streams: (0, position)
+    client._decoder.end_accepted = lambda data, position, streams, kept: (0, position)
     events = client.receive(b"".join(taken)[5:-3])
     assert (one.left, many.left, client.accepted) == (0, 1, 151)
     assert events == [(many, stream, 200, SHAPES[kind](stream), b"", False)

@@ -2,7 +2,19 @@
 
 import asyncio
 from collections import deque
-from typing import Any, AsyncGenerator, AsyncIterable, Callable, Deque, Iterable, Optional, Union
+from itertools import islice
+from typing import (
+    Any,
+    AsyncGenerator,
+    AsyncIterable,
+    Callable,
+    Deque,
+    Iterable,
+    List,
+    Optional,
+    Set,
+    Union,
+)
 
 from ..sending.work import RESET
 from ._work import Post
@@ -85,7 +97,7 @@ class Campaign:
         self._ended: Deque[Item] = deque()
         self._count = 0
         self._waiter: Optional[asyncio.Future[None]] = None
-        self._live: set[Item] = set()
+        self._live: Set[Item] = set()
 
     def note(self, item: Item) -> None:
         """Take note that an item has ended."""
@@ -131,34 +143,39 @@ class Campaign:
             self._live.clear()
 
     def _can_take(self, source: Any) -> bool:
-        return bool(source.is_ready) and self._count < self._window
+        if not source.is_ready or self._count >= self._window:
+            return False
+        # Where others wait for a place, ours will be free first.
+        return not (self._live and self._pool.blocked)
 
     async def _take(self, source: Any) -> None:
         """Take notifications as far as the window allows, and begin to send them."""
-        taken = 0
         while self._can_take(source):
-            if self._pool.blocked and self._live:
-                # Others wait for a place; ours will be free first.
-                return
-            value = source.take()
-            if source.is_over:
-                return
-            self._count += 1
-            item = self._new_item(self, value)
-            if self._is_ordered:
-                self._taken.append(item)
-            if item.outcome is None and self._pool.closing:
-                item.fail(self._pool.error)
-            elif item.outcome is None:
-                self._live.add(item)
-                self._pool.hub.add(item)
-            else:
-                self.note(item)
-            taken += 1
-            if taken % _ROUND == 0:
+            values = source.take(min(self._window - self._count, _ROUND))
+            self._count += len(values)
+            self._start([self._new_item(self, value) for value in values])
+            if values:
                 await asyncio.sleep(0)
                 if self._has_ended():
                     return
+
+    def _start(self, items: List[Item]) -> None:
+        """Begin to send notifications."""
+        if self._is_ordered:
+            self._taken += items
+        if self._pool.closing:
+            for item in items:
+                if item.outcome is None:
+                    item.fail(self._pool.error)
+            return
+        good = [item for item in items if item.outcome is None]
+        self._live.update(good)
+        for item in good:
+            self._pool.hub.add(item)
+        if len(good) < len(items):
+            for item in items:
+                if item.outcome is not None:
+                    self.note(item)
 
     def _has_ended(self) -> bool:
         """Return True if there is an outcome to yield."""
@@ -200,15 +217,16 @@ class _Plain:
         """True if there may be another value."""
         return not self.is_over
 
-    def take(self) -> Any:
-        """Return the next value; at the end, set :attr:`is_over`."""
+    def take(self, limit: int) -> List[Any]:
+        """Return the next values, up to a limit; fewer mean that there are no more."""
+        found: List[Any] = []
         try:
-            return next(self._values)
-        except StopIteration:
-            self.is_over = True
+            for value in islice(self._values, limit):
+                found.append(value)
         except Exception as error:  # pylint: disable=broad-except
-            self.is_over, self.failure = True, error
-        return None
+            self.failure = error
+        self.is_over = len(found) < limit
+        return found
 
     def close(self) -> None:
         """Ask for nothing more."""
@@ -245,15 +263,17 @@ class _Awaited:
         """True if the next value, or the end, is there."""
         return not self.is_over and (bool(self._ahead) or self._task.done())
 
-    def take(self) -> Any:
-        """Return the next value; at the end, set :attr:`is_over`."""
-        if self._ahead:
-            self._room.set()
-            return self._ahead.popleft()
-        self.is_over = True
-        if not self._task.cancelled():
-            self.failure = self._task.exception()
-        return None
+    def take(self, limit: int) -> List[Any]:
+        """Return the next values, up to a limit, as far as they have come."""
+        found: List[Any] = []
+        while self._ahead and len(found) < limit:
+            found.append(self._ahead.popleft())
+        self._room.set()
+        if not found and self._task.done():
+            self.is_over = True
+            if not self._task.cancelled():
+                self.failure = self._task.exception()
+        return found
 
     def close(self) -> None:
         """Ask for nothing more."""

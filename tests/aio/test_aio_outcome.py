@@ -1,16 +1,20 @@
 """The outcome of a notification as a value."""
 
+import copy
 import dataclasses
 import datetime
+import operator
 import pickle
 
 import pytest
 
 from apnsclient.aio import errors
-from apnsclient.aio.outcome import Kind, Outcome, from_error, from_response
+from apnsclient.aio.outcome import Kind, Outcome, accepted, from_error, rejected
 from apnsclient.reasons import RESPONSES, reason_of_response
 
 TOKEN = "0123456789abcdef" * 4
+#: The fields of a response with an identifier.
+IDENTIFIERS = [(b":status", b"200"), (b"apns-id", b"an-id")]
 
 
 def test_the_kinds_are_those_of_the_synchronous_result():
@@ -20,9 +24,22 @@ def test_the_kinds_are_those_of_the_synchronous_result():
     assert Kind("unknown") is Kind.unknown and Kind.unknown == "unknown"
 
 
+def test_identifiers_are_read_when_they_are_asked_for():
+    """And whatever looks at a value as a whole asks for them: comparing, copying, pickling."""
+    same = Outcome(Kind.accepted, TOKEN, None, 200, apns_id="an-id")
+    for use in (lambda made: made, copy.copy, lambda made: pickle.loads(pickle.dumps(made)),
+                dataclasses.replace):
+        made = use(accepted(TOKEN, None, IDENTIFIERS))
+        assert made == same and hash(made) == hash(same)
+        assert dataclasses.asdict(made) == dataclasses.asdict(same)
+    assert accepted(TOKEN, None, None).unique_id is None
+    with pytest.raises(AttributeError):
+        operator.attrgetter("nothing")(accepted(TOKEN, None, IDENTIFIERS))
+
+
 def test_an_accepted_notification():
     """Has its identifiers, and nothing else."""
-    outcome = from_response(TOKEN, {"aps": {}}, apns_id="an-id", unique_id="unique")
+    outcome = accepted(TOKEN, {"aps": {}}, IDENTIFIERS + [(b"apns-unique-id", b"unique")])
     assert outcome == Outcome(Kind.accepted, TOKEN, {"aps": {}}, status=200, apns_id="an-id",
                               unique_id="unique")
     assert outcome.is_accepted and not outcome.is_gone
@@ -32,7 +49,7 @@ def test_an_accepted_notification():
 def test_each_reason_gives_its_kind():
     """And the exception that would have been raised."""
     for name, row in RESPONSES.items():
-        outcome = from_response(TOKEN, None, row, None, "an-id")
+        outcome = rejected(TOKEN, None, row, None, IDENTIFIERS)
         assert (name, outcome.kind) == (
             name, Kind.unprocessed if row.retries_reported else Kind.rejected)
         assert (outcome.status, outcome.reason, outcome.retry_after, outcome.apns_id) == (
@@ -43,20 +60,20 @@ def test_each_reason_gives_its_kind():
 
 def test_an_unknown_reason_survives():
     """As text, with what follows from its status."""
-    outcome = from_response(TOKEN, None, reason_of_response(429, "Newest"))
+    outcome = rejected(TOKEN, None, reason_of_response(429, "Newest"), None, b"")
     assert (outcome.kind, outcome.reason, outcome.retry_after) == (Kind.unprocessed, "Newest", 60)
     assert type(outcome.error) is errors.UnknownResponseError
 
 
 def test_a_410_has_its_time():
     """In UTC, so that it can be compared with the time of a registration."""
-    outcome = from_response(TOKEN, None, RESPONSES["Unregistered"], 1700000000)
+    outcome = rejected(TOKEN, None, RESPONSES["Unregistered"], 1700000000, b"")
     assert outcome.timestamp == datetime.datetime(2023, 11, 14, 22, 13, 20,
                                                   tzinfo=datetime.timezone.utc)
     assert outcome.error.timestamp == outcome.timestamp
     assert outcome.is_gone and outcome.error.is_gone
-    assert not from_response(TOKEN, None, RESPONSES["Unregistered"]).is_gone
-    assert from_response(TOKEN, None, RESPONSES["Unregistered"], 0).is_gone
+    assert not rejected(TOKEN, None, RESPONSES["Unregistered"], None, b"").is_gone
+    assert rejected(TOKEN, None, RESPONSES["Unregistered"], 0, b"").is_gone
 
 
 def test_what_had_no_response_has_the_kind_of_its_error():
@@ -81,8 +98,8 @@ def test_what_was_not_sent_because_of_another_response_says_why():
 
 def test_an_outcome_is_a_value():
     """It cannot be changed, is compared by what it has, and can be pickled."""
-    outcome = from_response(TOKEN, "text", RESPONSES["Unregistered"], 1700000000, "an-id")
-    again = from_response(TOKEN, "text", RESPONSES["Unregistered"], 1700000000, "an-id")
+    outcome = rejected(TOKEN, "text", RESPONSES["Unregistered"], 1700000000, IDENTIFIERS)
+    again = rejected(TOKEN, "text", RESPONSES["Unregistered"], 1700000000, IDENTIFIERS)
     assert outcome == again and hash(outcome) == hash(again) and outcome.error is not again.error
     with pytest.raises(dataclasses.FrozenInstanceError):
         outcome.kind = Kind.accepted
@@ -94,9 +111,9 @@ def test_an_outcome_is_a_value():
 def test_the_repr_has_neither_the_token_nor_the_text():
     """A log is read by more people than may know them."""
     for token in (TOKEN, TOKEN.encode("ascii")):
-        accepted = from_response(token, "secret")
-        rejected = from_response(token, "secret", RESPONSES["BadDeviceToken"])
-        assert repr(accepted) == "<Outcome: accepted, token 01234567...>"
-        assert repr(rejected) == "<Outcome: rejected, token 01234567..., BadDeviceToken>"
+        taken = accepted(token, "secret", b"")
+        refused = rejected(token, "secret", RESPONSES["BadDeviceToken"], None, b"")
+        assert repr(taken) == "<Outcome: accepted, token 01234567...>"
+        assert repr(refused) == "<Outcome: rejected, token 01234567..., BadDeviceToken>"
     late = from_error("abcd", "secret", errors.Timeout("late"))
     assert repr(late) == "<Outcome: unknown, token abcd, late>"

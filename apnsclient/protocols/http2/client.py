@@ -348,10 +348,10 @@ class ClientConnection(object):
         if self._misses < _MOST_MISSES and len(data) - position >= _WORTH_A_ROW:
             start, position = position, self._receive_row(data, position)
             self._misses += position == start
-        if not self._endings.keeps_responses:
-            count, position = self._decoder.end_accepted(data, position, self._streams.open)
-            if count:
-                self._endings.count_accepted(count)
+        kept = self._endings.kept
+        count, position = self._decoder.end_accepted(data, position, self._streams.open, kept)
+        if count:
+            self._endings.count_accepted(count)
         return position
 
     def _receive_row(self, data, position):

@@ -50,6 +50,12 @@ class Endings(object):
 
     # Responses.
 
+    @property
+    def kept(self):
+        # type: () -> Optional[List[Any]]
+        """What responses with status 200 are added to (list); None if they are only counted."""
+        return self._events if self.keeps_responses else None
+
     def count_accepted(self, count):
         # type: (int) -> None
         """Count responses with status 200 whose streams have ended."""

@@ -14,6 +14,7 @@ import struct
 from struct import Struct
 
 from ..._compat import MYPY
+from .events import Response
 from .frames import (
     DATA,
     END_HEADERS,
@@ -28,7 +29,7 @@ from .frames import (
 from .headers import HeaderDecoder, decode_block
 
 if MYPY:
-    from typing import Dict, List, Sequence, Tuple
+    from typing import Dict, List, Optional, Sequence, Tuple
 
     from .streams import Batch
 
@@ -147,11 +148,12 @@ class ResponseDecoder(object):
         streams = shape.find_row(data, position)
         return streams, position + len(streams) * shape.size
 
-    def end_accepted(self, data, position, streams):
-        # type: (bytes, int, Dict[int, Batch]) -> Tuple[int, int]
+    def end_accepted(self, data, position, streams, kept=None):
+        # type: (bytes, int, Dict[int, Batch], Optional[List[Response]]) -> Tuple[int, int]
         """End the streams of the responses with status 200 that come next, of known shapes.
 
         :param streams: what is open, by number; those that end are taken out (dict).
+        :param kept: gets the responses (list), or None.
         :return: how many there were, and where the first frame is that is something else.
         """
         unpack, accepted, take = self._unpack, self._accepted, streams.pop
@@ -170,6 +172,9 @@ class ResponseDecoder(object):
                 break
             batch.left -= 1
             count += 1
+            if kept is not None:
+                kept.append(Response(
+                    batch, stream, 200, data[position + _HEAD_SIZE:end], b"", False))
             position = end
         return count, position
 
