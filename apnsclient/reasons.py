@@ -153,6 +153,11 @@ class Reason(_Row):
             return self
         return self._replace(explanation="%s: %s" % (self.explanation, advise(topic, push_type)))
 
+    def explained(self, explanation):
+        # type: (str) -> Reason
+        """Return the row with another explanation (str)."""
+        return self._replace(explanation=explanation)
+
     @property
     def can_be_valid_elsewhere(self):
         # type: () -> bool

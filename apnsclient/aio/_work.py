@@ -228,6 +228,7 @@ class StandaloneRequest(Request):
 
     def reject(self, index: int, reason: Reason, response: Any, timestamp: Optional[int]) -> None:
         """Hand on the response; see the base class."""
+        self._owner.note_rejected(reason)
         self.accept(index, response)
 
     def _end(self) -> Post:

@@ -15,6 +15,7 @@ from ._call import Awaited, await_post
 from ._feedback import Feedback
 from ._many import Campaign, Item
 from ._requests import Renderer, error_of, identifier_in, outcome_of
+from .broadcast import Channel, send_broadcast
 from .errors import APNSError
 from .outcome import Outcome, from_error
 from .pool import Pool
@@ -146,6 +147,36 @@ class Client(APNSBaseClient):
             await pool.wait_for_place(end)
         future = self._loop.create_future()
         return await await_post(Awaited(pool.hub, token, template, end, future), pool.hub, future)
+
+    async def broadcast(
+            self, bundle_id: str, channel: Union[str, Channel], notification: Content, *,
+            expiration: Optional[Moment] = None, priority: Optional[int] = None,
+            apns_id: Union[str, uuid.UUID, None] = None, deadline: Optional[float] = None,
+            timeout: Union[float, None, _Default] = _DEFAULT) -> str:
+        """Send a notification to a channel, and return its identifier.
+
+        :param bundle_id: bundle identifier of the application that has the channel (str).
+        :param channel: identifier of the channel (str), or what :meth:`.Channels.read` returned.
+        :param notification: a :class:`~apnsclient.models.LiveActivity`, or a payload (dict) of at
+            most 5120 bytes.
+        :param expiration: when Apple may stop trying to deliver it, in the forms that
+            :meth:`send_notification` takes. None means what the notification has, or else 0: only
+            devices that are connected get it. For a :class:`~apnsclient.broadcast.Channel` that
+            stores it means 8 hours from now then, which is as long as Apple stores it. A channel
+            that stores nothing takes 0 alone.
+        :param priority: 10, 5 or 1; None means what the notification has, or else 10.
+        :param apns_id: identifier of the request; None lets Apple make one.
+        :param deadline: see :meth:`send_notification`.
+        :param timeout: see :meth:`send_notification`.
+        :return: Apple's identifier of the request, in lower case (str); "" if there is none.
+        :raises ~apnsclient.aio.errors.ResponseError: if Apple does not accept it; there is a
+            subclass for each reason.
+        :raises ~apnsclient.aio.errors.Timeout: and others as :meth:`send_notification` does.
+        :raises ValueError, TypeError: if the payload is too large, or a value cannot be sent.
+        """
+        self.pool.check()
+        return await send_broadcast(self.pool, bundle_id, channel, notification, expiration,
+                                    priority, apns_id, self._end(deadline, timeout))
 
     # Many notifications.
 

@@ -1,17 +1,18 @@
 """Apple's servers, and what they accept.
 
-Source: Apple, *Sending notification requests to APNs*.
+Sources: Apple, *Sending notification requests to APNs* and *Sending channel management requests to
+APNs*.
 """
 
 from typing import NamedTuple
 
-from ..addresses import PROVIDER_ADDRESSES
+from ..addresses import CHANNELS, PROVIDER_ADDRESSES
 from ..models import MAX_PAYLOAD_SIZE, MAX_VOIP_SIZE, Priority
 
-__all__ = ["ALT_PORT", "DEFAULT_PORT", "Development", "DevelopmentAltPort",
+__all__ = ["ALT_PORT", "DEFAULT_PORT", "Development", "DevelopmentAltPort", "DevelopmentChannels",
            "MAX_NOTIFICATION_PAYLOAD_SIZE_OTHER", "MAX_NOTIFICATION_PAYLOAD_SIZE_VOIP",
-           "PRODUCTION_HOST", "Priority", "Production", "ProductionAltPort", "SANDBOX_HOST",
-           "Sandbox", "SandboxAltPort", "Server"]
+           "PRODUCTION_HOST", "Priority", "Production", "ProductionAltPort", "ProductionChannels",
+           "SANDBOX_HOST", "Sandbox", "SandboxAltPort", "SandboxChannels", "Server"]
 
 #: Host for applications from the App Store, TestFlight and ad hoc distribution (str).
 PRODUCTION_HOST = PROVIDER_ADDRESSES["push_production"][0]
@@ -49,3 +50,7 @@ ProductionAltPort = Server(PRODUCTION_HOST, ALT_PORT)
 Sandbox = Development = Server(SANDBOX_HOST, DEFAULT_PORT)
 #: The same at the other port; ``DevelopmentAltPort`` is the same.
 SandboxAltPort = DevelopmentAltPort = Server(SANDBOX_HOST, ALT_PORT)
+
+# Where channels are managed. Broadcasts go to the others.
+ProductionChannels = Server(*CHANNELS["channels_production"])
+SandboxChannels = DevelopmentChannels = Server(*CHANNELS["channels_sandbox"])

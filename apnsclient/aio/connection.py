@@ -10,6 +10,7 @@ import time
 from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
 
 from .._compat import text_of
+from .._json import decode_json
 from .._timing import Timing
 from ..backends._proxy import Proxy
 from ..backends._tls import Trust
@@ -203,7 +204,7 @@ class Response:
         fields: List[Tuple[bytes, bytes]] = (
             decode_block(block) if isinstance(block, bytes) else block or [])
         try:
-            data = json.loads(response.body) if response.body else None
+            data = decode_json(response.body) if response.body else None
         except ValueError:
             data = None
         return cls(response.status, {

@@ -524,12 +524,14 @@ def _row_without_status(reason: Optional[str]) -> Reason:
 def _text(meaning: Optional[str], row: Reason) -> str:
     """Return what happened and what to do about it.
 
-    The text of a row that was given advice about its topic is more exact than that of the class.
+    The text of a row that was given advice is more exact than that of the class.
 
     :param meaning: docstring of the class (str); None if the interpreter has dropped it.
     """
     known = RESPONSES.get(row.name or "")
-    if meaning is None or known is not None and row.explanation != known.explanation:
+    usual = row.explanation if row.name is None else row.name if known is None else (
+        known.explanation)
+    if meaning is None or row.explanation != usual:
         return str(row.explanation)
     return "%s: %s" % (row.name or row.explanation, " ".join(meaning.split()))
 

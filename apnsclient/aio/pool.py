@@ -226,11 +226,15 @@ class Pool:
         :raises ~apnsclient.aio.errors.Closed: if the pool is closed, or the connection was lost
             after the request was written.
         """
+        return Response.of(await self.exchange(request))
+
+    async def exchange(self, request: Request) -> Any:
+        """Do what :meth:`post` does, and return the response of the protocol."""
         self.check()
         if self.blocked:
             await self.wait_for_place(request.deadline)
         future = self._loop.create_future()
-        return Response.of(await await_post(request.post(self.hub, future), self.hub, future))
+        return await await_post(request.post(self.hub, future), self.hub, future)
 
     def check(self) -> None:
         """See that a request can be sent from here.
