@@ -12,6 +12,7 @@ again by itself until its time is over; what was written and had no response nev
 """
 
 import asyncio
+import copy
 import heapq
 import itertools
 import logging
@@ -30,6 +31,7 @@ from ..sending.http2_connection import SenderConnection
 from ._stream import Endpoint, Listener, TlsStream, within
 from ._work import Bundle, Post, Tally
 from .errors import get
+from .outcome import Kind
 
 __all__ = ["Hub", "Link", "ends_everything"]
 
@@ -240,7 +242,9 @@ class Hub:
     @staticmethod
     def error_of(reason: Reason) -> Exception:
         """Return the exception for requests that were not sent for a reason of the server's."""
-        return get(reason.name or reason.explanation, None)
+        row = Reason(reason.code, reason.explanation, reason.verdict, reason.scope, None,
+                     reason.name)
+        return get(reason.name or reason.explanation, None, row=row, kind=Kind.undelivered)
 
     def _end(self, post: Post) -> Post:
         post.is_over = True
@@ -365,7 +369,7 @@ class Hub:
     def end_waiting(self, error: Exception) -> None:
         """End all requests that wait: nothing more is started.
 
-        :param error: why.
+        :param error: why. Each caller gets one of its own, since raising it adds a traceback.
         """
         for call in list(self._calls):
             call.give_up(text_of(error))  # They come back to the queue.
@@ -373,7 +377,7 @@ class Hub:
         queue, self._queue, self.queued = self._queue, deque(), 0
         for post in queue:
             if not post.is_over:
-                self._end(post).fail(error)
+                self._end(post).fail(copy.copy(error))
 
     # What goes out.
 
@@ -407,7 +411,7 @@ class Hub:
     def _write(self, link: Link, now: float) -> bool:
         """Start requests on a connection; return True if there may be room for more."""
         state = link.state
-        if link.is_active and self._may_use(link, now):
+        if link.is_active and self.failure is None and self._may_use(link, now):
             if self.queued and not self._sender.has_waiting():
                 self._hand_over(now)
             self._sender.fill(state, now)

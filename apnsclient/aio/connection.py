@@ -4,6 +4,7 @@ The lowest layer: most programs use :mod:`apnsclient.aio.api`.
 """
 
 import asyncio
+import copy
 import json
 import re
 import time
@@ -350,8 +351,9 @@ class Connection:
         return Response.of(await await_post(request.post(self._hub, future), self._hub, future))
 
     def _closed(self) -> Exception:
-        return self._hub.failure or Closed(
-            self.outcome or "the connection is closed", kind=Kind.unprocessed)
+        if self._hub.failure is not None:
+            return copy.copy(self._hub.failure)
+        return Closed(self.outcome or "the connection is closed", kind=Kind.unprocessed)
 
     def _look(self) -> None:
         """See what has changed; called by the hub."""
@@ -362,7 +364,7 @@ class Connection:
             self.outcome = link.state.problem or "it was closed"
         if not link.is_active:
             # There is no other connection that could take them.
-            hub.end_waiting(hub.failure or self._closed())
+            hub.end_waiting(self._closed())
         if not hub.links:
             hub.cancel_timer()
         if self._waiters and not (self.blocked and not self.closing):

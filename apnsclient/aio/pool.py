@@ -8,6 +8,7 @@ fail: Apple takes a storm of them for an attack (Apple, *Sending notification re
 """
 
 import asyncio
+import copy
 import random
 from collections import deque
 from typing import Any, Deque, List, Optional, Tuple, Union
@@ -196,9 +197,10 @@ class Pool:
 
     @property
     def error(self) -> Exception:
-        """Why it takes no further requests (Exception)."""
-        return self.hub.failure or Closed("the client is closed: %s" % self.outcome,
-                                          kind=Kind.unprocessed)
+        """Why it takes no further requests (Exception), another one each time."""
+        if self.hub.failure is not None:
+            return copy.copy(self.hub.failure)
+        return Closed("the client is closed: %s" % self.outcome, kind=Kind.unprocessed)
 
     async def __aenter__(self) -> "Pool":
         return self
@@ -352,7 +354,7 @@ class Pool:
         while self._places:
             place = self._places.popleft()
             if not place.is_over:
-                place.future.set_exception(error)
+                place.future.set_exception(copy.copy(error))
 
     def _finish(self) -> "List[asyncio.Future[None]]":
         """Close all connections."""
