@@ -11,7 +11,7 @@ import asyncio
 import copy
 import random
 from collections import deque
-from typing import Any, Deque, List, Optional, Tuple, Union
+from typing import Any, Callable, Deque, List, Optional, Tuple, Union
 
 from .._compat import text_of
 from .._timing import Timing
@@ -24,14 +24,24 @@ from .connection import DEFAULT_TIMING, Request, Response, SSLContext, new_endpo
 from .errors import Closed, Timeout
 from .outcome import Kind
 
-__all__ = ["Pool"]
+__all__ = ["Pool", "QUEUE_SIZE", "delay_after"]
 
 #: Connections that may be shutting down at a time.
 _MOST_DYING = 4
 #: Seconds before the second attempt to connect; each further delay is twice as long.
-_FIRST_DELAY, _LONGEST_DELAY = 0.25, 60.0
+_FIRST_DELAY, _LONGEST_DELAY, _MOST_DOUBLINGS = 0.25, 60.0, 10
 #: Requests that may wait for room; who has more waits for a place.
 QUEUE_SIZE = 1000
+
+
+def delay_after(failures: int) -> float:
+    """Return how long to wait before the next connect, in seconds; by chance, so that clients whose
+    connections ended together do not come back together.
+
+    :param failures: how many connects in a row were of no use (int, from 1).
+    """
+    longest = min(_FIRST_DELAY * 2.0 ** min(failures - 1, _MOST_DOUBLINGS), _LONGEST_DELAY)
+    return longest * random.uniform(0.5, 1.0)
 
 
 class _Place:
@@ -62,13 +72,16 @@ class Pool:
     :param timing: timeouts.
     :param ping_after: idle seconds after which a connection is pinged before it is used (float).
     :param queue_size: most requests that wait in the queue (int, from 1).
+    :param delay_after: called with how many connects in a row were of no use (int, from 1), returns
+        the seconds before the next one (float).
 
     :ivar hub: sends the requests; for the client that has the pool.
     :ivar outcome: why the pool has ended (str), or None.
     """
 
     def __init__(self, endpoint: Endpoint, size: int = 2, timing: Timing = DEFAULT_TIMING,
-                 ping_after: Optional[float] = 60.0, queue_size: int = QUEUE_SIZE) -> None:
+                 ping_after: Optional[float] = 60.0, queue_size: int = QUEUE_SIZE,
+                 delay_after: Callable[[int], float] = delay_after) -> None:
         self._loop = asyncio.get_running_loop()
         self.hub = Hub(endpoint, timing, ping_after, self._look)
         self.hub.on_place = self._give_places
@@ -80,6 +93,7 @@ class Pool:
         self._given = 0
         self._task: Optional[asyncio.Task[None]] = None
         self._failure_count = 0
+        self._delay_after = delay_after
         self._is_closing = self._is_closed = False
         self._idle: Optional[asyncio.Future[None]] = None
         self._ended: asyncio.Future[None] = self._loop.create_future()
@@ -94,7 +108,7 @@ class Pool:
         :param size: most connections that take requests (int, from 1).
         :param ssl: certificate and trusted authorities, see
             :func:`~apnsclient.aio.connection.create_ssl_context`.
-        :param options: ``timing``, ``ping_after`` and ``queue_size``, see the class.
+        :param options: ``timing``, ``ping_after``, ``queue_size`` and ``delay_after``, see the class.
         :raises ~apnsclient.errors.ConnectError: if there is no connection.
         :raises ValueError: if size is below 1, or the origin is none.
         """
@@ -321,8 +335,7 @@ class Pool:
         hub = self.hub
         try:
             if self._failure_count:
-                delay = min(_FIRST_DELAY * 2.0 ** (self._failure_count - 1), _LONGEST_DELAY)
-                await asyncio.sleep(delay * random.uniform(0.5, 1.0))
+                await asyncio.sleep(self._delay_after(self._failure_count))
             # Until there is proof that the server takes requests, it counts as a failure.
             self._failure_count += 1
             link = await hub.open(hub.time_to_open(why))
