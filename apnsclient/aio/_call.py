@@ -37,6 +37,11 @@ class Awaited(Post):
         self.is_over, self.bundle, self.index = False, None, 0
         self._hub, self._future, self._is_late = hub, future, False
 
+    @property
+    def is_abandoned(self) -> bool:
+        """True if its caller has been cancelled; see the base class."""
+        return self._future.done()
+
     def respond(self, response: Any) -> None:
         """Hand on the response."""
         if not self._future.done():

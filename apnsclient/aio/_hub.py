@@ -452,11 +452,14 @@ class Hub:
         posts: List[Post] = []
         while queue and len(posts) < _BUNDLE:
             post = queue.popleft()
-            if post.is_over:
+            if post.is_over or post.is_abandoned:
                 continue
             if post.template is None:
-                self.queued -= 1
-                self._submit(post.new_work(self), now)
+                if posts:
+                    queue.appendleft(post)
+                else:
+                    self.queued -= 1
+                    self._submit(post.new_work(self), now)
                 break
             posts.append(post)
         self.queued -= len(posts)

@@ -41,6 +41,11 @@ class Post:
         self.bundle: Optional[Work] = None
         self.index = 0
 
+    @property
+    def is_abandoned(self) -> bool:
+        """True if its caller is leaving, and withdraws it as soon as the loop comes to that."""
+        return False
+
     def new_work(self, owner: Any) -> Work:
         """Return work for a request that is not to a device."""
         raise NotImplementedError

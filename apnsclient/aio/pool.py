@@ -108,7 +108,7 @@ class Pool:
         :param size: most connections that take requests (int, from 1).
         :param ssl: certificate and trusted authorities, see
             :func:`~apnsclient.aio.connection.create_ssl_context`.
-        :param options: ``timing``, ``ping_after``, ``queue_size`` and ``delay_after``, see the class.
+        :param options: ``timing``, ``ping_after``, ``queue_size``, ``delay_after``; see the class.
         :raises ~apnsclient.errors.ConnectError: if there is no connection.
         :raises ValueError: if size is below 1, or the origin is none.
         """
