@@ -26,7 +26,7 @@ from ..errors import ConnectError, ConnectTimeout
 from ..outcomes import parse_response
 from ..reasons import RESPONSES, Reason
 from ..sending.calls import Call
-from ..sending.http2 import ANOTHER, WAITING, Sender
+from ..sending.http2 import ANOTHER, IN_FLIGHT, WAITING, Sender
 from ..sending.http2_connection import SenderConnection
 from ._stream import Endpoint, Listener, TlsStream, within
 from ._work import Bundle, Post, Tally
@@ -39,6 +39,8 @@ _log = logging.getLogger("apnsclient.aio.connection")
 
 #: How many requests are handed to the sender at a time, at most.
 _BUNDLE = 128
+#: Seconds of silence after which a request that was given up is a reason to ask for a sign of life.
+_SILENCE = 1.0
 #: How many entries of the past the lists of deadlines and of the queue may have.
 _MOST_STALE = 1024
 
@@ -62,6 +64,7 @@ class Link(Listener):
     :ivar state: see above.
     :ivar stream: the TLS stream, once it is there.
     :ivar ready: done when the server's settings have come; until then nothing is sent.
+    :ivar received_at: when anything came from the server for the last time (float).
     :ivar probe_deadline: when the response to a PING has to be there (float), or None.
     :ivar probe_timeout: how many seconds it was given (float).
     :ivar is_proven: whether there was one since the connection was used last (bool).
@@ -75,6 +78,7 @@ class Link(Listener):
         self.ready: asyncio.Future[None] = self._loop.create_future()
         self.probe_deadline: Optional[float] = None
         self.probe_timeout = 0.0
+        self.received_at = self._loop.time()
         self.is_proven = self.is_retired = False
         self._hub = hub
 
@@ -196,10 +200,22 @@ class Hub:
             self._end(post).give_up(text)
             self._note_unqueued()
             return WAITING
-        where: Optional[str] = self._sender.withdraw(post.bundle, post.index, text,
-                                                     self._loop.time())
+        now = self._loop.time()
+        where: Optional[str] = self._sender.withdraw(post.bundle, post.index, text, now)
+        if where == IN_FLIGHT:
+            self._suspect(now)
         self.schedule()
         return where
+
+    def _suspect(self, now: float) -> None:
+        """See whether connections are alive over which nothing has come for a while.
+
+        Where callers have less patience than ``read_timeout``, no request would ever be late.
+        """
+        for link in self.links:
+            if (link.probe_deadline is None and link.is_active
+                    and now - link.received_at >= _SILENCE):
+                self._probe(link, now)
 
     def _note_unqueued(self) -> None:
         self.queued -= 1
@@ -316,6 +332,7 @@ class Hub:
         self._sender.note_progress(now)
         if link.state.is_over:
             return
+        link.received_at = now
         self._sender.receive(link.state, data, now)
         if link.probe_deadline is not None and link.state.client.is_ping_acknowledged:
             link.probe_deadline = None

@@ -90,3 +90,27 @@ async def test_nobody_is_left_behind_by_a_ping():
 
     assert (type(late), late.kind) == (Timeout, Kind.unprocessed)
     assert task.cancelled()
+
+
+async def test_a_request_that_is_given_up_may_mean_that_the_connection_is_dead(simulator):
+    """Where callers have less patience than read_timeout no request is late, only given up."""
+    simulator.script_provider(ProviderScript(silent_after=1))
+    async with client_of(simulator, read_timeout=None) as client:
+        await client.send_notification("%064x" % 1, ALERT)
+        given_up = await failure_of(client.send_notification("%064x" % 2, ALERT, timeout=1.5))
+        await client.send_notification("%064x" % 3, ALERT, timeout=None)
+
+    assert (type(given_up), given_up.kind) == (Timeout, Kind.unknown)
+    assert simulator.provider_connections == 2
+
+
+async def test_a_server_that_is_slow_with_one_request_keeps_its_connection(simulator):
+    """It acknowledges the PING."""
+    simulator.script_provider(ProviderScript(no_response_at=[2]))
+    async with client_of(simulator) as client:
+        await client.send_notification("%064x" % 1, ALERT)
+        given_up = await failure_of(client.send_notification("%064x" % 2, ALERT, timeout=1.5))
+        await client.send_notification("%064x" % 3, ALERT, timeout=None)
+
+    assert given_up.kind == Kind.unknown
+    assert simulator.provider_connections == 1
