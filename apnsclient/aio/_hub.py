@@ -22,18 +22,18 @@ from typing import Any, Callable, Deque, Dict, List, Optional, Set, Tuple
 
 from .._compat import text_of
 from .._timing import Timing
-from ..errors import ConnectError, ConnectTimeout
+from ..errors import ConnectError
 from ..outcomes import parse_response
 from ..reasons import RESPONSES, Reason
 from ..sending.calls import Call
 from ..sending.http2 import ANOTHER, IN_FLIGHT, WAITING, Sender
-from ..sending.http2_connection import SenderConnection
-from ._stream import Endpoint, Listener, TlsStream, within
+from ._link import Link
+from ._stream import Endpoint
 from ._work import Bundle, Post, Tally
 from .errors import get
 from .outcome import Kind
 
-__all__ = ["Hub", "Link", "ends_everything"]
+__all__ = ["Hub", "NoCredential", "ends_everything"]
 
 _log = logging.getLogger("apnsclient.aio.connection")
 
@@ -43,6 +43,8 @@ _BUNDLE = 128
 _SILENCE = 1.0
 #: How many entries of the past the lists of deadlines and of the queue may have.
 _MOST_STALE = 1024
+#: How many seconds a timer is late if something has held up the loop, and how many more it gets.
+_HELD_UP, _LATER = 0.05, 0.001
 
 
 def ends_everything(reason: Reason) -> bool:
@@ -55,68 +57,14 @@ def ends_everything(reason: Reason) -> bool:
             and reason.name != "TopicMismatch")
 
 
-class Link(Listener):
-    """One connection of a hub.
+class NoCredential:
+    """What stands in for a credential where TLS presents none and requests bring their own."""
 
-    :param hub: the hub.
-    :param state: what its sender knows of the connection.
+    source_name = "nobody"
 
-    :ivar state: see above.
-    :ivar stream: the TLS stream, once it is there.
-    :ivar ready: done when the server's settings have come; until then nothing is sent.
-    :ivar received_at: when anything came from the server for the last time (float).
-    :ivar probe_deadline: when the response to a PING has to be there (float), or None.
-    :ivar probe_timeout: how many seconds it was given (float).
-    :ivar is_proven: whether there was one since the connection was used last (bool).
-    :ivar is_retired: whether it is to take no further requests, and to be closed (bool).
-    """
-
-    def __init__(self, hub: "Hub", state: SenderConnection) -> None:
-        self.state = state
-        self.stream: Any = None
-        self._loop = asyncio.get_running_loop()
-        self.ready: asyncio.Future[None] = self._loop.create_future()
-        self.probe_deadline: Optional[float] = None
-        self.probe_timeout = 0.0
-        self.received_at = self._loop.time()
-        self.is_proven = self.is_retired = False
-        self._hub = hub
-
-    @property
-    def is_active(self) -> bool:
-        """True if it takes requests, now or later."""
-        return bool(self.state.can_start) and not self.is_retired
-
-    def received(self, data: bytes) -> None:
-        """Take what the server has sent."""
-        if self.ready.done():
-            self._hub.receive(self, data)
-            return
-        state, now = self.state, self._loop.time()
-        state.receive(data, now)
-        client = state.client
-        if client.error is not None or client.goaway is not None:
-            self._refuse(str(client.error or "it is ending the connection"))
-        elif client.has_settings:
-            state.round_trip = now - state.opened_at
-            self.ready.set_result(None)
-
-    def lost(self, error: Exception) -> None:
-        """Take note that the stream has ended."""
-        if self.ready.done():
-            self._hub.lose(self, error)
-        elif isinstance(error, ConnectError):
-            self.ready.set_exception(error)
-        else:
-            self._refuse(text_of(error))
-
-    def _refuse(self, problem: str) -> None:
-        self.ready.set_exception(ConnectError(
-            "%s does not let us speak HTTP/2: %s" % (self._hub.endpoint, problem)))
-
-    def resumed(self) -> None:
-        """Take note that more may be written."""
-        self._hub.schedule()
+    @staticmethod
+    def get_context() -> None:
+        """Return None: a handshake does not use it."""
 
 
 class Hub:
@@ -128,7 +76,7 @@ class Hub:
         or None for never.
     :param on_change: called when connections have come or gone, or a request waits for one.
 
-    :ivar links: the connections (list of :class:`Link`).
+    :ivar links: the connections (list of :class:`~._link.Link`).
     :ivar tally: counts requests.
     :ivar problem: why the last attempt to send something came to nothing (str).
     :ivar failure: why nothing can be sent any more (Exception), or None.
@@ -163,6 +111,7 @@ class Hub:
         # The timer, and when it is due.
         self._timer: Any = None
         self._due = float("inf")
+        self._is_late = False
         self._is_scheduled = False
 
     # What callers bring.
@@ -243,15 +192,19 @@ class Hub:
 
     def stop(self, posts: List[Post], reason: Reason) -> None:
         """Take back requests because of what the server says of the credential."""
-        if not ends_everything(reason):
+        if not self._is_ended_by(reason):
             self.requeue(posts, reason.explanation)
             return
         for post in posts:
             self._end(post).fail(self.error_of(reason))
 
+    def _is_ended_by(self, reason: Reason) -> bool:
+        has_credential = not isinstance(self.endpoint.credential, NoCredential)
+        return has_credential and ends_everything(reason)
+
     def note_rejected(self, reason: Reason) -> None:
         """Note the reason that a request was rejected for."""
-        if ends_everything(reason) and self.failure is None:
+        if self._is_ended_by(reason) and self.failure is None:
             self.failure = self.error_of(reason)
             self.schedule()
 
@@ -295,28 +248,6 @@ class Hub:
         self._sender.connect_failed(why, None, self._loop.time())
 
     # Connections.
-
-    async def open(self, timeout: Optional[float]) -> Link:
-        """Open a connection, and return it when it is ready: the server's settings have come.
-
-        To be awaited by a task of its own, like :meth:`.TlsStream.open`.
-
-        :param timeout: seconds for the connection, and once more for the settings (float), or None.
-        :raises ~apnsclient.errors.ConnectError: if there is none.
-        """
-        endpoint, now = self.endpoint, self._loop.time()
-        link = Link(self, SenderConnection(endpoint.address, endpoint.credential, now))
-        link.stream = await TlsStream.open(endpoint, link, timeout)
-        try:
-            link.stream.write(link.state.output(self._loop.time()))
-            link.stream.start()
-            await within(timeout, link.ready, lambda: ConnectTimeout(
-                "%s accepted the connection, but sent no HTTP/2 settings within %s s"
-                % (endpoint, timeout)))
-        except BaseException:
-            link.stream.abort()
-            raise
-        return link
 
     def use(self, link: Link) -> None:
         """Use a connection from here on."""
@@ -408,8 +339,6 @@ class Hub:
         """Start what there is room for, and see what has ended."""
         self._is_scheduled = False
         now = self._loop.time()
-        # What is late already is not sent.
-        self._end_late(now)
         self._settle()
         is_busy = bool(self.links)
         while is_busy:
@@ -467,9 +396,14 @@ class Hub:
         """Hand the next requests to the sender."""
         queue = self._queue
         posts: List[Post] = []
+        late: List[Post] = []
         while queue and len(posts) < _BUNDLE:
             post = queue.popleft()
             if post.is_over or post.is_abandoned:
+                continue
+            if post.deadline is not None and post.deadline <= now:
+                # The timer would say so, too, but after it was sent.
+                late.append(post)
                 continue
             if post.template is None:
                 if posts:
@@ -482,6 +416,8 @@ class Hub:
         self.queued -= len(posts)
         if posts:
             self._submit(Bundle(posts, self), now)
+        for post in late:
+            post.expire()
         if self.on_place is not None:
             self.on_place()
 
@@ -571,8 +507,14 @@ class Hub:
 
     def _expire(self) -> None:
         """End what has taken too long."""
+        now, due = self._loop.time(), self._due
         self._timer, self._due = None, float("inf")
-        now = self._loop.time()
+        if now - due > _HELD_UP and not self._is_late:
+            # What has come while nobody could look is read first; uvloop has timers before that.
+            self._is_late = True
+            self._set_timer(now + _LATER)
+            return
+        self._is_late = False
         self._end_late(now)
         if self._calls:
             self._sender.expire_requests(now)

@@ -459,7 +459,7 @@ class TlsStream(asyncio.Protocol):
         """Close it at once; the listener is told nothing more."""
         self._is_closing = True
         self.is_writable = False
-        if self._opened.done() and not self._opened.cancelled():
+        if not self._opened.cancel() and not self._opened.cancelled():
             self._opened.exception()  # Whoever had to know has been told.
         if self._transport is not None:
             self._transport.abort()

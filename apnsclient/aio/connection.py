@@ -20,7 +20,8 @@ from ..outcomes import parse_response
 from ..protocols.http2.headers import decode_block
 from ..protocols.http2.requests import HeaderFields, RequestTemplate
 from ._call import Awaited, AwaitedRequest, Future, await_post
-from ._hub import Hub, Link
+from ._hub import Hub, NoCredential
+from ._link import Link, open_link
 from ._stream import Endpoint, guard_with_loop
 from .errors import Blocked, Closed
 from .outcome import Kind
@@ -84,16 +85,6 @@ def create_ssl_context() -> SSLContext:
     return SSLContext()
 
 
-class _NoCredential:
-    """What stands in for a credential where TLS presents none and requests name none."""
-
-    source_name = "nobody"
-
-    @staticmethod
-    def get_context() -> None:
-        """Return None: a handshake does not use it."""
-
-
 def new_endpoint(origin: Union[str, Tuple[str, int]], ssl: Optional[SSLContext] = None,
                  proxy: Optional[str] = None) -> Endpoint:
     """Return where to connect to.
@@ -109,7 +100,7 @@ def new_endpoint(origin: Union[str, Tuple[str, int]], ssl: Optional[SSLContext] 
             raise ValueError("the origin is %.200r, expected \"https://host:port\"" % origin)
         origin = found.group(1) or found.group(2), int(found.group(3) or 443)
     context = ssl or SSLContext()
-    return Endpoint(origin, context.certificate or _NoCredential(), context.trust,
+    return Endpoint(origin, context.certificate or NoCredential(), context.trust,
                     None if proxy is None else Proxy(proxy))
 
 
@@ -260,11 +251,9 @@ class Connection:
         """
         self = cls(new_endpoint(origin, ssl, proxy))
         self._is_opening = True
-        opening = self._loop.create_task(self._hub.open(timeout))
         try:
-            self._link = await opening
+            self._link = await open_link(self._hub, timeout)
         except BaseException as error:
-            opening.cancel()
             self.outcome = text_of(error)
             self._is_closing = True
             raise
@@ -280,7 +269,8 @@ class Connection:
             return "closed" if self._is_closing else "starting" if self._is_opening else "new"
         if self._link not in self._hub.links:
             return "closed"
-        return "closing" if self._is_closing or not self._link.is_active else "active"
+        is_ending = self._is_closing or self._hub.failure is not None or not self._link.is_active
+        return "closing" if is_ending else "active"
 
     @property
     def closing(self) -> bool:
@@ -360,9 +350,10 @@ class Connection:
         link, hub = self._link, self._hub
         if link is None:
             return
-        if self.closing and self.outcome is None:
-            self.outcome = link.state.problem or "it was closed"
-        if not link.is_active:
+        if self.closing:
+            if self.outcome is None:
+                self.outcome = text_of(hub.failure) if hub.failure is not None else (
+                    link.state.problem or "it was closed")
             # There is no other connection that could take them.
             hub.end_waiting(self._closed())
         if not hub.links:

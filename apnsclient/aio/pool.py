@@ -19,6 +19,7 @@ from ..errors import CertificateRefused
 from ..sending.http2 import ANOTHER, FIRST
 from ._call import await_post
 from ._hub import Hub
+from ._link import Link, open_link
 from ._stream import Endpoint, guard_with_loop
 from .connection import DEFAULT_TIMING, Request, Response, SSLContext, new_endpoint
 from .errors import Closed, Timeout
@@ -121,13 +122,11 @@ class Pool:
 
         :raises ~apnsclient.errors.ConnectError: if there is none; the pool is closed then.
         """
-        opening = self._loop.create_task(self.hub.open(self.hub.timing.connect_timeout))
         try:
-            link = await opening
+            link = await open_link(self.hub, self.hub.timing.connect_timeout)
         except BaseException as error:
             self._is_closing = self._is_closed = True
             self.outcome = text_of(error)
-            opening.cancel()
             raise
         self.hub.use(link)
         self._guard = guard_with_loop(self.hub.abort_links)
@@ -338,7 +337,7 @@ class Pool:
                 await asyncio.sleep(self._delay_after(self._failure_count))
             # Until there is proof that the server takes requests, it counts as a failure.
             self._failure_count += 1
-            link = await hub.open(hub.time_to_open(why))
+            link = await Link.open(hub, hub.time_to_open(why))
         except CertificateRefused as error:
             hub.failure = error
         except Exception as error:  # pylint: disable=broad-except
