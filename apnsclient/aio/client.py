@@ -9,6 +9,7 @@ import datetime
 import uuid
 from typing import Any, AsyncGenerator, AsyncIterable, Dict, Iterable, Optional, Tuple, Union
 
+from ..errors import APNsError
 from ..models import BaseNotification
 from ..protocols.http2.requests import RequestTemplate
 from ._call import Awaited, await_post
@@ -16,7 +17,6 @@ from ._feedback import Feedback
 from ._many import Campaign, Item
 from ._requests import Renderer, error_of, identifier_in, outcome_of
 from .broadcast import Channel, send_broadcast
-from .errors import APNSError
 from .outcome import Outcome, from_error
 from .pool import Pool
 from .targets import APNSBaseClient
@@ -127,7 +127,7 @@ class Client(APNSBaseClient):
             end = self._end(options.pop("deadline", None), options.pop("timeout", _DEFAULT))
             template = self._renderer.render_with(notification, options)
             response = await self._post(token, template, end)
-        except (APNSError, ValueError, TypeError) as error:
+        except (APNsError, ValueError, TypeError) as error:
             return from_error(token, notification, error)
         return outcome_of(token, notification, response, template)
 

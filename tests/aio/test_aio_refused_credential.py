@@ -8,6 +8,7 @@ import pytest
 from apnsclient import ProviderToken
 from apnsclient.aio import Kind, Notification, create_client
 from apnsclient.aio.errors import InvalidProviderToken
+from apnsclient.errors import CertificateRefused
 from apnsclient.testing.simulator import ProviderScript
 
 pytestmark = pytest.mark.anyio
@@ -55,3 +56,19 @@ async def test_each_caller_has_an_exception_of_its_own(new_client):
     assert len({id(error) for error in errors}) == len(errors)
     assert {type(error) for error in errors} == {InvalidProviderToken}
     assert all(len(list(traceback.walk_tb(error.__traceback__))) < 10 for error in errors)
+
+
+async def test_a_certificate_that_is_refused_later_is_an_outcome(apple):
+    """It was good when the client was made; then the server of a further connection refuses it."""
+    certificate = apple.client_certificate(topic="com.example.dinner")
+    async with create_client(certificate, apple.provider_address,
+                             ca_string=apple.ca_string) as client:
+        client.pool.hub.failure = CertificateRefused("certificate revoked")
+        client.pool.hub.schedule()
+        outcomes = [await client.send(token, Notification("x")) for token in _TOKENS[:2]]
+        with pytest.raises(CertificateRefused):
+            await client.send_notification(_TOKENS[2], Notification("x"))
+
+    assert [(outcome.kind, type(outcome.error)) for outcome in outcomes] == [
+        (Kind.undelivered, CertificateRefused)] * 2
+    assert not apple.accepted
