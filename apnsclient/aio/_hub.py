@@ -18,6 +18,7 @@ import itertools
 import logging
 import os
 from collections import deque
+from functools import partial
 from typing import Any, Callable, Deque, Dict, List, Optional, Set, Tuple
 
 from .._compat import text_of
@@ -465,7 +466,10 @@ class Hub:
                 link.stream.write(data)
             # It lives until it is closed: whoever closes all waits for it, too.
             self._ending.add(link)
-            link.stream.close().add_done_callback(lambda _, link=link: self._ending.discard(link))
+            link.stream.close().add_done_callback(partial(self._note_closed, link))
+
+    def _note_closed(self, link: Link, closed: "asyncio.Future[None]") -> None:
+        self._ending.discard(link)
 
     def _log_end(self, link: Link) -> None:
         state = link.state

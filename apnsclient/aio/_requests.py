@@ -138,8 +138,6 @@ def _is_constant(value: Any, expiration: Any) -> bool:
 
 
 def _is_immutable(value: Any) -> bool:
-    if isinstance(value, tuple):
-        return all([_is_immutable(one) for one in value])
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return all([_is_immutable(getattr(value, field.name))
                     for field in dataclasses.fields(value)])
