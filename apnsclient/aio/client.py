@@ -156,7 +156,8 @@ class Client(APNSBaseClient):
         """Send a notification to a channel, and return its identifier.
 
         :param bundle_id: bundle identifier of the application that has the channel (str).
-        :param channel: identifier of the channel (str), or what :meth:`.Channels.read` returned.
+        :param channel: identifier of the channel (str), or what
+            :meth:`~apnsclient.aio.broadcast.Channels.read` returned.
         :param notification: a :class:`~apnsclient.models.LiveActivity`, or a payload (dict) of at
             most 5120 bytes.
         :param expiration: when Apple may stop trying to deliver it, in the forms that

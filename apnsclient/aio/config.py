@@ -51,6 +51,7 @@ Sandbox = Development = Server(SANDBOX_HOST, DEFAULT_PORT)
 #: The same at the other port; ``DevelopmentAltPort`` is the same.
 SandboxAltPort = DevelopmentAltPort = Server(SANDBOX_HOST, ALT_PORT)
 
-# Where channels are managed. Broadcasts go to the others.
+#: Where channels are managed; broadcasts go to :data:`Production` (:class:`Server`).
 ProductionChannels = Server(*CHANNELS["channels_production"])
+#: The same for :data:`Sandbox`.
 SandboxChannels = DevelopmentChannels = Server(*CHANNELS["channels_sandbox"])
