@@ -251,12 +251,13 @@ class TlsStream(asyncio.Protocol):
     def connection_made(self, transport: Any) -> None:
         """Begin the handshake; called by the loop."""
         self._transport = transport
-        transport.set_write_buffer_limits(high=_MOST_UNSENT)
         listener = self._listener()
-        if listener is None:
+        if listener is None or self._is_closing:
+            # Whoever wanted it has left in the very moment of the connect.
             transport.abort()
             return
-        weakref.finalize(listener, _give_up, transport).atexit = False
+        transport.set_write_buffer_limits(high=_MOST_UNSENT)
+        weakref.finalize(listener, _give_up, transport, self._loop).atexit = False
         connected = transport.get_extra_info("socket")
         if connected is not None:
             _sockets.set_options(connected)
@@ -327,7 +328,7 @@ class TlsStream(asyncio.Protocol):
             error = failure_of(failure, str(self._endpoint), self._endpoint.identity, engine.tls)
         if plain and not self._has_ended:
             self._hand_on(plain[0] if len(plain) == 1 else b"".join(plain))
-        if not self._transport.is_closing():
+        if not (self._is_closing or self._transport.is_closing()):
             unsent = engine.output()
             if unsent:
                 # TLS itself has something to say: a new key, an alert.
@@ -471,33 +472,39 @@ async def within(timeout: Optional[float], step: Awaitable[None],
                   new_error: Callable[[], Exception]) -> None:
     """Await a step; raise another error if it takes longer than so many seconds.
 
-    Only for a task that nobody cancels but its owner.
+    If whoever awaits this is cancelled, that is what is raised, also if the time is over.
     """
-    if timeout is None:
-        await step
-        return
-    task: Any = asyncio.current_task()
-    is_late: List[bool] = []
-
-    def end() -> None:
-        is_late.append(True)
-        task.cancel()
-
-    handle = asyncio.get_running_loop().call_later(timeout, end)
+    task = asyncio.ensure_future(step)
+    task.add_done_callback(_note_ended)
     try:
-        await step
+        await asyncio.wait([task], timeout=timeout)
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task])
+            if task.cancelled():
+                raise new_error()
     except asyncio.CancelledError:
-        if not is_late:
-            raise
-        raise new_error() from None
-    finally:
-        handle.cancel()
+        task.cancel()
+        raise
+    task.result()
 
 
-def _give_up(transport: Any) -> None:
-    """Close a transport that nobody uses any more, also where its loop is closed already."""
+def _note_ended(step: "asyncio.Future[None]") -> None:
+    """Take note of a step that nobody waits for any more."""
+    if not step.cancelled():
+        step.exception()
+
+
+def _give_up(transport: Any, loop: Any) -> None:
+    """Close a transport that nobody uses any more, also where its loop is closed already.
+
+    The garbage collector may call this in any thread.
+    """
     try:
-        transport.abort()
+        if loop.is_closed():
+            transport.abort()
+        else:
+            loop.call_soon_threadsafe(transport.abort)
     except RuntimeError:
         # Nothing runs there any more that would close the socket; asyncio has no other name for it.
         finish = getattr(transport, "_call_connection_lost", None)
