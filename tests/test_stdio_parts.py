@@ -99,6 +99,28 @@ def test_engine_without_undocumented_names_is_the_documented_one():
     assert _engine._best_engine(Changed) is _engine.Engine
 
 
+@pytest.mark.skipif(sys.version_info[0] < 3, reason="frees nothing that a finalizer can still use")
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_a_finalizer_knows_whether_openssl_has_freed_the_connection(is_listed):
+    """At exit the list of connections, which holds their memory otherwise, is garbage as well."""
+    told = []
+
+    class User(object):
+        def __init__(self):
+            self.engine, self.cycle = _engine.best_engine(client_context()), self
+
+        def __del__(self):
+            told.append(self.engine.is_freed)
+
+    user = User()
+    assert not user.engine.is_freed
+    if not is_listed:
+        del SSL.Connection._reverse_mapping[user.engine.tls._ssl]
+    del user
+    gc.collect()
+    assert told == [not is_listed]
+
+
 def test_engine_hands_out_what_was_waiting_with_the_data():
     """Output of TLS itself that is still in memory goes out before the data, however long."""
     client, server = _engine.best_engine(client_context()), server_engine()

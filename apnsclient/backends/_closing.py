@@ -46,8 +46,9 @@ class GracefulClose(object):
         self._unsent = unsent
         #: Data that the peer sent meanwhile (bytes), such as an error frame.
         self.received = b""
-        self._is_notified = False
-        self._is_tls = True
+        # In a finalizer at exit nothing can be encrypted; what was written arrives all the same.
+        self._is_notified = engine.is_freed
+        self._is_tls = not engine.is_freed
 
     def step(self):
         # type: () -> bool

@@ -138,7 +138,7 @@ class Connection(BaseConnection):
         :return: pairs as ``Waiting.wait()`` takes them; none if it may have something now.
         """
         if (self._stash or self._is_fed or self._has_ended or self._is_closed
-                or self._read_problem is not None or self.is_inherited):
+                or self._read_problem is not None or self._is_out_of_reach):
             return []
         return self._directions()
 
@@ -159,7 +159,7 @@ class Connection(BaseConnection):
             self._is_problem_known = True
             kind, text = self._read_problem
             raise kind(text)
-        if self._is_closed or self.is_inherited:
+        if self._is_closed or self._is_out_of_reach:
             raise ConnectionLost(self._unusable())
         if self._has_ended:
             return b""
@@ -248,7 +248,7 @@ class Connection(BaseConnection):
         :raises ~apnsclient.errors.ConnectionLost: if the connection has failed.
         """
         # Each chunk of a batch comes through here, so nothing is asked before it is tried.
-        if self.is_inherited:
+        if self._is_out_of_reach:
             raise ConnectionLost(self._unusable())
         self._has_written = True
         deadline = None
@@ -352,12 +352,20 @@ class Connection(BaseConnection):
         self._must_read = False
         return sealed
 
+    @property
+    def _is_out_of_reach(self):
+        # type: () -> bool
+        """True if nothing can be read or written: it is the parent's, or the interpreter exits."""
+        return self.is_inherited or self._engine.is_freed
+
     def _unusable(self):
         # type: () -> str
         """Return why the connection cannot be used."""
         if self.is_inherited:
             return ("the connection to %s belongs to the parent process; open another one after "
                     "fork()" % self._where)
+        if self._engine.is_freed:
+            return "the interpreter exits, and has freed the connection to %s" % self._where
         return self._write_problem or "the connection to %s is closed" % self._where
 
     def closed(self):
@@ -369,7 +377,7 @@ class Connection(BaseConnection):
         """
         is_known = self._is_problem_known
         try:
-            if self._is_closed or self.is_inherited:
+            if self._is_closed or self._is_out_of_reach:
                 return True
             if not self._stash:
                 self._stash = self._receive(_RECORD) or b""
@@ -469,6 +477,8 @@ class Connection(BaseConnection):
 
     def _keep_last_session(self):
         # type: () -> None
+        if self._engine.is_freed:
+            return
         # OpenSSL takes a session for spoiled when its connection ends without a close-notify.
         self._engine.tls.set_shutdown(SSL.SENT_SHUTDOWN | SSL.RECEIVED_SHUTDOWN)
         if self._read_problem is None:

@@ -13,6 +13,8 @@ them is missing, :class:`Engine` does the same with the documented ones.
 
 from __future__ import absolute_import, division, print_function
 
+import weakref
+
 from OpenSSL import SSL
 
 from .._compat import MYPY
@@ -29,6 +31,11 @@ __all__ = ["CHUNK", "DirectEngine", "Engine", "best_engine"]
 CHUNK = 65536
 #: An upper bound of what encryption adds to one chunk: headers and tags of four records.
 _OVERHEAD = 1024
+
+
+def _forget(memory):
+    # type: (Any) -> None
+    """Do nothing; called with a weak reference."""
 
 
 class Engine(object):
@@ -48,6 +55,19 @@ class Engine(object):
         # type: (SSL.Context) -> None
         self.tls = SSL.Connection(context, None)
         self.tls.set_connect_state()
+        # With a callback it is cleared before any finalizer runs; without one Python 3.15 waits.
+        self._memory = weakref.ref(getattr(self.tls, "_ssl", self.tls), _forget)
+
+    @property
+    def is_freed(self):
+        # type: () -> bool
+        """True if OpenSSL's memory was freed, or is about to be: then it must not be used any more.
+
+        That is so in finalizers that run while the interpreter exits. It collects all that is left
+        as one piece of garbage, modules included, and frees that memory, which is a finalizer as
+        well, in no particular order.
+        """
+        return self._memory() is None
 
     def feed(self, data):
         # type: (bytes) -> None

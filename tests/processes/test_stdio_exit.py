@@ -23,6 +23,29 @@ class Owner(object):
 owner = Owner()
 """
 
+USER = """
+from apnsclient.errors import ConnectionLost
+class User(object):
+    def __del__(self):
+        for use in lambda: self.connection.write(b"x", 1), lambda: self.connection.peek(1):
+            try:
+                use()
+            except ConnectionLost:
+                pass
+        self.connection.close()
+"""
+
+# At exit all modules may be one piece of garbage, and pyOpenSSL's list of connections with them.
+COLLECT = """
+import gc
+from OpenSSL import SSL
+user = User()
+user.cycle, user.connection = user, connection
+SSL.Connection._reverse_mapping.clear()
+del backend, connection, user
+gc.collect()
+"""
+
 
 @pytest.mark.parametrize("before, after", [
     ("", ""),
@@ -31,7 +54,8 @@ owner = Owner()
     ("import atexit", "atexit.register(connection.close)"),
     (OWNER, "owner.connection = connection"),
     (OWNER, "owner.connection = connection; owner.cycle = owner"),
-], ids=["dropped", "cycle", "closed", "atexit", "finaliser", "finaliser in cycle"])
+    (USER, COLLECT),
+], ids=["dropped", "cycle", "closed", "atexit", "finaliser", "finaliser in cycle", "freed before"])
 def test_interpreter_exits_without_noise(scripts, before, after):
     """Nothing appears on standard error when the interpreter ends with a connection around."""
     with Server(over_tls(discard), ignore=GONE) as server:
