@@ -3,7 +3,7 @@
 import dataclasses
 import datetime
 import logging
-from typing import Any, Dict, Optional, Set, Tuple
+from typing import Any, Optional, Set, Tuple
 
 from .._headers import LEFT_OUT, as_timestamp, known_fields, make_fields
 from ..models import BaseNotification, RawNotification
@@ -14,13 +14,10 @@ from ..topics import with_suffix
 from .errors import ResponseError
 from .outcome import Outcome, accepted, rejected
 
-__all__ = ["OPTIONS", "Renderer", "error_of", "identifier_in", "outcome_of"]
+__all__ = ["Renderer", "error_of", "identifier_in", "outcome_of"]
 
 _log = logging.getLogger("apnsclient.aio")
 
-#: What may be given for a notification beside the notification itself.
-OPTIONS = ("apns_id", "expiration", "priority", "topic", "collapse_id", "push_type",
-           "time_sensitive")
 #: Types of values that cannot change.
 _IMMUTABLE = (type(None), bool, int, float, str, bytes, datetime.datetime, datetime.timedelta)
 #: Priorities of notifications that name none, as aapns sends them; all others have 10.
@@ -44,17 +41,6 @@ class Renderer:
         self._notification: Any = None
         self._given: Any = None
         self._is_constant: Optional[bool] = None
-
-    def render_with(self, notification: Any, options: Dict[str, Any]) -> RequestTemplate:
-        """Do what :meth:`render` does, with arguments in a dict.
-
-        :raises TypeError: if there are others in it.
-        """
-        unknown = set(options).difference(OPTIONS)
-        if unknown:
-            raise TypeError("unknown argument %s, expected one of %s" % (
-                ", ".join(sorted(unknown)), ", ".join(OPTIONS)))
-        return self.render(notification, *[options.get(name) for name in OPTIONS])
 
     def render(self, notification: Any, apns_id: Any = None, expiration: Any = None,
                priority: Optional[int] = None, topic: Optional[str] = None,

@@ -116,17 +116,25 @@ class Client(APNSBaseClient):
             return identifier_in(response)
         raise error_of(response, template)
 
-    async def send(self, token: Token, notification: Content, **options: Any) -> Outcome:
+    async def send(
+            self, token: Token, notification: Content, *,
+            apns_id: Union[str, uuid.UUID, None] = None, expiration: Optional[Moment] = None,
+            priority: Optional[int] = None, topic: Optional[str] = None,
+            collapse_id: Optional[str] = None, push_type: Optional[str] = None,
+            deadline: Optional[float] = None, timeout: Union[float, None, _Default] = _DEFAULT,
+            time_sensitive: bool = False) -> Outcome:
         """Send a notification to a device, and return its outcome as a value.
 
-        :param options: see :meth:`send_notification`.
+        For the arguments see :meth:`send_notification`, for what it would raise
+        :attr:`.Outcome.error`.
+
         :raises RuntimeError: if the client belongs to another event loop.
         """
         try:
             self.pool.check()
-            end = self._end(options.pop("deadline", None), options.pop("timeout", _DEFAULT))
-            template = self._renderer.render_with(notification, options)
-            response = await self._post(token, template, end)
+            template = self._renderer.render(notification, apns_id, expiration, priority, topic,
+                                             collapse_id, push_type, time_sensitive)
+            response = await self._post(token, template, self._end(deadline, timeout))
         except (APNsError, ValueError, TypeError) as error:
             return from_error(token, notification, error)
         return outcome_of(token, notification, response, template)
@@ -184,8 +192,11 @@ class Client(APNSBaseClient):
     def send_many(self, notifications: Union[Iterable[Tuple[Token, Content]],
                                              AsyncIterable[Tuple[Token, Content]]], *,
                   ordered: bool = False, window: Optional[int] = None,
+                  expiration: Optional[Moment] = None, priority: Optional[int] = None,
+                  topic: Optional[str] = None, collapse_id: Optional[str] = None,
+                  push_type: Optional[str] = None, deadline: Optional[float] = None,
                   timeout: Union[float, None, _Default] = None,
-                  **options: Any) -> AsyncGenerator[Outcome, None]:
+                  time_sensitive: bool = False) -> AsyncGenerator[Outcome, None]:
         """Send notifications, and yield the outcome of each as it arrives.
 
         The iterable is asked for as many as there is room for, and no faster than outcomes are
@@ -199,8 +210,9 @@ class Client(APNSBaseClient):
             (int, from 1). None means 1000 for each connection of the pool, and as many again.
         :param timeout: seconds for each notification (float); None, the default, for no limit but
             that of the response.
-        :param options: apns_id, expiration, priority, topic, collapse_id, push_type and
-            time_sensitive for all of them, see :meth:`send_notification`.
+
+        For the other arguments, which are for all of them, see :meth:`send_notification`.
+
         :return: asynchronous generator of :class:`~apnsclient.aio.outcome.Outcome`. One that cannot
             be sent at all has an outcome as well, ``undelivered``.
         :raises Exception: what the iterable raises, after the outcomes of what it has yielded.
@@ -212,12 +224,15 @@ class Client(APNSBaseClient):
         def new_item(campaign: Campaign, value: Any) -> Item:
             token, notification = value
             try:
-                template = self._renderer.render_with(notification, options)
+                template = self._renderer.render(
+                    notification, None, expiration, priority, topic, collapse_id, push_type,
+                    time_sensitive)
             except (TypeError, ValueError) as error:
                 item = Item(campaign, token, notification, token, None, None)
                 item.outcome = from_error(token, notification, error)
                 return item
-            return Item(campaign, token, notification, token, template, self._end(None, timeout))
+            return Item(campaign, token, notification, token, template,
+                        self._end(deadline, timeout))
 
         return Campaign(self.pool, new_item, _outcome_of,
                         window or _WINDOW * (self.pool.size + 1), ordered).run(notifications)
