@@ -17,7 +17,6 @@ from typing import (
     AsyncGenerator,
     Awaitable,
     Callable,
-    Dict,
     List,
     Optional,
     Protocol,
@@ -33,6 +32,7 @@ from ..backends._proxy import Proxy, Tunnel
 from ..backends._tls import Handshake, TransportFailure, Trust, failure_of
 from ..backends._tls_certificate import TlsCertificate
 from ..errors import ConnectError, ConnectTimeout
+from ._connect import connect, look_up
 
 __all__ = ["Endpoint", "Listener", "TlsStream", "guard_with_loop", "within"]
 
@@ -229,12 +229,9 @@ class TlsStream(asyncio.Protocol):
 
     async def _open(self) -> None:
         host, port = self._endpoint.next_hop
-        options: Dict[str, Any] = {}
-        if isinstance(self._loop, asyncio.BaseEventLoop):
-            # uvloop tries one address after the other.
-            options["happy_eyeballs_delay"] = 0.25
         try:
-            await self._loop.create_connection(lambda: self, host, port, **options)
+            connected = await connect(await look_up(host, port))
+            await self._loop.create_connection(lambda: self, sock=connected)
         except socket.gaierror as error:
             raise ConnectError("cannot look up the host of %s: %s" % (
                 self._endpoint, _sockets.describe(error))) from None

@@ -11,7 +11,7 @@ import pytest
 from OpenSSL import SSL
 
 from aio_peers import started, until
-from apnsclient.aio import _stream
+from apnsclient.aio import _connect, _stream
 from apnsclient.aio._stream import Endpoint, Listener, TlsStream, within
 from apnsclient.backends._proxy import Proxy
 from apnsclient.backends._tls import Trust
@@ -419,18 +419,76 @@ def h2_context():
     return context
 
 
-async def test_the_next_address_is_tried(addresses, request):
-    """Where a host has several: the stream is that of the one that responds."""
-    if request.node.callspec.params["anyio_backend"] == "uvloop":
-        pytest.skip("uvloop has a resolver of its own")
-    ear = Ear()
-    with Server(over_tls(greet, h2_context())) as server:
-        addresses.add(("127.0.0.2", server.address[1]), server.address)
-        stream = await TlsStream.open(endpoint_of(("localhost", server.address[1])), ear, SOON)
-        stream.start()
-        await until(lambda: ear.data)
-        assert ear.data == GREETING
+def found(*addresses):
+    return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in addresses]
+
+
+async def test_the_next_address_is_tried(monkeypatch):
+    """At once where one fails, and after a moment where one is silent; the others are closed."""
+    with socket.socket() as silent, socket.socket() as filler, Server(hold) as server:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(0)
+        filler.connect(silent.getsockname())
+        refusing = ("127.0.0.2", server.address[1])
+        for others in ([], [refusing], [refusing] * 3, [silent.getsockname(), refusing]):
+            is_silent = silent.getsockname() in others
+            monkeypatch.setattr(_connect, "_DELAY", 0.01 if is_silent else SOON)
+            with await _connect.connect(found(*others + [server.address])) as connected:
+                assert connected.getpeername() == server.address
+
+
+async def test_no_address_responds():
+    """The error names each."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError) as caught:
+            await _connect.connect(found(("127.0.0.2", port), ("127.0.0.3", port)))
+        assert str(caught.value) == ("127.0.0.2:%d: Connection refused; "
+                                     "127.0.0.3:%d: Connection refused" % (port, port))
+        with pytest.raises(ConnectError, match="to 127.0.0.1:%d: Connection refused" % port):
+            await TlsStream.open(endpoint_of(("127.0.0.1", port)), Ear(), SOON)
+
+
+async def test_families_take_turns(monkeypatch):
+    """A network without one of the two takes no longer than the first attempt."""
+    six, four = (socket.AF_INET6, 1, 6, "", "six"), (socket.AF_INET, 1, 6, "", "four")
+    monkeypatch.setattr(socket, "getaddrinfo",
+                        lambda *args, **options: [six, six, six, four, four])
+    assert await _connect.look_up("host", 1) == [six, four, six, four, six]
+
+
+async def test_a_name_that_nobody_knows():
+    """The error says that it is the name."""
+    for name in ("no-such-host.invalid", "x" * 70 + ".invalid", "a..b"):
+        with pytest.raises(ConnectError, match="cannot (look up the host of|connect to)"):
+            await TlsStream.open(endpoint_of((name, 443)), Ear(), SOON)
+
+
+async def test_a_caller_may_leave_at_any_moment(caplog):
+    """After each round of the loop: nothing is left open, and nothing is complained about."""
+    with Server(over_tls(greet, h2_context()), ignore=(SSL.Error, OSError)) as server:
+        endpoint = endpoint_of(server.address)
+        for rounds in range(40):
+            ear = Ear()
+            opening = asyncio.ensure_future(TlsStream.open(endpoint, ear, SOON))
+            for _ in range(rounds):
+                await asyncio.sleep(0)
+            if opening.done():
+                await opening.result().close()
+                break
+            opening.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await opening
+            assert not ear.ends
+        # Let the loop find out about the last ones.
+        ear = Ear()
+        stream = await TlsStream.open(endpoint, ear, SOON)
         await stream.close()
+    del opening, stream
+    gc.collect()
+    await asyncio.sleep(0)
+    assert not caplog.records
 
 
 async def test_a_peer_that_does_not_end_is_not_waited_for(monkeypatch):
