@@ -98,5 +98,6 @@ async def await_post(post: Awaited, hub: Any, future: Future) -> Any:
     try:
         return await future
     finally:
+        future.cancel()  # Nobody would retrieve an exception.
         if not post.is_over and hub.withdraw(post, "its caller has left") == IN_FLIGHT:
             _log.warning("a caller has left a request that was written: its outcome is unknown")

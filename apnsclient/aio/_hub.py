@@ -92,6 +92,8 @@ class Hub:
         # Those that are of no more use, and whose streams are being closed.
         self._ending: Set[Link] = set()
         self.tally = Tally()
+        # How many responses said that the server does not process requests.
+        self._out_of_order = 0
         self.problem = ""
         self.failure: Optional[Exception] = None
         self.on_gone: Optional[Callable[[List[Tuple[bytes, int]]], None]] = None
@@ -149,6 +151,7 @@ class Hub:
         if post.bundle is None:
             self._end(post).give_up(text)
             self._note_unqueued()
+            self.schedule()
             return WAITING
         now = self._loop.time()
         where: Optional[str] = self._sender.withdraw(post.bundle, post.index, text, now)
@@ -205,6 +208,7 @@ class Hub:
 
     def note_rejected(self, reason: Reason) -> None:
         """Note the reason that a request was rejected for."""
+        self._out_of_order += reason.is_unprocessed
         if self._is_ended_by(reason) and self.failure is None:
             self.failure = self.error_of(reason)
             self.schedule()
@@ -255,6 +259,7 @@ class Hub:
         now = self._loop.time()
         link.state.attach(True, now)
         self.links.append(link)
+        self.problem = ""
         self._sender.add_connection(link.state, now)
         self.schedule()
 
@@ -265,7 +270,10 @@ class Hub:
         if link.state.is_over:
             return
         link.received_at = now
+        before = self.tally.completed - self._out_of_order
         self._sender.receive(link.state, data, now)
+        if before != self.tally.completed - self._out_of_order:
+            link.is_useful = True
         if link.probe_deadline is not None and link.state.client.is_ping_acknowledged:
             link.probe_deadline = None
             link.is_proven = True
@@ -285,8 +293,8 @@ class Hub:
         if failure is not None:
             # The sender has nothing to say of calls of which nothing was ever processed.
             for call in [one for one in self._calls if one.failure is not None]:
-                self._calls.pop(call).give_up(text_of(error))
-                self._sender.leave(call)
+                self._calls[call].give_up(text_of(error))
+                self._forget(call)
         self.schedule()
 
     def close_links(self) -> "List[asyncio.Future[None]]":
@@ -359,9 +367,11 @@ class Hub:
         """Start requests on a connection; return True if there may be room for more."""
         state = link.state
         if link.is_active and self.failure is None and self._may_use(link, now):
-            if self.queued and not self._sender.has_waiting():
-                self._hand_over(now)
             self._sender.fill(state, now)
+            # All that was handed over may have been refused, because of what it is.
+            while self._queue and not self._sender.has_waiting():
+                self._hand_over(now)
+                self._sender.fill(state, now)
         data = state.output(now)
         if not data:
             return False
@@ -456,6 +466,7 @@ class Hub:
         for link in ended:
             client = link.state.client
             self._log_end(link)
+            self.problem = link.state.problem or self.problem
             if client.goaway is not None:
                 name = parse_response(client.goaway.debug)[0]
                 reason = RESPONSES.get(name) if name is not None else None

@@ -47,6 +47,7 @@ class Link(Listener):
     :ivar probe_deadline: when the response to a PING has to be there (float), or None.
     :ivar probe_timeout: how many seconds it was given (float).
     :ivar is_proven: whether there was one since the connection was used last (bool).
+    :ivar is_useful: whether the server has responded with anything but that it is out of order.
     :ivar is_retired: whether it is to take no further requests, and to be closed (bool).
     """
 
@@ -58,7 +59,7 @@ class Link(Listener):
         self.probe_deadline: Optional[float] = None
         self.probe_timeout = 0.0
         self.received_at = self._loop.time()
-        self.is_proven = self.is_retired = False
+        self.is_proven = self.is_useful = self.is_retired = False
         self._hub = hub
 
     @classmethod

@@ -10,8 +10,8 @@ fail: Apple takes a storm of them for an attack (Apple, *Sending notification re
 import asyncio
 import copy
 import random
-from collections import deque
-from typing import Any, Callable, Deque, List, Optional, Tuple, Union
+from collections import OrderedDict
+from typing import Any, Callable, List, Optional, Tuple, Union
 
 from .._compat import text_of
 from .._timing import Timing
@@ -88,16 +88,20 @@ class Pool:
         self.hub.on_place = self._give_places
         self.outcome: Optional[str] = None
         self._size = _check_size(size)
+        if queue_size < 1:
+            raise ValueError("queue_size is %r, expected 1 or more requests" % (queue_size,))
         self._queue_size = queue_size
         # Who waits for a place in the queue, and how many places were given and not taken yet.
-        self._places: Deque[_Place] = deque()
+        self._places: OrderedDict[_Place, None] = OrderedDict()
         self._given = 0
         self._task: Optional[asyncio.Task[None]] = None
+        # How many connects in a row were of no use; and the last connection, and why it was wanted,
+        # until the server has been of use over it.
         self._failure_count = 0
+        self._unproven: Optional[Tuple[Link, str]] = None
         self._delay_after = delay_after
         self._is_closing = self._is_closed = False
         self._idle: Optional[asyncio.Future[None]] = None
-        self._ended: asyncio.Future[None] = self._loop.create_future()
         self._guard: Any = None
 
     @classmethod
@@ -128,7 +132,10 @@ class Pool:
             self._is_closing = self._is_closed = True
             self.outcome = text_of(error)
             raise
-        self.hub.use(link)
+        if self._is_closed:
+            link.stream.abort()
+            raise self.error
+        self._use(link, FIRST)
         self._guard = guard_with_loop(self.hub.abort_links)
         await self._guard.asend(None)
 
@@ -246,10 +253,11 @@ class Pool:
     async def exchange(self, request: Request) -> Any:
         """Do what :meth:`post` does, and return the response of the protocol."""
         self.check()
+        future = self._loop.create_future()
+        post = request.post(self.hub, future)
         if self.blocked:
             await self.wait_for_place(request.deadline)
-        future = self._loop.create_future()
-        return await await_post(request.post(self.hub, future), self.hub, future)
+        return await await_post(post, self.hub, future)
 
     def check(self) -> None:
         """See that a request can be sent from here.
@@ -257,11 +265,18 @@ class Pool:
         :raises ~apnsclient.aio.errors.Closed: if the pool takes no requests any more.
         :raises RuntimeError: if another event loop runs than the one that it belongs to.
         """
+        self.check_loop()
+        if self._is_closing:
+            raise self.error
+
+    def check_loop(self) -> None:
+        """See that the event loop runs that it belongs to.
+
+        :raises RuntimeError: if it is another one.
+        """
         if asyncio.get_running_loop() is not self._loop:
             raise RuntimeError("this client belongs to another event loop; make one for each loop, "
                                "in the loop that it is used in")
-        if self._is_closing:
-            raise self.error
 
     async def wait_for_place(self, deadline: Optional[float]) -> None:
         """Wait until there is a place in the queue: whoever came first has it first.
@@ -270,13 +285,14 @@ class Pool:
         :raises ~apnsclient.aio.errors.Timeout: if it is.
         """
         place = _Place(self._loop.create_future())
-        self._places.append(place)
+        self._places[place] = None
         if deadline is not None:
             self.hub.add_deadline(deadline, place)
         try:
             await place.future
         except BaseException:
-            if place.future.done() and not place.future.cancelled() \
+            self._places.pop(place, None)
+            if not place.future.cancel() and not place.future.cancelled() \
                     and place.future.exception() is None:
                 # It was given a place in this very moment.
                 self._given -= 1
@@ -287,8 +303,8 @@ class Pool:
 
     def _give_places(self) -> None:
         places = self._places
-        while places and (places[0].is_over or self.hub.queued + self._given < self._queue_size):
-            place = places.popleft()
+        while places and self.hub.queued + self._given < self._queue_size:
+            place, _ = places.popitem(last=False)
             if not place.is_over:
                 self._given += 1
                 place.future.set_result(None)
@@ -301,10 +317,13 @@ class Pool:
         :raises ValueError: if size is below 1.
         """
         self._size = _check_size(size)
+        self._retire_surplus()
+        self.hub.schedule()
+
+    def _retire_surplus(self) -> None:
         active = [link for link in self.hub.links if link.is_active]
         for link in active[self._size:]:
             link.is_retired = True
-        self.hub.schedule()
 
     def _look(self) -> None:
         """See what the hub needs; called by it whenever something has changed."""
@@ -313,8 +332,8 @@ class Pool:
             self._fail(hub.failure)
         if self._idle is not None and not hub.tally.outstanding and not self._idle.done():
             self._idle.set_result(None)
-        if self._failure_count and any(link.state.client.accepted for link in hub.links):
-            self._failure_count = 0
+        if self._unproven is not None:
+            self._judge(*self._unproven)
         if self._task is None and not self._is_closed:
             why = self._wanted()
             if why is not None:
@@ -327,16 +346,19 @@ class Pool:
             return None
         if active:
             return ANOTHER if hub.has_waiting and hub.wants_another() else None
-        return FIRST if hub.tally.outstanding else None
+        # One that is shutting down is replaced, unless the pool is as well.
+        has_use = hub.has_waiting if self._is_closing else hub.tally.outstanding
+        return FIRST if has_use else None
 
     async def _connect(self, why: str) -> None:
         """Open a connection, after a delay if the last ones were of no use."""
         hub = self.hub
         try:
-            if self._failure_count:
-                await asyncio.sleep(self._delay_after(self._failure_count))
-            # Until there is proof that the server takes requests, it counts as a failure.
-            self._failure_count += 1
+            if why == FIRST:
+                if self._failure_count:
+                    await asyncio.sleep(self._delay_after(self._failure_count))
+                # Until there is proof that the server takes requests, it counts as a failure.
+                self._failure_count += 1
             link = await Link.open(hub, hub.time_to_open(why))
         except CertificateRefused as error:
             hub.failure = error
@@ -345,10 +367,25 @@ class Pool:
             if why == ANOTHER:
                 hub.note_connect_failed(why)
         else:
-            hub.use(link)
+            self._use(link, why)
         finally:
             self._task = None
             hub.schedule()
+
+    def _use(self, link: Link, why: str) -> None:
+        self._unproven = link, why
+        self.hub.use(link)
+        self._retire_surplus()
+
+    def _judge(self, link: Link, why: str) -> None:
+        """See whether the last connection is of use, or has ended without having been."""
+        if not link.is_useful and link in self.hub.links:
+            return
+        self._unproven = None
+        if why == FIRST and link.is_useful:
+            self._failure_count = 0
+        elif why == ANOTHER and not link.is_useful:
+            self.hub.note_connect_failed(why)
 
     # The end.
 
@@ -364,27 +401,36 @@ class Pool:
 
     def _end_places(self, error: Exception) -> None:
         while self._places:
-            place = self._places.popleft()
+            place, _ = self._places.popitem(last=False)
             if not place.is_over:
                 place.future.set_exception(copy.copy(error))
 
     def _finish(self) -> "List[asyncio.Future[None]]":
-        """Close all connections."""
+        """Close all connections.
+
+        :return: what is done when they are closed.
+        """
         self._is_closed = True
+        ending = self.hub.close_links()
         if self._task is not None:
             self._task.cancel()
-        closed = self.hub.close_links()
+            ending.append(self._task)
         # What was not written to its end has come back.
         self.hub.end_waiting(Closed("the client was closed", kind=Kind.unprocessed))
         self.hub.cancel_timer()
-        return closed
+        if self._idle is not None and not self._idle.done():
+            # Somebody else waits for responses, and there will be none.
+            self._idle.set_result(None)
+        return ending
 
     async def close(self, timeout: Optional[float] = 20.0) -> None:
         """Take no further requests, wait for the responses to those that were taken, and end.
 
         :param timeout: most seconds to wait for responses (float), or None for no limit. Requests
             that have none by then end as :class:`~apnsclient.aio.errors.Closed`.
+        :raises RuntimeError: if another event loop runs than the one that it belongs to.
         """
+        self.check_loop()
         if not self._is_closing:
             self._is_closing = True
             self.outcome = "it was closed"
@@ -394,9 +440,9 @@ class Pool:
                 self._idle = self._idle or self._loop.create_future()
                 await asyncio.wait([self._idle], timeout=timeout)
         finally:
-            closed = self._finish()
-        if closed:
-            await asyncio.wait(closed)
+            ending = self._finish()
+        if ending:
+            await asyncio.wait(ending)
         if self._guard is not None:
             guard, self._guard = self._guard, None
             await guard.aclose()

@@ -8,7 +8,8 @@ import pytest
 from apnsclient.aio import errors
 from apnsclient.aio._link import Link
 from apnsclient.aio.api import create_client
-from apnsclient.aio.connection import Connection, Request, create_ssl_context
+from apnsclient.aio.connection import Connection, Request, create_ssl_context, new_endpoint
+from apnsclient.aio.pool import Pool
 from apnsclient.testing.simulator import ProviderScript
 
 pytestmark = pytest.mark.anyio
@@ -196,3 +197,214 @@ async def test_a_server_that_says_nothing_is_left_when_the_maker_is_cancelled(ap
     with pytest.raises(asyncio.CancelledError):
         await making
     assert asyncio.all_tasks() == tasks
+
+
+# Closing.
+
+
+async def test_a_client_may_be_closed_by_several_one_of_whom_is_cancelled(apple):
+    """Nobody waits for responses that cannot come any more."""
+    apple.script_provider(ProviderScript(hold=True))
+    client = await new_client(apple)
+    sending = asyncio.ensure_future(client.send(TOKEN, PAYLOAD))
+    await until(held(apple, 1))
+    closing = [asyncio.ensure_future(client.close(timeout=None)) for _ in range(3)]
+    await asyncio.sleep(0)
+
+    closing[0].cancel()
+    await asyncio.wait(closing)
+    outcome = await sending
+
+    assert outcome.kind is errors.Kind.unknown and closing[1].result() is None
+    await until(lambda: apple.wait_for(lambda: not apple.open_provider_connections, 30))
+
+
+async def test_a_client_that_is_connecting_leaves_no_task_when_it_is_closed(apple):
+    """Not even one that is about to end."""
+    tasks = asyncio.all_tasks()
+    client = await new_client(apple)
+    apple.script_provider(ProviderScript(stall_handshake=True))
+    apple.disconnect_providers()
+    await ended(client)
+    sending = asyncio.ensure_future(client.send(TOKEN, PAYLOAD))
+    while not client.pool.starting:
+        await asyncio.sleep(0)
+    await client.close(timeout=0)
+
+    assert asyncio.all_tasks() - tasks <= {sending}
+    assert (await sending).kind is errors.Kind.unprocessed
+
+
+async def ended(client):
+    """Wait until the client knows that it has no connection."""
+    while client.pool.hub.links:
+        await asyncio.sleep(0.001)
+
+
+async def test_a_client_is_closed_when_the_last_caller_has_left(apple):
+    """Also where that one waits for a connection, so that nothing else happens."""
+    client = await new_client(apple)
+    apple.stop()
+    await ended(client)
+    sending = asyncio.ensure_future(client.send(TOKEN, PAYLOAD, timeout=None))
+    client.pool._delay_after = lambda count: 3600
+    while not client.pool.starting or not client.pool._failure_count:
+        await asyncio.sleep(0)
+    closing = asyncio.ensure_future(client.close(timeout=None))
+    await asyncio.sleep(0)
+    sending.cancel()
+
+    await closing
+
+
+async def test_a_client_is_closed_in_its_own_loop_only(apple):
+    """Elsewhere nothing is done at all."""
+    async with new_client(apple) as client:
+        def close():
+            asyncio.run(client.close())
+
+        with pytest.raises(RuntimeError, match="belongs to another event loop"):
+            await asyncio.get_running_loop().run_in_executor(None, close)
+        assert not client.closing
+        assert (await client.send(TOKEN, PAYLOAD)).is_accepted
+
+
+async def test_a_pool_that_is_closed_in_the_making_has_no_connection(apple):
+    """Whoever made it is told."""
+    context = create_ssl_context()
+    context.load_verify_locations(cadata=apple.ca_string)
+    pool = Pool(new_endpoint(apple.provider_address, context))
+    starting = asyncio.ensure_future(pool.start())
+    await asyncio.sleep(0)
+    await pool.close()
+
+    with pytest.raises(errors.Closed):
+        await starting
+    await until(lambda: apple.wait_for(lambda: not apple.open_provider_connections, 30))
+
+
+# Places in the queue.
+
+
+async def test_whoever_cannot_take_its_place_leaves_it_to_the_next(apple):
+    """A request that cannot be made, or a caller that has gone, strands nobody."""
+    apple.script_provider(ProviderScript(hold=True, settings={"max_concurrent_streams": 1}))
+    async with new_client(apple, queue_size=1, pool_size=1) as client:
+        pool = client.pool
+        sending = [asyncio.ensure_future(client.send(TOKEN, PAYLOAD))]
+        await until(held(apple, 1))
+        sending += [asyncio.ensure_future(client.send(TOKEN, PAYLOAD)) for _ in range(3)]
+        while not pool.blocked:
+            await asyncio.sleep(0)
+        bad = [asyncio.ensure_future(pool.post(Request(path, {}, b"{}", None)))
+               for path in ("/3/device/\u00fc", "/\u00fc")]
+        leaving = [asyncio.ensure_future(client.send(TOKEN, PAYLOAD)) for _ in range(50)]
+        sending.append(asyncio.ensure_future(client.send(TOKEN, PAYLOAD)))
+        await asyncio.sleep(0)
+        for task in leaving:
+            task.cancel()
+        await asyncio.wait(leaving)
+        assert len(pool._places) <= 4
+        while not all(task.done() for task in sending):
+            apple.release_held()
+            await asyncio.sleep(0.001)
+
+    assert [task.result().kind.value for task in sending] == 5 * ["accepted"]
+    assert all(isinstance(task.exception(), ValueError) for task in bad)
+
+
+async def test_tokens_that_are_none_hold_up_nobody(apple):
+    """However many there are: nothing is written for them, so that nothing comes back either."""
+    async with new_client(apple, timeout=None) as client:
+        sending = [asyncio.ensure_future(client.send(token, PAYLOAD))
+                   for token in 400 * ["no token"] + 2 * [TOKEN]]
+        outcomes = await asyncio.gather(*sending)
+
+    kinds = [outcome.kind.value for outcome in outcomes]
+    assert kinds == 400 * ["undelivered"] + 2 * ["accepted"]
+
+
+async def test_a_queue_has_room_for_one_at_least(apple):
+    """With none, everybody would wait for ever."""
+    with pytest.raises(ValueError, match="queue_size is 0, expected 1 or more"):
+        await new_client(apple, queue_size=0)
+
+
+# Connects.
+
+
+async def test_connects_are_delayed_while_a_connection_shuts_down(apple):
+    """That it accepted something once is no proof of what the server does now."""
+    delays = []
+    apple.script_provider(ProviderScript(goaway_after=2, late=1, goaway_delay=3600),
+                          *10 * [ProviderScript(refuse=True)])
+    async with new_client(apple, timeout=None) as client:
+        client.pool._delay_after = lambda count: delays.append(count) or 0.0
+        sending = [asyncio.ensure_future(client.send(TOKEN, PAYLOAD)) for _ in range(2)]
+        while len(delays) < 5:
+            await asyncio.sleep(0.001)
+        for task in sending:
+            task.cancel()
+        await asyncio.wait(sending)
+
+    assert delays[:5] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("reason", [None, "Unregistered", "BadDeviceToken"])
+async def test_a_server_that_responds_is_no_reason_for_a_delay(apple, reason):
+    """Not even if it accepts nothing, and ends the connection with the response."""
+    delays = []
+    apple.script_provider(*10 * [ProviderScript(
+        goaway_after=1, response_at={1: reason} if reason else {})])
+    async with new_client(apple) as client:
+        client.pool._delay_after = lambda count: delays.append(count) or 0.0
+        outcomes = []
+        for _ in range(5):
+            outcomes.append(await client.send(TOKEN, PAYLOAD))
+            await ended(client)
+
+    assert [outcome.reason for outcome in outcomes] == 5 * [reason]
+    assert not delays
+
+
+async def test_a_server_that_is_out_of_order_is_left_alone_for_longer_each_time(apple):
+    """Each response costs a connection, since another one is tried for each request once."""
+    delays = []
+    apple.script_provider(*20 * [ProviderScript(response_at={
+        number: (421, None) for number in range(1, 10)})])
+    async with new_client(apple) as client:
+        client.pool._delay_after = lambda count: delays.append(count) or 0.0
+        outcomes = [await client.send(TOKEN, PAYLOAD) for _ in range(4)]
+
+    assert {outcome.status for outcome in outcomes} == {421}
+    assert delays == [1, 2, 3]
+
+
+async def test_a_pool_that_shrinks_while_it_connects_has_no_surplus(apple):
+    """The connection that comes is one too many."""
+    async with new_client(apple, pool_size=2) as client:
+        pool = client.pool
+        connecting = asyncio.ensure_future(pool._connect("another"))
+        await asyncio.sleep(0)
+        pool.resize(1)
+        await connecting
+
+        assert pool.active == 1
+        await until(lambda: apple.wait_for(lambda: apple.open_provider_connections == 1, 30))
+
+
+# Callers.
+
+
+async def test_a_coroutine_that_is_closed_leaves_nothing(apple):
+    """As the garbage collector does it with those of a loop that has ended."""
+    apple.script_provider(ProviderScript(hold=True))
+    async with new_client(apple) as client:
+        sending = client.send_notification(TOKEN, PAYLOAD)
+        sending.send(None)
+        sending.close()
+        del sending
+        gc.collect()
+        await asyncio.sleep(0)
+
+        assert client.pool.pending == 0
