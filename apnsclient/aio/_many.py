@@ -1,6 +1,7 @@
 """Many notifications of one caller, from an iterable to outcomes."""
 
 import asyncio
+import logging
 from collections import deque
 from itertools import islice
 from typing import (
@@ -16,12 +17,15 @@ from typing import (
     Union,
 )
 
+from ..sending.http2 import IN_FLIGHT
 from ..sending.work import RESET
 from ._work import Post
 from .errors import Closed, StreamReset, Timeout
 from .outcome import Kind, Outcome, from_error
 
 __all__ = ["Campaign", "Item"]
+
+_log = logging.getLogger("apnsclient.aio")
 
 #: How many values of an asynchronous iterable are asked for ahead.
 _AHEAD = 128
@@ -138,9 +142,17 @@ class Campaign:
                 raise source.failure
         finally:
             source.close()
-            for item in list(self._live):
-                self._pool.hub.withdraw(item, "its caller has left")
-            self._live.clear()
+            self._leave()
+
+    def _leave(self) -> None:
+        """Give up what has not ended."""
+        places = [self._pool.hub.withdraw(item, "its caller has left")
+                  for item in list(self._live)]
+        self._live.clear()
+        written = places.count(IN_FLIGHT)
+        if written:
+            _log.warning("a caller has left %d requests of send_many() that were written: their "
+                         "outcome is unknown", written)
 
     def _can_take(self, source: Any) -> bool:
         if not source.is_ready or self._count >= self._window:
