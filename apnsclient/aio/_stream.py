@@ -10,6 +10,7 @@ import asyncio
 import errno
 import logging
 import os
+import re
 import socket
 import weakref
 from typing import (
@@ -55,6 +56,8 @@ _CHUNK = 65536
 _MOST_UNSENT = 65536
 #: Seconds that an orderly close may take; what is not delivered then is given up.
 _LONGEST_CLOSE = 1.0
+#: What asyncio says of each address.
+_FAILED = "Connect call failed"
 
 _log = logging.getLogger("apnsclient.aio.connection")
 
@@ -239,7 +242,7 @@ class TlsStream(asyncio.Protocol):
             if isinstance(error, ConnectError):
                 raise
             raise ConnectError("cannot connect to %s: %s" % (
-                self._endpoint, _sockets.describe(error))) from None
+                self._endpoint, _describe(error))) from None
         await self._opened
         if self._handshake.handshake.alpn_protocol != "h2":
             raise ConnectError("%s does not speak HTTP/2: it did not agree to the protocol \"h2\" "
@@ -484,6 +487,17 @@ async def within(timeout: Optional[float], step: Awaitable[None],
         task.cancel()
         raise
     task.result()
+
+
+def _describe(error: Exception) -> str:
+    """Return why a TCP connection failed: asyncio names the address in place of the reason."""
+    text = str(_sockets.describe(error))
+    number = getattr(error, "errno", None)
+    if number is not None and _FAILED in text:
+        return os.strerror(number)
+    # So it is written where several addresses were tried.
+    return re.sub(r"\[Errno (\d+)\] " + _FAILED,
+                  lambda found: os.strerror(int(found.group(1))), text)
 
 
 def _note_ended(step: "asyncio.Future[None]") -> None:
