@@ -203,11 +203,24 @@ class Running(object):
         self.output = output
         #: Set when it runs no longer.
         self.has_ended = threading.Event()
+        self._has_handled = threading.Event()
         self._failure = None
 
     def interrupt(self):
         """Send SIGINT, as Ctrl-C does."""
         os.kill(os.getpid(), signal.SIGINT)
+
+    def interrupt_once(self):
+        """Send it, and return when the interpreter has handled it.
+
+        It does not notice a signal that comes just before the main thread waits in a system call,
+        until that has waited for as long as it likes. A further signal ends the wait. The handlers
+        of both are called then, in the order of the signals' numbers.
+        """
+        self.interrupt()
+        while not (self._has_handled.is_set() or self.has_ended.is_set()):
+            os.kill(os.getpid(), signal.SIGUSR1)
+            self._has_handled.wait(0.1)
 
     def interrupt_until_ended(self):
         """Send it, and again after a while as long as the command runs.
@@ -225,12 +238,14 @@ class Running(object):
         if meanwhile is None:
             yield
             return
+        before = signal.signal(signal.SIGUSR1, lambda number, frame: self._has_handled.set())
         thread = threading.Thread(target=self._call, args=(meanwhile,))
         thread.start()
         try:
             yield
         finally:
             _join(thread)
+            signal.signal(signal.SIGUSR1, before)
         if self._failure is not None:
             six.reraise(*self._failure)
 

@@ -303,7 +303,7 @@ def test_ctrl_c_in_the_last_wait_says_what_is_awaited(bed):
         await_held(bed.simulator, 1)
         assert bed.simulator.release_held() == 1
         await_held(bed.simulator, 6)
-        running.interrupt()
+        running.interrupt_once()
         running.screen.await_text(b"(Ctrl-C again: do not wait)")
         assert bed.simulator.release_held() == 6
 

@@ -165,7 +165,7 @@ def test_ctrl_c_once_waits_for_the_responses(bed):
     """The user is told that, and how not to wait."""
     def interrupt(running):
         running.screen.await_text(b"awaiting responses")
-        running.interrupt()
+        running.interrupt_once()
         running.screen.await_text(b"(Ctrl-C again: do not wait)")
         await_held(bed.simulator)
         assert bed.simulator.release_held() == 1
