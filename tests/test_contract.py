@@ -17,10 +17,19 @@ import six
 
 from apnsclient._compat import monotonic
 from apnsclient.backends import dummy, stdio
+from apnsclient.errors import ConnectTimeout
 from apnsclient.testing import contract
 from apnsclient.testing.contract import BackendContract
 from apnsclient.testing.contract._stage import SHORT, Stage
-from contract_support import PASSED, RULES, SKIPPED, example_steps, load_example, verdicts
+from contract_support import (
+    PASSED,
+    RULES,
+    SKIPPED,
+    example_steps,
+    load_example,
+    new_case,
+    verdicts,
+)
 from net_support import SOON
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -52,6 +61,18 @@ def test_what_does_not_apply_is_reported_as_skipped():
     assert sorted(name for name in RULES if found[name] == PASSED) == sorted(
         name for name in RULES if not is_left_out(name))
     assert set(found.values()) == {PASSED, SKIPPED}
+
+
+def test_a_machine_that_needs_all_of_the_time_for_the_name_breaks_no_rule():
+    """Then nobody has come to the server that drips: it is tried again with more time."""
+    class Slow(stdio.Backend):
+        def get_new_connection(self, address, certificate, timeout=None, alpn=()):
+            if timeout == SHORT:
+                raise ConnectTimeout("the name was not looked up in time")
+            return super(Slow, self).get_new_connection(address, certificate, timeout, alpn)
+
+    name = "test_a_server_that_drips_is_given_up_in_time"
+    assert verdicts(new_case(Slow), [name], [name], SOON) == ({name: PASSED}, {})
 
 
 def is_left_out(name):
