@@ -174,6 +174,12 @@ class Hub:
         self.queued -= 1
         if len(self._queue) > _MOST_STALE + 2 * self.queued:
             self._queue = deque([post for post in self._queue if not post.is_over])
+        self._note_room()
+
+    def _note_room(self) -> None:
+        """Note that fewer requests wait than before."""
+        if not self.queued:
+            self._queue.clear()  # Of those that have ended.
         if self.on_place is not None:
             self.on_place()
 
@@ -429,8 +435,7 @@ class Hub:
             self._submit(Bundle(posts, self), now)
         for post in late:
             post.expire()
-        if self.on_place is not None:
-            self.on_place()
+        self._note_room()
 
     def _submit(self, work: Any, now: float) -> None:
         call = Call()
@@ -541,6 +546,7 @@ class Hub:
 
     def cancel_timer(self) -> None:
         """Forget what time it is to be: nothing is left that could take too long."""
+        self._deadlines.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer, self._due = None, float("inf")
