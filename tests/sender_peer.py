@@ -20,7 +20,7 @@ from apnsclient.reasons import RESPONSES, reason_of_response
 from apnsclient.testing.simulator.provider_limits import Throttle
 
 __all__ = ["ACCEPT", "ACCEPT_SLOWLY", "CUT_OFF", "GONE_SINCE", "IGNORE", "REFUSE", "RESET",
-           "Script", "ScriptedServer", "Tap", "reject"]
+           "Script", "ScriptedServer", "Tap", "check_flights", "reject"]
 
 #: What a server does with a request: ``(kind, status, reason)``.
 ACCEPT = "accept", 200, None
@@ -449,3 +449,16 @@ def _status_in(block):
         if name == b":status":
             return int(value)
     return None
+
+
+def check_flights(mine):
+    """See that a request was sent again only if nobody has processed it, as far as was said."""
+    moved = 0
+    for flight in mine[:-1]:
+        if flight.has_response:
+            assert flight.status != 200
+            moved += flight.reason.is_unprocessed
+            assert flight.reason.is_unprocessed or flight.reason.is_cured_by_connection
+        else:
+            assert flight.is_proven
+    assert moved <= 1
