@@ -134,7 +134,7 @@ class Campaign:
                     self._count -= 1
                     yield item.outcome or self._to_outcome(item)
                     # Before there is nothing left to send, more is taken.
-                    is_low = self._can_take(source) and self._count <= self._window // 2
+                    is_low = self._count <= self._window // 2 and self._can_take(source)
                     item = None if is_low else self._next_ended()
                 if not (self._can_take(source) or self._has_ended()):
                     await self._wait(source)
@@ -155,15 +155,18 @@ class Campaign:
                          "outcome is unknown", written)
 
     def _can_take(self, source: Any) -> bool:
-        if not source.is_ready or self._count >= self._window:
-            return False
-        # Where others wait for a place, ours will be free first.
-        return not (self._live and self._pool.blocked)
+        return bool(source.is_ready) and self._room() > 0
+
+    def _room(self) -> int:
+        """Return how many notifications may be taken now."""
+        room = min(self._window - self._count, _ROUND)
+        # Those under way make room for others; without any, nothing would say when there is some.
+        return min(room, self._pool.spare) if self._live else room
 
     async def _take(self, source: Any) -> None:
         """Take notifications as far as the window allows, and begin to send them."""
         while self._can_take(source):
-            values = source.take(min(self._window - self._count, _ROUND))
+            values = source.take(self._room())
             self._count += len(values)
             self._start([self._new_item(self, value) for value in values])
             if values:

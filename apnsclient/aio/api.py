@@ -72,6 +72,7 @@ def create_client(credential: Credential, server: Address = config.Production, *
     :param read_timeout: seconds that the server has for a response (float), or None.
     :param ping_after: idle seconds after which a connection is pinged before use (float), or None.
     :param queue_size: most notifications that wait for room (int); who has more waits for a place.
+        Half of it is left to others by ``send_many()``.
     :param feedback_store: keeps dead tokens until :meth:`.Client.feedback` reads them; None means
         what it does for :class:`~apnsclient.transport.Session`.
     :raises ~apnsclient.errors.CertificateError: if certificate, key or passphrase cannot be used.

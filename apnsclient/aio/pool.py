@@ -197,6 +197,16 @@ class Pool:
         return bool(self._places) or self.hub.queued + self._given >= self._queue_size
 
     @property
+    def spare(self) -> int:
+        """How many requests of a campaign may be added to the queue (int).
+
+        Half of its places if there are as many, or none: the others are for single requests.
+        """
+        half = (self._queue_size + 1) // 2
+        is_free = not self._places and self.hub.queued + self._given < half
+        return half if is_free else 0
+
+    @property
     def closing(self) -> bool:
         """True if it takes no further requests."""
         return self._is_closing
