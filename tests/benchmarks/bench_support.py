@@ -115,12 +115,15 @@ class Report(object):
                 (head, [row[place] for row in rows])
                 for place, head in enumerate(heads) if head in bars])
         self._values[name] = [dict(zip(heads, row)) for row in rows]
-        cells = [list(heads)] + [[_cell(value) for value in row] for row in rows]
+        cells = [[_cell(value) for value in row] for row in [[heads[0] or "\\"] + list(heads[1:])]
+                 + [list(row) for row in rows]]
         widths = [max(len(row[place]) for row in cells) for place in range(len(heads))]
-        self.say("\n%s\n" % title)
-        for row in cells:
-            self.say("  " + row[0].ljust(widths[0]) + "".join(
-                "   " + cell.rjust(width) for cell, width in zip(row[1:], widths[1:])))
+        rule = "  ".join(["=" * width for width in widths])
+        lines = ["  ".join([row[0].ljust(widths[0])] + [
+            cell.rjust(width) for cell, width in zip(row[1:], widths[1:])]) for row in cells]
+        # As the page about benchmarks has it.
+        self.say("\n%s:\n\n%s\n%s\n%s\n%s\n%s" % (
+            title, rule, lines[0], rule, "\n".join(lines[1:]), rule))
 
     def finish(self, *remarks):
         """Print what explains the figures, or all of them as JSON."""
@@ -132,8 +135,8 @@ class Report(object):
 
 def _cell(value):
     if isinstance(value, float):
-        return "%.2f" % value
-    return format(value, ",d") if isinstance(value, int) else str(value)
+        return "%.*f" % (2 if value < 10 else 1 if value < 100 else 0, value)
+    return format(value, ",d").replace(",", " ") if isinstance(value, int) else str(value)
 
 
 def new_parser(documentation, rounds):
