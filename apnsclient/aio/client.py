@@ -126,7 +126,7 @@ class Client(APNSBaseClient):
         """Send a notification to a device, and return its outcome as a value.
 
         For the arguments see :meth:`send_notification`, for what it would raise
-        :attr:`.Outcome.error`.
+        ``Outcome.error``.
 
         :raises RuntimeError: if the client belongs to another event loop.
         """
