@@ -139,10 +139,10 @@ class _Apart(Channels):
 async def test_a_broadcast_reaches_the_channel(apple):
     """Header and payload are those of the notification."""
     channel_id = apple.channels.create(APP)
-    given = uuid.UUID("8b2d9c1e-0000-4000-8000-00000000abcd")
+    given = "8B2D9C1E-0000-4000-8000-00000000ABCD"
     async with connect(apple) as client:
         assert await client.broadcast(APP, channel_id, UPDATE, priority=5,
-                                      apns_id=given) == str(given)
+                                      apns_id=given) == given.lower()
         assert uuid.UUID(await client.broadcast(APP, channel_id, UPDATE.get_dict()))
 
     first, second = apple.accepted
@@ -151,7 +151,7 @@ async def test_a_broadcast_reaches_the_channel(apple):
         "", 0, 5, "liveactivity")
     assert (second.expiry, second.priority, second.push_type) == (0, 10, "liveactivity")
     assert first.headers["apns-channel-id"] == channel_id
-    assert first.headers["apns-request-id"] == str(given)
+    assert first.headers["apns-request-id"] == given
     assert first.headers[":path"] == "/4/broadcasts/apps/" + APP
     assert "apns-topic" not in first.headers
 
@@ -316,6 +316,15 @@ async def test_a_refused_request_is_sent_again(apple):
         assert await channels.list() == [channel_id]
         await channels.delete(channel_id)
     assert apple.channels.ids(APP) == []
+
+
+async def test_servers_that_process_nothing_are_left_behind(apple):
+    """The request waits for one that does, however many it takes."""
+    refusing = ProviderScript(reset_at={number: 7 for number in range(1, 200)})
+    apple.script_channels(*[refusing] * 4)
+    async with manage(apple, pool_size=1) as client:
+        assert await Channels(client, APP, timeout=50).list() == []
+        assert client.pool.pending == 0
 
 
 async def test_a_request_without_a_response_is_not_sent_again(apple):
