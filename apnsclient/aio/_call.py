@@ -5,9 +5,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Optional
 
 from ..sending.http2 import IN_FLIGHT
-from ..sending.work import RESET
-from ._work import Post, StandaloneRequest
-from .errors import Closed, StreamReset, Timeout
+from ._work import Post, StandaloneRequest, error_of
 from .outcome import Kind
 
 if TYPE_CHECKING:
@@ -49,20 +47,16 @@ class Awaited(Post):
 
     def lose(self, text: str) -> None:
         """Raise that the outcome is unknown."""
-        kind = StreamReset if text.startswith(RESET) else Closed
-        self._raise(Timeout if self._is_late else kind, text, Kind.unknown)
+        self.fail(error_of(text, Kind.unknown, self._is_late))
 
     def give_up(self, text: str) -> None:
         """Raise that the request was not sent."""
-        self._raise(Timeout if self._is_late else Closed, text, Kind.unprocessed)
+        self.fail(error_of(text, Kind.unprocessed, self._is_late))
 
     def fail(self, error: Exception) -> None:
         """Raise why the request was not sent."""
         if not self._future.done():
             self._future.set_exception(error)
-
-    def _raise(self, kind: type, text: str, outcome: Kind) -> None:
-        self.fail(kind(text, kind=outcome))
 
     def expire(self) -> None:
         """Raise that its time is over."""

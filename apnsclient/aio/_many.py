@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections import deque
 from itertools import islice
 from typing import (
@@ -18,9 +19,7 @@ from typing import (
 )
 
 from ..sending.http2 import IN_FLIGHT
-from ..sending.work import RESET
-from ._work import Post
-from .errors import Closed, StreamReset, Timeout
+from ._work import Post, error_of
 from .outcome import Kind, Outcome, from_error
 
 __all__ = ["Campaign", "Item"]
@@ -29,8 +28,9 @@ _log = logging.getLogger("apnsclient.aio")
 
 #: How many values of an asynchronous iterable are asked for ahead.
 _AHEAD = 128
-#: How many notifications are taken from an iterable before the loop may do something else.
-_ROUND = 128
+#: How many notifications are taken from an iterable, and for how many seconds at most, before the
+#: loop may do something else.
+_ROUND, _LONGEST_ROUND = 128, 0.005
 
 
 class Item(Post):
@@ -65,12 +65,11 @@ class Item(Post):
 
     def lose(self, text: str) -> None:
         """Keep that the outcome is unknown."""
-        kind = StreamReset if text.startswith(RESET) else Closed
-        self.fail((Timeout if self._is_late else kind)(text, kind=Kind.unknown))
+        self.fail(error_of(text, Kind.unknown, self._is_late))
 
     def give_up(self, text: str) -> None:
         """Keep that it was not sent."""
-        self.fail((Timeout if self._is_late else Closed)(text, kind=Kind.unprocessed))
+        self.fail(error_of(text, Kind.unprocessed, self._is_late))
 
     def expire(self) -> None:
         """Keep that its time is over."""
@@ -143,6 +142,7 @@ class Campaign:
         finally:
             source.close()
             self._leave()
+            await source.wait_closed()
 
     def _leave(self) -> None:
         """Give up what has not ended."""
@@ -167,8 +167,14 @@ class Campaign:
         """Take notifications as far as the window allows, and begin to send them."""
         while self._can_take(source):
             values = source.take(self._room())
-            self._count += len(values)
-            self._start([self._new_item(self, value) for value in values])
+            items: List[Item] = []
+            try:
+                for value in values:
+                    items.append(self._new_item(self, value))
+            except Exception as error:  # pylint: disable=broad-except
+                source.fail(error)
+            self._count += len(items)
+            self._start(items)
             if values:
                 await asyncio.sleep(0)
                 if self._has_ended():
@@ -182,6 +188,8 @@ class Campaign:
             for item in items:
                 if item.outcome is None:
                     item.fail(self._pool.error)
+                else:
+                    self.note(item)
             return
         good = [item for item in items if item.outcome is None]
         self._live.update(good)
@@ -233,19 +241,29 @@ class _Plain:
         return not self.is_over
 
     def take(self, limit: int) -> List[Any]:
-        """Return the next values, up to a limit; fewer mean that there are no more."""
+        """Return the next values, up to a limit, as far as they come without delay."""
         found: List[Any] = []
+        end = time.monotonic() + _LONGEST_ROUND
         try:
             for value in islice(self._values, limit):
                 found.append(value)
+                if time.monotonic() > end:
+                    return found
         except Exception as error:  # pylint: disable=broad-except
             self.failure = error
         self.is_over = len(found) < limit
         return found
 
+    def fail(self, error: BaseException) -> None:
+        """Ask for nothing more; what was taken is sent."""
+        self.is_over, self.failure = True, error
+
     def close(self) -> None:
         """Ask for nothing more."""
         self.is_over = True
+
+    async def wait_closed(self) -> None:
+        """Do nothing: none of it goes on."""
 
 
 class _Awaited:
@@ -263,10 +281,18 @@ class _Awaited:
         self._ahead: Deque[Any] = deque()
         self._room = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._ask())
-        self._task.add_done_callback(lambda _: wake())
+        self._task.add_done_callback(self._note_end)
+
+    def _note_end(self, task: "asyncio.Task[None]") -> None:
+        if self.is_over and not task.cancelled() and task.exception() is not None:
+            _log.warning("the iterable of notifications failed after its caller had left",
+                         exc_info=task.exception())
+        self._wake()
 
     async def _ask(self) -> None:
         async for value in self._values:
+            if self.is_over:
+                return
             self._ahead.append(value)
             self._wake()
             while len(self._ahead) >= _AHEAD:
@@ -286,11 +312,25 @@ class _Awaited:
         self._room.set()
         if not found and self._task.done():
             self.is_over = True
-            if not self._task.cancelled():
-                self.failure = self._task.exception()
+            # Nobody but the iterable itself has cancelled the task.
+            self.failure = (asyncio.CancelledError() if self._task.cancelled()
+                            else self._task.exception())
         return found
+
+    def fail(self, error: BaseException) -> None:
+        """Ask for nothing more; what was taken is sent."""
+        self.close()
+        self.failure = error
 
     def close(self) -> None:
         """Ask for nothing more."""
         self.is_over = True
-        self._task.cancel()
+        if not self._task.done():
+            self._task.cancel()
+        elif not self._task.cancelled():
+            self._task.exception()  # Nobody has asked for as much.
+
+    async def wait_closed(self) -> None:
+        """Wait until the iterable has ended: it may have something to clean up."""
+        if not self._task.done():
+            await asyncio.wait([self._task])

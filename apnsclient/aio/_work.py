@@ -10,12 +10,25 @@ ended; see :class:`~apnsclient.sending.work.Work` for where the requests of a bu
 from typing import Any, List, Optional, Sequence, Tuple
 
 from ..reasons import Reason
-from ..sending.work import Request, Work
+from ..sending.work import RESET, Request, Work
+from .errors import APNSError, Closed, Kind, StreamReset, Timeout
 
-__all__ = ["Bundle", "Post", "StandaloneRequest", "Tally"]
+__all__ = ["Bundle", "Post", "StandaloneRequest", "Tally", "error_of"]
 
 #: How many digits Apple's device tokens have, and what else a request takes, about, in bytes.
 _DIGITS, _OVERHEAD = 64, 64
+
+
+def error_of(text: str, kind: Kind, is_late: bool) -> APNSError:
+    """Return the exception for a request that had no response.
+
+    :param text: what happened (str).
+    :param kind: what is known of it.
+    :param is_late: whether its time was over (bool).
+    """
+    if is_late:
+        return Timeout(text, kind=kind)
+    return (StreamReset if text.startswith(RESET) else Closed)(text, kind=kind)
 
 
 class Post:

@@ -9,7 +9,7 @@
 import os
 from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple, Union
 
-from .._timing import Timing, check_ping_after, check_timing
+from .._timing import Timing, check_ping_after, check_timeout, check_timing
 from ..addresses import resolve_address
 from ..backends._proxy import Proxy
 from ..backends._tls import Trust
@@ -100,10 +100,12 @@ async def _create(credential: Union[TlsCertificate, ProviderToken], address: Tup
                   options: Dict[str, Any]) -> Client:
     """Return a client whose first connection is open."""
     check_ping_after(options["ping_after"])
+    check_timeout(timeout)
     trust.check()
+    feedback = Feedback(default_store() if store is None else store,
+                        source_of(address, credential))
     pool = Pool(Endpoint(address, credential, trust, proxy), **options)
     await pool.start()
-    feedback = Feedback(store or default_store(), source_of(address, credential))
     return Client(pool, topic or credential.default_topic, timeout, feedback)
 
 

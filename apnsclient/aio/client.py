@@ -130,12 +130,17 @@ class Client(APNSBaseClient):
 
         :raises RuntimeError: if the client belongs to another event loop.
         """
+        self.pool.check_loop()
+        end = self._end(deadline, timeout)
         try:
             self.pool.check()
             template = self._renderer.render(notification, apns_id, expiration, priority, topic,
                                              collapse_id, push_type, time_sensitive)
-            response = await self._post(token, template, self._end(deadline, timeout))
-        except (APNsError, ValueError, TypeError) as error:
+        except Exception as error:  # pylint: disable=broad-except
+            return from_error(token, notification, error)
+        try:
+            response = await self._post(token, template, end)
+        except (APNsError, ValueError) as error:
             return from_error(token, notification, error)
         return outcome_of(token, notification, response, template)
 
@@ -222,12 +227,12 @@ class Client(APNSBaseClient):
             raise ValueError("window is %r, expected 1 or more notifications" % (window,))
 
         def new_item(campaign: Campaign, value: Any) -> Item:
-            token, notification = value
+            token, notification = _pair_of(value)
             try:
                 template = self._renderer.render(
                     notification, None, expiration, priority, topic, collapse_id, push_type,
                     time_sensitive)
-            except (TypeError, ValueError) as error:
+            except Exception as error:  # pylint: disable=broad-except
                 item = Item(campaign, token, notification, token, None, None)
                 item.outcome = from_error(token, notification, error)
                 return item
@@ -249,6 +254,7 @@ class Client(APNSBaseClient):
             ``datetime`` in UTC.
         :raises Exception: what the store raises, if it cannot be read.
         """
+        self.pool.check_loop()
         if self._feedback is None:
             return
         rows = await self._feedback.drain()
@@ -284,6 +290,19 @@ class Client(APNSBaseClient):
             await self._feedback.close()
 
     aclose = close
+
+
+def _pair_of(value: Any) -> Tuple[Any, Any]:
+    """Return token and notification, as an iterable yields them.
+
+    :raises TypeError: if it is anything else.
+    """
+    try:
+        token, notification = value
+    except (TypeError, ValueError):
+        raise TypeError("the iterable yields a value of type %s, expected (token, notification)"
+                        % type(value).__name__) from None
+    return token, notification
 
 
 def _outcome_of(item: Item) -> Outcome:
