@@ -278,6 +278,8 @@ class Hub:
         link.received_at = now
         before = self.tally.completed - self._out_of_order
         self._sender.receive(link.state, data, now)
+        # Before their callers go on, who may ask for the feedback.
+        self._report_gone()
         if before != self.tally.completed - self._out_of_order:
             link.is_useful = True
         if link.probe_deadline is not None and link.state.client.is_ping_acknowledged:
@@ -454,6 +456,9 @@ class Hub:
                 self._dismiss(link)
         if len(self.links) != len(self._sender.connections):
             self._release_ended()
+        self._report_gone()
+
+    def _report_gone(self) -> None:
         gone = self._sender.take_gone()
         if gone and self.on_gone is not None:
             self.on_gone(gone)

@@ -129,3 +129,12 @@ async def test_feedback_is_read_in_the_loop_of_the_client_only(apple):
         with pytest.raises(RuntimeError, match="belongs to another event loop"):
             await in_thread(lambda: asyncio.run(read(client)))
         assert await read(client) == TOKENS[:1]
+
+
+async def test_a_dead_token_is_known_when_its_caller_goes_on(apple):
+    """So that a program can read the feedback right behind the notification."""
+    async with new_client(apple, MemoryStore()) as client:
+        seen = []
+        client.pool.hub.on_gone = seen.extend
+        outcome = await client.send(TOKENS[0], PAYLOAD)
+        assert outcome.is_gone and [row[0] for row in seen] == [TOKENS[0].encode("ascii")]
