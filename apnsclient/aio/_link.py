@@ -84,6 +84,7 @@ class Link(Listener):
         except BaseException:
             link.stream.abort()
             raise
+        link.stream.keep_session()
         return link
 
     @property

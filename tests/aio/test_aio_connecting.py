@@ -7,6 +7,7 @@ import pytest
 from aio_peers import ALERT, TOKEN, client_of, happens, until
 from apnsclient.errors import ConnectError, ConnectTimeout, PeerVerificationError
 from apnsclient.testing.certs import Authority
+from apnsclient.testing.simulator import ProviderScript
 from frame_peers import Peer, serve
 from http2_support import headers
 from stdio_support import SHORT, Server, hold, over_tls, server_context, wait_for_end
@@ -99,6 +100,17 @@ async def test_tls_sessions_are_resumed(simulator):
         await happens(simulator, lambda: not simulator.open_provider_connections)
 
     assert simulator.provider_connections == 3
+
+
+async def test_a_session_is_resumed_although_the_server_ended_the_connection(simulator):
+    """Servers end most of them."""
+    simulator.script_provider(ProviderScript(close_after=1), ProviderScript(reset_after=1, late=1))
+    async with client_of(simulator) as client:
+        for number in range(3):
+            await client.send(TOKEN, ALERT)
+            assert (simulator.provider_connections, simulator.resumed) == (number + 1, number)
+            if number < 2:
+                await until(lambda: not client.pool.hub.links)
 
 
 async def test_a_client_is_ready_when_it_is_there(simulator):
