@@ -31,6 +31,8 @@ __all__ = ["Plan", "World"]
 START = 1024.0
 #: Rounds of the loop after which nothing is to be expected any more.
 _MOST_ROUNDS = 100000
+#: Where sockets are connected to; a number, so that nobody is asked for it.
+ADDRESS = "192.0.2.1", 443
 #: Seconds of a round trip; a power of two, so that sums are exact.
 TRIP = 0.0625
 #: Seconds after which nothing is remembered of a caller who had any patience.
@@ -46,18 +48,19 @@ class Stuck(AssertionError):
 class Loop(asyncio.BaseEventLoop):
     """An event loop whose time goes on as soon as there is nothing to do.
 
-    :param connect: ``(protocol factory)``; a coroutine function that returns a transport.
+    :param world: has the coroutine function ``reach``, which returns when there is a connection,
+        and ``open_line``, which returns its transport.
 
     :ivar now: the time in seconds.
     :ivar crashes: what its exception handler was told.
     """
 
-    def __init__(self, connect: Callable[[Any], Any]) -> None:
+    def __init__(self, world: "World") -> None:
         super().__init__()
         self.now = START
         self.crashes: List[Dict[str, Any]] = []
         self.set_exception_handler(lambda _, context: self.crashes.append(context))
-        self._connect = connect
+        self._world = world
         self._selector = self
         self._rounds = 0
 
@@ -74,8 +77,14 @@ class Loop(asyncio.BaseEventLoop):
         self.now += timeout
         return []
 
-    async def create_connection(self, factory: Any, *_: Any, **__: Any) -> Any:
-        return await self._connect(factory)
+    async def sock_connect(self, sock: Any, address: Any) -> None:
+        assert address == ADDRESS
+        await self._world.reach(sock)
+
+    async def create_connection(self, protocol_factory: Any, *_: Any, **options: Any) -> Any:
+        line = self._world.open_line(options["sock"], protocol_factory())
+        line.greet()
+        return line, None
 
     def timers(self) -> List[asyncio.TimerHandle]:
         """Return what is still to be called at some time."""
@@ -144,7 +153,7 @@ class Nobody:
 class Destination:
     """An :class:`~apnsclient.aio._stream.Endpoint` whose connections are lines."""
 
-    address = next_hop = "api.push.apple.com", 443
+    address, next_hop = ("api.push.apple.com", 443), ADDRESS
     identity = proxy = session = None
 
     def __init__(self, credential: Any, world: "World") -> None:
@@ -166,14 +175,17 @@ class Line(asyncio.Transport):
     :param world: has loop, flights, processed, ``after``, and the options of the network.
     :param script: :class:`~sender_peer.Script`. Openings beside its own: "mute": there is no TLS
         handshake; "not http2"; "dies": it ends at once; "no settings".
+    :param sock: the socket that it would have.
+    :param protocol: what has the transport.
 
     :ivar tap: what was said, as the client has written and read it.
     :ivar is_open: whether the client neither gave it up nor knows of its end.
     :ivar is_closed: whether the loop is done with it.
     """
 
-    def __init__(self, world: "World", script: Script, protocol: Any) -> None:
+    def __init__(self, world: "World", script: Script, sock: Any, protocol: Any) -> None:
         super().__init__()
+        self._socket = sock
         self.script, self.tap = script, Tap(world.flights)
         self.is_open, self.is_closed = True, False
         self._world, self._loop, self._protocol = world, world.loop, protocol
@@ -247,6 +259,7 @@ class Line(asyncio.Transport):
     def _lose(self, error: Optional[Exception]) -> None:
         if not self.is_closed:
             self.is_closed = True
+            self._socket.close()
             self.take_leave()
             self._protocol.connection_lost(error)
 
@@ -528,7 +541,7 @@ class World:
                  ping_after: Optional[float] = None, is_token: bool = False, pipe: int = 1 << 20,
                  high: int = 1 << 16, has_resets: bool = False, closes: Any = None,
                  sizes: Any = ()) -> None:
-        self.loop = Loop(self._connect)
+        self.loop = Loop(self)
         self.flights: List[Any] = []
         self.processed: Dict[str, List[Any]] = defaultdict(list)
         self.lines: List[Line] = []
@@ -538,6 +551,7 @@ class World:
         self.callers = [Caller(self, number, plan) for number, plan in enumerate(plans)]
         self.ended_at: Dict[int, float] = {}
         self._scripts = deque(scripts)
+        self._reached: Dict[Any, Script] = {}
         self._closes, self._sizes = closes, sizes
         self._options = dict(size=size, queue_size=queue_size, ping_after=ping_after,
                              timing=Timing(1.0, 1, None, 65536, read_timeout, 1.0))
@@ -548,17 +562,20 @@ class World:
         """Have a function called later."""
         self.loop.call_later(seconds, function)
 
-    async def _connect(self, factory: Any) -> Any:
+    async def reach(self, sock: Any) -> None:
+        """Connect a socket, which only stands for the connection."""
         script = self._scripts.popleft() if self._scripts else Script()
         if script.opening == "unreachable":
             await self.loop.create_future()
         await asyncio.sleep(TRIP)
         if script.opening == "refused":
             raise ConnectionRefusedError(111, "refused")
-        line = Line(self, script, factory())
-        self.lines.append(line)
-        line.greet()
-        return line, None
+        self._reached[sock] = script
+
+    def open_line(self, sock: Any, protocol: Any) -> Line:
+        """Return what carries the bytes of a socket that is connected."""
+        self.lines.append(Line(self, self._reached.pop(sock), sock, protocol))
+        return self.lines[-1]
 
     def read(self, tap: Tap, data: bytes) -> None:
         """Note what a client reads, and which requests end by that."""
