@@ -8,7 +8,7 @@ import copy
 import json
 import re
 import time
-from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
+from typing import Any, Dict, List, Mapping, Optional, Set, Tuple, Union
 
 from .._compat import text_of
 from .._json import decode_json
@@ -235,7 +235,7 @@ class Connection:
         self.outcome: Optional[str] = None
         self._is_opening = False
         self._is_closing = False
-        self._waiters: List[asyncio.Future[None]] = []
+        self._waiters: Set[asyncio.Future[None]] = set()
         self._guard: Any = None
 
     @classmethod
@@ -310,13 +310,18 @@ class Connection:
         """Wait until more can be sent, or until the connection takes no further requests.
 
         :raises ~apnsclient.aio.errors.Closed: if it takes none.
+        :raises RuntimeError: if another event loop runs than the one that it belongs to.
         """
+        self._check_loop()
         while self.blocked:
             if self.closing:
                 raise self._closed()
             waiter = self._loop.create_future()
-            self._waiters.append(waiter)
-            await waiter
+            self._waiters.add(waiter)
+            try:
+                await waiter
+            finally:
+                self._waiters.discard(waiter)
 
     async def post(self, request: Request) -> Response:
         """Send a request, and return its response, whatever the status.
@@ -331,14 +336,17 @@ class Connection:
         :raises ~apnsclient.aio.errors.Timeout: if the time of the request is over.
         :raises RuntimeError: if another event loop runs than the one that it belongs to.
         """
-        if asyncio.get_running_loop() is not self._loop:
-            raise RuntimeError("this connection belongs to another event loop")
+        self._check_loop()
         if self.closing:
             raise self._closed()
         if self.blocked:
             raise Blocked("the connection takes no further requests now", kind=Kind.unprocessed)
         future = self._loop.create_future()
         return Response.of(await await_post(request.post(self._hub, future), self._hub, future))
+
+    def _check_loop(self) -> None:
+        if asyncio.get_running_loop() is not self._loop:
+            raise RuntimeError("this connection belongs to another event loop")
 
     def _closed(self) -> Exception:
         if self._hub.failure is not None:
@@ -359,18 +367,22 @@ class Connection:
         if not hub.links:
             hub.cancel_timer()
         if self._waiters and not (self.blocked and not self.closing):
-            waiters, self._waiters = self._waiters, []
-            for waiter in waiters:
+            for waiter in self._waiters:
                 if not waiter.done():
                     waiter.set_result(None)
 
     async def close(self) -> None:
-        """Close it. Requests that have no response yet end as unknown."""
+        """Close it. Requests that have no response yet end as unknown.
+
+        :raises RuntimeError: if another event loop runs than the one that it belongs to.
+        """
+        self._check_loop()
         self._is_closing = True
         self.outcome = self.outcome or "it was closed"
         closed = self._hub.close_links()
         self._hub.end_waiting(self._closed())
         self._hub.cancel_timer()
+        self._hub.schedule()  # Whoever waits until it is unblocked is told.
         if closed:
             await asyncio.wait(closed)
         if self._guard is not None:

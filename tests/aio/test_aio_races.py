@@ -408,3 +408,29 @@ async def test_a_coroutine_that_is_closed_leaves_nothing(apple):
         await asyncio.sleep(0)
 
         assert client.pool.pending == 0
+
+
+# A connection by itself.
+
+
+async def test_whoever_waits_for_a_connection_is_told_of_its_end(apple):
+    """Callers that have left meanwhile are forgotten."""
+    apple.script_provider(ProviderScript(settings={"max_concurrent_streams": 0}))
+    context = create_ssl_context()
+    context.load_verify_locations(cadata=apple.ca_string)
+    connection = await Connection.create(apple.provider_address, context)
+    leaving = [asyncio.ensure_future(connection.wait_until_unblocked()) for _ in range(50)]
+    waiting = asyncio.ensure_future(connection.wait_until_unblocked())
+    await asyncio.sleep(0)
+    for task in leaving:
+        task.cancel()
+    await asyncio.wait(leaving)
+    assert len(connection._waiters) == 1
+
+    with pytest.raises(RuntimeError, match="belongs to another event loop"):
+        await asyncio.get_running_loop().run_in_executor(
+            None, lambda: asyncio.run(connection.close()))
+    assert connection.state == "active"
+    await connection.close()
+    with pytest.raises(errors.Closed):
+        await waiting
