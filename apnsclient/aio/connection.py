@@ -29,6 +29,7 @@ from .outcome import Kind
 __all__ = ["Connection", "DEFAULT_TIMING", "Request", "Response", "SSLContext",
            "create_ssl_context"]
 
+#: Timeouts in seconds, and sizes of buffers in bytes; ``_replace()`` makes others of them.
 DEFAULT_TIMING = Timing(connect_timeout=10, write_buffer_size=16384, write_timeout=20,
                         read_buffer_size=65536, read_timeout=20, read_tail_timeout=0)
 
