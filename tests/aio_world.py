@@ -143,6 +143,9 @@ class Plain:
     def shutdown(self) -> None:
         self._line.take_leave()
 
+    def set_shutdown(self, state: int) -> None:
+        """It has no session that could be resumed."""
+
 
 class Nobody:
     """Stands for a certificate."""
