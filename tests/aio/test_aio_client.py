@@ -33,10 +33,11 @@ async def test_values_that_are_false_arrive(simulator):
         await client.send_notification(TOKEN, Notification(alert="", badge=0), expiration=0)
         await client.send_notification(TOKEN, Notification(badge=0))
         await client.send_notification(TOKEN, {"aps": {"badge": 0}, "zero": 0}, expiration=0)
+        await client.send_notification(TOKEN, Notification(alert="x", expiration=0))
 
-    first, second, third = simulator.accepted
+    first, second, third, fourth = simulator.accepted
     assert json.loads(first.payload)["aps"]["badge"] == 0
-    assert (first.expiry, second.expiry, third.expiry) == (0, None, 0)
+    assert (first.expiry, second.expiry, third.expiry, fourth.expiry) == (0, None, 0, 0)
     assert json.loads(second.payload) == {"aps": {"badge": 0}}
     assert json.loads(third.payload) == {"aps": {"badge": 0}, "zero": 0}
 
