@@ -32,7 +32,7 @@ class Awaited(Post):
                  future: Future) -> None:
         # Like super().__init__(), which takes longer.
         self.token, self.template, self.deadline = token, template, deadline
-        self.is_over, self.bundle, self.index = False, None, 0
+        self.is_over, self.has_place, self.bundle, self.index = False, True, None, 0
         self._hub, self._future, self._is_late = hub, future, False
 
     @property
@@ -88,10 +88,11 @@ async def await_post(post: Awaited, hub: Any, future: Future) -> Any:
 
     If the caller is cancelled, the request is given up: it was not sent, or its stream is reset.
     """
-    hub.add(post)
+    hub.enter(post)
     try:
         return await future
-    finally:
+    except BaseException:
         future.cancel()  # Nobody would retrieve an exception.
         if not post.is_over and hub.withdraw(post, "its caller has left") == IN_FLIGHT:
             _log.warning("a caller has left a request that was written: its outcome is unknown")
+        raise

@@ -17,7 +17,7 @@ import heapq
 import itertools
 import logging
 import os
-from collections import deque
+from collections import OrderedDict, deque
 from functools import partial
 from typing import Any, Callable, Deque, Dict, List, Optional, Set, Tuple
 
@@ -76,6 +76,7 @@ class Hub:
     :param ping_after: after how many idle seconds (float) a connection is pinged before it is used,
         or None for never.
     :param on_change: called when connections have come or gone, or a request waits for one.
+    :param queue_size: most requests that wait in the queue (int, from 1), or None for any number.
 
     :ivar links: the connections (list of :class:`~._link.Link`).
     :ivar tally: counts requests.
@@ -85,7 +86,7 @@ class Hub:
     """
 
     def __init__(self, endpoint: Endpoint, timing: Timing, ping_after: Optional[float],
-                 on_change: Callable[[], None]) -> None:
+                 on_change: Callable[[], None], queue_size: Optional[int] = None) -> None:
         self.endpoint = endpoint
         self.timing = timing
         self.links: List[Link] = []
@@ -105,8 +106,9 @@ class Hub:
         # Posts that wait, in order; how many of them have not ended meanwhile.
         self._queue: Deque[Post] = deque()
         self.queued = 0
-        # Who waits for a place in the queue is told when there is one.
-        self.on_place: Optional[Callable[[], None]] = None
+        self._queue_size = float("inf") if queue_size is None else queue_size
+        # Posts that wait for a place in the queue, in order.
+        self._outside: OrderedDict[Post, None] = OrderedDict()
         self._deadlines: List[Tuple[float, int, Any]] = []
         # How many there may be before those of the past are dropped.
         self._most_deadlines = _MOST_STALE
@@ -119,17 +121,38 @@ class Hub:
 
     # What callers bring.
 
+    @property
+    def is_full(self) -> bool:
+        """True if a request would wait for a place in the queue."""
+        return bool(self._outside) or self.queued >= self._queue_size
+
+    def enter(self, post: Post) -> None:
+        """Send a request as soon as there is room for it; if the queue is full, it waits outside.
+
+        Whoever came first has the next place.
+        """
+        if not self.is_full:
+            self.add(post)
+            return
+        post.has_place = False
+        self._outside[post] = None
+        if post.deadline is not None:
+            self._add_deadline(post.deadline, post)
+
     def add(self, post: Post) -> None:
-        """Send a request as soon as there is room for it."""
+        """Send a request as soon as there is room for it, however many wait."""
+        self._take(post)
+        if post.deadline is not None:
+            self._add_deadline(post.deadline, post)
+
+    def _take(self, post: Post) -> None:
         self._queue.append(post)
         self.queued += 1
         self.tally.outstanding += 1
-        if post.deadline is not None:
-            self.add_deadline(post.deadline, post)
         if not self._is_scheduled:
             self.schedule()
 
-    def add_deadline(self, deadline: float, waiter: Any) -> None:
+    def _add_deadline(self, deadline: float, waiter: Any) -> None:
         """See that ``waiter.expire()`` is called at a time, unless ``waiter.is_over`` by then."""
         deadlines = self._deadlines
         if len(deadlines) >= self._most_deadlines:
@@ -148,6 +171,11 @@ class Hub:
         """
         if post.is_over:
             return None
+        if not post.has_place:
+            del self._outside[post]
+            post.is_over = True
+            post.give_up(text + "; too many others waited")
+            return WAITING
         if post.bundle is None:
             self._end(post).give_up(text)
             self._note_unqueued()
@@ -180,8 +208,20 @@ class Hub:
         """Note that fewer requests wait than before."""
         if not self.queued:
             self._queue.clear()  # Of those that have ended.
-        if self.on_place is not None:
-            self.on_place()
+        while self._outside and self.queued < self._queue_size:
+            post, _ = self._outside.popitem(last=False)
+            post.has_place = True
+            self._take(post)
+
+    def end_outside(self, error: Exception) -> None:
+        """End all requests that wait for a place in the queue.
+
+        :param error: why; see :meth:`end_waiting`.
+        """
+        outside, self._outside = self._outside, OrderedDict()
+        for post in outside:
+            post.is_over = True
+            post.fail(copy.copy(error))
 
     @property
     def problem_text(self) -> str:

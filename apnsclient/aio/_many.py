@@ -47,7 +47,7 @@ class Item(Post):
                  template: Any, deadline: Optional[float]) -> None:
         # Like super().__init__(), which takes longer.
         self.token, self.template, self.deadline = token, template, deadline
-        self.is_over, self.bundle, self.index = False, None, 0
+        self.is_over, self.has_place, self.bundle, self.index = False, True, None, 0
         self._campaign, self._is_late = campaign, False
         self.given, self.notification = given, notification
         self.response: Any = None

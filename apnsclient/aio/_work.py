@@ -40,17 +40,18 @@ class Post:
     :param deadline: when its time is over, on the clock of the loop (float), or None.
 
     :ivar is_over: whether it has ended, or nobody waits for it any more (bool).
+    :ivar has_place: whether the queue has taken it (bool), see :meth:`.Hub.enter`.
     :ivar bundle: the work that it is in, or None while it waits in the queue.
     :ivar index: what that calls it (int).
     """
 
-    __slots__ = ("bundle", "deadline", "index", "is_over", "template", "token")
+    __slots__ = ("bundle", "deadline", "has_place", "index", "is_over", "template", "token")
 
     def __init__(self, token: Any, template: Any, deadline: Optional[float]) -> None:
         self.token = token
         self.template = template
         self.deadline = deadline
-        self.is_over = False
+        self.is_over, self.has_place = False, True
         self.bundle: Optional[Work] = None
         self.index = 0
 

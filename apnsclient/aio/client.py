@@ -7,7 +7,17 @@ there. They share its connections, see :mod:`apnsclient.aio.pool`.
 import asyncio
 import datetime
 import uuid
-from typing import Any, AsyncGenerator, AsyncIterable, Dict, Iterable, Optional, Tuple, Union
+from typing import (
+    Any,
+    AsyncGenerator,
+    AsyncIterable,
+    Awaitable,
+    Dict,
+    Iterable,
+    Optional,
+    Tuple,
+    Union,
+)
 
 from ..errors import APNsError
 from ..models import BaseNotification
@@ -153,13 +163,11 @@ class Client(APNSBaseClient):
         end = self._loop.time() + seconds
         return end if deadline is None or end < deadline else deadline
 
-    async def _post(self, token: Token, template: RequestTemplate, end: Optional[float]) -> Any:
+    def _post(self, token: Token, template: RequestTemplate,
+              end: Optional[float]) -> Awaitable[Any]:
         """Send a request, and return the response of the protocol."""
-        pool = self.pool
-        if pool.blocked:
-            await pool.wait_for_place(end)
-        future = self._loop.create_future()
-        return await await_post(Awaited(pool.hub, token, template, end, future), pool.hub, future)
+        hub, future = self.pool.hub, self._loop.create_future()
+        return await_post(Awaited(hub, token, template, end, future), hub, future)
 
     async def broadcast(
             self, bundle_id: str, channel: Union[str, Channel], notification: Content, *,

@@ -10,7 +10,6 @@ fail: Apple takes a storm of them for an attack (Apple, *Sending notification re
 import asyncio
 import copy
 import random
-from collections import OrderedDict
 from typing import Any, Callable, List, Optional, Tuple, Union
 
 from .._compat import text_of
@@ -22,7 +21,7 @@ from ._hub import Hub
 from ._link import Link, open_link
 from ._stream import Endpoint, guard_with_loop
 from .connection import DEFAULT_TIMING, Request, Response, SSLContext, new_endpoint
-from .errors import Closed, Timeout
+from .errors import Closed
 from .outcome import Kind
 
 __all__ = ["Pool", "QUEUE_SIZE", "delay_after"]
@@ -43,23 +42,6 @@ def delay_after(failures: int) -> float:
     """
     longest = min(_FIRST_DELAY * 2.0 ** min(failures - 1, _MOST_DOUBLINGS), _LONGEST_DELAY)
     return longest * random.uniform(0.5, 1.0)
-
-
-class _Place:
-    """A caller who waits for a place in the queue."""
-
-    def __init__(self, future: "asyncio.Future[None]") -> None:
-        self.future = future
-
-    @property
-    def is_over(self) -> bool:
-        """True if it does not wait any more."""
-        return self.future.done()
-
-    def expire(self) -> None:
-        """Take note that its time is over."""
-        self.future.set_exception(Timeout(
-            "the notification was not sent in time: too many others waited", kind=Kind.unprocessed))
 
 
 class Pool:
@@ -84,16 +66,12 @@ class Pool:
                  ping_after: Optional[float] = 60.0, queue_size: int = QUEUE_SIZE,
                  delay_after: Callable[[int], float] = delay_after) -> None:
         self._loop = asyncio.get_running_loop()
-        self.hub = Hub(endpoint, timing, ping_after, self._look)
-        self.hub.on_place = self._give_places
-        self.outcome: Optional[str] = None
-        self._size = _check_size(size)
         if queue_size < 1:
             raise ValueError("queue_size is %r, expected 1 or more requests" % (queue_size,))
+        self.hub = Hub(endpoint, timing, ping_after, self._look, queue_size)
+        self.outcome: Optional[str] = None
+        self._size = _check_size(size)
         self._queue_size = queue_size
-        # Who waits for a place in the queue, and how many places were given and not taken yet.
-        self._places: OrderedDict[_Place, None] = OrderedDict()
-        self._given = 0
         self._task: Optional[asyncio.Task[None]] = None
         # How many connects in a row were of no use; and the last connection, and why it was wanted,
         # until the server has been of use over it.
@@ -194,7 +172,7 @@ class Pool:
     @property
     def blocked(self) -> bool:
         """True if a request would wait for a place in the queue."""
-        return bool(self._places) or self.hub.queued + self._given >= self._queue_size
+        return self.hub.is_full
 
     @property
     def spare(self) -> int:
@@ -203,8 +181,7 @@ class Pool:
         Half of its places if there are as many, or none: the others are for single requests.
         """
         half = (self._queue_size + 1) // 2
-        is_free = not self._places and self.hub.queued + self._given < half
-        return half if is_free else 0
+        return half if self.hub.queued < half and not self.hub.is_full else 0
 
     @property
     def closing(self) -> bool:
@@ -264,10 +241,7 @@ class Pool:
         """Do what :meth:`post` does, and return the response of the protocol."""
         self.check()
         future = self._loop.create_future()
-        post = request.post(self.hub, future)
-        if self.blocked:
-            await self.wait_for_place(request.deadline)
-        return await await_post(post, self.hub, future)
+        return await await_post(request.post(self.hub, future), self.hub, future)
 
     def check(self) -> None:
         """See that a request can be sent from here.
@@ -287,37 +261,6 @@ class Pool:
         if asyncio.get_running_loop() is not self._loop:
             raise RuntimeError("this client belongs to another event loop; make one for each loop, "
                                "in the loop that it is used in")
-
-    async def wait_for_place(self, deadline: Optional[float]) -> None:
-        """Wait until there is a place in the queue: whoever came first has it first.
-
-        :param deadline: when the time is over, on the clock of the loop (float), or None.
-        :raises ~apnsclient.aio.errors.Timeout: if it is.
-        """
-        place = _Place(self._loop.create_future())
-        self._places[place] = None
-        if deadline is not None:
-            self.hub.add_deadline(deadline, place)
-        try:
-            await place.future
-        except BaseException:
-            self._places.pop(place, None)
-            if not place.future.cancel() and not place.future.cancelled() \
-                    and place.future.exception() is None:
-                # It was given a place in this very moment.
-                self._given -= 1
-                self._give_places()
-            raise
-        self._given -= 1
-        self.check()
-
-    def _give_places(self) -> None:
-        places = self._places
-        while places and self.hub.queued + self._given < self._queue_size:
-            place, _ = places.popitem(last=False)
-            if not place.is_over:
-                self._given += 1
-                place.future.set_result(None)
 
     # Connections.
 
@@ -404,16 +347,10 @@ class Pool:
         self._is_closing = True
         if self.outcome is None:
             self.outcome = text_of(error)
+        self.hub.end_outside(error)
         self.hub.end_waiting(error)
-        self._end_places(error)
         if not self.hub.in_flight:
             self._finish()
-
-    def _end_places(self, error: Exception) -> None:
-        while self._places:
-            place, _ = self._places.popitem(last=False)
-            if not place.is_over:
-                place.future.set_exception(copy.copy(error))
 
     def _finish(self) -> "List[asyncio.Future[None]]":
         """Close all connections.
@@ -444,7 +381,7 @@ class Pool:
         if not self._is_closing:
             self._is_closing = True
             self.outcome = "it was closed"
-            self._end_places(Closed("the client was closed", kind=Kind.unprocessed))
+            self.hub.end_outside(Closed("the client was closed", kind=Kind.unprocessed))
         try:
             if not self._is_closed and self.hub.tally.outstanding:
                 self._idle = self._idle or self._loop.create_future()
