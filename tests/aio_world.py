@@ -513,6 +513,9 @@ class Caller:
                 await asyncio.sleep(TRIP)
             self.taken.append(name)
             yield name, self._notification
+        if self.plan.stays is not None:
+            # Nothing comes, and nobody says so.
+            await self._world.loop.create_future()
 
 
 class World:
@@ -537,6 +540,8 @@ class World:
     :ivar processed: what servers have processed: list of verdicts by name.
     :ivar begun: how many flights there were of each name when it had ended.
     :ivar gone: what was told of dead tokens.
+    :ivar leftovers: what was kept of requests when all had ended.
+    :ivar rooms: how many might wait at the beginning, and then.
     """
 
     def __init__(self, scripts: List[Script], plans: List[Plan], size: int = 2,
@@ -560,6 +565,7 @@ class World:
                              timing=Timing(1.0, 1, None, 65536, read_timeout, 1.0))
         self._credential = Key() if is_token else Nobody()
         self.leftovers: List[Any] = []
+        self.rooms: List[int] = []
 
     def after(self, seconds: float, function: Callable[[], Any]) -> None:
         """Have a function called later."""
@@ -610,6 +616,7 @@ class World:
         self.client = Client(self.pool, "com.example.app", None)
         self.pool.hub.on_gone = self.gone.extend
         await self.pool.start()
+        self.rooms.append(self.pool.spare)
         tasks = [self.loop.create_task(caller.run()) for caller in self.callers]
         for seconds, size in self._sizes:
             self.after(seconds, lambda size=size: self.pool.resize(size))
@@ -623,6 +630,7 @@ class World:
             # Whatever was remembered of a deadline is of the past.
             await asyncio.sleep(_LONG)
             self.leftovers += remains(self.pool.hub)
+            self.rooms.append(self.pool.spare)
         await self.client.close(1.0)
         self.leftovers += remains(self.pool.hub)
 

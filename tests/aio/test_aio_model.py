@@ -225,6 +225,7 @@ def check_rest(world: World, flights: Dict[str, List[Any]]) -> None:
     """See that nothing is left of it, and that the counters agree."""
     pool = world.pool
     assert not world.loop.crashes and not world.leftovers
+    assert len(set(world.rooms)) == 1
     assert not world.loop.timers()
     assert all(line.is_closed for line in world.lines)
     assert pool.closed and not pool.hub.links
