@@ -1,9 +1,9 @@
 """TCP to the first address of a host that responds.
 
 The addresses are tried one after the other, each of them a moment after the one before, and those
-of IPv6 and IPv4 in turns (RFC 8305). The loops have that only in part: asyncio leaves a socket open
-if its caller leaves at the wrong moment, and uvloop does not begin with the next address before the
-one before has failed.
+of IPv6 and IPv4 in turns (RFC 8305). asyncio has that, too, but leaves a socket open if its caller
+leaves at the wrong moment. uvloop has it not, and cannot be given a socket: see
+:class:`._stream.TlsStream`.
 """
 
 import asyncio

@@ -233,8 +233,14 @@ class TlsStream(asyncio.Protocol):
     async def _open(self) -> None:
         host, port = self._endpoint.next_hop
         try:
-            connected = await connect(await look_up(host, port))
-            await self._loop.create_connection(lambda: self, sock=connected)
+            if isinstance(self._loop, asyncio.BaseEventLoop):
+                connected = await connect(await look_up(host, port))
+                await self._loop.create_connection(lambda: self, sock=connected)
+            else:
+                # uvloop leaves the object of a socket that it is given behind, if the connection
+                # ends at once, and that closes the descriptor again, whoever has it by then. It
+                # tries one address after the other by itself.
+                await self._loop.create_connection(lambda: self, host, port)
         except socket.gaierror as error:
             raise ConnectError("cannot look up the host of %s: %s" % (
                 self._endpoint, _sockets.describe(error))) from None
