@@ -1,12 +1,15 @@
 """Dead tokens on their way to a feedback store, which may be slow: never in the event loop."""
 
 import asyncio
+import logging
 from typing import Any, List, Optional, Tuple
 
 from .._feedback_buffer import FeedbackBuffer
 from ..feedback_store import FeedbackStore
 
 __all__ = ["Feedback"]
+
+_log = logging.getLogger("apnsclient.aio")
 
 
 class Feedback:
@@ -70,8 +73,21 @@ class Feedback:
         if not draining.cancelled() and draining.exception() is None and draining.result():
             self.add(draining.result())
 
-    async def close(self) -> None:
-        """Store what is left."""
-        while self._saving is not None:
-            await asyncio.wait([self._saving])
-        await self._loop.run_in_executor(None, self._buffer.save, True)
+    async def close(self, timeout: Optional[float]) -> None:
+        """Store what is left.
+
+        :param timeout: most seconds to wait for the store each time (float), or None.
+        """
+        while self._saving is not None and await self._wait_for(self._saving, timeout):
+            pass
+        if self._saving is None:
+            await self._wait_for(
+                self._loop.run_in_executor(None, self._buffer.save, True), timeout)
+
+    async def _wait_for(self, saving: "asyncio.Future[Any]", timeout: Optional[float]) -> bool:
+        """Wait for the store; return False if that took too long."""
+        done, _ = await asyncio.wait([saving], timeout=timeout)
+        if not done:
+            _log.warning("the feedback store has not taken the dead tokens within %s s; they may "
+                         "be lost", timeout)
+        return bool(done)

@@ -13,8 +13,6 @@ again by itself until its time is over; what was written and had no response nev
 
 import asyncio
 import copy
-import heapq
-import itertools
 import logging
 import os
 from collections import OrderedDict, deque
@@ -28,10 +26,11 @@ from ..outcomes import parse_response
 from ..reasons import RESPONSES, Reason
 from ..sending.calls import Call
 from ..sending.http2 import ANOTHER, IN_FLIGHT, WAITING, Sender
+from ._deadlines import Deadlines
 from ._link import Link
 from ._stream import Endpoint
 from ._work import Bundle, Post, Tally
-from .errors import get
+from .errors import Closed, get
 from .outcome import Kind
 
 __all__ = ["Hub", "NoCredential", "ends_everything"]
@@ -42,7 +41,7 @@ _log = logging.getLogger("apnsclient.aio.connection")
 _BUNDLE = 128
 #: Seconds of silence after which a request that was given up is a reason to ask for a sign of life.
 _SILENCE = 1.0
-#: How many entries of the past the lists of deadlines and of the queue may have.
+#: How many entries of the past the queue may have.
 _MOST_STALE = 1024
 #: How many seconds a timer is late if something has held up the loop, and how many more it gets.
 _HELD_UP, _LATER = 0.05, 0.001
@@ -109,10 +108,7 @@ class Hub:
         self._queue_size = float("inf") if queue_size is None else queue_size
         # Posts that wait for a place in the queue, in order.
         self._outside: OrderedDict[Post, None] = OrderedDict()
-        self._deadlines: List[Tuple[float, int, Any]] = []
-        # How many there may be before those of the past are dropped.
-        self._most_deadlines = _MOST_STALE
-        self._numbers = itertools.count()
+        self._deadlines = Deadlines()
         # The timer, and when it is due.
         self._timer: Any = None
         self._due = float("inf")
@@ -154,12 +150,7 @@ class Hub:
 
     def _add_deadline(self, deadline: float, waiter: Any) -> None:
         """See that ``waiter.expire()`` is called at a time, unless ``waiter.is_over`` by then."""
-        deadlines = self._deadlines
-        if len(deadlines) >= self._most_deadlines:
-            deadlines[:] = [entry for entry in deadlines if not entry[2].is_over]
-            heapq.heapify(deadlines)
-            self._most_deadlines = 2 * len(deadlines) + _MOST_STALE
-        heapq.heappush(deadlines, (deadline, next(self._numbers), waiter))
+        self._deadlines.add(deadline, waiter)
         self._set_timer(deadline)
 
     def withdraw(self, post: Post, text: str) -> Optional[str]:
@@ -394,6 +385,28 @@ class Hub:
 
     def _pump(self) -> None:
         """Start what there is room for, and see what has ended."""
+        try:
+            self._go_on()
+        except Exception as error:  # pylint: disable=broad-except
+            self._crash(error)
+
+    def _crash(self, error: Exception) -> None:
+        """End everything: a credential has failed, or there is a fault here. Nobody waits for ever.
+        """
+        _log.error("the client of %s has failed", self.endpoint, exc_info=error)
+        problem = "the client has failed: %s" % text_of(error)
+        self.failure = self.failure or Closed(problem, kind=Kind.unprocessed)
+        links, self.links = self.links, []
+        for link in links:
+            link.stream.abort()
+        calls, self._calls = self._calls, {}
+        for work in calls.values():
+            for post in work.unfinished:
+                # Where it is, nobody knows.
+                self._end(post).fail(Closed(problem, kind=Kind.unknown))
+        self._on_change()
+
+    def _go_on(self) -> None:
         self._is_scheduled = False
         now = self._loop.time()
         self._settle()
@@ -543,16 +556,9 @@ class Hub:
     # Time.
 
     def _next_deadline(self) -> Optional[float]:
-        deadlines = self._deadlines
-        while deadlines and deadlines[0][2].is_over:
-            heapq.heappop(deadlines)
-        found = [deadlines[0][0]] if deadlines else []
-        if self._calls:
-            late = self._sender.deadline()
-            if late is not None:
-                found.append(late)
-        found += [link.probe_deadline for link in self.links if link.probe_deadline is not None]
-        return min(found) if found else None
+        ends = [self._deadlines.first(), self._sender.deadline() if self._calls else None]
+        ends += [link.probe_deadline for link in self.links]
+        return min([end for end in ends if end is not None], default=None)
 
     def _set_timer(self, deadline: float) -> None:
         """See that what has taken too long ends then, if that is earlier than so far."""
@@ -561,14 +567,6 @@ class Hub:
                 self._timer.cancel()
             # A timer of uvloop does not say when it is due if that is at once.
             self._timer, self._due = self._loop.call_at(deadline, self._expire), deadline
-
-    def _end_late(self, now: float) -> None:
-        """End what its caller gave a time that is over."""
-        deadlines = self._deadlines
-        while deadlines and deadlines[0][0] <= now:
-            waiter = heapq.heappop(deadlines)[2]
-            if not waiter.is_over:
-                waiter.expire()
 
     def _expire(self) -> None:
         """End what has taken too long."""
@@ -580,7 +578,7 @@ class Hub:
             self._set_timer(now + _LATER)
             return
         self._is_late = False
-        self._end_late(now)
+        self._deadlines.expire(now)
         if self._calls:
             self._sender.expire_requests(now)
         for link in list(self.links):

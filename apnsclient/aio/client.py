@@ -291,11 +291,12 @@ class Client(APNSBaseClient):
     async def close(self, timeout: Optional[float] = 20.0) -> None:
         """Take no further notifications, wait for the responses to come, and close.
 
-        :param timeout: most seconds to wait for responses (float), or None for no limit.
+        :param timeout: most seconds to wait for responses, and for the feedback store (float), or
+            None for no limit.
         """
         await self.pool.close(timeout)
         if self._feedback is not None:
-            await self._feedback.close()
+            await self._feedback.close(timeout)
 
     aclose = close
 

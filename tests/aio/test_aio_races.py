@@ -2,14 +2,17 @@
 
 import asyncio
 import gc
+import threading
 
 import pytest
 
+from apnsclient import ProviderToken
 from apnsclient.aio import errors
 from apnsclient.aio._link import Link
 from apnsclient.aio.api import create_client
 from apnsclient.aio.connection import Connection, Request, create_ssl_context, new_endpoint
 from apnsclient.aio.pool import Pool
+from apnsclient.feedback_store import MemoryStore
 from apnsclient.testing.simulator import ProviderScript
 
 pytestmark = pytest.mark.anyio
@@ -140,9 +143,6 @@ async def test_a_loop_that_was_held_up_reads_before_it_gives_up(apple, monkeypat
 # Opening.
 
 
-# If a connect is cancelled in the moment in which it has succeeded, asyncio leaves the socket to
-# the garbage collector, which warns.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_a_client_that_is_cancelled_in_the_making_leaves_nothing(apple, caplog):
     """At whatever moment that is."""
     cancelled = 0
@@ -434,3 +434,44 @@ async def test_whoever_waits_for_a_connection_is_told_of_its_end(apple):
     await connection.close()
     with pytest.raises(errors.Closed):
         await waiting
+
+
+# What fails.
+
+
+async def test_nobody_waits_for_a_client_that_has_failed(apple, caplog):
+    """A token cannot be signed, as with a key in hardware: all callers are told, and why."""
+    def fail():
+        raise OSError("no key")
+
+    async with create_client(ProviderToken(**apple.token_parameters), apple.provider_address,
+                             ca_string=apple.ca_string, topic="com.example.app") as client:
+        await client.send_notification(TOKEN, PAYLOAD)
+        for link in client.pool.hub.links:
+            link.state.refresh_token = fail
+        waiting = [client.send("%064x" % number, PAYLOAD, timeout=None) for number in range(2000)]
+        for outcome in await asyncio.gather(*waiting):
+            assert outcome.explanation == "the client has failed: no key"
+        assert client.closed and client.pool.pending == 0
+        assert (await client.send(TOKEN, PAYLOAD)).kind is errors.Kind.unprocessed
+    assert "has failed" in caplog.text
+
+
+async def test_closing_does_not_wait_for_ever_for_a_store(apple, caplog):
+    """It has as much time as the responses; what it has not taken then is in the log."""
+    apple.devices.uninstall(TOKEN)
+    may_go_on = threading.Event()
+
+    class Stuck(MemoryStore):
+        """Takes until it is told to go on."""
+
+        def add(self, source, rows):
+            assert may_go_on.wait(60)
+
+    client = await new_client(apple, feedback_store=Stuck())
+    await client.send(TOKEN, PAYLOAD)
+    try:
+        await client.close(timeout=0.01)
+    finally:
+        may_go_on.set()
+    assert "has not taken the dead tokens" in caplog.text
