@@ -178,10 +178,11 @@ class Pool:
     def spare(self) -> int:
         """How many requests of a campaign may be added to the queue (int).
 
-        Half of its places if there are as many, or none: the others are for single requests.
+        Up to half of its places: the others are for single requests. None as long as more than a
+        quarter are taken, since few at a time cost more each.
         """
-        half = (self._queue_size + 1) // 2
-        return half if self.hub.queued < half and not self.hub.is_full else 0
+        half, queued = (self._queue_size + 1) // 2, self.hub.queued
+        return half - queued if queued <= half // 2 and not self.hub.is_full else 0
 
     @property
     def closing(self) -> bool:
