@@ -10,13 +10,13 @@ ended; see :class:`~apnsclient.sending.work.Work` for where the requests of a bu
 from typing import Any, List, Optional, Sequence, Tuple
 
 from ..reasons import Reason
-from ..sending.work import RESET, Request, Work
+from ..sending.work import OVERHEAD, RESET, Request, Work
 from .errors import APNSError, Closed, Kind, StreamReset, Timeout
 
 __all__ = ["Bundle", "Post", "StandaloneRequest", "Tally", "error_of"]
 
-#: How many digits Apple's device tokens have, and what else a request takes, about, in bytes.
-_DIGITS, _OVERHEAD = 64, 64
+#: How many digits Apple's device tokens have.
+_DIGITS = 64
 
 
 def error_of(text: str, kind: Kind, is_late: bool) -> APNSError:
@@ -146,11 +146,7 @@ class Bundle(Work):
         """Return how many bytes a request takes, about."""
         if self._is_alike:
             return int(client.encoder.size(self._posts[0].template, _DIGITS))
-        return _DIGITS + _OVERHEAD + self._payload_size
-
-    def fields_of(self, index: int) -> Sequence[Any]:
-        """Return ``(name, value, is_indexed)`` of the header fields of a request's own."""
-        return self._posts[index].template.fields
+        return _DIGITS + OVERHEAD + self._payload_size
 
     def token_of(self, index: int) -> Optional[bytes]:
         """Return the device token of a request, in lower-case hexadecimal."""
