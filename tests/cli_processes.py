@@ -10,6 +10,7 @@ import errno
 import fcntl
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -149,11 +150,17 @@ def read_terminal(descriptor, until=None):
     return seen
 
 
+#: What the interpreter prints of an interrupt that it has swallowed.
+_SWALLOWED = re.compile(br"Exception ignored [^\n]*\n(?:Traceback [^\n]*\n(?: [^\n]*\n)*)?"
+                        br"KeyboardInterrupt:?[ \r]*\n")
+
+
 def interrupt_on_terminal(screen):
     """Press Ctrl-C, and return what appears until the end.
 
     Again and again after a while: the interpreter swallows an exception that a signal handler
-    raises while a finalizer happens to run, and a person would press again as well.
+    raises while a finalizer happens to run, and a person would press again as well. What it prints
+    of that is left out.
     """
     has_ended = threading.Event()
 
@@ -166,7 +173,7 @@ def interrupt_on_terminal(screen):
     presser = threading.Thread(target=press)
     presser.start()
     try:
-        return read_terminal(screen)
+        return _SWALLOWED.sub(b"", read_terminal(screen))
     finally:
         has_ended.set()
         presser.join()

@@ -91,10 +91,14 @@ class H2Server(Verdicts):
             data = receive(tls)
             if not data:
                 return
-            for event in server.receive_data(data):
+            events = server.receive_data(data)
+            for event in events:
                 self._take(server, requests, event)
                 if isinstance(event, h2.events.SettingsAcknowledged):
                     is_acknowledged = True
+            if isinstance(events and events[-1], h2.events.ConnectionTerminated):
+                # Nothing is in flight, and h2 lets nothing more be said.
+                is_acknowledged = False
             # It takes one acknowledgement for those of several changes.
             if is_acknowledged and len(self.statuses) >= 50 * (changes + 1):
                 limit, is_acknowledged = self._limits[changes % len(self._limits)], False
