@@ -15,10 +15,16 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 # gevent 22.10 is the last for Python 2.7 and 3.6, where the tests run with it. Each interpreter has
 # wheels of it or of a later one.
 # The lower bounds of argcomplete, hpack and PyJWT are the last releases for Python 2.7.
+# What stands behind MODERN is for apnsclient.contrib, which is for Python 3.8 and newer.
+MODERN = "; python_version >= '3.8'"
 EXTRAS = {
+    "celery": ["celery>=5.3" + MODERN],
     "cli": ["argcomplete>=1.12", "tqdm>=4.64"],
     "gevent": ["gevent>=22.10"],
     "http2": ["cryptography>=3.3", "hpack>=3.0"],
+    "opentelemetry": ["opentelemetry-api>=1.20" + MODERN],
+    "prometheus": ["prometheus_client>=0.17" + MODERN],
+    "sqlalchemy": ["SQLAlchemy>=1.4" + MODERN],
     "testing": ["PyJWT>=1.7", "cryptography>=3.3", "hpack>=3.0"],
 }
 EXTRAS["all"] = sorted(set(requirement for extra in EXTRAS.values() for requirement in extra))

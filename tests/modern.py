@@ -1,7 +1,8 @@
 """What is written for Python 3.8 and newer, and may not even be parsed by an older interpreter.
 
-The folder ``tests/aio``, files ``test_aio_*.py`` and ``aio_*.py`` in any folder, the rooms of the
-package below, and examples that docs_support calls modern.
+The folders ``tests/aio`` and ``tests/contrib``, files ``test_aio_*.py``, ``test_celery_*.py`` and
+``test_contrib_*.py`` in any folder, and what they import, the rooms of the package below, and
+examples that docs_support calls modern.
 """
 
 from __future__ import absolute_import, division, print_function

@@ -67,13 +67,17 @@ FORBIDDEN_IN_PROTOCOLS = {
 HEAVY = {
     "anyio": (),
     "argcomplete": ("cli.",),
+    "celery": ("contrib.celery",),
     "asyncio": ("aio", "contrib."),
     "OpenSSL": ("aio._stream", "backends.", "testing."),
     "cryptography": ("backends.", "testing.", "provider_token"),
     "gevent": ("backends.gevent",),
     "hpack": ("protocols.http2.",),
     "jwt": ("testing.",),
+    "opentelemetry": ("contrib.opentelemetry",),
+    "prometheus_client": ("contrib.prometheus",),
     "pytest": ("testing.pytest_plugin",),
+    "sqlalchemy": ("contrib.sqlalchemy",),
     "tqdm": ("cli.",),
     # The contract of back-ends runs under any test runner, and loads none.
     "unittest": (),
