@@ -23,7 +23,7 @@ EXTRAS = {
     "gevent": ["gevent>=22.10"],
     "http2": ["cryptography>=3.3", "hpack>=3.0"],
     "opentelemetry": ["opentelemetry-api>=1.20" + MODERN],
-    "prometheus": ["prometheus_client>=0.17" + MODERN],
+    "prometheus": ["prometheus-client>=0.17" + MODERN],
     "sqlalchemy": ["SQLAlchemy>=1.4" + MODERN],
     "testing": ["PyJWT>=1.7", "cryptography>=3.3", "hpack>=3.0"],
 }

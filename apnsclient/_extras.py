@@ -10,9 +10,13 @@ __all__ = ["NotInstalled", "PACKAGES", "installation", "not_installed"]
 
 #: The packages of each extra.
 PACKAGES = {
+    "celery": ("celery",),
     "cli": ("argcomplete", "tqdm"),
     "gevent": ("gevent",),
     "http2": ("cryptography", "hpack"),
+    "opentelemetry": ("opentelemetry-api",),
+    "prometheus": ("prometheus-client",),
+    "sqlalchemy": ("SQLAlchemy",),
     "testing": ("PyJWT", "cryptography", "hpack"),
 }
 
