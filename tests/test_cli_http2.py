@@ -13,8 +13,8 @@ import pytest
 
 from apnsclient import addresses
 from apnsclient.backends._tls_backend import TlsBackend
-from apnsclient.sending.http2 import Sender
 from apnsclient.sending.refusals import Refusals
+from apnsclient.sending.spreading import Spreading
 from apnsclient.testing.simulator import ProviderScript
 from apnsclient.topics import advise
 from cli_support import (
@@ -134,7 +134,7 @@ def test_further_connections_are_opened_beside_the_first(bed, monkeypatch):
 
     start, begun = TlsBackend.start_connecting, []
     monkeypatch.setattr(TlsBackend, "start_connecting", start_connecting)
-    monkeypatch.setattr(Sender, "_worthwhile_wait", staticmethod(lambda connections: 0.0))
+    monkeypatch.setattr(Spreading, "_worthwhile_wait", staticmethod(lambda connections: 0.0))
     bed.simulator.script_provider(ProviderScript(settings={"max_concurrent_streams": 1}))
     ended = bed.send2("--alert", "hi", *[token(number) for number in range(1, 101)])
     assert (ended.status, ended.err) == (0, "")

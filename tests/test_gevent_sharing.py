@@ -14,7 +14,7 @@ pytest.importorskip("jwt")
 import gevent
 
 from apnsclient.backends._connect import Race
-from apnsclient.sending import http2
+from apnsclient.sending import spreading
 from apnsclient.sync import host
 from apnsclient.testing.simulator import ProviderScript
 from frame_peers import ACCEPTED, TOKENS, client_for, message, outcome
@@ -126,8 +126,8 @@ def test_a_leader_that_is_killed_while_a_further_connection_is_opened(
     def is_opening():
         return connections.is_opening and connections._opening._attempt.interests()
 
-    monkeypatch.setattr(http2.Sender, "_worthwhile_wait", staticmethod(lambda connections: 0.0))
-    monkeypatch.setattr(http2, "_LONGEST_OPENING", SOON)
+    monkeypatch.setattr(spreading.Spreading, "_worthwhile_wait", staticmethod(lambda _: 0.0))
+    monkeypatch.setattr(spreading, "_LONGEST_OPENING", SOON)
     held = ProviderScript(settings={"max_concurrent_streams": 1}, hold=True)
     simulator.script_provider(held, ProviderScript(stall_handshake=True))
     greenlets = [gevent.spawn(client.send, message(0, 20))]
@@ -161,7 +161,7 @@ def test_a_leader_that_is_killed_while_it_takes_a_further_connection_a_step_on(
 
     go_on, killed = Race.advance, []
     monkeypatch.setattr(Race, "advance", advance)
-    monkeypatch.setattr(http2.Sender, "_worthwhile_wait", staticmethod(lambda connections: 0.0))
+    monkeypatch.setattr(spreading.Spreading, "_worthwhile_wait", staticmethod(lambda _: 0.0))
     simulator.script_provider(ProviderScript(settings={"max_concurrent_streams": 1}, hold=True))
     greenlets = [gevent.spawn(client.send, message(number, 20)) for number in (0, 20)]
     await_green(lambda: client._connection._host().follower_count == 1)

@@ -16,7 +16,7 @@ pytest.importorskip("hpack")
 pytest.importorskip("jwt")
 
 from apnsclient import APNs
-from apnsclient.sending import http2
+from apnsclient.sending import spreading
 from apnsclient.testing.simulator import ProviderScript
 from frame_peers import ACCEPTED, client_for, message, new_session, outcome
 from interrupt_support import Limit, handler_of, handling
@@ -37,8 +37,8 @@ HELD = ProviderScript(settings={"max_concurrent_streams": 1}, hold=True)
 @pytest.fixture(autouse=True)
 def eager(monkeypatch):
     """A further connection is wanted once the first one has proved itself, and has much time."""
-    monkeypatch.setattr(http2.Sender, "_worthwhile_wait", staticmethod(lambda connections: 0.0))
-    monkeypatch.setattr(http2, "_LONGEST_OPENING", SOON)
+    monkeypatch.setattr(spreading.Spreading, "_worthwhile_wait", staticmethod(lambda _: 0.0))
+    monkeypatch.setattr(spreading, "_LONGEST_OPENING", SOON)
 
 
 class Relay(Server):
@@ -249,7 +249,7 @@ def test_a_proxy_that_is_silent_holds_up_nobody(simulator, http2_sessions, monke
         else:
             accepted.sendall(OK)
 
-    monkeypatch.setattr(http2, "_LONGEST_OPENING", SHORT)
+    monkeypatch.setattr(spreading, "_LONGEST_OPENING", SHORT)
     simulator.script_provider(HELD)
     proxy = Proxy(respond)
     with Server(proxy, ignore=GONE) as server:

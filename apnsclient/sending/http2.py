@@ -33,6 +33,7 @@ from ..outcomes import parse_response
 from ..protocols.http2.events import Response
 from ..protocols.http2.frames import name_of_error
 from ..reasons import RESPONSES, reason_of_response
+from .spreading import Spreading, longest_opening
 from .work import RESET, Work
 
 if MYPY:
@@ -53,18 +54,6 @@ WAITING, IN_FLIGHT = "waiting", "in flight"
 #: Fewest bytes of requests that are written at once, as long as there are more to come. A window of
 #: 64 KiB, as Apple's, comes back by halves: with more, both sides would wait for each other.
 _CHUNK = 12288
-#: How long requests have to wait for room at a time for that to count: this many seconds and round
-#: trips at least, and so many round trips at most. A server that is busy takes longer than that,
-#: and then another connection is of no help.
-_SHORTEST_GAP, _SMALLEST_PART, _LARGEST_PART = 0.002, 0.125, 2.0
-#: How many seconds, and round trips, of that in sum make another connection worth it.
-_SHORTEST_SUM, _TRIPS = 0.02, 1.0
-#: How many round trips it takes until another connection is ready: TCP, TLS, and the settings.
-_TRIPS_UNTIL_READY = 3
-#: How many seconds, and round trips, another connection may take at most, whichever is longer.
-_LONGEST_OPENING, _OPENING_TRIPS = 1.0, 10.0
-#: Seconds for which no further connection is tried after one could not be had.
-_PAUSE = 10.0
 
 
 class Sender(object):
@@ -100,10 +89,7 @@ class Sender(object):
         self._gone = []  # type: List[Tuple[bytes, int]]
         self._failures = 0
         self._renewed_at = None  # type: Optional[float]
-        # Requests have been waiting for room since, and have done so for how long before.
-        self._starved_at = None  # type: Optional[float]
-        self._starved = 0.0
-        self._pause_until = float("-inf")
+        self._spreading = Spreading()
 
     # Calls.
 
@@ -118,7 +104,7 @@ class Sender(object):
         if call.is_queued or call.next_waiting() is None:
             return
         if not self._queue:
-            self._starved_at, self._starved = None, 0.0
+            self._spreading.begin()
             for connection in self.connections:
                 if not connection.client.in_flight:
                     connection.progress_at = now
@@ -179,28 +165,9 @@ class Sender(object):
         open_connections = [one for one in self.connections if one.can_start]
         if not open_connections:
             return FIRST
-        if self._starved < self._worthwhile_wait(open_connections) or now < self._pause_until:
-            return None
-        if any(one.limit.is_lowered for one in open_connections):
-            # The server slows this sender down, and does so for a reason.
-            return None
-        if not all(one.client.accepted and not one.client.is_cautious for one in open_connections):
-            return None
-        return ANOTHER if self._has_work_for_another(open_connections) else None
-
-    def _has_work_for_another(self, connections):
-        # type: (List[SenderConnection]) -> bool
-        """Return True unless all that waits is on its way before another connection is ready."""
-        if any(call.has_more for call in self._queue):
-            return True
-        in_flight = sum(one.client.in_flight for one in connections)
-        waiting = sum(call.count_waiting() for call in self._queue)
-        return waiting >= _TRIPS_UNTIL_READY * in_flight
-
-    @staticmethod
-    def _worthwhile_wait(connections):
-        # type: (List[SenderConnection]) -> float
-        return max(_SHORTEST_SUM, _TRIPS * min(one.round_trip for one in connections))
+        if self._spreading.is_worth_it(open_connections, self._queue, now):
+            return ANOTHER
+        return None
 
     def time_to_open(self, why):
         # type: (str) -> Optional[float]
@@ -211,8 +178,7 @@ class Sender(object):
         timeout = self.timing.connect_timeout
         if why == FIRST:
             return timeout
-        trip = min([one.round_trip for one in self.connections] or [0.0])
-        longest = max(_LONGEST_OPENING, _OPENING_TRIPS * trip)
+        longest = longest_opening(self.connections)
         return longest if timeout is None else min(timeout, longest)
 
     def add_connection(self, connection, now):
@@ -220,7 +186,7 @@ class Sender(object):
         """Use a connection that is ready for it."""
         self.connections.append(connection)
         self.needs_new = False
-        self._starved = 0.0
+        self._spreading.note_opened()
         if connection.is_done:
             # The server is ending it already.
             self._conclude(connection, now)
@@ -232,7 +198,7 @@ class Sender(object):
         :param why: what :meth:`wants_connection` returned.
         :param failure: ``sys.exc_info()`` of it.
         """
-        self._pause_until = now + _PAUSE
+        self._spreading.note_failed(now)
         if why == ANOTHER:
             return
         while self.has_waiting():
@@ -267,18 +233,13 @@ class Sender(object):
     def note_waiting(self, now):
         # type: (float) -> None
         """Note that nothing more can be started, and that the server is waited for now."""
-        if self._starved_at is None and self.has_waiting():
-            self._starved_at = now
+        if self.has_waiting():
+            self._spreading.note_waiting(now)
 
     def note_progress(self, now):
         # type: (float) -> None
         """Note that the wait is over."""
-        if self._starved_at is None:
-            return
-        gap, self._starved_at = now - self._starved_at, None
-        trip = min([one.round_trip for one in self.connections] or [float("inf")])
-        if max(_SHORTEST_GAP, trip * _SMALLEST_PART) <= gap <= trip * _LARGEST_PART:
-            self._starved += gap
+        self._spreading.note_progress(self.connections, now)
 
     # What comes in.
 
