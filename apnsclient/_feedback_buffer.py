@@ -59,7 +59,7 @@ class FeedbackBuffer(object):
 
     def __init__(self, store, create_lock=threading.RLock, clock=monotonic):
         # type: (FeedbackStore, Callable[[], Any], Callable[[], float]) -> None
-        self._store = store
+        self.store = store
         self._waiting = MemoryStore()
         self._accesses = PerProcess()
         self._create_lock = create_lock
@@ -110,7 +110,7 @@ class FeedbackBuffer(object):
             waiting = self._waiting.drain(source)
             known = dict(waiting)
             try:
-                for token, timestamp in self._store.drain(source):
+                for token, timestamp in self.store.drain(source):
                     known[token] = max(timestamp, known.get(token, timestamp))
             except BaseException:
                 self._waiting.add(source, waiting)
@@ -129,7 +129,7 @@ class FeedbackBuffer(object):
         for source in self._waiting.sources():
             rows = self._waiting.drain(source)
             try:
-                self._store.add(source, rows)
+                self.store.add(source, rows)
             except BaseException:
                 self._waiting.add(source, rows)
                 if is_interrupt():

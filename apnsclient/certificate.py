@@ -6,7 +6,9 @@ share one pool of connections. By default only a digest of the content is kept f
 
 from __future__ import absolute_import, division, print_function
 
+import datetime
 import hashlib
+import time
 
 from ._compat import MYPY
 from ._files import is_given
@@ -99,6 +101,40 @@ class BaseCertificate(object):
         By default the only one in :attr:`topics`, or None if there are none or several.
         """
         return self.topics[0] if len(self.topics) == 1 else None
+
+    @property
+    def environments(self):
+        # type: () -> Tuple[str, ...]
+        """Apple's environments that the certificate is for, if the back-end knows them.
+
+        They are ``"sandbox"``, ``"production"`` or both; by default none.
+        """
+        return ()
+
+    @property
+    def valid_from(self):
+        # type: () -> Optional[datetime.datetime]
+        """First moment of validity (``datetime`` in UTC without a time zone), or None if unknown.
+
+        By default None.
+        """
+        return None
+
+    @property
+    def expires(self):
+        # type: () -> Optional[datetime.datetime]
+        """Last moment of validity; see :attr:`valid_from`. None also for what never expires."""
+        return None
+
+    @property
+    def days_left(self):
+        # type: () -> Optional[int]
+        """Whole days until it expires (int), negative if it has expired; or None."""
+        end = self.expires
+        if end is None:
+            return None
+        now = datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=int(time.time()))
+        return (end - now).days
 
     @property
     def source_name(self):

@@ -25,6 +25,7 @@ issue and different signatures; Apple counts changes on each connection, so that
 from __future__ import absolute_import, division, print_function
 
 import base64
+import datetime
 import hashlib
 import json
 import re
@@ -56,9 +57,12 @@ MARGIN = 300
 #: Seconds for which a connection keeps a token at least. Apple wants 1200; requests take some time
 #: to arrive.
 HOLD = 1260
+#: Seconds from the time of issue for which Apple accepts a token.
+LIFE = 3600
 #: Seconds from the time of issue after which a connection no longer uses a token.
 OLDEST = MARGIN + BUCKET + HOLD
 
+_EPOCH = datetime.datetime(1970, 1, 1)
 #: Most tokens that are kept.
 _KEPT = 4
 #: Most characters of an identifier; Apple's have 10.
@@ -129,6 +133,18 @@ class ProviderToken(BaseCertificate):
         # type: () -> str
         """Name of the team for a feedback store: the same in every process."""
         return "team " + self.team_id
+
+    @property
+    def token_issued(self):
+        # type: () -> datetime.datetime
+        """Time of issue of the current token (``datetime`` in UTC without a time zone)."""
+        return _EPOCH + datetime.timedelta(seconds=self._issue_time(self._clock()))
+
+    @property
+    def token_expires(self):
+        # type: () -> datetime.datetime
+        """When Apple stops accepting the current token. Another one is current long before."""
+        return self.token_issued + datetime.timedelta(seconds=LIFE)
 
     def bearer(self):
         # type: () -> bytes

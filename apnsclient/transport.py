@@ -10,6 +10,7 @@ from __future__ import absolute_import, division, print_function
 
 import datetime
 import functools
+import operator
 
 from . import _arguments, _timing
 from ._compat import MYPY
@@ -75,6 +76,15 @@ class _OnSession(object):
 def _on_session(function):
     # type: (_Method) -> _Method
     return _OnSession(function)  # type: ignore[return-value]
+
+
+def _argument(path, text):
+    # type: (str, str) -> Any
+    """Return the attribute of a session for an argument that stays what it is.
+
+    :param path: where its value is, from the session on (str).
+    """
+    return property(operator.attrgetter(path), None, None, text)
 
 
 def _setting(name, text):
@@ -181,6 +191,12 @@ class Session(object):
     read_buffer_size = _setting("read_buffer_size", "See :attr:`connect_timeout`.")
     read_timeout = _setting("read_timeout", "See :attr:`connect_timeout`.")
     read_tail_timeout = _setting("read_tail_timeout", "See :attr:`connect_timeout`.")
+
+    protocol = _argument("_protocol", "Value of the argument. It cannot be set.")
+    ping_after = _argument("_shared.settings.ping_after", "See :attr:`protocol`.")
+    keep_ids = _argument("_shared.settings.keep_ids", "See :attr:`protocol`.")
+    on_late_result = _argument("_shared.on_late_result", "See :attr:`protocol`.")
+    feedback_store = _argument("_shared.feedback.store", "The store in use. It cannot be set.")
 
     def __init__(self, pool="apnsclient.backends.stdio",
                  connect_timeout=default("DEFAULT_CONNECT_TIMEOUT"),

@@ -2,6 +2,7 @@
 
 from __future__ import absolute_import, division, print_function
 
+import datetime
 import itertools
 import pickle
 import threading
@@ -229,6 +230,19 @@ def test_time_of_issue_is_the_half_hour_that_began_five_minutes_ago():
     """Rounded down, so that everybody has the same; and not in the future of a slower clock."""
     assert [at(seconds) for seconds in (299.9, 300, 301, 2099.9, 2100, 3900)] == [
         -1800, 0, 0, 0, 1800, 3600]
+
+
+def test_time_of_issue_and_end_are_attributes():
+    """In UTC; an hour lies between them."""
+    clock = Clock()
+    token = new_token(clock)
+    issued_at = decode(token.bearer())[1]["iat"]
+    assert token.token_issued == datetime.datetime(1970, 1, 1) + datetime.timedelta(
+        seconds=issued_at)
+    assert token.token_expires - token.token_issued == datetime.timedelta(hours=1)
+    token.renew(token.bearer())
+    assert token.token_issued > datetime.datetime(1970, 1, 1) + datetime.timedelta(
+        seconds=issued_at)
 
 
 @hypothesis.given(st.floats(0, 4e9))

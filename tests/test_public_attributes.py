@@ -14,6 +14,7 @@ import pytest
 
 from apnsclient import APNs, Message, Session
 from apnsclient.backends import BaseBackend, dummy, stdio
+from apnsclient.feedback_store import MemoryStore
 from apnsclient.testing.simulator import ProviderScript, Script
 from tables import each
 
@@ -114,6 +115,24 @@ def test_settings_of_a_session_are_read(bed):
     """Under the names of its arguments, whether they were given or not."""
     assert settings_of(Session(bed.backend, **bed.push)) == DEFAULTS
     assert settings_of(Session(bed.backend, **dict(bed.push, **OTHERS))) == OTHERS
+
+
+def test_other_arguments_of_a_session_are_read(simulator, tmpdir):
+    """Those that stay what they are, and those of the back-end, without a password."""
+    store, ca = MemoryStore(), tmpdir.join("ca.pem")
+    ca.write(simulator.ca_string)
+    session = Session(protocol="http2", ping_after=7, keep_ids=True, on_late_result=list,
+                      feedback_store=store, ca_file=str(ca), verify=False, pool_size=3,
+                      proxy="http://user:secret@localhost:8080")
+    assert (session.protocol, session.ping_after, session.keep_ids, session.on_late_result,
+            session.feedback_store) == ("http2", 7, True, list, store)
+    with pytest.raises(AttributeError):
+        session.protocol = "binary"
+    backend = session.pool
+    assert (backend.ca_file, backend.verify, backend.proxy, backend.pool_size) == (
+        str(ca), False, "localhost:8080", 3)
+    assert (stdio.Backend().ca_file, stdio.Backend().verify, stdio.Backend().proxy) == (
+        None, True, None)
 
 
 def test_settings_of_a_session_count_from_the_next_call_on(bed):

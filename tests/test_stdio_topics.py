@@ -4,6 +4,7 @@ from __future__ import absolute_import, division, print_function
 
 import datetime
 import hashlib
+import time
 
 import pytest
 from cryptography import x509
@@ -16,9 +17,11 @@ from hypothesis import strategies as st
 
 from apnsclient.backends import _topics, dummy
 from apnsclient.backends.stdio import Certificate
+from apnsclient.provider_token import ProviderToken
 from apnsclient.testing.certs import Authority
 
 AUTHORITY = Authority()
+KEY = AUTHORITY.issue("key").key_string
 
 
 def der(tag, content):
@@ -62,6 +65,29 @@ def test_subject_names_the_topic():
     assert certificate.topics == ("com.example.app",)
     assert certificate.default_topic == certificate.source_name == "com.example.app"
     assert type(certificate.default_topic) is type(certificate.topics[0]) is str
+
+
+def test_dates_and_environments_are_attributes():
+    """In UTC, as the certificate has them; days that are not over do not count."""
+    now = datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=int(time.time()))
+    hours = datetime.timedelta(hours=1)
+    for end, days in ((now + 49 * hours, 2), (now + 23 * hours, 0), (now - hours, -1)):
+        credential = AUTHORITY.issue("c", not_after=end, environments=["production", "sandbox"])
+        certificate = Certificate(cert_string=credential.pem)
+        assert (certificate.expires, certificate.days_left) == (end, days)
+        assert certificate.valid_from < certificate.expires
+        assert certificate.environments == ("production", "sandbox")
+    one = Certificate(cert_string=AUTHORITY.issue("c", environments=["sandbox"]).pem)
+    assert one.environments == ("sandbox",)
+    assert Certificate(cert_string=AUTHORITY.issue("c").pem).environments == ()
+
+
+def test_other_back_ends_need_not_know_dates_and_environments():
+    """The key of provider tokens, too, has no end."""
+    for certificate in (dummy.Backend(push=[None]).get_certificate({"cert_string": "x"}),
+                        ProviderToken("ABC123DEFG", "DEF123GHIJ", KEY)):
+        assert (certificate.environments, certificate.valid_from, certificate.expires,
+                certificate.days_left) == ((), None, None, None)
 
 
 def test_extension_names_further_topics():

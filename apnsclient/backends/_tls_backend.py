@@ -128,6 +128,24 @@ class TlsBackend(BaseBackend):
         self._sessions = Cache(self.session_cache_size)
         self._contexts = Cache(8)
 
+    @property
+    def verify(self):
+        # type: () -> bool
+        """Whether servers are verified."""
+        return self._trust.verify
+
+    @property
+    def ca_file(self):
+        # type: () -> Optional[str]
+        """Value of the argument."""
+        return self._trust.ca_file
+
+    @property
+    def proxy(self):
+        # type: () -> Optional[str]
+        """``host:port`` of the proxy (str), without user and password, or None."""
+        return None if self._proxy is None else str(self._proxy)
+
     def get_certificate(self, cert_params):
         # type: (Mapping[str, Any]) -> TlsCertificate
         """Load a certificate, or return one that was loaded before from the same content.

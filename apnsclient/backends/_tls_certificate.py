@@ -2,6 +2,7 @@
 
 from __future__ import absolute_import, division, print_function
 
+import datetime
 import hashlib
 import logging
 
@@ -12,7 +13,7 @@ from .._compat import MYPY
 from ..certificate import BaseCertificate
 from . import _tls, _topics
 from ._cache import Cache
-from ._identity import Identity, Material
+from ._identity import Identity, Material, certificate_dates
 
 if MYPY:
     from typing import Any, Optional, Tuple, Union
@@ -62,6 +63,24 @@ class TlsCertificate(BaseCertificate):
         # type: () -> Optional[str]
         """The only topic of the subject, or None; with ``.voip`` if the certificate is for VoIP."""
         return self._default_topic
+
+    @property
+    def environments(self):
+        # type: () -> Tuple[str, ...]
+        """Apple's environments that it is for: ``"sandbox"``, ``"production"``, both, or none."""
+        return tuple(_topics.environments(self.identity.certificate))
+
+    @property
+    def valid_from(self):
+        # type: () -> datetime.datetime
+        """First moment of validity (``datetime`` in UTC without a time zone)."""
+        return certificate_dates(self.identity.certificate)[0]
+
+    @property
+    def expires(self):
+        # type: () -> datetime.datetime
+        """Last moment of validity (``datetime`` in UTC without a time zone)."""
+        return certificate_dates(self.identity.certificate)[1]
 
     @property
     def identity(self):

@@ -1,4 +1,4 @@
-"""The topics in a certificate from Apple.
+"""The topics and the environments in a certificate from Apple.
 
 The subject's user identifier is the topic that Apple uses for requests without one (Apple, *Sending
 notification requests to APNs*). Certificates for several topics (VoIP, complications) list them in
@@ -8,6 +8,9 @@ kinds.
 A certificate whose common name begins with "VoIP Services" is for VoIP only. Apple's documentation
 does not say whether its subject has the bundle identifier or the topic with its suffix, so both are
 accepted.
+
+There is an extension for each of the two environments. A certificate of the kind that Apple's
+developer page calls "Sandbox & Production" has both.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -24,9 +27,10 @@ from ..topics import split_topic, topic_for
 if MYPY:
     from typing import Any, Iterator, List, Optional, Tuple
 
-__all__ = ["default_topic", "extension_topics", "subject_topics"]
+__all__ = ["default_topic", "environments", "extension_topics", "subject_topics"]
 
 _EXTENSION = x509.ObjectIdentifier("1.2.840.113635.100.6.3.6")
+_ENVIRONMENTS = {"1.2.840.113635.100.6.3.1": "sandbox", "1.2.840.113635.100.6.3.2": "production"}
 
 #: Tags of ASN.1: a sequence, and strings of text (UTF8, Printable, IA5).
 _SEQUENCE = 0x30
@@ -74,6 +78,16 @@ def extension_topics(certificate):
     except (ValueError, TypeError, AttributeError, x509.ExtensionNotFound,
             x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         return []
+
+
+def environments(certificate):
+    # type: (x509.Certificate) -> List[str]
+    """Return which of ``"production"`` and ``"sandbox"`` the certificate names; perhaps neither."""
+    try:
+        found = [extension.oid.dotted_string for extension in certificate.extensions]
+    except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        return []
+    return sorted(_ENVIRONMENTS[number] for number in found if number in _ENVIRONMENTS)
 
 
 def _distinct(names):

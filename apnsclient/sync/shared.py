@@ -62,6 +62,7 @@ class Shared(object):
     For the arguments see :class:`~apnsclient.transport.Session`.
 
     :ivar feedback: keeps dead tokens until the store has them.
+    :ivar on_late_result: the argument.
     :ivar warn: called with what to warn of in a message (str), which is logged once.
     """
 
@@ -72,7 +73,7 @@ class Shared(object):
         self.settings = Settings(timing, ping_after, keep_ids)
         self.warn = WarnOnce(_log)
         self.refusals = Refusals(self.warn)
-        self._on_late_result = on_late_result
+        self.on_late_result = on_late_result
 
     def use(self, backend):
         # type: (BaseBackend) -> None
@@ -169,7 +170,7 @@ class Shared(object):
     def report_late(self, results):
         # type: (List[Result]) -> None
         """Pass on what became of messages whose results were handed out too early."""
-        if self._on_late_result is None:
+        if self.on_late_result is None:
             _log.warning(
                 "an error frame came late: %d tokens of %d messages that counted as delivered were "
                 "not; set on_late_result to be told which",
@@ -177,7 +178,7 @@ class Shared(object):
             return
         for result in results:
             try:
-                self._on_late_result(result)
+                self.on_late_result(result)
             except Exception:
                 if is_interrupt():
                     raise
