@@ -96,3 +96,6 @@ async def await_post(post: Awaited, hub: Any, future: Future) -> Any:
         if not post.is_over and hub.withdraw(post, "its caller has left") == IN_FLIGHT:
             _log.warning("a caller has left a request that was written: its outcome is unknown")
         raise
+    finally:
+        # An exception has this frame in its traceback, and the future has the exception.
+        del post, future

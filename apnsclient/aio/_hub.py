@@ -519,7 +519,8 @@ class Hub:
     def _forget(self, call: Call) -> None:
         """Forget a call, if it is over."""
         if call.is_over and call in self._calls:
-            del self._calls[call]
+            # Or else the two would keep each other, until the garbage is collected.
+            self._calls.pop(call).call = None
             self._sender.leave(call)
 
     def _release_ended(self) -> None:

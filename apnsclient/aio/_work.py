@@ -116,10 +116,12 @@ class Bundle(Work):
 
     def __init__(self, posts: List[Post], owner: Any) -> None:
         super().__init__(len(posts))
-        self._posts = posts
+        # None in the place of each that has ended or was taken back. Posts lead here, so that those
+        # that were kept would wait for the garbage collector, and their responses with them.
+        self._posts: List[Any] = list(posts)
         self._owner = owner
         self._tally: Tally = owner.tally
-        first = posts[0].template
+        self._template = first = posts[0].template
         # Requests that differ in the token alone are made by the hundred.
         self._is_alike = all([post.template is first for post in posts])
         self._payload_size = len(first.payload) if self._is_alike else max(
@@ -140,12 +142,12 @@ class Bundle(Work):
     @property
     def unfinished(self) -> List[Post]:
         """The posts that have not ended."""
-        return [post for post in self._posts if not post.is_over]
+        return [post for post in self._posts if post is not None]
 
     def request_size(self, client: Any) -> int:
         """Return how many bytes a request takes, about."""
         if self._is_alike:
-            return int(client.encoder.size(self._posts[0].template, _DIGITS))
+            return int(client.encoder.size(self._template, _DIGITS))
         return _DIGITS + OVERHEAD + self._payload_size
 
     def token_of(self, index: int) -> Optional[bytes]:
@@ -158,14 +160,15 @@ class Bundle(Work):
         posts = [self._posts[index] for index in indices]
         tokens = [post.token for post in posts]
         if self._is_alike:
-            return client.send(posts[0].template, tokens, indices, self, rejected)
+            return client.send(self._template, tokens, indices, self, rejected)
         return client.send_each([post.template for post in posts], tokens, indices, self, rejected)
 
     # The outcome of one request.
 
     def accept(self, index: int, response: Any) -> None:
         """Hand on a response; see the base class."""
-        post, tally = self._posts[index], self._tally
+        posts, tally = self._posts, self._tally
+        post, posts[index] = posts[index], None
         tally.outstanding -= 1
         tally.completed += 1
         post.is_over = True
@@ -176,8 +179,14 @@ class Bundle(Work):
         self._owner.note_rejected(reason)
         self.accept(index, response)
 
+    def _take(self, index: int) -> Post:
+        """Return a post, and forget it."""
+        post: Post = self._posts[index]
+        self._posts[index] = None
+        return post
+
     def _end(self, index: int) -> Post:
-        post = self._posts[index]
+        post = self._take(index)
         post.is_over = True
         self._tally.note_error()
         return post
@@ -197,8 +206,7 @@ class Bundle(Work):
     # The outcome of all requests that wait.
 
     def _take_posts(self) -> List[Post]:
-        taken = [self._posts[index] for indices in self._take_waiting() for index in indices]
-        return [post for post in taken if not post.is_over]
+        return [self._take(index) for indices in self._take_waiting() for index in indices]
 
     def stop(self, reason: Reason) -> None:
         """Start nothing more, because of the reason that a request was rejected for."""

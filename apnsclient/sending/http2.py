@@ -313,12 +313,12 @@ class Sender(object):
             connection.retired_for = reason
             self._resend(work, index, now)
             return
-        work.reject(index, reason, response, timestamp)
         if timestamp is not None and reason.is_gone(timestamp):
             token = work.token_of(index)
             if token is not None:
                 self._gone.append((token, timestamp))
-        elif reason.stops_everything:
+        work.reject(index, reason, response, timestamp)
+        if reason.stops_everything:
             self._stop(connection, reason)
 
     def _can_renew(self, connection, now):
