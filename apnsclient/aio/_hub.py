@@ -168,7 +168,7 @@ class Hub:
             post.give_up(text + "; too many others waited")
             return WAITING
         if post.bundle is None:
-            self._end(post).give_up(text)
+            self.tally.end(post).give_up(text)
             self._note_unqueued()
             self.schedule()
             return WAITING
@@ -237,7 +237,7 @@ class Hub:
             self.requeue(posts, reason.explanation)
             return
         for post in posts:
-            self._end(post).fail(self.error_of(reason))
+            self.tally.end(post).fail(self.error_of(reason))
 
     def _is_ended_by(self, reason: Reason) -> bool:
         has_credential = not isinstance(self.endpoint.credential, NoCredential)
@@ -256,11 +256,6 @@ class Hub:
         row = Reason(reason.code, reason.explanation, reason.verdict, reason.scope, None,
                      reason.name)
         return get(reason.name or reason.explanation, None, row=row, kind=Kind.undelivered)
-
-    def _end(self, post: Post) -> Post:
-        post.is_over = True
-        self.tally.note_error()
-        return post
 
     @property
     def in_flight(self) -> int:
@@ -373,7 +368,7 @@ class Hub:
         queue, self._queue, self.queued = self._queue, deque(), 0
         for post in queue:
             if not post.is_over:
-                self._end(post).fail(copy.copy(error))
+                self.tally.end(post).fail(copy.copy(error))
 
     # What goes out.
 
@@ -403,7 +398,7 @@ class Hub:
         for work in calls.values():
             for post in work.unfinished:
                 # Where it is, nobody knows.
-                self._end(post).fail(Closed(problem, kind=Kind.unknown))
+                self.tally.end(post).fail(Closed(problem, kind=Kind.unknown))
         self._on_change()
 
     def _go_on(self) -> None:

@@ -101,10 +101,19 @@ class Tally:
     def __init__(self) -> None:
         self.outstanding = self.completed = self.errors = 0
 
-    def note_error(self) -> None:
-        """Note that a request has ended without a response."""
+    def respond(self, post: Post, response: Any) -> None:
+        """End a request with its response, whatever the status."""
+        self.outstanding -= 1
+        self.completed += 1
+        post.is_over = True
+        post.respond(response)
+
+    def end(self, post: Post) -> Post:
+        """End a request without a response; return it, to be told why."""
         self.outstanding -= 1
         self.errors += 1
+        post.is_over = True
+        return post
 
 
 class Bundle(Work):
@@ -167,12 +176,7 @@ class Bundle(Work):
 
     def accept(self, index: int, response: Any) -> None:
         """Hand on a response; see the base class."""
-        posts, tally = self._posts, self._tally
-        post, posts[index] = posts[index], None
-        tally.outstanding -= 1
-        tally.completed += 1
-        post.is_over = True
-        post.respond(response)
+        self._tally.respond(self._take(index), response)
 
     def reject(self, index: int, reason: Reason, response: Any, timestamp: Optional[int]) -> None:
         """Hand on a response; see the base class."""
@@ -185,23 +189,17 @@ class Bundle(Work):
         self._posts[index] = None
         return post
 
-    def _end(self, index: int) -> Post:
-        post = self._take(index)
-        post.is_over = True
-        self._tally.note_error()
-        return post
-
     def refuse(self, index: int, error: Exception) -> None:
         """Hand on why a request cannot be made; see the base class."""
-        self._end(index).fail(error)
+        self._tally.end(self._take(index)).fail(error)
 
     def lose(self, index: int, text: str) -> None:
         """Hand on that nothing will be known of a request; see the base class."""
-        self._end(index).lose(text)
+        self._tally.end(self._take(index)).lose(text)
 
     def cut(self, index: int, text: str) -> None:
         """Hand on that a request was not written to its end; see the base class."""
-        self._end(index).give_up(text)
+        self._tally.end(self._take(index)).give_up(text)
 
     # The outcome of all requests that wait.
 
@@ -244,32 +242,24 @@ class StandaloneRequest(Request):
 
     def accept(self, index: int, response: Any) -> None:
         """Hand on the response; see the base class."""
-        self._tally.outstanding -= 1
-        self._tally.completed += 1
-        self._post.is_over = True
-        self._post.respond(response)
+        self._tally.respond(self._post, response)
 
     def reject(self, index: int, reason: Reason, response: Any, timestamp: Optional[int]) -> None:
         """Hand on the response; see the base class."""
         self._owner.note_rejected(reason)
         self.accept(index, response)
 
-    def _end(self) -> Post:
-        self._post.is_over = True
-        self._tally.note_error()
-        return self._post
-
     def refuse(self, index: int, error: Exception) -> None:
         """Hand on why the request cannot be made; see the base class."""
-        self._end().fail(error)
+        self._tally.end(self._post).fail(error)
 
     def lose(self, index: int, text: str) -> None:
         """Hand on that nothing will be known of the request; see the base class."""
-        self._end().lose(text)
+        self._tally.end(self._post).lose(text)
 
     def cut(self, index: int, text: str) -> None:
         """Hand on that the request was not written to its end; see the base class."""
-        self._end().give_up(text)
+        self._tally.end(self._post).give_up(text)
 
     def stop(self, reason: Reason) -> None:
         """Start nothing more, because of the reason that a request was rejected for."""
