@@ -89,11 +89,15 @@ class ScriptedServer(object):
         self._arrived, self._names = 0, {}
         # The last stream of which anything was processed.
         self._highest = 0
-        self._is_silent = self.has_hung_up = False
+        self._is_silent = self._is_deaf = self.has_hung_up = False
+
+    @property
+    def _is_gone(self):
+        return self._is_deaf or self.has_hung_up
 
     def receive(self, data):
         """Take what a client has written."""
-        if self.has_hung_up:
+        if self._is_gone:
             return
         requests = self.connection.receive(data)
         if self._throttle is not None:
@@ -102,7 +106,8 @@ class ScriptedServer(object):
             if self._throttle is None or self._throttle.takes(request.stream):
                 self._take(request.stream, _name_of(request.fields))
         self._act()
-        self._tell()
+        if not self._is_deaf:
+            self._tell()
 
     def _take(self, stream, name):
         if not self.connection.is_open(stream):
@@ -124,7 +129,7 @@ class ScriptedServer(object):
         self._act()
 
     def _respond_late(self, stream, verdict):
-        if not self.has_hung_up:
+        if not self._is_gone:
             self._respond(stream, verdict)
             self._tell()
 
@@ -182,8 +187,9 @@ class ScriptedServer(object):
             request that is not processed, counted back from the last one. "die": the same with a
             reason, which is the argument. "limit": allow so many streams; "later limit": see to it
             when the client knows. "window": size of the windows of streams. "hang up": end the
-            connection without a word. "silence": respond to nothing more. "reset": end the stream
-            of each request that is open. "fault": what happens to the client's next write.
+            connection without a word. "silence": respond to no request any more. "deaf": read and
+            write nothing any more. "reset": end the stream of each request that is open. "fault":
+            what happens to the client's next write.
         """
         getattr(self, "_" + name.replace(" ", "_"))(argument)
 
@@ -204,7 +210,7 @@ class ScriptedServer(object):
             self._network.after(1.0, lambda: self._raise_limit(100))
 
     def _raise_limit(self, most):
-        if not self.has_hung_up and not self._most:
+        if not self._is_gone and not self._most:
             self._limit(most)
             self._tell()
 
@@ -218,12 +224,17 @@ class ScriptedServer(object):
             self._network.after(1.0, self._open_window)
 
     def _open_window(self):
-        if not self.has_hung_up:
+        if not self._is_gone:
             self._window(frames.DEFAULT_WINDOW)
             self._tell()
 
     def _silence(self, _):
         self._is_silent = True
+        self._process_all()
+
+    def _deaf(self, _):
+        self._tell()
+        self._is_deaf = self._is_silent = True
         self._process_all()
 
     def _hang_up(self, _):

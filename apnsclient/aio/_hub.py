@@ -26,6 +26,7 @@ from ..outcomes import parse_response
 from ..reasons import RESPONSES, Reason
 from ..sending.calls import Call
 from ..sending.http2 import ANOTHER, IN_FLIGHT, WAITING, Sender
+from ..sending.work import LATE
 from ._deadlines import Deadlines
 from ._link import Link
 from ._stream import Endpoint
@@ -579,8 +580,8 @@ class Hub:
             self._sender.expire_requests(now)
         for link in list(self.links):
             if link.probe_deadline is not None and link.probe_deadline <= now:
-                self._sender.lose(link.state, "the server did not respond to a PING within %s s"
-                                  % link.probe_timeout, now)
+                self._sender.lose(
+                    link.state, "%s %s s to a PING" % (LATE, link.probe_timeout), now)
         self._pump()
 
     def cancel_timer(self) -> None:

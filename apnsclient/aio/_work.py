@@ -10,7 +10,7 @@ ended; see :class:`~apnsclient.sending.work.Work` for where the requests of a bu
 from typing import Any, List, Optional, Sequence, Tuple
 
 from ..reasons import Reason
-from ..sending.work import OVERHEAD, RESET, Request, Work
+from ..sending.work import LATE, OVERHEAD, RESET, Request, Work
 from .errors import APNSError, Closed, Kind, StreamReset, Timeout
 
 __all__ = ["Bundle", "Post", "StandaloneRequest", "Tally", "error_of"]
@@ -26,7 +26,7 @@ def error_of(text: str, kind: Kind, is_late: bool) -> APNSError:
     :param kind: what is known of it.
     :param is_late: whether its time was over (bool).
     """
-    if is_late:
+    if is_late or text.startswith(LATE):
         return Timeout(text, kind=kind)
     return (StreamReset if text.startswith(RESET) else Closed)(text, kind=kind)
 

@@ -98,7 +98,7 @@ else:
 
 
 class Timeout(APNSError, _TimeoutBase):
-    """There was no response before the deadline.
+    """There was no response in time: before the deadline, or within ``read_timeout``.
 
     It is caught by ``except TimeoutError``, ``asyncio.TimeoutError``, ``socket.timeout`` and
     :class:`apnsclient.errors.Timeout`, too, on every Python. The kind is ``unprocessed`` if nothing

@@ -34,7 +34,7 @@ from ..protocols.http2.events import Response
 from ..protocols.http2.frames import name_of_error
 from ..reasons import RESPONSES, reason_of_response
 from .spreading import Spreading, longest_opening
-from .work import RESET, Work
+from .work import LATE, RESET, Work
 
 if MYPY:
     from typing import Any, Deque, List, Optional, Set, Tuple
@@ -411,9 +411,8 @@ class Sender(object):
                 self._resend(work, index, now)
             else:
                 connection.has_unknown = True
-                self._lose_request(work, index, True,
-                                   "the request was written, and there was no response: %s"
-                                   % problem)
+                self._lose_request(work, index, True, problem if problem.startswith(LATE) else (
+                    "the request was written, and there was no response: %s" % problem))
         self._touch(connection, connection.take_finished())
         if failure is not None:
             others = [one for one in self.connections if one is not connection and one.can_start]
@@ -489,9 +488,9 @@ class Sender(object):
                 self._lose(connection, "the server allowed no request for %s s" % timeout, now)
         elif client.response_count == oldest.responses_before:
             connection.is_stalled = True
-            self._lose(connection, "the server sent no response within %s s" % timeout, now)
+            self._lose(connection, "%s %s s" % (LATE, timeout), now)
         else:
-            self._cancel(connection, oldest, "no response within %s s" % timeout, now)
+            self._cancel(connection, oldest, "%s %s s" % (LATE, timeout), now)
 
     # What is given up.
 

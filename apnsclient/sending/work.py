@@ -28,17 +28,20 @@ if MYPY:
     Started = Tuple[Optional[Batch], Any]
     Rejected = List[Tuple[int, Any]]
 
-__all__ = ["OVERHEAD", "RESET", "Request", "Work"]
+__all__ = ["LATE", "OVERHEAD", "RESET", "Request", "Work"]
 
 #: What a request takes beside token and payload, about, in bytes.
 OVERHEAD = 64
 #: How the text begins with which :meth:`Work.lose` is told that the server has reset a request.
 RESET = "the request was reset"
+#: How it begins where the server was silent for as long as it may be.
+LATE = "no response within"
 #: The requests that were withdrawn of work of which none was.
 _NONE = frozenset()  # type: FrozenSet[int]
 #: How many batches there may be before those that have ended are forgotten. There are never more
 #: unfinished ones than there may be streams.
 _MANY_BATCHES = 4096
+
 
 class Work(object):
     """Requests with numbers: where each of them is.

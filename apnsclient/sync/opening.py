@@ -15,6 +15,7 @@ from ..backends.link import start_connecting
 from ..errors import ConnectError, ConnectionLost, ConnectTimeout, Timeout
 from ..protocols.http2.headers import load_hpack
 from ..sending.http2_connection import SenderConnection
+from ..sending.work import LATE
 from .lease import READ_SIZE, Lease, close, close_idle, fail, look, read_after_failure
 
 if MYPY:
@@ -232,8 +233,8 @@ class Opening(object):
         state = lease.state
         if self._was_idle:
             state.is_silent = True
-            self._sender.lose(lease, "the server did not respond to a PING within %s s"
-                              % self._timeout if self._is_pinged else "it sent no settings")
+            self._sender.lose(lease, "%s %s s to a PING" % (LATE, self._timeout)
+                              if self._is_pinged else "it sent no settings")
             return
         self._sender.lose(lease, "it sent no settings")
         raise ConnectTimeout("%s:%s accepted the connection, but sent no HTTP/2 settings within "

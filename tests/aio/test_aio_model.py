@@ -60,7 +60,7 @@ acts = st.one_of(
     st.tuples(counts, st.just("die"), st.sampled_from(
         ["Shutdown", "ExpiredProviderToken", "BadCertificate", "TopicDisallowed"])),
     st.tuples(counts, st.just("fault"), st.just("break")),
-    st.tuples(counts, st.sampled_from(["hang up", "silence", "reset"]), st.none()))
+    st.tuples(counts, st.sampled_from(["hang up", "silence", "deaf", "reset"]), st.none()))
 OPENINGS = ("ok", "ok", "ok", "refused", "unreachable", "mute", "no settings", "not http2", "dies",
             "alert")
 
