@@ -298,6 +298,9 @@ class Hub:
 
     def receive(self, link: Link, data: bytes) -> None:
         """Take what a server has sent."""
+        self._run(self._receive, link, data)
+
+    def _receive(self, link: Link, data: bytes) -> None:
         now = self._loop.time()
         self._sender.note_progress(now)
         if link.state.is_over:
@@ -318,6 +321,9 @@ class Hub:
 
     def lose(self, link: Link, error: Exception) -> None:
         """Take note that a connection has ended."""
+        self._run(self._lose, link, error)
+
+    def _lose(self, link: Link, error: Exception) -> None:
         now, state = self._loop.time(), link.state
         failure = None
         if isinstance(error, ConnectError) and not state.client.has_proof:
@@ -380,9 +386,14 @@ class Hub:
             self._loop.call_soon(self._pump)
 
     def _pump(self) -> None:
-        """Start what there is room for, and see what has ended."""
+        """Start what there is room for, and see what has ended; called by the loop."""
+        self._run(self._go_on)
+
+    def _run(self, step: Callable[..., None], *arguments: Any) -> None:
+        """Do what the loop has called for; if that fails, all callers are told, and nobody else is.
+        """
         try:
-            self._go_on()
+            step(*arguments)
         except Exception as error:  # pylint: disable=broad-except
             self._crash(error)
 
@@ -566,7 +577,7 @@ class Hub:
             self._timer, self._due = self._loop.call_at(deadline, self._expire), deadline
 
     def _expire(self) -> None:
-        """End what has taken too long."""
+        """End what has taken too long; called by the loop."""
         now, due = self._loop.time(), self._due
         self._timer, self._due = None, float("inf")
         if now - due > _HELD_UP and not self._is_late:
@@ -575,6 +586,9 @@ class Hub:
             self._set_timer(now + _LATER)
             return
         self._is_late = False
+        self._run(self._end_late, now)
+
+    def _end_late(self, now: float) -> None:
         self._deadlines.expire(now)
         if self._calls:
             self._sender.expire_requests(now)
@@ -582,7 +596,7 @@ class Hub:
             if link.probe_deadline is not None and link.probe_deadline <= now:
                 self._sender.lose(
                     link.state, "%s %s s to a PING" % (LATE, link.probe_timeout), now)
-        self._pump()
+        self._go_on()
 
     def cancel_timer(self) -> None:
         """Forget what time it is to be: nothing is left that could take too long."""

@@ -457,6 +457,33 @@ async def test_nobody_waits_for_a_client_that_has_failed(apple, caplog):
     assert "has failed" in caplog.text
 
 
+@pytest.mark.parametrize("step", ["expire_requests", "receive", "lose"])
+async def test_nobody_waits_where_a_callback_of_the_loop_has_failed(apple, caplog, step):
+    """Whether it was called for the time, for what has come, or for the end of the connection."""
+    def fail(*_):
+        raise ZeroDivisionError("a fault")
+
+    apple.script_provider(ProviderScript(hold=True, settings={"max_concurrent_streams": 2}))
+    async with new_client(apple, pool_size=1, queue_size=1, timeout=None) as client:
+        hub = client.pool.hub
+        waiting = [asyncio.ensure_future(client.send(TOKEN, PAYLOAD)) for _ in range(8)]
+        await until(held(apple, 2))
+        setattr(hub._sender, step, fail)
+        if step == "expire_requests":
+            hub._expire()
+        elif step == "receive":
+            await until(apple.release_held)
+        else:
+            apple.disconnect_providers()
+        outcomes = await asyncio.gather(*waiting)
+        assert client.closed and client.pool.pending == 0
+
+    assert {outcome.explanation for outcome in outcomes} == {"the client has failed: a fault"}
+    kinds = [outcome.kind.value for outcome in outcomes]
+    assert kinds[:2] == 2 * ["unknown"] and kinds[-3:] == 3 * ["unprocessed"]
+    assert "has failed" in caplog.text
+
+
 async def test_closing_does_not_wait_for_ever_for_a_store(apple, caplog):
     """It has as much time as the responses; what it has not taken then is in the log."""
     apple.devices.uninstall(TOKEN)
