@@ -541,7 +541,7 @@ class World:
     :ivar begun: how many flights there were of each name when it had ended.
     :ivar gone: what was told of dead tokens.
     :ivar leftovers: what was kept of requests when all had ended.
-    :ivar rooms: how many might wait at the beginning, and then.
+    :ivar rooms: how many a campaign might add to the queue at the beginning, and at the end.
     """
 
     def __init__(self, scripts: List[Script], plans: List[Plan], size: int = 2,
@@ -611,12 +611,18 @@ class World:
             loop.close()
         return self
 
+    def _note_room(self) -> None:
+        queue = self.pool.hub.queue
+        flow = queue.new_flow()
+        self.rooms.append(queue.spare(flow))
+        queue.remove_flow(flow)
+
     async def _run(self) -> None:
         self.pool = Pool(Destination(self._credential, self), **self._options)  # type: ignore
         self.client = Client(self.pool, "com.example.app", None)
         self.pool.hub.on_gone = self.gone.extend
         await self.pool.start()
-        self.rooms.append(self.pool.spare)
+        self._note_room()
         tasks = [self.loop.create_task(caller.run()) for caller in self.callers]
         for seconds, size in self._sizes:
             self.after(seconds, lambda size=size: self.pool.resize(size))
@@ -630,7 +636,7 @@ class World:
             # Whatever was remembered of a deadline is of the past.
             await asyncio.sleep(_LONG)
             self.leftovers += remains(self.pool.hub)
-            self.rooms.append(self.pool.spare)
+            self._note_room()
         await self.client.close(1.0)
         self.leftovers += remains(self.pool.hub)
 

@@ -33,6 +33,7 @@ class Awaited(Post):
         # Like super().__init__(), which takes longer.
         self.token, self.template, self.deadline = token, template, deadline
         self.is_over, self.has_place, self.bundle, self.index = False, True, None, 0
+        self.flow = None
         self._hub, self._future, self._is_late = hub, future, False
 
     @property

@@ -15,9 +15,8 @@ import asyncio
 import copy
 import logging
 import os
-from collections import OrderedDict, deque
 from functools import partial
-from typing import Any, Callable, Deque, Dict, List, Optional, Set, Tuple
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 from .._compat import text_of
 from .._timing import Timing
@@ -29,6 +28,7 @@ from ..sending.http2 import ANOTHER, IN_FLIGHT, WAITING, Sender
 from ..sending.work import LATE
 from ._deadlines import Deadlines
 from ._link import Link
+from ._queue import Flow, Queue
 from ._stream import Endpoint
 from ._work import Bundle, Post, Tally
 from .errors import Closed, get
@@ -42,8 +42,6 @@ _log = logging.getLogger("apnsclient.aio.connection")
 _BUNDLE = 128
 #: Seconds of silence after which a request that was given up is a reason to ask for a sign of life.
 _SILENCE = 1.0
-#: How many entries of the past the queue may have.
-_MOST_STALE = 1024
 #: How many seconds a timer is late if something has held up the loop, and how many more it gets.
 _HELD_UP, _LATER = 0.05, 0.001
 
@@ -80,6 +78,7 @@ class Hub:
 
     :ivar links: the connections (list of :class:`~._link.Link`).
     :ivar tally: counts requests.
+    :ivar queue: those that wait (:class:`~._queue.Queue`).
     :ivar problem: why the last attempt to send something came to nothing (str).
     :ivar failure: why nothing can be sent any more (Exception), or None.
     :ivar on_gone: called with ``(token, timestamp)`` of tokens that are dead (list), or None.
@@ -102,13 +101,9 @@ class Hub:
         self._on_change = on_change
         self._loop = asyncio.get_running_loop()
         self._sender = Sender(endpoint.credential, timing)
-        self._calls: Dict[Call, Any] = {}
-        # Posts that wait, in order; how many of them have not ended meanwhile.
-        self._queue: Deque[Post] = deque()
-        self.queued = 0
-        self._queue_size = float("inf") if queue_size is None else queue_size
-        # Posts that wait for a place in the queue, in order.
-        self._outside: OrderedDict[Post, None] = OrderedDict()
+        # What was handed to it and is not over, and the flow that it is of.
+        self._calls: Dict[Call, Tuple[Any, Flow]] = {}
+        self.queue = Queue(queue_size, self.tally)
         self._deadlines = Deadlines()
         # The timer, and when it is due.
         self._timer: Any = None
@@ -118,36 +113,24 @@ class Hub:
 
     # What callers bring.
 
-    @property
-    def is_full(self) -> bool:
-        """True if a request would wait for a place in the queue."""
-        return bool(self._outside) or self.queued >= self._queue_size
-
     def enter(self, post: Post) -> None:
         """Send a request as soon as there is room for it; if the queue is full, it waits outside.
 
         Whoever came first has the next place.
         """
-        if not self.is_full:
-            self.add(post)
-            return
-        post.has_place = False
-        self._outside[post] = None
-        if post.deadline is not None:
-            self._add_deadline(post.deadline, post)
+        self.queue.enter(post)
+        self._note_added(post)
 
     def add(self, post: Post) -> None:
         """Send a request as soon as there is room for it, however many wait."""
-        self._take(post)
-        if post.deadline is not None:
-            self._add_deadline(post.deadline, post)
+        self.queue.add(post)
+        self._note_added(post)
 
-    def _take(self, post: Post) -> None:
-        self._queue.append(post)
-        self.queued += 1
-        self.tally.outstanding += 1
+    def _note_added(self, post: Post) -> None:
         if not self._is_scheduled:
             self.schedule()
+        if post.deadline is not None:
+            self._add_deadline(post.deadline, post)
 
     def _add_deadline(self, deadline: float, waiter: Any) -> None:
         """See that ``waiter.expire()`` is called at a time, unless ``waiter.is_over`` by then."""
@@ -164,13 +147,13 @@ class Hub:
         if post.is_over:
             return None
         if not post.has_place:
-            del self._outside[post]
+            self.queue.leave(post)
             post.is_over = True
             post.give_up(text + "; too many others waited")
             return WAITING
         if post.bundle is None:
             self.tally.end(post).give_up(text)
-            self._note_unqueued()
+            self.queue.note_ended(post)
             self.schedule()
             return WAITING
         now = self._loop.time()
@@ -190,28 +173,12 @@ class Hub:
                     and now - link.received_at >= _SILENCE):
                 self._probe(link, now)
 
-    def _note_unqueued(self) -> None:
-        self.queued -= 1
-        if len(self._queue) > _MOST_STALE + 2 * self.queued:
-            self._queue = deque([post for post in self._queue if not post.is_over])
-        self._note_room()
-
-    def _note_room(self) -> None:
-        """Note that fewer requests wait than before."""
-        if not self.queued:
-            self._queue.clear()  # Of those that have ended.
-        while self._outside and self.queued < self._queue_size:
-            post, _ = self._outside.popitem(last=False)
-            post.has_place = True
-            self._take(post)
-
     def end_outside(self, error: Exception) -> None:
         """End all requests that wait for a place in the queue.
 
         :param error: why; see :meth:`end_waiting`.
         """
-        outside, self._outside = self._outside, OrderedDict()
-        for post in outside:
+        for post in self.queue.clear_outside():
             post.is_over = True
             post.fail(copy.copy(error))
 
@@ -221,15 +188,12 @@ class Hub:
         return ": " + self.problem if self.problem and not self.links else ""
 
     def requeue(self, posts: List[Post], text: str) -> None:
-        """Take back requests that were not processed; they go out before all others.
+        """Take back requests that were not processed; they go out before others.
 
         :param text: why (str).
         """
         self.problem = text
-        for post in reversed(posts):
-            post.bundle = None
-            self._queue.appendleft(post)
-        self.queued += len(posts)
+        self.queue.put_back(posts)
         self.schedule()
 
     def stop(self, posts: List[Post], reason: Reason) -> None:
@@ -266,12 +230,12 @@ class Hub:
     @property
     def retrying(self) -> int:
         """How many requests wait to be sent again."""
-        return sum(work.resent_count for work in self._calls.values())
+        return sum(work.resent_count for work, _ in self._calls.values())
 
     @property
     def has_waiting(self) -> bool:
         """True if there are requests that wait to be started."""
-        return self.queued > 0 or self._sender.has_waiting()
+        return self.queue.count > 0 or self._sender.has_waiting()
 
     def wants_another(self) -> bool:
         """Return True if another connection beside those in use would be faster."""
@@ -334,7 +298,7 @@ class Hub:
         if failure is not None:
             # The sender has nothing to say of calls of which nothing was ever processed.
             for call in [one for one in self._calls if one.failure is not None]:
-                self._calls[call].give_up(text_of(error))
+                self._calls[call][0].give_up(text_of(error))
                 self._forget(call)
         self.schedule()
 
@@ -372,10 +336,8 @@ class Hub:
         for call in list(self._calls):
             call.give_up(text_of(error))  # They come back to the queue.
             self._forget(call)
-        queue, self._queue, self.queued = self._queue, deque(), 0
-        for post in queue:
-            if not post.is_over:
-                self.tally.end(post).fail(copy.copy(error))
+        for post in self.queue.clear():
+            self.tally.end(post).fail(copy.copy(error))
 
     # What goes out.
 
@@ -407,7 +369,8 @@ class Hub:
         for link in links:
             link.stream.abort()
         calls, self._calls = self._calls, {}
-        for work in calls.values():
+        for work, flow in calls.values():
+            flow.call = None
             for post in work.unfinished:
                 # Where it is, nobody knows.
                 self.tally.end(post).fail(Closed(problem, kind=Kind.unknown))
@@ -436,9 +399,8 @@ class Hub:
         state = link.state
         if link.is_active and self.failure is None and self._may_use(link, now):
             self._sender.fill(state, now)
-            # All that was handed over may have been refused, because of what it is.
-            while self._queue and not self._sender.has_waiting():
-                self._hand_over(now)
+            while self._hand_over(now):
+                # All of it may have been refused, because of what it is.
                 self._sender.fill(state, now)
         data = state.output(now)
         if not data:
@@ -453,7 +415,7 @@ class Hub:
         if link.probe_deadline is not None:
             return False
         state, after = link.state, self._ping_after
-        is_wanted = self.queued or self._sender.has_waiting()
+        is_wanted = self.queue.count or self._sender.has_waiting()
         if after is not None and is_wanted and not (state.client.in_flight or link.is_proven) \
                 and now - state.used_at >= after:
             self._probe(link, now)
@@ -471,45 +433,33 @@ class Hub:
         link.probe_deadline = now + link.probe_timeout
         self._set_timer(link.probe_deadline)
 
-    def _hand_over(self, now: float) -> None:
-        """Hand the next requests to the sender."""
-        queue = self._queue
-        posts: List[Post] = []
-        late: List[Post] = []
-        while queue and len(posts) < _BUNDLE:
-            post = queue.popleft()
-            if post.is_over or post.is_abandoned:
-                continue
-            if post.deadline is not None and post.deadline <= now:
-                # The timer would say so, too, but after it was sent.
-                late.append(post)
-                continue
-            if post.template is None:
-                if posts:
-                    queue.appendleft(post)
-                else:
-                    self.queued -= 1
-                    self._submit(post.new_work(self), now)
-                break
-            posts.append(post)
-        self.queued -= len(posts)
-        if posts:
-            self._submit(Bundle(posts, self), now)
-        for post in late:
-            post.expire()
-        self._note_room()
+    def _hand_over(self, now: float) -> bool:
+        """Hand over the next requests of each flow that the sender has nothing of to start.
 
-    def _submit(self, work: Any, now: float) -> None:
-        call = Call()
-        self._calls[call] = work
-        call.has_more = self.queued > 0
+        :return: whether there were any (bool).
+        """
+        found = False
+        for flow in self.queue.next_flows():
+            posts, late = self.queue.take(flow, _BUNDLE, now)
+            if posts:
+                found = True
+                self._submit(Bundle(posts, self) if posts[0].template is not None
+                             else posts[0].new_work(self), flow, now)
+            for post in late:
+                post.expire()
+        return found
+
+    def _submit(self, work: Any, flow: Flow, now: float) -> None:
+        flow.call = call = Call()
+        self._calls[call] = work, flow
+        call.has_more = self.queue.count > 0
         call.add(work)
         self._sender.submit(call, now)
 
     def _settle(self) -> None:
         """Let go of what has ended."""
         for call in self._sender.take_touched():
-            call.has_more = self.queued > 0
+            call.has_more = self.queue.count > 0
             self._forget(call)
         for link in self.links:
             if link.is_retired and not (link.state.is_over or link.state.client.in_flight):
@@ -526,8 +476,11 @@ class Hub:
     def _forget(self, call: Call) -> None:
         """Forget a call, if it is over."""
         if call.is_over and call in self._calls:
+            work, flow = self._calls.pop(call)
             # Or else the two would keep each other, until the garbage is collected.
-            self._calls.pop(call).call = None
+            work.call = None
+            if flow.call is call:
+                flow.call = None
             self._sender.leave(call)
 
     def _release_ended(self) -> None:

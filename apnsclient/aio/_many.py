@@ -48,6 +48,7 @@ class Item(Post):
         # Like super().__init__(), which takes longer.
         self.token, self.template, self.deadline = token, template, deadline
         self.is_over, self.has_place, self.bundle, self.index = False, True, None, 0
+        self.flow = campaign.flow
         self._campaign, self._is_late = campaign, False
         self.given, self.notification = given, notification
         self.response: Any = None
@@ -86,6 +87,8 @@ class Campaign:
     :param to_outcome: called with an item that has a response; returns the outcome.
     :param window: most notifications whose outcomes the caller does not have (int, from 1).
     :param is_ordered: whether outcomes come in the order of the iterable (bool).
+
+    :ivar flow: what its requests go out with (:class:`~._queue.Flow`), once :meth:`run` was begun.
     """
 
     def __init__(self, pool: Any, new_item: Callable[["Campaign", Any], Item],
@@ -101,6 +104,7 @@ class Campaign:
         self._count = 0
         self._waiter: Optional[asyncio.Future[None]] = None
         self._live: Set[Item] = set()
+        self.flow: Any = None
 
     def note(self, item: Item) -> None:
         """Take note that an item has ended."""
@@ -125,6 +129,8 @@ class Campaign:
             source = _Awaited(notifications, self._wake)
         else:
             source = _Plain(notifications)
+        queue = self._pool.hub.queue
+        self.flow = queue.new_flow()
         try:
             while self._count or not source.is_over:
                 await self._take(source)
@@ -142,6 +148,7 @@ class Campaign:
         finally:
             source.close()
             self._leave()
+            queue.remove_flow(self.flow)
             await source.wait_closed()
 
     def _leave(self) -> None:
@@ -161,7 +168,7 @@ class Campaign:
         """Return how many notifications may be taken now."""
         room = min(self._window - self._count, _ROUND)
         # Those under way make room for others; without any, nothing would say when there is some.
-        return min(room, self._pool.spare) if self._live else room
+        return min(room, self._pool.hub.queue.spare(self.flow)) if self._live else room
 
     async def _take(self, source: Any) -> None:
         """Take notifications as far as the window allows, and begin to send them."""

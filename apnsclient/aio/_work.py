@@ -40,12 +40,13 @@ class Post:
     :param deadline: when its time is over, on the clock of the loop (float), or None.
 
     :ivar is_over: whether it has ended, or nobody waits for it any more (bool).
-    :ivar has_place: whether the queue has taken it (bool), see :meth:`.Hub.enter`.
+    :ivar has_place: whether the queue has taken it (bool), see :meth:`.Queue.enter`.
     :ivar bundle: the work that it is in, or None while it waits in the queue.
     :ivar index: what that calls it (int).
+    :ivar flow: the :class:`~._queue.Flow` that it goes out with, None for that of single requests.
     """
 
-    __slots__ = ("bundle", "deadline", "has_place", "index", "is_over", "template", "token")
+    __slots__ = ("bundle", "deadline", "flow", "has_place", "index", "is_over", "template", "token")
 
     def __init__(self, token: Any, template: Any, deadline: Optional[float]) -> None:
         self.token = token
@@ -54,6 +55,7 @@ class Post:
         self.is_over, self.has_place = False, True
         self.bundle: Optional[Work] = None
         self.index = 0
+        self.flow: Any = None
 
     @property
     def is_abandoned(self) -> bool:

@@ -71,7 +71,6 @@ class Pool:
         self.hub = Hub(endpoint, timing, ping_after, self._look, queue_size)
         self.outcome: Optional[str] = None
         self._size = _check_size(size)
-        self._queue_size = queue_size
         self._task: Optional[asyncio.Task[None]] = None
         # How many connects in a row were of no use; and the last connection, and why it was wanted,
         # until the server has been of use over it.
@@ -172,17 +171,7 @@ class Pool:
     @property
     def blocked(self) -> bool:
         """True if a request would wait for a place in the queue."""
-        return self.hub.is_full
-
-    @property
-    def spare(self) -> int:
-        """How many requests of a campaign may be added to the queue (int).
-
-        Up to half of its places: the others are for single requests. None as long as more than a
-        quarter are taken, since few at a time cost more each.
-        """
-        half, queued = (self._queue_size + 1) // 2, self.hub.queued
-        return half - queued if queued <= half // 2 and not self.hub.is_full else 0
+        return self.hub.queue.is_full
 
     @property
     def closing(self) -> bool:

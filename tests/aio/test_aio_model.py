@@ -229,7 +229,7 @@ def check_rest(world: World, flights: Dict[str, List[Any]]) -> None:
     assert not world.loop.timers()
     assert all(line.is_closed for line in world.lines)
     assert pool.closed and not pool.hub.links
-    assert (pool.pending, pool.inflight, pool.retrying, pool.hub.queued) == (0, 0, 0, 0)
+    assert (pool.pending, pool.inflight, pool.retrying, pool.hub.queue.count) == (0, 0, 0, 0)
     gone = [mine[-1].name for mine in flights.values()
             if mine and mine[-1].status == 410 and mine[-1].is_complete and mine[-1].is_push]
     assert set(world.gone) <= set((name.encode("ascii"), GONE_SINCE) for name in gone)

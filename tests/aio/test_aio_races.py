@@ -304,7 +304,7 @@ async def test_whoever_cannot_take_its_place_leaves_it_to_the_next(apple):
         for task in leaving:
             task.cancel()
         await asyncio.wait(leaving)
-        assert len(pool.hub._outside) <= 4
+        assert len(pool.hub.queue._outside) <= 4
         while not all(task.done() for task in sending):
             apple.release_held()
             await asyncio.sleep(0.001)
