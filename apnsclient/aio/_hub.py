@@ -194,7 +194,6 @@ class Hub:
         """
         self.problem = text
         self.queue.put_back(posts)
-        self.schedule()
 
     def stop(self, posts: List[Post], reason: Reason) -> None:
         """Take back requests because of what the server says of the credential."""

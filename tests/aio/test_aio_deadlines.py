@@ -1,10 +1,11 @@
-"""A notification whose time is over already is not sent."""
+"""A notification whose time is over already is not sent, and what has ended needs no time."""
 
 import asyncio
 
 import pytest
 
 from apnsclient.aio import errors
+from apnsclient.aio._deadlines import Deadlines
 from apnsclient.aio.api import create_client
 from net_support import make_tokens
 
@@ -36,3 +37,45 @@ async def test_a_time_of_0_is_over(apple, ca_file, cert_file):
             with pytest.raises(errors.Timeout):
                 await client.send_notification(token, CONTENT, topic="com.example.app", timeout=0)
     assert apple.accepted_tokens() == []
+
+
+class Waiter:
+    """What has a deadline."""
+
+    is_over = False
+
+    def expire(self):
+        """Note that its time is over."""
+        assert not self.is_over
+        self.is_over = True
+
+
+async def test_what_has_ended_is_no_reason_to_wake_up():
+    """However many there are before the first that has not, and although it comes last."""
+    deadlines, waiters = Deadlines(), [Waiter() for _ in range(10)]
+    for number, waiter in enumerate(waiters):
+        deadlines.add(float(number), waiter)
+    for waiter in waiters[:3] + waiters[4:9]:
+        waiter.is_over = True
+    assert deadlines.first() == 3.0
+    deadlines.expire(8.0)
+    assert waiters[3].is_over and deadlines.first() == 9.0
+    waiters[9].is_over = True
+    assert deadlines.first() is None and len(deadlines) == 0
+
+
+async def test_little_is_kept_of_what_has_ended_before_its_time():
+    """Whatever waits in front of it; what has not ended is kept, in order."""
+    deadlines, waiting = Deadlines(), [Waiter() for _ in range(10)]
+    for number, waiter in enumerate(waiting):
+        deadlines.add(float(number), waiter)
+    for _ in range(10000):
+        waiter = Waiter()
+        deadlines.add(100.0, waiter)
+        waiter.is_over = True
+    assert len(deadlines) < 2000
+    for number, waiter in enumerate(waiting):
+        assert deadlines.first() == float(number)
+        deadlines.expire(float(number))
+        assert waiter.is_over
+    assert deadlines.first() is None
