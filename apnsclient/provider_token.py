@@ -257,6 +257,8 @@ class Bearer(object):
 
     :param provider: the :class:`ProviderToken`.
     :param clock: a monotonic clock, in seconds; for tests.
+
+    :ivar age: how old its token was when it took it, in seconds (float).
     """
 
     def __init__(self, provider, clock=monotonic):
@@ -266,6 +268,7 @@ class Bearer(object):
         self._token = None  # type: Optional[bytes]
         self._keep_until = self._drop_at = 0.0
         self._rejections = 0
+        self.age = 0.0
 
     @property
     def is_rejected(self):
@@ -295,7 +298,7 @@ class Bearer(object):
             self._provider.renew(token)
             token, age = self._provider._current()
         if token != self._token:
-            self._token = token
+            self._token, self.age = token, age
             self._rejections = self._provider.count_rejections(token)
             self._keep_until = now + HOLD
             self._drop_at = now + max(HOLD, OLDEST - age)

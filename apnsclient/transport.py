@@ -38,6 +38,7 @@ if MYPY:
     from typing import Any, Callable, Dict, Optional, Tuple, TypeVar, Union
 
     from .backends import BaseBackend
+    from .events import Event
     from .feedback_store import FeedbackStore
     from .result import Result
 
@@ -153,12 +154,15 @@ class Session(object):
     :param keep_ids: whether results over HTTP/2 have the identifiers of what was accepted (bool):
         :attr:`~apnsclient.apns.Result.apns_ids` and
         :attr:`~apnsclient.apns.Result.apns_unique_ids`. It takes time and memory for each token.
+    :param observer: called with each :class:`~apnsclient.events.Event`: connections that are opened
+        and closed, the outcomes of notifications, and so on. :mod:`apnsclient.events` says when,
+        and by which thread.
     :param pool_options: arguments of the back-end's class.
     :raises ImportError: if the module or its class ``Backend`` does not exist, or the protocol is
         ``"http2"`` and a package that it needs is missing. With protocol None, that is noticed when
         something is sent.
-    :raises TypeError: if ``pool`` is none of these, or if there are ``pool_options`` for an
-        instance.
+    :raises TypeError: if ``pool`` is none of these, if there are ``pool_options`` for an instance,
+        or if the observer cannot be called.
     :raises ValueError: if the protocol is unknown, or needs what the back-end does not have; if a
         buffer size is less than 1, a timeout is not above 0, ``read_tail_timeout`` is None or below
         0, or ``ping_after`` is below 0.
@@ -206,8 +210,8 @@ class Session(object):
                  read_timeout=default("DEFAULT_READ_TIMEOUT"),
                  read_tail_timeout=default("DEFAULT_READ_TAIL_TIMEOUT"),
                  protocol=None, on_late_result=None, feedback_store=None, ping_after=60.0,
-                 keep_ids=False, **pool_options):
-        # type: (Any, float, int, float, int, float, float, Optional[str], Optional[Callable[[Result], None]], Optional[FeedbackStore], Optional[float], bool, Any) -> None  # noqa: E501
+                 keep_ids=False, observer=None, **pool_options):
+        # type: (Any, float, int, float, int, float, float, Optional[str], Optional[Callable[[Result], None]], Optional[FeedbackStore], Optional[float], bool, Optional[Callable[[Event], Any]], Any) -> None  # noqa: E501
         if protocol is not None and protocol not in _HANDLES:
             raise ValueError("the protocol is %r, expected \"binary\", \"http2\" or None"
                              % (protocol,))
@@ -216,9 +220,12 @@ class Session(object):
             connect_timeout, write_buffer_size, write_timeout, read_buffer_size, read_timeout,
             read_tail_timeout)]))
         _timing.check_ping_after(ping_after)
+        if observer is not None and not callable(observer):
+            raise TypeError("the observer is of type %s, expected something to call with an event"
+                            % type(observer).__name__)
         self._shared = Shared(
             self._make_backend(pool, pool_options), timing, ping_after, on_late_result,
-            default_store() if feedback_store is None else feedback_store, keep_ids)
+            default_store() if feedback_store is None else feedback_store, keep_ids, observer)
 
     @property
     def pool(self):
@@ -347,6 +354,8 @@ class Session(object):
         self._shared.close_idle(self.pool.pop_outdated(delta))
         self._shared.forget_idle_hosts()
         self._shared.feedback.save(True)
+        if self._shared.observation is not None:
+            self._shared.observation.tell()
 
     def shutdown(self):
         # type: () -> None

@@ -12,14 +12,19 @@ from apnsclient._timing import Timing
 from apnsclient.apns import Message
 from apnsclient.errors import ConnectError
 from apnsclient.sending.calls import Call
+from apnsclient.sending.facts import Facts
 from apnsclient.sending.http2 import ANOTHER, IN_FLIGHT, Sender
 from apnsclient.sending.message_work import Bundle, Delivery
+from apnsclient.sending.tally import Tally, outcome_events
 from apnsclient.sending.work import Request, Work
+from observer_support import count_outcomes, count_results
 from sender_network import START, Line, Network, failure_of
 from sender_peer import Script
 
 __all__ = ["NO_TOKEN", "PLACES", "START", "Caller", "Key", "Part", "Stuck", "World"]
 
+#: Where it sends to, for an observer.
+ADDRESS = ("apple.test", 443)
 #: How the names of what is no token begin.
 NO_TOKEN = "zz"
 #: Steps of the shell after which nothing is to be expected any more.
@@ -41,6 +46,8 @@ class Key(object):
     :ivar renewals: how many times it was renewed.
     """
 
+    key_id, team_id = "A", "B"
+
     def __init__(self):
         self.renewals = 0
         self.rejected = set()
@@ -57,6 +64,8 @@ class Key(object):
 
 
 class _Bearer(object):
+    age = 0.0
+
     def __init__(self, key):
         self._key, self._token = key, None
 
@@ -138,6 +147,12 @@ def _unsent(reason):
 Part = namedtuple("Part", "kind count size")
 
 
+def _counted(work):
+    """Have the outcomes of some work counted, as if there were an observer; return the work."""
+    work.tally = Tally()
+    return work
+
+
 class Caller(object):
     """Somebody who sends something.
 
@@ -176,13 +191,13 @@ class Caller(object):
         text = "x" * part.size
         if part.kind in ("delivery", "spoilt"):
             message = Message(names, alert=text, apns_topic="com.example.app")
-            return Delivery(message, message.request_template())
+            return _counted(Delivery(message, message.request_template()))
         if part.kind == "awaited":
             return Awaited(Message(names, alert=text, apns_topic="com.example.app"))
         if part.kind == "bundle":
             messages = [Message([name], alert=text, apns_topic="com.example.app")
                         for name in names]
-            return Bundle(messages, [one.request_template() for one in messages])
+            return _counted(Bundle(messages, [one.request_template() for one in messages]))
         return Request(b"POST", b"/4/" + names[0].encode("ascii"), [], text.encode("ascii"))
 
     def begin(self, sender, now):
@@ -241,6 +256,8 @@ class Caller(object):
             return
         results = list(work.results(lambda outcomes, count: None))
         assert [name for one in results for name in one.message.tokens] == names
+        told = outcome_events([work], ADDRESS, 0.0)
+        assert count_outcomes(told) == count_results(results)
         for result in results:
             retried = result.retry().tokens if result.needs_retry() else []
             for kind, found in (("failed", result.failed), ("undelivered", result.undelivered),
@@ -286,6 +303,8 @@ class World(object):
         self.lines, self.idle, self.opened, self.most_lines = [], [], [], 0
         timing = Timing(1.0, 1, None, 65536, read_timeout, 1.0)
         self.sender = Sender(credential, timing, limit)
+        self.events = []
+        self.sender.facts = Facts(self.events.append, ADDRESS, "http2")
         self._limit, self._write_time, self._keeps_ids = limit, write_time, keeps_ids
         self._scripts, self._callers, self._coming = deque(scripts), {}, 0
 

@@ -34,7 +34,7 @@ LEVELS = [
      "_process", "_timing", "errors", "reasons", "topics"],
     ["protocols"],
     ["_channels", "_feedback_buffer", "_files", "_headers", "addresses", "certificate",
-     "feedback_store", "message", "models", "outcomes", "provider_token", "result"],
+     "events", "feedback_store", "message", "models", "outcomes", "provider_token", "result"],
     ["sending", "backends"],
     ["sync", "aio"],
     # "" is apnsclient/__init__.py, which re-exports what the level has.

@@ -15,6 +15,7 @@ pytest.importorskip("hpack")
 from hypothesis import given
 from hypothesis import strategies as st
 
+from apnsclient import events
 from apnsclient.protocols.http2 import frames
 from apnsclient.sending.http2 import WAITING
 from effort import examples
@@ -124,6 +125,7 @@ def check_world(world, brought, limit):
     for mine in flights.values():
         check_flights(mine)
     check_withdrawn(world, flights)
+    check_events(world, flights)
     assert limit is None or world.most_lines <= limit
     assert all(line.tap.refused <= line.tap.budget for line in world.opened)
     reasons = [one.reason for one in world.flights if one.has_response and one.status != 200]
@@ -148,6 +150,17 @@ def check_world(world, brought, limit):
                 # The response may have come after the deadline.
                 expected |= set(["unknown", "lost"])
             assert outcome in expected, (name, outcome, expected, vars(flights[name][-1]))
+
+
+def check_events(world, flights):
+    """See that an observer is told of each request that is sent again, and of responses once."""
+    told = [event for event in world.events if type(event) is events.NotificationsResent]
+    # What is sent again may find its call over before it is begun another time.
+    assert sum(event.count for event in told) >= sum(len(mine) - 1 for mine in flights.values())
+    responses = [event for event in world.events if type(event) is events.Responses]
+    assert sum(event.count for event in responses) <= len(world.flights)
+    assert all(event.time <= world.now for event in world.events)
+    assert all(event.seconds >= 0 for event in responses)
 
 
 def check_withdrawn(world, flights):

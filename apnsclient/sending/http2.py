@@ -42,6 +42,7 @@ if MYPY:
     from .._timing import Timing
     from ..reasons import Reason
     from .calls import Call
+    from .facts import Facts
     from .http2_connection import SenderConnection
 
 __all__ = ["ANOTHER", "FIRST", "IN_FLIGHT", "WAITING", "Sender"]
@@ -67,6 +68,7 @@ class Sender(object):
         is done is taken out, and is to be closed; the shell takes out those that nobody needs.
     :ivar calls: those that are not over (set of :class:`~.calls.Call`).
     :ivar needs_new: whether the next connection must be one that nobody has used.
+    :ivar facts: what an observer is to be told (:class:`~.facts.Facts`); None if there is none.
     """
 
     #: Seconds after which another connection is tried once more for a provider token.
@@ -82,6 +84,7 @@ class Sender(object):
         self.connections = []  # type: List[SenderConnection]
         self.calls = set()  # type: Set[Call]
         self.needs_new = False
+        self.facts = None  # type: Optional[Facts]
         # Calls with requests that wait to be started, in the order of who is next.
         self._queue = deque()  # type: Deque[Call]
         self._timed = set()  # type: Set[Call]
@@ -219,7 +222,8 @@ class Sender(object):
         """Start as many requests on a connection as are written at once."""
         if not connection.can_start or not self.has_waiting():
             return
-        connection.refresh_token()
+        if connection.refresh_token() and self.facts is not None:
+            self.facts.note_token(self._credential, connection.token_age, now)
         chunk, queue = self.chunk, self._queue
         while connection.size < chunk and self.has_waiting():
             call = queue[0]
@@ -239,7 +243,9 @@ class Sender(object):
     def note_progress(self, now):
         # type: (float) -> None
         """Note that the wait is over."""
-        self._spreading.note_progress(self.connections, now)
+        seconds = self._spreading.note_progress(self.connections, now)
+        if self.facts is not None and seconds is not None:
+            self.facts.note_waited("room", seconds, now)
 
     # What comes in.
 
@@ -254,7 +260,11 @@ class Sender(object):
         goaway = connection.take_goaway()
         if goaway is not None:
             self._take_goaway(connection, goaway, now)
-        self._touch(connection, connection.take_finished())
+        finished = connection.take_finished()
+        self._touch(connection, finished)
+        if self.facts is not None:
+            self.facts.note_responses(finished, now)
+            self.facts.note_resent(now)
         if connection.limit.refuses_all and connection.can_start:
             connection.problem = "the server refuses all requests"
             self._lose(connection, connection.problem, now)
@@ -285,20 +295,23 @@ class Sender(object):
             else:
                 self._take_rejection(connection, work, index, event, now)
         elif event.is_unprocessed:
-            if connection.client.goaway is None:
+            is_refused = connection.client.goaway is None
+            if is_refused:
                 connection.limit.note_refused(event.stream)
-            self._resend(work, index, now)
+            self._resend(work, index, "refused stream" if is_refused else "goaway", now)
         else:
             connection.has_unknown |= event.is_whole
             text = "%s (%s)" % (RESET, name_of_error(event.code))
             self._lose_request(work, index, event.is_whole, text)
 
-    def _resend(self, work, index, now):
-        # type: (Work, int, float) -> None
+    def _resend(self, work, index, why, now):
+        # type: (Work, int, str, float) -> None
         """Send a request again that was not processed."""
         call = work.call
         if call is None or call.is_abandoned:
             return
+        if self.facts is not None:
+            self.facts.count_resent(why)
         call.resend(work, index)
         self._touched.add(call)
         self.submit(call, now)
@@ -311,7 +324,7 @@ class Sender(object):
         if reason.is_cured_by_connection and self._can_renew(connection, now) \
                 or reason.is_unprocessed and work.can_move(index):
             connection.retired_for = reason
-            self._resend(work, index, now)
+            self._resend(work, index, name or "status %d" % response.status, now)
             return
         if timestamp is not None and reason.is_gone(timestamp):
             token = work.token_of(index)
@@ -389,10 +402,12 @@ class Sender(object):
         which a part was still to be written is sent again.
         """
         for batch, stream, _ in connection.cut(now):
-            self._resend(batch.owner, batch.index_of(stream), now)
+            self._resend(batch.owner, batch.index_of(stream), "interrupted write", now)
         for event in connection.client.events():
             self._take_event(connection, event, now)
         self._touch(connection, connection.take_finished())
+        if self.facts is not None:
+            self.facts.note_resent(now)
         if connection.is_done:
             self._conclude(connection, now)
 
@@ -408,12 +423,14 @@ class Sender(object):
             if work.call is not None:
                 calls.add(work.call)
             if failure is not None or not was_written:
-                self._resend(work, index, now)
+                self._resend(work, index, "lost connection", now)
             else:
                 connection.has_unknown = True
                 self._lose_request(work, index, True, problem if problem.startswith(LATE) else (
                     "the request was written, and there was no response: %s" % problem))
         self._touch(connection, connection.take_finished())
+        if self.facts is not None:
+            self.facts.note_resent(now)
         if failure is not None:
             others = [one for one in self.connections if one is not connection and one.can_start]
             self.connect_failed(ANOTHER if others else FIRST, failure, now)

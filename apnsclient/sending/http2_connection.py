@@ -43,6 +43,7 @@ class SenderConnection(object):
     :ivar has_unknown: whether it left requests behind of which nothing is known (bool).
     :ivar is_silent: whether it ended because a PING had no response (bool).
     :ivar is_stalled: whether it ended because nothing came of the requests for as long as allowed.
+    :ivar is_told: whether an observer was told that it is open, and not yet that it has ended.
     :ivar lost: how many requests had no response when it ended (int).
     :ivar opened_at: when it was opened.
     :ivar round_trip: the shortest time that a response, or the server's first settings, took
@@ -59,7 +60,7 @@ class SenderConnection(object):
         self.batches = []  # type: List[Batch]
         self.round_trip = float("inf")
         self.lost, self.opened_at, self.used_at = 0, now, now
-        self.is_over = self.is_cut = self.is_silent = self.is_stalled = False
+        self.is_over = self.is_cut = self.is_silent = self.is_stalled = self.is_told = False
         self.problem = ""
         self.retired_for = None  # type: Optional[Reason]
         self._goaway = None  # type: Any
@@ -140,12 +141,23 @@ class SenderConnection(object):
     # The provider token.
 
     def refresh_token(self):
-        # type: () -> None
-        """See that requests from here on carry a provider token that is valid."""
+        # type: () -> bool
+        """See that requests from here on carry a provider token that is valid.
+
+        :return: whether it is another one than before.
+        """
         if self._bearer is not None:
             token = self._bearer.current()
             if token != self.token:
                 self.client.encoder.authorization = token
+                return True
+        return False
+
+    @property
+    def token_age(self):
+        # type: () -> float
+        """How many seconds ago the provider token was signed when it was taken (float)."""
+        return 0.0 if self._bearer is None else self._bearer.age
 
     @property
     def token(self):

@@ -6,14 +6,19 @@ one token each, which would cost more than their requests if each were a deliver
 
 from __future__ import absolute_import, division, print_function
 
+from collections import Counter
+
+from six.moves import range
+
 from .._compat import MYPY
+from ..events import REJECTED, UNDELIVERED, UNKNOWN, UNPROCESSED
 from ..outcomes import Failure, RequestOutcomes
 from ..protocols.http2.requests import HeaderTooLong
 from ..result import Result
 from .work import OVERHEAD, Work
 
 if MYPY:
-    from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+    from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
     from ..message import Message
     from ..protocols.http2.client import ClientConnection
@@ -57,8 +62,20 @@ class _MessageWork(Work):
         raise NotImplementedError
 
     def fields_of(self, index):
-        # type: (int) -> Sequence[Any]
+        # type: (int) -> Any
         """Return ``(name, value, is_indexed)`` of the header fields of a request's own."""
+        raise NotImplementedError
+
+    def count_outcomes(self):
+        # type: () -> Iterable[Tuple[Any, Any, int]]
+        """Return what became of all requests, as the tally has it."""
+        tally = self.tally
+        assert tally is not None
+        return tally.all(self._count_by_fields(range(self._count)))
+
+    def _count_by_fields(self, indices):
+        # type: (Sequence[int]) -> Iterable[Tuple[Any, int]]
+        """Return header fields, and how many of some requests have them."""
         raise NotImplementedError
 
     def _place(self, index):
@@ -89,6 +106,8 @@ class _MessageWork(Work):
     def reject(self, index, reason, response, timestamp):
         # type: (int, Reason, Response, Optional[int]) -> None
         outcomes, place = self._place(index)
+        if self.tally is not None:
+            self.tally.add_response(self.fields_of(index), reason)
         reason = self._advise(index, reason)
         outcomes.add_response(place, reason, response.block, timestamp)
         if reason.stops_message:
@@ -103,23 +122,36 @@ class _MessageWork(Work):
         outcomes, place = self._place(index)
         if isinstance(error, HeaderTooLong):
             outcomes.add_undelivered((place,), (error.code, str(error)))
+            self._tally_one(index, UNDELIVERED, "header too long")
         else:
             outcomes.add_malformed(place, error)
+            self._tally_one(index, REJECTED, "malformed token")
 
     def lose(self, index, text):
         # type: (int, str) -> None
         outcomes, place = self._place(index)
         outcomes.add_unknown(place, text)
+        self._tally_one(index, UNKNOWN, "no response")
 
     def cut(self, index, text):
         # type: (int, str) -> None
         outcomes, place = self._place(index)
         outcomes.add_unprocessed((place,), (None, "Not sent: %s" % text))
+        self._tally_one(index, UNPROCESSED, "not sent")
+
+    def _tally_one(self, index, outcome, reason):
+        # type: (int, str, str) -> None
+        """Count a request that has no response."""
+        if self.tally is not None:
+            self.tally.add(self.fields_of(index), outcome, None, reason)
 
     def stop(self, reason):
         # type: (Reason) -> None
         failure = Failure.of(reason)
         for indices in self._take_waiting():
+            if self.tally is not None:
+                for fields, count in self._count_by_fields(indices):
+                    self.tally.add_unsent(fields, reason, count)
             for outcomes, places in self._places(indices):
                 if reason.retries_reported:
                     outcomes.add_unprocessed(places, failure)
@@ -129,6 +161,9 @@ class _MessageWork(Work):
     def give_up(self, text):
         # type: (str) -> None
         for indices in self._take_waiting():
+            if self.tally is not None:
+                for fields, count in self._count_by_fields(indices):
+                    self.tally.add(fields, UNPROCESSED, None, "not sent", count)
             for outcomes, places in self._places(indices):
                 outcomes.add_unprocessed(places, (None, "Not sent: %s" % text))
 
@@ -191,8 +226,12 @@ class Delivery(_MessageWork):
         yield Result(self._message, outcomes=outcomes, hint=hint(outcomes, self._count))
 
     def fields_of(self, index):
-        # type: (int) -> Sequence[Any]
+        # type: (int) -> Any
         return self._template.fields
+
+    def _count_by_fields(self, indices):
+        # type: (Sequence[int]) -> Iterable[Tuple[Any, int]]
+        return [(self._template.fields, len(indices))] if indices else []
 
     def _send(self, client, indices, rejected):
         # type: (ClientConnection, Sequence[int], Rejected) -> Started
@@ -266,8 +305,15 @@ class Bundle(_MessageWork):
             yield Result(message, None, (), False, _ALL_ACCEPTED)
 
     def fields_of(self, index):
-        # type: (int) -> Sequence[Any]
+        # type: (int) -> Any
         return self._templates[index].fields
+
+    def _count_by_fields(self, indices):
+        # type: (Sequence[int]) -> Iterable[Tuple[Any, int]]
+        # Messages that are alike share their fields, and tuples take long to be compared.
+        shared = [self._templates[index].fields for index in indices]
+        known = dict((id(fields), fields) for fields in shared)
+        return [(known[key], count) for key, count in Counter(map(id, shared)).items()]
 
     def _send(self, client, indices, rejected):
         # type: (ClientConnection, Sequence[int], Rejected) -> Started

@@ -18,12 +18,24 @@ from .._compat import MYPY
 from ..protocols.http2.requests import HeaderTooLong
 
 if MYPY:
-    from typing import AbstractSet, Any, FrozenSet, Iterator, List, Optional, Sequence, Set, Tuple
+    from typing import (
+        AbstractSet,
+        Any,
+        FrozenSet,
+        Iterable,
+        Iterator,
+        List,
+        Optional,
+        Sequence,
+        Set,
+        Tuple,
+    )
 
     from ..protocols.http2.client import ClientConnection
     from ..protocols.http2.events import Response
     from ..protocols.http2.streams import Batch
     from ..reasons import Reason
+    from .tally import Tally
 
     Started = Tuple[Optional[Batch], Any]
     Rejected = List[Tuple[int, Any]]
@@ -71,6 +83,10 @@ class Work(object):
 
     call = None  # type: Any
 
+    #: Counts outcomes for an observer (:class:`~.tally.Tally`), or None; set by whoever has one,
+    #: before anything is sent.
+    tally = None  # type: Optional[Tally]
+
     def __init__(self, count):
         # type: (int) -> None
         self._count = count
@@ -113,6 +129,14 @@ class Work(object):
         # type: (int) -> Optional[bytes]
         """Return the device token of a request, in lower-case hexadecimal; None if it has none."""
         raise NotImplementedError
+
+    def count_outcomes(self):
+        # type: () -> Iterable[Tuple[Any, Any, int]]
+        """Return what an observer is told of outcomes: nothing where there are no notifications.
+
+        :return: header fields, fate (see :mod:`.tally`) and number of requests, all of them.
+        """
+        return ()
 
     # The outcome of one request.
 

@@ -34,6 +34,7 @@ if MYPY:
 
     from ..backends import BaseBackend
     from ..sending.calls import Call
+    from ._observing import Observation
     from .opening import Opener
 
 __all__ = ["Host"]
@@ -85,10 +86,12 @@ class Host(object):
     :param report_gone: called with a list of ``(token, timestamp)`` of tokens that are dead. It
         must not wait, nor raise anything.
     :param is_shared: whether several callers may use it, and it several connections (bool).
+    :param observation: who is told what happens (:class:`~._observing.Observation`), or None.
     """
 
-    def __init__(self, backend, opener, credential, settings, report_gone, is_shared):
-        # type: (BaseBackend, Opener, Any, Any, Any, bool) -> None
+    def __init__(self, backend, opener, credential, settings, report_gone, is_shared,
+                 observation=None):
+        # type: (BaseBackend, Opener, Any, Any, Any, bool, Optional[Observation]) -> None
         #: The process that it is for.
         self.process = this_process()
         self._backend = backend
@@ -98,6 +101,10 @@ class Host(object):
         self._is_shared = is_shared
         self._lock = backend.create_lock()
         self._sender = Sender(credential, settings.timing)
+        self._address = opener.address
+        self._observation = observation
+        if observation is not None:
+            self._sender.facts = observation.facts(opener.address, "http2")
         self._guarded = GuardedSender(self._sender, self._lock, backend.clock)
         self._connections = Connections(backend, opener, self._guarded, settings, is_shared)
         self._lead = None  # type: Optional[weakref.ref[_Lead]]
@@ -128,6 +135,21 @@ class Host(object):
         :raises RuntimeError: if the caller is in the middle of another call; see
             :meth:`is_driven_from_here`.
         """
+        observation = self._observation
+        if observation is None:
+            return self._drive_once(call, works)
+        observation.begin(works)
+        while True:
+            decided = self._drive_once(call, works)
+            observation.add_outcomes(self._address, decided)
+            observation.tell()
+            if decided or self.is_ready(call):
+                return decided
+            # There was something to tell in the middle.
+            works = ()
+
+    def _drive_once(self, call, works):
+        # type: (Call, Any) -> List[Any]
         me, presence = self._backend.caller_id(), _Lead(call)
         if self._is_present(me):
             raise RuntimeError("send_many() cannot go on in a signal handler, or a log handler, "
@@ -345,7 +367,8 @@ class Host(object):
         """Lead, until there is something for the caller to do."""
         try:
             while not self._step(call):
-                pass
+                if self._observation is not None and self._observation.is_due(self._clock()):
+                    return
         except BaseException:
             self._connections.note_interrupt()
             raise
@@ -382,10 +405,16 @@ class Host(object):
         elif can_look and connections.are_in_use:
             is_ready = self._wait(call, 0.0)
         elif can_wait and not any([one.state.is_over for one in pending]):
-            is_ready = self._wait(
-                call, None if deadline is None else max(deadline - self._clock(), 0.0))
+            is_ready = self._wait(call, self._patience(deadline))
         self._report()
         return is_ready
+
+    def _patience(self, deadline):
+        # type: (Optional[float]) -> Optional[float]
+        """Return how many seconds (float) the server may be waited for, or None."""
+        now = self._clock()
+        left = None if deadline is None else max(deadline - now, 0.0)
+        return left if self._observation is None else self._observation.time_left(now, left)
 
     def _notify(self):
         # type: () -> None

@@ -7,6 +7,7 @@ import logging
 from .._compat import MYPY, text_of
 from ..backends.link import Link
 from ..errors import ConnectError, ConnectionLost, Timeout
+from ..sending.facts import CLOSED_HERE, ENDED
 
 if MYPY:
     from typing import Any, Callable, List, Optional
@@ -42,11 +43,20 @@ class GuardedSender(object):
         self.lock = lock
         self.clock = clock
 
+    def note_closed(self, lease, ours):
+        # type: (Lease, str) -> None
+        """Note that a connection is closed, for the observer if there is one.
+
+        :param ours: why, if it was in good order; see :class:`~apnsclient.events.ConnectionClosed`.
+        """
+        if self.sender.facts is not None:
+            self.sender.facts.note_http2_closed(lease.state, ours, self.clock())
+
     def receive(self, lease, data):
         # type: (Lease, bytes) -> None
         """Hand on what was read: bytes, or ``b""`` at the end of the stream."""
         if not data:
-            self.lose(lease, "the server ended the connection")
+            self.lose(lease, ENDED)
             return
         with self.lock:
             if not lease.state.is_over:
@@ -166,6 +176,7 @@ def close(lease, sender):
         send_goaway(lease, sender)
     finally:
         log_end(lease)
+        sender.note_closed(lease, "done")
         if has_to_arrive:
             lease.link.close()
         else:
@@ -185,7 +196,7 @@ def send_goaway(lease, sender):
     if not state.is_over:
         state.client.send_goaway()
         data = b"" if state.is_cut else state.output(sender.clock())
-        sender.lose(lease, "it was closed here")
+        sender.lose(lease, CLOSED_HERE)
     elif state.client.error is not None:
         data = state.client.output()
     else:
@@ -204,7 +215,9 @@ def close_idle(backend, connections, sender):
     try:
         for connection in connections:
             if connection.protocol is not None:
-                send_goaway(Lease(connection, connection.protocol, None), sender)
+                lease = Lease(connection, connection.protocol, None)
+                send_goaway(lease, sender)
+                sender.note_closed(lease, "idle")
     finally:
         backend.close_all(connections)
 

@@ -11,6 +11,7 @@ from __future__ import absolute_import, division, print_function
 import os
 
 from .._compat import MYPY
+from .._interrupts import is_interrupt
 from ..backends.link import start_connecting
 from ..errors import ConnectError, ConnectionLost, ConnectTimeout, Timeout
 from ..protocols.http2.headers import load_hpack
@@ -65,6 +66,7 @@ class Opening(object):
         self._timeout = timeout
         self._end = end
         self._idle = slot.connection
+        self._started_at = backend.clock()
         self._attempt = None  # type: Any
         # Since when the peer is waited for, and until when; and whether for a sign of life.
         self._begun_at = 0.0
@@ -120,6 +122,7 @@ class Opening(object):
                 self._attempt.close()
             if self.lease is not None:
                 self.lease.link.abort()
+                self._sender.note_closed(self.lease, "done")
         finally:
             self._slot.release()
 
@@ -133,8 +136,12 @@ class Opening(object):
                 if is_ready is None or is_ready:
                     return self.lease if is_ready else None
                 self._replace()
-        except BaseException:
+        except BaseException as error:
             self.close()
+            facts = self._sender.sender.facts
+            if facts is not None and not is_interrupt():
+                now = self._backend.clock()
+                facts.note_failed(error, now - self._started_at, now)
             raise
 
     def _connect(self, can_wait):
@@ -216,7 +223,12 @@ class Opening(object):
                                    % (state.address + (state.problem,)))
             # It sends them as soon as the handshake is done, before it has anything else to do. If
             # nobody has waited for them until now, the first response corrects that.
-            state.round_trip = self._backend.clock() - state.opened_at
+            now = self._backend.clock()
+            state.round_trip = now - state.opened_at
+            facts = self._sender.sender.facts
+            if facts is not None:
+                state.is_told = True
+                facts.note_opened(lease.link.connection, now - self._started_at, now)
         # Responses to what others have left behind are none of those who come now.
         state.attach(self._settings.keep_ids, self._backend.clock())
         return not self._was_idle or bool(state.can_start and not state.is_rejected)
@@ -278,6 +290,7 @@ class Opening(object):
         self._is_new = (self._is_new or not self._backend.use_cache_for_reconnects
                         or lease.state.is_silent)
         self.lease = None
+        self._started_at = self._backend.clock()
         self._idle = None if self._is_new else self._backend.pop_idle(
             self._target[0], self._target[1], ALPN)
 
@@ -308,7 +321,7 @@ class Opener(object):
     def __init__(self, backend, address, credential, is_cached, settings):
         # type: (BaseBackend, Any, Any, bool, Any) -> None
         self._backend = backend
-        self._address = address
+        self.address = address
         self._credential = credential
         self._is_cached = is_cached
         self._settings = settings
@@ -335,7 +348,7 @@ class Opener(object):
             raise ConnectTimeout(
                 "all %s connections to %s:%d were in use for %s s: set pool_size or "
                 "connect_timeout higher, or send more with each call"
-                % ((self.limit,) + self._address + (patience,)))
+                % ((self.limit,) + self.address + (patience,)))
         return opening.run()
 
     def start(self, sender, timeout, end):
@@ -352,14 +365,18 @@ class Opener(object):
         """Return what is on its way once there is a slot for it, None if there is none in time."""
         load_hpack()
         backend, is_new = self._backend, sender.sender.needs_new or not self._is_cached
-        slot = backend.acquire_slot(self._address, self._credential, ALPN, self.limit, patience,
+        began, facts = backend.clock(), sender.sender.facts
+        slot = backend.acquire_slot(self.address, self._credential, ALPN, self.limit, patience,
                                     is_new)
+        if facts is not None and (slot.event is not None if slot is not None else patience != 0):
+            now = backend.clock()
+            facts.note_waited("connection", now - began, now)
         if slot is None:
             return None
         try:
             if slot.surplus:
                 close_idle(backend, slot.surplus, sender)
-            return Opening(backend, (self._address, self._credential), slot, sender,
+            return Opening(backend, (self.address, self._credential), slot, sender,
                            self._settings, is_new, timeout, end)
         except BaseException:
             slot.release()

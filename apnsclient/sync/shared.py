@@ -13,6 +13,7 @@ from ..sending.http2 import Sender
 from ..sending.refusals import Refusals
 from ._lifetime import Closer
 from ._notices import WarnOnce
+from ._observing import Observation
 from .gateway import Gateway
 from .host import Host
 from .lease import GuardedSender, Lease, send_goaway
@@ -24,6 +25,7 @@ if MYPY:
     from .._timing import Timing
     from ..backends import BaseBackend, BaseConnection
     from ..certificate import BaseCertificate
+    from ..events import Event
     from ..feedback_store import FeedbackStore
     from ..provider_token import ProviderToken
     from ..result import Result
@@ -63,11 +65,15 @@ class Shared(object):
 
     :ivar feedback: keeps dead tokens until the store has them.
     :ivar on_late_result: the argument.
+    :ivar observation: tells the observer what happens (:class:`~._observing.Observation`); None if
+        there is none.
     :ivar warn: called with what to warn of in a message (str), which is logged once.
     """
 
-    def __init__(self, backend, timing, ping_after, on_late_result, feedback_store, keep_ids):
-        # type: (BaseBackend, Timing, Optional[float], Optional[Callable[[Result], None]], FeedbackStore, bool) -> None  # noqa: E501
+    def __init__(self, backend, timing, ping_after, on_late_result, feedback_store, keep_ids,
+                 observer=None):
+        # type: (BaseBackend, Timing, Optional[float], Optional[Callable[[Result], None]], FeedbackStore, bool, Optional[Callable[[Event], Any]]) -> None  # noqa: E501
+        self.observation = None if observer is None else Observation(observer, backend, _log)
         self.feedback = FeedbackBuffer(feedback_store, backend.create_lock, backend.clock)
         self.use(backend)
         self.settings = Settings(timing, ping_after, keep_ids)
@@ -79,6 +85,8 @@ class Shared(object):
         # type: (BaseBackend) -> None
         """Go on with another back-end; what is idle in the pool of the last one is closed."""
         self.backend = backend
+        if self.observation is not None:
+            self.observation.backend = backend
         # By process, address and credential.
         self._hosts = {}  # type: Dict[Any, Host]
         self._closer = Closer(backend, self.feedback)
@@ -115,7 +123,7 @@ class Shared(object):
         # type: (Address, Credential, bool, bool) -> Host
         opener = Opener(self.backend, address, certificate, is_cached, self.settings)
         return Host(self.backend, opener, certificate, self.settings,
-                    self.gone_reporter(address, certificate), is_shared)
+                    self.gone_reporter(address, certificate), is_shared, self.observation)
 
     def forget_idle_hosts(self):
         # type: () -> None
@@ -151,9 +159,12 @@ class Shared(object):
                     gateways.append(gateway)
                 elif connection.protocol is not None:
                     sender = Sender(connection.certificate, self.settings.timing)
-                    send_goaway(Lease(connection, connection.protocol, None),
-                                GuardedSender(sender, self.backend.create_lock(),
-                                              self.backend.clock))
+                    if self.observation is not None:
+                        sender.facts = self.observation.facts(connection.address, "http2")
+                    guarded = GuardedSender(sender, self.backend.create_lock(), self.backend.clock)
+                    lease = Lease(connection, connection.protocol, None)
+                    send_goaway(lease, guarded)
+                    guarded.note_closed(lease, "idle")
                     self.gone_reporter(connection.address, connection.certificate)(
                         sender.take_gone())
         finally:
