@@ -26,6 +26,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(%s)" % "|".join(name for name in dir(builtins) if not name.startswith("_"))),
     ("py:.*", r"(datetime|enum|json|logging|pickle|select|socket|sqlite3|ssl|threading|uuid)\..+"),
+    ("py:.*", r"sqlalchemy\..+"),
 ]
 
 # Signatures stand as written; the types are comments, and the text names them.
