@@ -71,6 +71,25 @@ def test_room_that_comes_before_the_time_is_over_is_used(apple):
     assert apple.provider_connections == 1
 
 
+def test_short_calls_do_not_wait_for_a_silent_server_for_ever(apple):
+    """After one without a response the connection is pinged, and if need be replaced.
+
+    Each call ends long before the session would give the connection up by itself.
+    """
+    client = apple.provider_client(read_timeout=64)
+    apple.script_provider(ProviderScript(silent_after=2), ProviderScript(delay=4))
+    assert outcome(client.send(message(), 2)) == ACCEPTED
+    assert summary(client.send(message(1, 2), 2)) == (TOKENS[2:3], TOKENS[2:3])
+    # Its time is over when there has been no response to the PING.
+    assert summary(client.send(message(2), 2)) == ([], TOKENS[2:3])
+    assert outcome(client.send(message(2), 8)) == ACCEPTED
+    # One that only takes its time is alive.
+    for _ in range(3):
+        assert summary(client.send(message(3), 2)) == (TOKENS[3:4], TOKENS[3:4])
+    assert outcome(client.send(message(3), 8)) == ACCEPTED
+    assert apple.provider_connections == 2
+
+
 def test_nobody_waits_longer_for_a_slot_than_the_call_may_take(apple):
     """All connections are in use elsewhere."""
     client = apple.provider_client(pool_size=1, connect_timeout=10)

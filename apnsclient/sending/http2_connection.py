@@ -35,6 +35,8 @@ class SenderConnection(object):
         (:class:`.adaptive_limit.AdaptiveLimit`).
     :ivar batches: the batches that were written and have not ended, oldest first (list).
     :ivar used_at: when it was used last.
+    :ivar is_doubtful: whether nothing has come since a request was given up for which there was no
+        response (bool): the server may be gone.
     :ivar is_over: whether it is of no more use (bool).
     :ivar is_cut: whether it may have been written to in part only (bool): nothing more is.
     :ivar problem: why it ended, or is ending (str).
@@ -60,7 +62,8 @@ class SenderConnection(object):
         self.batches = []  # type: List[Batch]
         self.round_trip = float("inf")
         self.lost, self.opened_at, self.used_at = 0, now, now
-        self.is_over = self.is_cut = self.is_silent = self.is_stalled = self.is_told = False
+        self.is_over = self.is_cut = self.is_silent = self.is_stalled = False
+        self.is_told = self.is_doubtful = False
         self.problem = ""
         self.retired_for = None  # type: Optional[Reason]
         self._goaway = None  # type: Any
@@ -236,6 +239,8 @@ class SenderConnection(object):
         left = self.client.cancel(batch, index)
         if not is_written:
             self._frames.append(self.client.output())
+        elif left:
+            self.is_doubtful = True
         return left
 
     # What is read.
@@ -248,6 +253,7 @@ class SenderConnection(object):
         :return: what came of requests, see :meth:`.ClientConnection.receive`.
         """
         client = self.client
+        self.is_doubtful = False
         self.limit.note_reading()
         events = client.receive(data)
         if client.response_count != self._responses_seen:

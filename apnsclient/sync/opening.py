@@ -190,13 +190,14 @@ class Opening(object):
         state = lease.state
         # Where a dead connection looks like a living one, only a response tells.
         ping_after = self._settings.ping_after if self._backend.can_detect_close else 0.0
-        is_idle = ping_after is not None and self._begun_at - state.used_at >= ping_after
+        idle = self._begun_at - state.used_at
         try:
             look(lease, self._sender)
         except ConnectError as error:
             lease.link.connection.logger.debug("the idle connection to %s:%s is dead: %s",
                                                state.address[0], state.address[1], error)
-        if is_idle and state.can_start:
+        if ping_after is not None and state.can_start and (
+                idle >= ping_after or state.is_doubtful):
             state.client.ping(os.urandom(8))
             self._is_pinged = True
 
