@@ -112,6 +112,9 @@ class ConnectionClosed(NamedTuple("ConnectionClosed", [
         ("detail", "_Text"), ("seconds", float), ("notifications", int)]), Event):
     """A connection was closed, or has ended.
 
+    Nothing is told of a connection of the binary protocol that the pool finds dead and drops, and
+    of those that are closed because their session is garbage collected, or the process ends.
+
     :ivar reason: why (str):
 
         - ``"idle"``: closed here, when nobody used it: by ``outdate()``, or for others;
@@ -125,7 +128,7 @@ class ConnectionClosed(NamedTuple("ConnectionClosed", [
         - ``"end"``: the server has ended it without a word;
         - ``"timeout"``: the server did not respond in time;
         - ``"lost"``: it has failed, or was reset;
-        - ``"refused"``: the server has refused the certificate, or requests in general;
+        - ``"refused"``: the server has refused the certificate, or all requests;
         - ``"protocol"``: the server has broken the rules;
         - ``"interrupted"``: an interrupt has come in the middle of a write.
     :ivar detail: see above (str), or None.

@@ -235,6 +235,18 @@ class FrameOutcomes(object):
             if self._reason.retries_rest:
                 self._retry_from = self._index + (0 if self._reason.retries_reported else 1)
 
+    @property
+    def malformed_count(self):
+        # type: () -> int
+        """How many tokens cannot be put on the wire (int)."""
+        return len(self._malformed)
+
+    @property
+    def reported(self):
+        # type: () -> Optional[Reason]
+        """What the gateway reported of one token, or None."""
+        return self._reason if self._is_certain else None
+
     def count_failures(self):
         # type: () -> int
         """Return how many tokens failed."""

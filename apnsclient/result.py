@@ -65,6 +65,12 @@ class Result(object):
         self._outcomes = outcomes
 
     @property
+    def outcomes(self):
+        # type: () -> Union[FrameOutcomes, RequestOutcomes]
+        """The outcomes by the indices of tokens; the argument."""
+        return self._outcomes
+
+    @property
     def failed(self):
         # type: () -> Dict[Any, Failure]
         """``{token: (code, explanation)}`` of the tokens that were rejected because of themselves.

@@ -14,12 +14,14 @@ import threading
 import traceback
 from collections import namedtuple
 
+from apnsclient import events
 from apnsclient.apns import APNs, Message
 from apnsclient.backends import BaseBackend, BaseConnection
 from apnsclient.backends.dummy import Certificate
 from apnsclient.errors import ConnectError, ConnectionLost, Timeout
 from apnsclient.protocols.binary import NotificationParser, encode_error
 from apnsclient.transport import Session
+from observer_support import Notes, count_results
 
 #: No scenario here needs nearly as many connections.
 MOST_CONNECTIONS = 60
@@ -342,7 +344,7 @@ class Scenario(object):
         self.gateway = Gateway(scripts, can_detect_close, pool_size=pool_size,
                                use_cache_for_reconnects=use_cache_for_reconnects)
         self.session = Session(self.gateway, read_tail_timeout=tail, write_buffer_size=buffer_size,
-                               on_late_result=self._late)
+                               on_late_result=self._late, observer=Notes())
         self.apns = APNs(self.session.get_connection(("gateway", 1), cert_string="x"))
         self.claims = []
 
@@ -400,7 +402,20 @@ class Scenario(object):
         assert all(one.is_closed for one in self.gateway.connections), "a connection stayed open"
         for claims in self.claims:
             check(self.gateway, claims)
+        self._check_events()
         return self
+
+    def _check_events(self):
+        """See that an observer was told of each outcome once, and of what came late."""
+        notes = self.session._shared.observation._observer
+        results = [claims.result for claims in self.claims if claims.result is not None]
+        assert notes.outcomes() == count_results(results)
+        assert sum(event.messages for event in notes.of(events.LateResults)) == sum(
+            len(claims.late) for claims in self.claims)
+        opened = len(notes.of(events.ConnectionOpened))
+        assert opened == len(self.gateway.connections)
+        # What is dead in the pool is closed there.
+        assert len(notes.of(events.ConnectionClosed)) <= opened
 
 
 def check(gateway, claims):

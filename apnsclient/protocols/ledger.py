@@ -48,6 +48,12 @@ class Ledger(object):
         self._settled = 0
         self._settled_identifiers = 0
 
+    @property
+    def issued(self):
+        # type: () -> int
+        """How many identifiers were given out (int)."""
+        return self._issued
+
     def record(self, owner, count):
         # type: (Any, int) -> int
         """Give an owner the next identifiers.

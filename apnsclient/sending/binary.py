@@ -30,6 +30,7 @@ if MYPY:
     from ..message import Message
     from ..result import Result
     from .binary_stream import GatewayStream
+    from .facts import Facts
 
 __all__ = ["BinarySender"]
 
@@ -48,6 +49,7 @@ class BinarySender(object):
 
     :ivar deadline: when the call is to end (seconds), or None.
     :ivar stream: the :class:`GatewayStream` of the connection in use, or None.
+    :ivar facts: what an observer is to be told (:class:`~.facts.Facts`); None if there is none.
     """
 
     #: How many messages may wait for their results.
@@ -63,6 +65,7 @@ class BinarySender(object):
         # type: (Timing, bool) -> None
         self.stream = None  # type: Optional[GatewayStream]
         self.deadline = None  # type: Optional[float]
+        self.facts = None  # type: Optional[Facts]
         self._timing = timing
         self._replaces_stale = replaces_stale
         # What was taken and has no result yet, what of it is to be written, and what of that has
@@ -254,6 +257,9 @@ class BinarySender(object):
         self._check_at = 0.0
         for pending in self._queue:
             pending.chunks = None
+        if self.facts is not None and not stream.is_shut_down:
+            self.facts.count_resent("lost connection" if stream.response is None else "discarded",
+                                    sum([pending.reached for pending in self._queue]))
         if stream.is_shut_down:
             # The next connection would fare no better.
             self.give_up()

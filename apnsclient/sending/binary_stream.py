@@ -47,6 +47,8 @@ class GatewayStream(object):
     :ivar is_untried: whether nothing was done yet with a connection that was used before: it may
         have died meanwhile.
     :ivar written: how many bytes were written.
+    :ivar opened_at: when it was opened (seconds), as long as an observer is to be told of its end;
+        else None.
     :ivar ledger: who has which identifiers (:class:`~apnsclient.protocols.ledger.Ledger`).
     """
 
@@ -58,6 +60,7 @@ class GatewayStream(object):
         self.ledger = Ledger()
         self.is_over = self.is_refused = self.is_stale = self.is_shut_down = False
         self.is_untried = False
+        self.opened_at = None  # type: Optional[float]
         self.response = None  # type: Optional[ErrorResponse]
         self.failure = None  # type: Optional[BaseException]
         self.lost = self.written = 0

@@ -7,6 +7,7 @@ nobody waits for it. Time is an argument.
 from __future__ import absolute_import, division, print_function
 
 from .._compat import MYPY
+from ..errors import ProtocolError, Timeout
 from ..events import (
     ConnectFailed,
     ConnectionClosed,
@@ -18,11 +19,13 @@ from ..events import (
 )
 from ..outcomes import parse_response
 from ..protocols.http2.frames import name_of_error
+from ..reasons import reason_of
 
 if MYPY:
     from typing import Any, Callable, Dict, List, Optional, Tuple
 
     from ..events import Event
+    from .binary_stream import GatewayStream
     from .http2_connection import SenderConnection
 
     Address = Tuple[str, int]
@@ -63,7 +66,8 @@ class Facts(object):
     def count_resent(self, reason, count=1):
         # type: (str, int) -> None
         """Count notifications that are sent again; :meth:`note_resent` tells it."""
-        self._resent[reason] = self._resent.get(reason, 0) + count
+        if count:
+            self._resent[reason] = self._resent.get(reason, 0) + count
 
     def note_resent(self, now):
         # type: (float) -> None
@@ -123,6 +127,36 @@ class Facts(object):
             state.is_told = False
             self.note_closed(_why_ended(state, ours), now - state.opened_at,
                              state.client.next_stream // 2, now)
+
+
+    def note_gateway_closed(self, stream, ours, now):
+        # type: (GatewayStream, str, float) -> None
+        """Note that a connection over the binary protocol was closed, once.
+
+        :param ours: why, if it was in good order.
+        """
+        opened_at, stream.opened_at = stream.opened_at, None
+        if opened_at is not None:
+            self.note_closed(_why_gateway_ended(stream, ours), now - opened_at,
+                             stream.ledger.issued, now)
+
+
+def _why_gateway_ended(stream, ours):
+    # type: (GatewayStream, str) -> Tuple[str, Optional[str]]
+    failure = stream.failure
+    if stream.response is not None:
+        return "response", reason_of(stream.response[0]).explanation
+    if not stream.is_over:
+        return ours, None
+    if stream.is_refused:
+        return "refused", None
+    if failure is None:
+        return "end", None
+    if not isinstance(failure, Exception):
+        return "interrupted", None
+    if isinstance(failure, ProtocolError):
+        return "protocol", None
+    return "timeout" if isinstance(failure, Timeout) else "lost", None
 
 
 def _why_ended(state, ours):

@@ -7,6 +7,7 @@ from ..events import (
     ACCEPTED,
     REJECTED,
     UNDELIVERED,
+    UNKNOWN,
     UNPROCESSED,
     NotificationOutcomes,
 )
@@ -15,15 +16,19 @@ if MYPY:
     from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
     from ..events import Event
+    from ..outcomes import FrameOutcomes
     from ..reasons import Reason
+    from ..result import Result
 
     # Outcome, status and reason.
     Fate = Tuple[str, Optional[int], Optional[str]]
     Fields = Tuple[Any, ...]
 
-__all__ = ["Tally", "fate_of", "outcome_events"]
+__all__ = ["Tally", "fate_of", "frame_events", "outcome_events"]
 
 _ACCEPTED = ACCEPTED, 200, None  # type: Fate
+#: What a gateway says of what it accepts.
+_SILENCE = ACCEPTED, None, None  # type: Fate
 
 
 def fate_of(reason):
@@ -99,6 +104,48 @@ def outcome_events(works, address, now):
     return [NotificationOutcomes(now, address, "http2", fate[0], fate[1], fate[2], push_type, topic,
                                  count)
             for (push_type, topic, fate), count in counts.items()]
+
+
+def frame_events(results, address, topic, now):
+    # type: (Iterable[Result], Tuple[str, int], Optional[str], float) -> List[Event]
+    """Return what became of messages over the binary protocol, as few events as possible.
+
+    :param topic: that of the certificate (str), or None.
+    """
+    counts = {}  # type: Dict[Fate, int]
+    for result in results:
+        outcomes = result.outcomes  # type: Any
+        left = len(result.message.tokens)
+        for fate, count in _fates_of(outcomes):
+            counts[fate] = counts.get(fate, 0) + count
+            left -= count
+        if left:
+            counts[_SILENCE] = counts.get(_SILENCE, 0) + left
+    return [NotificationOutcomes(now, address, "binary", fate[0], fate[1], fate[2], None, topic,
+                                 count)
+            for fate, count in counts.items() if count]
+
+
+def _fates_of(outcomes):
+    # type: (FrameOutcomes) -> Iterator[Tuple[Fate, int]]
+    """Yield what became of tokens, and of how many, apart from those that were accepted."""
+    yield (REJECTED, None, "malformed token"), outcomes.malformed_count
+    unknown = len(outcomes.unknown())
+    yield (UNKNOWN, None, "no response"), unknown
+    retried, undelivered = len(outcomes.retried()) - unknown, len(outcomes.undelivered())
+    reason = outcomes.reported
+    if reason is not None:
+        # One token has the status, and those behind it what follows from that.
+        if reason.blames_token:
+            yield (REJECTED, reason.code, reason.explanation), 1
+        elif reason.retries_reported:
+            yield (UNPROCESSED, reason.code, reason.explanation), 1
+            retried -= 1
+        elif undelivered:
+            yield (UNDELIVERED, reason.code, reason.explanation), 1
+            undelivered -= 1
+            yield (UNDELIVERED, None, reason.explanation), undelivered
+    yield (UNPROCESSED, None, "not sent"), retried
 
 
 def _value_in(fields, name):

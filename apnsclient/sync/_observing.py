@@ -12,8 +12,9 @@ from collections import deque
 from .._compat import MYPY
 from .._interrupts import is_interrupt
 from .._process import PerProcess
+from ..events import LateResults
 from ..sending.facts import Facts
-from ..sending.tally import Tally, outcome_events
+from ..sending.tally import Tally, frame_events, outcome_events
 
 if MYPY:
     import logging
@@ -21,15 +22,23 @@ if MYPY:
 
     from ..backends import BaseBackend
     from ..events import Event
+    from ..result import Result
 
     Address = Tuple[str, int]
 
-__all__ = ["Observation"]
+__all__ = ["Observation", "count_undelivered"]
 
 #: Seconds after which events are told although there is more to be sent.
 _LATEST = 1.0
 #: Seconds between two entries in the log for failures of the same kind.
 _LOG_EVERY = 60.0
+
+
+def count_undelivered(result):
+    # type: (Result) -> int
+    """Return how many tokens of a message were not delivered, however often they are tried."""
+    retry = result.retry()
+    return len(result.failed) + (len(retry.tokens) if retry is not None else 0)
 
 
 class _Pending(object):
@@ -103,6 +112,21 @@ class Observation(object):
         # type: (Address, Sequence[Any]) -> None
         """Add what became of the notifications of some work over HTTP/2."""
         self._pending().events.extend(outcome_events(works, address, self.backend.clock()))
+
+    def add_results(self, address, topic, results):
+        # type: (Address, Optional[str], Sequence[Result]) -> None
+        """Add what became of some messages over the binary protocol.
+
+        :param topic: that of the certificate (str), or None.
+        """
+        self._pending().events.extend(frame_events(results, address, topic, self.backend.clock()))
+
+    def add_late(self, address, results):
+        # type: (Address, Sequence[Result]) -> None
+        """Add that messages turn out not to have been delivered, and were to count as such."""
+        self._pending().events.append(LateResults(
+            self.backend.clock(), address, "binary", len(results),
+            sum(count_undelivered(result) for result in results)))
 
     def tell(self):
         # type: () -> None

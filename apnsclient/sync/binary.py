@@ -3,26 +3,29 @@
 from __future__ import absolute_import, division, print_function
 
 import logging
+from functools import partial
 
 import six
 
 from .._compat import MYPY
-from .._interrupts import take_failure
+from .._interrupts import is_interrupt, take_failure
 from ..addresses import RETIRED, retired_name
 from ..backends.link import Link
 from ..errors import REMEDIES, ConnectError, ConnectionLost, Timeout, is_timeout
 from ..protocols.feedback import FeedbackParser
 from ..sending.binary import BinarySender
-from .gateway import Gateway, time_left
+from .gateway import time_left
 from .handle import Connection
 
 if MYPY:
-    from typing import Callable, Generator, Iterable, Iterator, Optional, Tuple
+    from typing import Any, Callable, Generator, Iterable, Iterator, Optional, Sequence, Tuple
 
     from .._timing import Timing
     from ..backends import BaseConnection
     from ..message import Message
     from ..result import Result
+    from ..sending.facts import Facts
+    from .gateway import Gateway
 
 __all__ = ["BinaryConnection"]
 
@@ -41,24 +44,61 @@ class BinaryConnection(Connection):
         # Where the back-end would have noticed that a connection is dead, the failure is another.
         sender = BinarySender(timing, not backend.can_detect_close)
         call = _Call(sender, self._lease, self._release, timing.read_tail_timeout, backend.clock)
-        return call.results(messages, timeout)
+        if self._shared.observation is None:
+            return call.results(messages, timeout)
+        sender.facts = self._shared.facts(self.address, self.protocol)
+        call.tell = self._tell
+        return self._observed(call.results(messages, timeout))
+
+    def send(self, message, timeout=None):
+        # type: (Message, Optional[float]) -> Result
+        """Send one message; see :meth:`apnsclient.apns.APNs.send`."""
+        result = super(BinaryConnection, self).send(message, timeout)
+        self._tell()
+        return result
+
+    def _observed(self, results):
+        # type: (Generator[Result, None, None]) -> Generator[Result, None, None]
+        """Hand results on, and tell the observer of what comes after the last one."""
+        try:
+            for result in results:
+                yield result
+        finally:
+            results.close()
+        self._tell()
+
+    def _tell(self, results=()):
+        # type: (Sequence[Result]) -> None
+        """Tell the observer of these results, and of all that has happened; if there is one."""
+        observation = self._shared.observation
+        if observation is not None:
+            observation.add_results(self.address, self.certificate.default_topic, results)
+            observation.tell()
 
     def feedback(self):
         # type: () -> Generator[Tuple[int, bytes], None, None]
         """Read the feedback service over a connection of its own, which is closed at the end."""
         timing = self._shared.settings.timing
+        facts, clock = self._shared.facts(self.address, self.protocol), self._shared.backend.clock
         link = Link(self._open(False, timing.connect_timeout))
+        opened_at = clock()
         try:
             for row in _read_feedback(link, timing):
                 yield row
         finally:
             link.close()
+            if facts is not None:
+                facts.note_closed(("done", None), clock() - opened_at, 0, clock())
+        self._tell()
 
     def _open(self, is_cached, timeout):
         # type: (bool, Optional[float]) -> BaseConnection
         """Get a connection from the pool, or a new one."""
         backend = self._shared.backend
         connect = backend.get_cached_connection if is_cached else backend.get_new_connection
+        facts = self._shared.facts(self.address, self.protocol)
+        if facts is not None:
+            connect = partial(_connect_and_note, facts, backend.clock, connect)
         try:
             return connect(self.address, self.certificate, timeout)
         except IOError as error:
@@ -85,8 +125,7 @@ class BinaryConnection(Connection):
             is_cached = self._is_cached and (
                 not is_replacement or backend.use_cache_for_reconnects)
             timeout = time_left(shared.settings.timing.connect_timeout, deadline, backend.clock)
-            gateway = Gateway(self._open(is_cached, timeout), shared.settings.timing,
-                              shared.report_late)
+            gateway = shared.gateway(self._open(is_cached, timeout))
             if gateway.prepare():
                 return gateway
             gateway.close()
@@ -102,11 +141,27 @@ class BinaryConnection(Connection):
         if not gateway.stream.is_over:
             surplus = self._shared.backend.store(connection) if self._is_cached else [connection]
             if surplus:
-                self._shared.close_idle(surplus)
+                self._shared.close_idle(surplus, "idle" if self._is_cached else "done")
         elif has_expired:
             gateway.abort()
         else:
             gateway.close()
+
+
+def _connect_and_note(facts, clock, connect, *arguments):
+    # type: (Facts, Callable[[], float], Callable[..., BaseConnection], Any) -> BaseConnection
+    """Connect, and note how that went, for an observer."""
+    began = clock()
+    try:
+        connection = connect(*arguments)
+    except Exception as error:
+        if not is_interrupt():
+            facts.note_failed(error, clock() - began, clock())
+        raise
+    if connection.protocol is None:
+        # It does not come from the pool.
+        facts.note_opened(connection, clock() - began, clock())
+    return connection
 
 
 class _Call(object):
@@ -118,6 +173,9 @@ class _Call(object):
     :param release: called with each of them once, and with whether the deadline is over.
     :param tail: how long the gateway has to be silent, in seconds (float).
     :param clock: returns the time in seconds (float).
+
+    :ivar tell: called with results before they are handed out (sequence), and with none where no
+        connection can be had; None if there is no observer.
     """
 
     def __init__(self, sender, lease, release, tail, clock):
@@ -127,6 +185,7 @@ class _Call(object):
         self._release = release
         self._tail = tail
         self._clock = clock
+        self.tell = None  # type: Optional[Callable[[Sequence[Result]], None]]
         self._gateway = None  # type: Optional[Gateway]
         self._is_replacing = False
 
@@ -159,13 +218,22 @@ class _Call(object):
                     if not self._is_out_of_time(another[1]):
                         failure, is_more = failure or another, False
                         self._fail(another[1])
-                for result in sender.results():
+                for result in self._certain_results():
                     yield result
             if failure is not None:
                 six.reraise(*failure)
         finally:
             failure = another = None
             self._close()
+
+    def _certain_results(self):
+        # type: () -> Iterable[Result]
+        """Return the results to be handed out; the observer has been told of them."""
+        if self.tell is None or not self._sender.has_results:
+            return self._sender.results()
+        results = list(self._sender.results())
+        self.tell(results)
+        return results
 
     def _take(self, pending, is_at_hand):
         # type: (Iterator[Message], bool) -> bool
@@ -232,6 +300,8 @@ class _Call(object):
         if gateway.stream.is_over:
             gateway.note_end()
             self._is_replacing = self._sender.leave_stream()
+            if self._sender.facts is not None:
+                self._sender.facts.note_resent(self._clock())
             self._let_go(gateway)
 
     def _check_time(self):
@@ -259,6 +329,8 @@ class _Call(object):
         if self._gateway is not None:
             self._gateway.stream.end(error)
         self._sender.no_stream()
+        if self.tell is not None:
+            self.tell(())
 
     def _let_go(self, gateway):
         # type: (Gateway) -> None

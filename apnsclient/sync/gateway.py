@@ -18,6 +18,7 @@ if MYPY:
     from .._timing import Timing
     from ..backends import BaseConnection
     from ..result import Result
+    from ..sending.facts import Facts
 
 __all__ = ["Gateway", "time_left"]
 
@@ -49,15 +50,18 @@ class Gateway(object):
     :param timing: timeouts and buffer sizes (``Timing``).
     :param report_late: called with a list of :class:`~apnsclient.apns.Result` when it turns out
         that messages whose results were handed out had not been delivered after all.
+    :param facts: what an observer is to be told (:class:`~apnsclient.sending.facts.Facts`), or
+        None.
 
     :ivar stream: what is known of the connection
         (:class:`~apnsclient.sending.binary_stream.GatewayStream`).
     """
 
-    def __init__(self, connection, timing, report_late):
-        # type: (BaseConnection, Timing, Callable[[List[Result]], None]) -> None
+    def __init__(self, connection, timing, report_late, facts=None):
+        # type: (BaseConnection, Timing, Callable[[List[Result]], None], Optional[Facts]) -> None
         if connection.protocol is None:
             connection.protocol = GatewayStream()
+            connection.protocol.opened_at = None if facts is None else connection.clock()
         else:
             connection.protocol.reuse()
         self.connection = connection
@@ -67,6 +71,7 @@ class Gateway(object):
         self._where = "%s:%s" % tuple(connection.address)
         self._timing = timing
         self._report_late = report_late
+        self._facts = facts
         self._is_noted = False
 
     def prepare(self):
@@ -173,8 +178,19 @@ class Gateway(object):
         # type: () -> None
         """Close a connection that is over."""
         self._link.close()
+        self.note_closed("done")
 
     def abort(self):
         # type: () -> None
         """Close it at once."""
         self._link.abort()
+        self.note_closed("done")
+
+    def note_closed(self, ours):
+        # type: (str) -> None
+        """Note that the connection is closed, for the observer if there is one.
+
+        :param ours: why, if it was in good order; see :class:`~apnsclient.events.ConnectionClosed`.
+        """
+        if self._facts is not None:
+            self._facts.note_gateway_closed(self.stream, ours, self.connection.clock())

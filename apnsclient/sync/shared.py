@@ -3,6 +3,7 @@
 from __future__ import absolute_import, division, print_function
 
 import logging
+from functools import partial
 
 from .._compat import MYPY
 from .._feedback_buffer import FeedbackBuffer
@@ -13,7 +14,7 @@ from ..sending.http2 import Sender
 from ..sending.refusals import Refusals
 from ._lifetime import Closer
 from ._notices import WarnOnce
-from ._observing import Observation
+from ._observing import Observation, count_undelivered
 from .gateway import Gateway
 from .host import Host
 from .lease import GuardedSender, Lease, send_goaway
@@ -29,6 +30,7 @@ if MYPY:
     from ..feedback_store import FeedbackStore
     from ..provider_token import ProviderToken
     from ..result import Result
+    from ..sending.facts import Facts
 
     Address = Tuple[str, int]
     Credential = Union[BaseCertificate, ProviderToken]
@@ -146,31 +148,46 @@ class Shared(object):
                 waiting += host.follower_count
         return waiting
 
-    def close_idle(self, connections):
-        # type: (List[BaseConnection]) -> None
-        """Close connections that nobody uses, after what is to be read and said."""
+    def facts(self, address, protocol):
+        # type: (Address, str) -> Optional[Facts]
+        """Return what collects facts about an address, or None if there is no observer."""
+        return None if self.observation is None else self.observation.facts(address, protocol)
+
+    def close_idle(self, connections, why="idle"):
+        # type: (List[BaseConnection], str) -> None
+        """Close connections that nobody uses, after what is to be read and said.
+
+        :param why: reason for the observer, see :class:`~apnsclient.events.ConnectionClosed`.
+        """
         gateways = []
         try:
             for connection in connections:
                 if connection.alpn_protocol is None:
                     # What came in the meantime, or comes at the very end, may be a late frame.
-                    gateway = Gateway(connection, self.settings.timing, self.report_late)
+                    gateway = self.gateway(connection)
                     gateway.prepare()
                     gateways.append(gateway)
                 elif connection.protocol is not None:
                     sender = Sender(connection.certificate, self.settings.timing)
-                    if self.observation is not None:
-                        sender.facts = self.observation.facts(connection.address, "http2")
+                    sender.facts = self.facts(connection.address, "http2")
                     guarded = GuardedSender(sender, self.backend.create_lock(), self.backend.clock)
                     lease = Lease(connection, connection.protocol, None)
                     send_goaway(lease, guarded)
-                    guarded.note_closed(lease, "idle")
+                    guarded.note_closed(lease, why)
                     self.gone_reporter(connection.address, connection.certificate)(
                         sender.take_gone())
         finally:
             self.backend.close_all(connections)
         for gateway in gateways:
             gateway.read_after_close()
+            gateway.note_closed(why)
+
+    def gateway(self, connection):
+        # type: (BaseConnection) -> Gateway
+        """Return a connection to a gateway of the binary protocol, for a call."""
+        address = connection.address
+        return Gateway(connection, self.settings.timing, partial(self.report_late, address),
+                       self.facts(address, "binary"))
 
     def gone_reporter(self, address, certificate):
         # type: (Address, Credential) -> Callable[[List[Tuple[bytes, int]]], None]
@@ -178,14 +195,16 @@ class Shared(object):
         feedback, source = self.feedback, source_of(address, certificate)
         return lambda rows: feedback.add(source, rows)
 
-    def report_late(self, results):
-        # type: (List[Result]) -> None
+    def report_late(self, address, results):
+        # type: (Address, List[Result]) -> None
         """Pass on what became of messages whose results were handed out too early."""
+        if self.observation is not None:
+            self.observation.add_late(address, results)
         if self.on_late_result is None:
             _log.warning(
                 "an error frame came late: %d tokens of %d messages that counted as delivered were "
                 "not; set on_late_result to be told which",
-                sum(_count_undelivered(result) for result in results), len(results))
+                sum(count_undelivered(result) for result in results), len(results))
             return
         for result in results:
             try:
@@ -194,9 +213,3 @@ class Shared(object):
                 if is_interrupt():
                     raise
                 _log.exception("on_late_result failed for %r", result)
-
-
-def _count_undelivered(result):
-    # type: (Result) -> int
-    retry = result.retry()
-    return len(result.failed) + (len(retry.tokens) if retry is not None else 0)
