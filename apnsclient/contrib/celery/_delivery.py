@@ -150,7 +150,6 @@ class Delivery:
         place = order.place
         if verdict.action.stops:
             if verdict.action is Action.stop and self._has_other_credential(place):
-                self._breaker.forget_proof(place)
                 return False
             if self._breaker.fail(place, verdict.cause, permit.is_probe):
                 _log.error(

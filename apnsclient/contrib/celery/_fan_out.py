@@ -20,7 +20,7 @@ from celery import signature, states
 from ._counts import Counts, add_counts, count
 from ._messages import check_tokens
 from ._schedule import back_off
-from ._tasks import Machinery, PushTask, go_back
+from ._tasks import Machinery, PushTask, go_back, sibling
 
 __all__ = ["Campaign", "chunk_id", "collect", "cut", "read_source"]
 
@@ -100,13 +100,6 @@ class Chunks:
         return self.task.apply_async(
             (dict(self.state, tokens=tokens),), dict(self.options),
             task_id=chunk_id(self.options["campaign"], index), ignore_result=not self.has_results)
-
-
-def sibling(task: PushTask, name: str) -> PushTask:
-    """Return another task of the same application with the same prefix."""
-    found: Any = task.app.tasks[task.name[:task.name.rindex(".") + 1] + name]
-    assert isinstance(found, PushTask)
-    return found
 
 
 def read_source(task: PushTask, state: Dict[str, Any], source: str, arguments: Dict[str, Any],

@@ -1,7 +1,8 @@
 """What an application makes: its push tasks."""
 
 import uuid
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple
+import weakref
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Set, Tuple
 
 from celery import Celery, signals, signature
 from celery.backends.base import DisabledBackend
@@ -37,10 +38,50 @@ _LONGEST_NAME = 80
 
 
 class PushTasks:
-    """Push tasks of a Celery application.
+    """The push tasks of a Celery application.
 
-    Make it in the module that makes the application, or in one that a worker imports before it
-    forks (``include``, ``imports``): its memory is shared by the processes of the worker.
+    Make them in the module that makes the application, or in one that a worker imports before it
+    forks (``include``, ``imports``): the processes of a worker share the memory of the circuit
+    breaker.
+
+    :param app: the application (``celery.Celery``).
+    :param credentials: called with the name of a credential (str), in the workers. It returns
+        arguments of :meth:`Session.get_connection() <apnsclient.transport.Session.get_connection>`
+        (dict), or a :class:`~apnsclient.provider_token.ProviderToken`. It is asked again at an
+        interval, and when a credential is refused; when it gives another one, that is used.
+    :param targets: by name, where messages are sent to: an address, as ``get_connection()`` takes
+        it, or a dict with ``"address"`` and options of
+        :class:`~apnsclient.transport.Session`.
+    :param on_gone: called with ``(token, since, reason)`` for each token that is dead: str, an
+        aware ``datetime`` in UTC, str. At least once, so that it has to be idempotent; if it raises
+        an exception, it is called again by another task, for a day.
+    :param on_bad_token: called with ``(token, reason)`` for each other token that was rejected: it
+        may be valid for another target or topic. Not called while the environment looks wrong.
+    :param unknown: what becomes of tokens that may have got the message, since there was no
+        response: ``"resend"``, ``"drop"``, or a function that is called with the
+        :class:`~apnsclient.apns.Message` and a list of these tokens, and returns those to send to
+        again.
+    :param session_options: options of each session (dict), or a function without arguments that
+        returns them, and is called in each process.
+    :param sources: by name, functions that give the tokens of a campaign piece by piece. Each is
+        called with the last token that it gave (``""`` at first), and with how many it may give;
+        and with the ``arguments`` of the campaign by name. It returns the tokens that follow, in a
+        fixed order; none at the end.
+    :param chunk_tokens: most tokens of a task of a campaign (int, from 1).
+    :param chunk_bytes: most bytes that they take (int).
+    :param credential_interval: seconds after which ``credentials`` is asked again (float).
+    :param session_age: seconds after which a session is replaced by a new one (float), since a
+        connection knows only the applications of its first push.
+    :param probe_after: seconds from when the circuit breaker opens to the first probe (float). The
+        pause doubles with each probe that fails.
+    :param probe_at_most: longest pause (float).
+    :param prefix: how the names of the tasks begin (str).
+    :raises ValueError: if there is no target, a name or a number is not valid, or the application
+        has push tasks with the same prefix.
+
+    :ivar app: the application.
+    :ivar send_push: the task that sends one message.
+    :ivar poll_feedback: the task that reads the feedback, for beat.
     """
 
     def __init__(self, app: "Celery", credentials: Callable[[str], Credential],
@@ -53,17 +94,20 @@ class PushTasks:
                  chunk_bytes: int = 131072, prefix: str = "apns.") -> None:
         names = _check_names(targets)
         _check_policy(unknown)
-        sessions = Sessions(credentials, targets, session_options or {},
-                            Lifetimes(credential_interval, session_age), on_gone is not None)
+        _check_numbers(credential_interval=credential_interval, session_age=session_age,
+                       probe_after=probe_after, probe_at_most=probe_at_most,
+                       chunk_tokens=chunk_tokens, chunk_bytes=chunk_bytes)
+        _claim_prefix(app, prefix)
         breaker = Breaker(Pauses(probe_after, probe_at_most))
+        sessions = Sessions(
+            credentials, targets, session_options or {},
+            Lifetimes(credential_interval, session_age), breaker.forget_proof, on_gone is not None)
         self._machinery = Machinery(
             sessions, breaker, Delivery(sessions, breaker, unknown),
-            Reports(on_gone, on_bad_token), names, dict(sources or {}), chunk_tokens, chunk_bytes)
-        #: The application.
+            Reports(on_gone, on_bad_token), prefix, names, dict(sources or {}), chunk_tokens,
+            chunk_bytes)
         self.app = app
-        #: Task that sends one message.
         self.send_push = self._register(prefix, "send_push", send)
-        #: Task that reads the feedback, for beat.
         self.poll_feedback = self._register(prefix, "poll_feedback", poll_feedback)
         self._send_chunk = self._register(prefix, "send_chunk", send)
         self._read_source = self._register(prefix, "read_source", read_source)
@@ -86,17 +130,29 @@ class PushTasks:
                 target: Optional[str] = None, credential: str = "default",
                 callback: Optional[Mapping[str, Any]] = None, collapse: bool = False,
                 retry_for: Optional[float] = None) -> Campaign:
-        """Queue a message for any number of tokens, in chunks, each a task of its own."""
+        """Queue a message for any number of tokens, in chunks, each a task of its own.
+
+        Give the tokens in one of three ways: in the message, as an iterable, which is read while
+        chunks are queued, or as the name of a source, which workers read. Neither holds more than a
+        chunk in memory.
+
+        :param message: the :class:`~apnsclient.apns.Message`, without tokens unless it has all.
+        :param tokens: any iterable of device tokens (str or bytes).
+        :param source: name of a source (str).
+        :param arguments: what the source is called with by name (dict, in JSON).
+        :param target: name of a target (str); None for the only one.
+        :param credential: name of a credential (str).
+        :param callback: signature of a task that is called with the :class:`Counts` of all chunks
+            (dict) when the last one has ended. It needs a result back-end.
+        :param collapse: whether a device shows the notification once, however often it gets it.
+        :param retry_for: seconds until it is too late to send it (float); None until the message
+            expires.
+        :return: the :class:`Campaign`.
+        :raises ValueError: if the tokens come from nowhere or from several places, a name is not
+            known, the message cannot be sent, or there is no result back-end for the callback.
+        """
         machinery = self._machinery
-        if (tokens is None) + (source is None) + (not message.tokens) != 2:
-            raise ValueError("the tokens come from one of these: the message, the argument tokens, "
-                             "or the argument source")
-        if source is not None and source not in machinery.sources:
-            raise ValueError("source is %r, expected one of %s" % (
-                source, ", ".join(map(repr, machinery.sources)) or "none: there are no sources"))
-        if callback is not None and isinstance(self.app.backend, DisabledBackend):
-            raise ValueError("a callback needs a result back-end, which has the counts of the "
-                             "chunks until they are added up: set result_backend")
+        self._check_campaign(message, tokens, source, callback)
         state = dump_message(message)
         state["tokens"] = []
         now = machinery.clock()
@@ -110,10 +166,24 @@ class PushTasks:
             return self._cut_up(message.tokens if tokens is None else tokens, state, options,
                                 callback)
         campaign = str(options["campaign"])
+        # The worker that reads the first piece queues the next one.
         self._read_source.apply_async(
             (state, source, dict(arguments or {}), options, callback and dict(callback)),
             task_id=chunk_id(campaign, "source 0"), ignore_result=callback is None)
         return Campaign(campaign)
+
+    def _check_campaign(self, message: Message, tokens: Optional[Iterable[Any]],
+                        source: Optional[str], callback: Optional[Mapping[str, Any]]) -> None:
+        if (tokens is None) + (source is None) + (not message.tokens) != 2:
+            raise ValueError("the tokens come from one of these: the message, the argument tokens, "
+                             "or the argument source")
+        sources = self._machinery.sources
+        if source is not None and source not in sources:
+            raise ValueError("source is %r, expected one of %s" % (
+                source, ", ".join(map(repr, sources)) or "none: there are no sources"))
+        if callback is not None and isinstance(self.app.backend, DisabledBackend):
+            raise ValueError("a callback needs a result back-end, which has the counts of the "
+                             "chunks until they are added up: set result_backend")
 
     def _cut_up(self, tokens: Iterable[Any], state: Mapping[str, Any], options: Mapping[str, Any],
                 callback: Optional[Mapping[str, Any]]) -> Campaign:
@@ -162,3 +232,21 @@ def _check_names(targets: Mapping[str, TargetValue]) -> Tuple[str, ...]:
 def _check_policy(unknown: Policy) -> None:
     if unknown not in ("resend", "drop") and not callable(unknown):
         raise ValueError("unknown is %r, expected \"resend\", \"drop\" or a function" % (unknown,))
+
+
+def _check_numbers(**numbers: float) -> None:
+    for name, number in numbers.items():
+        if not number > 0:
+            raise ValueError("%s is %r, expected a number above 0" % (name, number))
+
+
+#: Prefixes by application: Celery would keep the first of two tasks with the same name.
+_prefixes: "weakref.WeakKeyDictionary[Celery, Set[str]]" = weakref.WeakKeyDictionary()
+
+
+def _claim_prefix(app: Celery, prefix: str) -> None:
+    taken = _prefixes.setdefault(app, set())
+    if prefix in taken:
+        raise ValueError("the application has push tasks with the prefix %r, expected another one "
+                         "for more" % prefix)
+    taken.add(prefix)

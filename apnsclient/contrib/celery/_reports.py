@@ -6,6 +6,7 @@ into a task of their own, which tries again; what was sent is not sent again bec
 
 import datetime
 import logging
+import time
 from typing import Callable, Iterable, List, Optional, Tuple
 
 from ._verdict import Verdict
@@ -39,10 +40,15 @@ class Reports:
         self._on_gone = on_gone
         self._on_bad_token = on_bad_token
 
-    def deliver(self, reports: Iterable[Report]) -> List[Report]:
-        """Tell the application; return the reports that it did not take, which are logged."""
+    def deliver(self, reports: Iterable[Report], deadline: float) -> List[Report]:
+        """Tell the application; return the reports that it did not take.
+
+        :param deadline: until when there is time for that, by ``time.monotonic()``.
+        """
         waiting = [report for report in reports if self._is_wanted(report)]
         for number, report in enumerate(waiting):
+            if number and time.monotonic() >= deadline:
+                return waiting[number:]
             try:
                 self._call(report)
             except Exception:

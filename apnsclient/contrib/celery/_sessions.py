@@ -107,17 +107,20 @@ class Sessions:
     :param targets: addresses and options by name.
     :param options: options of each session, or a function that returns them in each process.
     :param lifetimes: the :class:`Lifetimes`.
+    :param on_change: called with the place when the application has given another credential.
     :param has_receiver: whether dead tokens are given to the application, and need not be stored.
     :param clock: monotonic, in seconds.
     """
 
     def __init__(self, credentials: Callable[[str], Credential], targets: Mapping[str, TargetValue],
-                 options: Options, lifetimes: Lifetimes, has_receiver: bool,
+                 options: Options, lifetimes: Lifetimes, on_change: Callable[[Place], object],
+                 has_receiver: bool,
                  clock: Callable[[], float] = time.monotonic) -> None:
         self._credentials = credentials
         self._targets = dict(targets)
         self._options = options
         self._lifetimes = lifetimes
+        self._on_change = on_change
         self._has_receiver = has_receiver
         self._clock = clock
         self._contents = PerProcess()
@@ -184,6 +187,8 @@ class Sessions:
         content.leases[place] = new
         if lease is not None:
             self._retire(lease)
+            if new.connection.certificate != lease.connection.certificate:
+                self._on_change(place)
         return new
 
     def _is_outdated(self, lease: _Lease, place: Place, now: float) -> bool:

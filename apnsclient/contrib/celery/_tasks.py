@@ -61,7 +61,9 @@ class Machinery:
     breaker: Breaker
     delivery: Delivery
     reports: Reports
-    #: The names of the targets, the default first if there is one.
+    #: How the names of the tasks begin.
+    prefix: str
+    #: The names of the targets.
     targets: Tuple[str, ...]
     sources: Mapping[str, Source]
     chunk_tokens: int
@@ -106,6 +108,8 @@ class PushTask(AnyTask):
         message = args[0] if args else kwargs.get("message")
         if not isinstance(message, Message):
             return args, kwargs
+        if not message.tokens:
+            raise ValueError("the message has no tokens, expected at least one")
         state = dump_message(message)
         if args:
             args = (state,) + args[1:]
@@ -124,10 +128,17 @@ class PushTask(AnyTask):
 def _describe(args: Tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
     """Return what logs and events show instead of the arguments."""
     message = args[0] if args else kwargs.get("message")
-    tokens: Any = ()
-    if isinstance(message, Mapping):
-        tokens = cast("Mapping[str, Any]", message).get("tokens", ())
+    if not isinstance(message, Mapping):
+        return "(...)"
+    tokens: Any = cast("Mapping[str, Any]", message).get("tokens", ())
     return "(<message to %d tokens>, ...)" % len(tokens)
+
+
+def sibling(task: PushTask, name: str) -> PushTask:
+    """Return another task of the same push tasks."""
+    found: Any = task.app.tasks[task.machinery.prefix + name]
+    assert isinstance(found, PushTask)
+    return found
 
 
 def send(task: PushTask, message: Any, target: Optional[str] = None, credential: str = "default",
@@ -159,8 +170,9 @@ def send(task: PushTask, message: Any, target: Optional[str] = None, credential:
         loaded, (credential, machinery.check_target(target)),
         last_moment(loaded.expiry, machinery.clock()) if until is None else until,
         progress["attempt"], progress["not_before"], progress["counts"])
-    outcome = machinery.delivery.attempt(order, _time_to_send(task, started))
-    left = machinery.reports.deliver(outcome.reports)
+    limit = time_limit(task)
+    outcome = machinery.delivery.attempt(order, max(limit - (time.monotonic() - started), 0.1))
+    left = machinery.reports.deliver(outcome.reports, started + limit)
     if left:
         _publish_reports(task, left)
     if outcome.rest is not None:
@@ -180,8 +192,8 @@ def _identify(message: Message, identifier: str, collapse: bool) -> None:
         message.apns_collapse_id = str(namespace)
 
 
-def _time_to_send(task: PushTask, started: float) -> float:
-    """Return how long sending may take, in seconds, so that the rest can go back in time."""
+def time_limit(task: PushTask) -> float:
+    """Return how long a task should take, in seconds, so that the rest can go back in time."""
     hard, soft = task.request.timelimit or (None, None)
     pool, conf = task.machinery.limits, task.app.conf
     limits = [limit for limit in (
@@ -189,8 +201,7 @@ def _time_to_send(task: PushTask, started: float) -> float:
         hard or task.time_limit or pool.hard or conf.task_time_limit,
         longest_countdown(conf)) if limit]
     limit = float(min(limits))
-    margin = min(max(limit / 10, 2.0), limit / 2)
-    return max(limit - margin - (time.monotonic() - started), 0.1)
+    return limit - min(max(limit / 10, 2.0), limit / 2)
 
 
 def _go_back(task: PushTask, outcome: Outcome, kwargs: Dict[str, Any]) -> None:
@@ -225,10 +236,9 @@ def go_back(task: AnyTask, args: Tuple[Any, ...], kwargs: Dict[str, Any], delay:
 
 
 def _publish_reports(task: PushTask, left: List[Report]) -> None:
-    machinery, name = task.machinery, task.name.rpartition(".")[0] + ".hand_over"
     try:
-        task.app.tasks[name].apply_async(
-            (left, machinery.clock() + _REPORT_FOR), countdown=back_off(0, _half))
+        sibling(task, "hand_over").apply_async(
+            (left, task.machinery.clock() + _REPORT_FOR), countdown=back_off(0, _half))
     except Exception as error:
         # Sending again is the lesser evil.
         raise Reject(error, requeue=True) from error
@@ -245,12 +255,13 @@ def hand_over(task: PushTask, reports: List[Report], until: float, attempt: int 
     :param until: until when it is tried, in seconds since 1970.
     """
     machinery = task.machinery
-    left = machinery.reports.deliver(reports)
+    left = machinery.reports.deliver(reports, time.monotonic() + time_limit(task))
     if left:
         if machinery.clock() >= until:
             raise RuntimeError("the application has not taken %d dead or bad tokens" % len(left))
-        go_back(task, (left, until, attempt + 1), {}, back_off(attempt, _half),
-                "the application did not take %d tokens" % len(left))
+        attempt = attempt + 1 if len(left) == len(reports) else 0
+        go_back(task, (left, until, attempt), {}, back_off(attempt, _half),
+                "the application has not taken %d tokens yet" % len(left))
     return len(reports)
 
 
@@ -261,13 +272,13 @@ def poll_feedback(task: PushTask, target: Optional[str] = None,
     :param target: name of a target: over HTTP/2 one where messages are sent to, and otherwise the
         feedback service.
     """
-    machinery = task.machinery
+    machinery, started = task.machinery, time.monotonic()
     place = (credential, machinery.check_target(target))
     with machinery.sessions.client(place) as client:
         reports: List[Report] = [
             (token.decode("ascii"), int(since.timestamp()), "feedback")
             for token, since in client.feedback()]
-    left = machinery.reports.deliver(reports)
+    left = machinery.reports.deliver(reports, started + time_limit(task))
     if left:
         _publish_reports(task, left)
     return len(reports)
