@@ -29,9 +29,9 @@ def longest_countdown(conf: Mapping[str, Any]) -> float:
     :param conf: configuration of the app.
     """
     options: Mapping[str, Any] = conf.get("broker_transport_options") or {}
-    url: Any = conf.get("broker_read_url") or conf.get("broker_url") or ""
+    urls: Any = conf.get("broker_read_url") or conf.get("broker_url") or ""
     # Several may be given, as a list or with semicolons.
-    url = str(url[0] if isinstance(url, (list, tuple)) else url)
+    url: str = urls if isinstance(urls, str) else urls[0]
     scheme = url.split(":", 1)[0].split("+", 1)[0]
     visibility: Any = options.get("visibility_timeout") or _VISIBILITY.get(
         scheme, _VISIBILITY_OF_OTHERS)
