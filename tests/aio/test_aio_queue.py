@@ -134,3 +134,12 @@ def test_what_was_not_processed_has_its_time_and_no_more():
     assert (first.kind, type(first.error)) == (Kind.unknown, Closed)
     assert {(one.kind, type(one.error)) for one in others} == {(Kind.unprocessed, Timeout)}
     assert {caller.ended[name] - caller.began for name in caller.names[1:]} == {5.0}
+
+
+def test_what_waits_goes_out_as_soon_as_the_transport_has_room():
+    """The peer takes its bytes slowly, and no response comes that would be a reason to look."""
+    world = World([Script(then=(ACCEPT, 30.0))], [Plan("single", 50, size=300)], size=1, pipe=700,
+                  high=4000).run()
+
+    assert len(world.flights) == 50
+    assert world.flights[-1].begun_at < world.flights[0].begun_at + 30.0
