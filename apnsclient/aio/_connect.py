@@ -7,6 +7,7 @@ leaves at the wrong moment. uvloop has it not, and cannot be given a socket: see
 """
 
 import asyncio
+import codecs
 import itertools
 import os
 import socket
@@ -16,6 +17,9 @@ from ..backends._names import display
 from ..backends._sockets import describe
 
 __all__ = ["connect", "look_up"]
+
+# Names are encoded with it, and the first one would have the event loop wait for the import.
+codecs.lookup("idna")
 
 #: What ``getaddrinfo()`` returns of an address.
 Found = Tuple[int, int, int, str, Any]

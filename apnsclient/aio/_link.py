@@ -4,11 +4,20 @@ import asyncio
 from typing import Any, Optional
 
 from .._compat import text_of
+from .._extras import NotInstalled
 from ..errors import ConnectError, ConnectTimeout
+from ..protocols.http2.headers import load_hpack
 from ..sending.http2_connection import SenderConnection
 from ._stream import Listener, TlsStream, within
 
 __all__ = ["Link", "open_link"]
+
+try:
+    # The first connection would have the event loop wait for it.
+    load_hpack()
+except NotInstalled:
+    # Whoever opens a connection is told what to install.
+    pass
 
 
 async def open_link(hub: Any, timeout: Optional[float]) -> "Link":

@@ -38,9 +38,24 @@ from apnsclient import *
 Message, Result, ProviderToken, APNs
 assert not hasattr(apnsclient, "nothing")
 """
+#: The asynchronous client, and the same where the libraries of its extra are missing.
+AIO = "import apnsclient.aio"
+WITHOUT_HPACK = """
+import asyncio, sys
+sys.modules["hpack"] = None
+import apnsclient.aio
+from apnsclient.aio.connection import Connection
+try:
+    asyncio.run(Connection.create(("127.0.0.1", 1)))
+except ImportError as error:
+    assert "pip install cryptography hpack" in str(error), error
+else:
+    raise AssertionError("there is no HTTP/2 without it")
+"""
+HAS_AIO = sys.version_info >= (3, 8)
 STATEMENTS = LIGHT + [
     NAMES, "import " + PLUGIN, "import apnsclient.feedback_store",
-    "import apnsclient.provider_token"]
+    "import apnsclient.provider_token"] + [AIO, WITHOUT_HPACK] * HAS_AIO
 
 #: Runs each statement of its input in a fork; writes ``[modules, standard error]`` of each.
 CHILD = """
@@ -115,6 +130,13 @@ def test_the_plugin_imports_nothing_of_the_client(imported):
 def test_the_names_of_the_package_are_there_when_asked_for(imported):
     """Whether they are imported at once or on demand, the package has them, and their rooms."""
     assert imported(NAMES)
+
+
+@pytest.mark.skipif(not HAS_AIO, reason="apnsclient.aio needs Python 3.8")
+def test_the_event_loop_waits_for_no_import(imported):
+    """What a connection needs comes with the package, and says what is missing when it is used."""
+    assert {"hpack", "encodings.idna"} <= set(imported(AIO))
+    assert "apnsclient.aio" in imported(WITHOUT_HPACK)
 
 
 def test_sqlite_is_loaded_on_demand(imported):
