@@ -78,7 +78,6 @@ class Channel(_Channel):
     :ivar push_type: the kind of notifications that it accepts (str).
     """
 
-    __module__ = "apnsclient.broadcast"
     __slots__ = ()
 
 

@@ -52,10 +52,21 @@ except ImportError as error:
 else:
     raise AssertionError("there is no HTTP/2 without it")
 """
+#: Types are looked up in the module that a class names, on Python 3.8 without importing it.
+AIO_CLASSES = """
+import importlib, pkgutil, sys
+import apnsclient.aio
+for found in pkgutil.iter_modules(apnsclient.aio.__path__):
+    if not found.name.startswith("_"):
+        module = importlib.import_module("apnsclient.aio." + found.name)
+        for name in module.__all__:
+            home = getattr(getattr(module, name), "__module__", None)
+            assert home is None or home in sys.modules, (name, home)
+"""
 HAS_AIO = sys.version_info >= (3, 8)
 STATEMENTS = LIGHT + [
     NAMES, "import " + PLUGIN, "import apnsclient.feedback_store",
-    "import apnsclient.provider_token"] + [AIO, WITHOUT_HPACK] * HAS_AIO
+    "import apnsclient.provider_token"] + [AIO, WITHOUT_HPACK, AIO_CLASSES] * HAS_AIO
 
 #: Runs each statement of its input in a fork; writes ``[modules, standard error]`` of each.
 CHILD = """
@@ -137,6 +148,12 @@ def test_the_event_loop_waits_for_no_import(imported):
     """What a connection needs comes with the package, and says what is missing when it is used."""
     assert {"hpack", "encodings.idna"} <= set(imported(AIO))
     assert "apnsclient.aio" in imported(WITHOUT_HPACK)
+
+
+@pytest.mark.skipif(not HAS_AIO, reason="apnsclient.aio needs Python 3.8")
+def test_the_classes_of_the_asynchronous_client_are_from_where_they_say(imported):
+    """Also one that the synchronous client has, too, of which nothing else was imported."""
+    assert "apnsclient.aio" in imported(AIO_CLASSES)
 
 
 def test_sqlite_is_loaded_on_demand(imported):
