@@ -183,14 +183,14 @@ class Line(asyncio.Transport):
 
     :ivar tap: what was said, as the client has written and read it.
     :ivar is_open: whether the client neither gave it up nor knows of its end.
-    :ivar is_closed: whether the loop is done with it.
+    :ivar closed_at: when the loop was done with it, or None.
     """
 
     def __init__(self, world: "World", script: Script, sock: Any, protocol: Any) -> None:
         super().__init__()
         self._socket = sock
         self.script, self.tap = script, Tap(world.flights)
-        self.is_open, self.is_closed = True, False
+        self.is_open, self.closed_at = True, None
         self._world, self._loop, self._protocol = world, world.loop, protocol
         self._is_closing = self._is_eof_sent = self._is_paused = False
         self._buffer = bytearray()
@@ -260,8 +260,8 @@ class Line(asyncio.Transport):
             self._loop.call_soon(self._lose, error)
 
     def _lose(self, error: Optional[Exception]) -> None:
-        if not self.is_closed:
-            self.is_closed = True
+        if self.closed_at is None:
+            self.closed_at = self._loop.time()
             self._socket.close()
             self.take_leave()
             self._protocol.connection_lost(error)
@@ -301,7 +301,7 @@ class Line(asyncio.Transport):
 
     def _acknowledge(self, size: int) -> None:
         self._room += size
-        if self.is_closed:
+        if self.closed_at is not None:
             return
         self._flush()
         if self._is_paused and not self._buffer and not self._is_closing:

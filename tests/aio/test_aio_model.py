@@ -227,7 +227,7 @@ def check_rest(world: World, flights: Dict[str, List[Any]]) -> None:
     assert not world.loop.crashes and not world.leftovers
     assert len(set(world.rooms)) == 1
     assert not world.loop.timers()
-    assert all(line.is_closed for line in world.lines)
+    assert all(line.closed_at is not None for line in world.lines)
     assert pool.closed and not pool.hub.links
     assert (pool.pending, pool.inflight, pool.retrying, pool.hub.queue.count) == (0, 0, 0, 0)
     gone = [mine[-1].name for mine in flights.values()
@@ -278,4 +278,4 @@ def test_a_pool_without_a_first_connection_is_closed(opening: str, has_resets: b
         world.run()
     assert world.pool.closed and world.pool.outcome
     assert not world.loop.crashes and not world.loop.timers()
-    assert all(line.is_closed for line in world.lines)
+    assert all(line.closed_at is not None for line in world.lines)

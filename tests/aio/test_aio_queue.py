@@ -1,6 +1,6 @@
 """The queue by itself: who is next, who has a place, and that nothing is kept of the past."""
 
-from aio_world import Plan, World
+from aio_world import START, Plan, World
 from apnsclient.aio._queue import Queue
 from apnsclient.aio._work import Post, Tally
 from apnsclient.aio.errors import Closed, Kind, Timeout
@@ -143,3 +143,12 @@ def test_what_waits_goes_out_as_soon_as_the_transport_has_room():
 
     assert len(world.flights) == 50
     assert world.flights[-1].begun_at < world.flights[0].begun_at + 30.0
+
+
+def test_a_smaller_pool_closes_a_connection_that_nobody_uses():
+    """At once: nothing else happens by then that would be a reason to look."""
+    script, later = Script(settings=[(frames.MAX_CONCURRENT_STREAMS, 5)]), 200.0
+    world = World([script, script], [Plan("many", 300)], size=2, sizes=[(later, 1)]).run()
+
+    first, second = sorted(line.closed_at for line in world.lines)
+    assert START + later < first < START + later + 2 < second

@@ -393,18 +393,6 @@ async def test_a_pool_that_shrinks_while_it_connects_has_no_surplus(apple):
         await until(lambda: apple.wait_for(lambda: apple.open_provider_connections == 1, 30))
 
 
-async def test_a_pool_that_shrinks_while_nobody_sends_closes_what_is_surplus(apple):
-    """Nothing else happens that would be a reason to look."""
-    async with new_client(apple, pool_size=2) as client:
-        await client.pool._connect("another")
-        assert client.pool.active == 2
-        while client.pool.hub._is_scheduled:
-            await asyncio.sleep(0)
-        client.pool.resize(1)
-        while len(client.pool.hub.links) != 1:
-            await asyncio.sleep(0)
-
-
 # Callers.
 
 
