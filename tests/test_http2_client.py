@@ -463,7 +463,7 @@ def test_nothing_is_accepted_after_an_error():
 
 @each("first", [
     b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x15\x03\x03\x00\x02\x02\x28\0\0\0",
-    frames.goaway(0, 0), headers(1), frame(frames.PING, 0, 0, EIGHT), frames.SETTINGS_ACK,
+    headers(1), frame(frames.PING, 0, 0, EIGHT), frames.SETTINGS_ACK,
     frame(0xFF, 0, 0)])
 def test_what_comes_first_has_to_be_settings(first):
     """An acknowledgement is none, and neither is what does not speak HTTP/2 (RFC 9113, 3.4)."""
@@ -474,6 +474,18 @@ def test_what_comes_first_has_to_be_settings(first):
         assert client.error.code == frames.PROTOCOL_ERROR
         assert not client.has_settings
         assert said(client) == [(frames.GOAWAY, 0, 0, struct.pack(">II", 0, 1))]
+
+
+def test_a_server_may_say_first_why_it_says_nothing_else():
+    """It is no reason to complain, and nothing but settings and the like may follow."""
+    for pieces in ways(frames.goaway(0, frames.NO_ERROR, b"why")):
+        client = ClientConnection(b"host")
+        client.output()
+        assert tell(client, *pieces) == []
+        assert (client.error, client.goaway.debug) == (None, b"why")
+        assert not (client.has_settings or client.can_start or said(client))
+        assert tell(client, headers(1)) == []
+        assert client.error.code == frames.PROTOCOL_ERROR
 
 
 def test_what_we_say_first():

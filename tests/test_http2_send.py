@@ -58,6 +58,17 @@ def test_a_server_that_speaks_http_1_is_reported():
     assert "is it HTTP/2 at all?" in fails(ConnectError, speak)[0]
 
 
+def test_a_server_that_turns_us_away_says_why():
+    """Instead of its settings, or behind them; Apple has the reason in JSON."""
+    def turn_away(peer):
+        peer.say(frames.goaway(0, frames.NO_ERROR, b'{"reason":"BadCertificate"}'))
+        yield peer.end()
+
+    text, seconds = fails(ConnectError, turn_away)
+    assert "does not let us speak HTTP/2: the server is ending the connection (BadCert" in text
+    assert seconds == 0
+
+
 def test_a_server_that_hangs_up_after_the_handshake_is_reported():
     """There were no settings and will be none."""
     text, seconds = fails(ConnectError, lambda peer: None)

@@ -22,9 +22,12 @@ from .._compat import text_of
 from .._timing import Timing
 from ..errors import ConnectError
 from ..outcomes import parse_response
+from ..protocols.http2.events import GoAway
+from ..protocols.http2.frames import name_of_error
 from ..reasons import RESPONSES, Reason
 from ..sending.calls import Call
 from ..sending.http2 import ANOTHER, IN_FLIGHT, WAITING, Sender
+from ..sending.http2_connection import SenderConnection
 from ..sending.work import LATE
 from ._deadlines import Deadlines
 from ._link import Link
@@ -213,6 +216,17 @@ class Hub:
         if self._is_ended_by(reason) and self.failure is None:
             self.failure = self.error_of(reason)
             self.schedule()
+
+    def note_goaway(self, state: SenderConnection, goaway: GoAway) -> str:
+        """Note why a server ends a connection, and return the name of that (str).
+
+        Apple gives the reason in JSON. One that another connection cures is the sender's concern.
+        """
+        name: Optional[str] = parse_response(goaway.debug)[0]
+        reason = RESPONSES.get(name) if name is not None else None
+        if reason is not None and reason is not state.retired_for:
+            self.note_rejected(reason)
+        return name or str(name_of_error(goaway.code))
 
     @staticmethod
     def error_of(reason: Reason) -> Exception:
@@ -491,10 +505,7 @@ class Hub:
             self._log_end(link)
             self.problem = link.state.problem or self.problem
             if client.goaway is not None:
-                name = parse_response(client.goaway.debug)[0]
-                reason = RESPONSES.get(name) if name is not None else None
-                if reason is not None:
-                    self.note_rejected(reason)
+                self.note_goaway(link.state, client.goaway)
             data = client.output()
             if data and not link.state.is_cut:
                 link.stream.write(data)

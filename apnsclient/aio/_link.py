@@ -109,8 +109,11 @@ class Link(Listener):
         state, now = self.state, self._loop.time()
         state.receive(data, now)
         client = state.client
-        if client.error is not None or client.goaway is not None:
-            self._refuse(str(client.error or "it is ending the connection"))
+        if client.error is not None:
+            self._refuse(str(client.error))
+        elif client.goaway is not None:
+            self._refuse("the server is ending the connection (%s)"
+                         % self._hub.note_goaway(state, client.goaway))
         elif client.has_settings:
             state.round_trip = now - state.opened_at
             self.ready.set_result(None)

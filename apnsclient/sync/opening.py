@@ -219,7 +219,7 @@ class Opening(object):
             lease.link.connection.logger.debug("the idle connection to %s:%s is dead: %s",
                                                state.address[0], state.address[1], error)
         if not had_settings:
-            if state.is_over and not self._was_idle:
+            if not (self._was_idle or state.client.has_settings):
                 raise ConnectError("%s:%s does not let us speak HTTP/2: %s"
                                    % (state.address + (state.problem,)))
             # It sends them as soon as the handshake is done, before it has anything else to do. If
@@ -238,7 +238,8 @@ class Opening(object):
         # type: (SenderConnection) -> bool
         """Return True if nothing is to be waited for any more."""
         client = state.client
-        return bool(client.has_settings and (not self._is_pinged or client.is_ping_acknowledged))
+        return client.goaway is not None or bool(
+            client.has_settings and (not self._is_pinged or client.is_ping_acknowledged))
 
     def _give_up_waiting(self, lease):
         # type: (Lease) -> None

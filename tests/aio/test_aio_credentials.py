@@ -18,13 +18,13 @@ from aio_peers import (
 from apnsclient import ProviderToken
 from apnsclient.aio import errors
 from apnsclient.aio.errors import Kind
-from apnsclient.errors import CertificateRefused
+from apnsclient.errors import CertificateRefused, ConnectError
 from apnsclient.protocols.http2 import frames
 from apnsclient.testing.certs import Authority
 from apnsclient.testing.simulator import ProviderScript
-from frame_peers import Peer, serve
+from frame_peers import Peer, accept, serve
 from http2_support import headers
-from stdio_support import AUTHORITY, SSL, Server, over_tls, server_context
+from stdio_support import AUTHORITY, SSL, Server, hold, over_tls, server_context
 
 pytestmark = pytest.mark.anyio
 
@@ -160,6 +160,54 @@ async def test_a_reason_in_goaway_ends_the_client():
 
     assert {type(each) for each in found} == {errors.BadCertificate}
     assert {each.kind for each in found} == {Kind.undelivered}
+
+
+@pytest.mark.parametrize("before", [b"", frames.settings_frame(())], ids=["alone", "behind"])
+async def test_a_reason_before_a_connection_can_be_used_ends_the_client(before):
+    """Instead of the settings, or in one piece with them; no other connection is tried."""
+    def turn_away(peer):
+        if is_kind:
+            peer.greet()
+            peer.say(headers(peer.requests(1)[0]))
+        else:
+            peer.say(before + frames.goaway(0, frames.NO_ERROR, b'{"reason":"BadCertificate"}'))
+            hold(peer.tls)
+
+    is_kind = True
+    with serve(turn_away) as server:
+        async with client_of(server) as client:
+            await client.send_notification(TOKEN, ALERT)
+            await until(lambda: not client.pool.hub.links)
+            is_kind = False
+            found = await asyncio.gather(*[
+                failure_of(client.send_notification(TOKEN, ALERT)) for _ in range(3)])
+            assert client.closed and len(server.accepted) == 2
+        with pytest.raises(ConnectError, match="is ending the connection .BadCertificate"):
+            await client_of(server)
+
+    assert {(type(each), each.kind) for each in found} == {
+        (errors.BadCertificate, Kind.undelivered)}
+
+
+async def test_a_token_that_has_expired_by_goaway_is_renewed(simulator):
+    """As with a response that says so: nobody hears of it."""
+    def take(peer):
+        peer.greet()
+        if len(server.accepted) == 1:
+            peer.requests(1)
+            peer.say(frames.goaway(0, frames.NO_ERROR, b'{"reason":"ExpiredProviderToken"}'))
+            peer.read_to_end()
+        else:
+            accept(peer)
+
+    credential = provider_token(simulator)
+    before = credential.bearer()
+    with serve(take, asks_client=False) as server:
+        async with client_of(server, credential) as client:
+            outcomes = await asyncio.gather(*[client.send(token(n), ALERT) for n in range(30)])
+
+    assert all(outcome.is_accepted for outcome in outcomes)
+    assert len(server.accepted) == 2 and credential.bearer() != before
 
 
 # Certificates.

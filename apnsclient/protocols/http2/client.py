@@ -405,9 +405,13 @@ class ClientConnection(object):
 
     def _check_head(self, kind, flags, stream, length):
         # type: (int, int, int, int) -> None
-        """Check the head of a frame, also before the frame is complete."""
+        """Check the head of a frame, also before the frame is complete.
+
+        A server that turns us away may say why, and nothing else.
+        """
         try:
-            if not self.has_settings and (kind != SETTINGS or flags & ACK):
+            is_settings = kind == SETTINGS and not flags & ACK
+            if not (self.has_settings or is_settings or kind == frames.GOAWAY):
                 raise Http2Error("what came first is no SETTINGS frame; is it HTTP/2 at all?",
                                  PROTOCOL_ERROR)
             check_head(kind, flags, stream, length, DEFAULT_FRAME_SIZE)
