@@ -282,11 +282,7 @@ class TlsStream(asyncio.Protocol):
                 if not self._pipe.has_data:
                     return
         except (TransportFailure, OSError) as error:
-            if not isinstance(error, ConnectError):
-                self._endpoint.session = None  # It may have been the reason.
-                error = ConnectError("cannot connect to %s: %s" % (
-                    self._endpoint, _sockets.describe(error)))
-            self._end(error)
+            self._end_handshake(error)
             return
         except Exception as error:  # pylint: disable=broad-except
             self._endpoint.session = None
@@ -296,6 +292,14 @@ class TlsStream(asyncio.Protocol):
         if not self._opened.done():
             self._opened.set_result(None)
         self._feed(self._pipe.take())
+
+    def _end_handshake(self, error: Exception) -> None:
+        """End what was not open yet, because the transport has failed."""
+        if not isinstance(error, ConnectError):
+            self._endpoint.session = None  # It may have been the reason.
+            error = ConnectError("cannot connect to %s: %s" % (
+                self._endpoint, _sockets.describe(error)))
+        self._end(error)
 
     def start(self) -> None:
         """Tell the listener what has come, and from here on what comes."""
@@ -374,6 +378,8 @@ class TlsStream(asyncio.Protocol):
         """Take note that the transport has ended; called by the loop."""
         if exc is None:
             self._end(self._end_of_stream())
+        elif not self._opened.done():
+            self._end_handshake(exc)
         else:
             self._end(failure_of(exc, str(self._endpoint), self._endpoint.identity, None))
         if not self._closed.done():

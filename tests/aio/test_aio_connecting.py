@@ -1,6 +1,8 @@
 """How connections come about, and the names of what goes wrong until then."""
 
 import asyncio
+import socket
+import struct
 
 import pytest
 
@@ -30,6 +32,12 @@ def speak_http1(accepted):
     wait_for_end(accepted)
 
 
+def reset_after_hello(accepted):
+    """Read what begins the handshake, and reset the connection."""
+    accepted.recv(65536)
+    accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
 async def test_a_connect_has_its_time():
     """Where the peer says nothing in the handshake, and where it has no settings to send."""
     with Server(silent) as server:
@@ -53,6 +61,13 @@ async def test_peers_that_do_not_speak_tls_or_http2_are_named():
             await client_of(server)
     with serve(lambda peer: None) as server:
         with pytest.raises(ConnectError):
+            await client_of(server)
+
+
+async def test_a_connection_that_is_reset_in_the_handshake_is_none():
+    """It never was a connection that could be lost."""
+    with Server(reset_after_hello) as server:
+        with pytest.raises(ConnectError, match="cannot connect to .*: Connection reset by peer"):
             await client_of(server)
 
 
