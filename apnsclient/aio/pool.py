@@ -16,7 +16,7 @@ from .._compat import text_of
 from .._timing import Timing
 from ..errors import CertificateRefused
 from ..sending.http2 import ANOTHER, FIRST
-from ._call import await_post
+from ._call import Future, await_post
 from ._hub import Hub
 from ._link import Link, open_link
 from ._stream import Endpoint, guard_with_loop
@@ -281,6 +281,7 @@ class Pool:
             why = self._wanted()
             if why is not None:
                 self._task = self._loop.create_task(self._connect(why))
+                self._task.add_done_callback(self._note_attempted)
 
     def _wanted(self) -> Optional[str]:
         """Return why a connection is to be opened, or None."""
@@ -311,9 +312,11 @@ class Pool:
                 hub.note_connect_failed(why)
         else:
             self._use(link, why)
-        finally:
-            self._task = None
-            hub.schedule()
+
+    def _note_attempted(self, task: Future) -> None:
+        # A task that was cancelled before it began does nothing itself.
+        self._task = None
+        self.hub.schedule()
 
     def _use(self, link: Link, why: str) -> None:
         self._unproven = link, why

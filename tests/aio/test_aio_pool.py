@@ -344,6 +344,23 @@ async def test_counters_and_the_representation_agree(simulator, tmp_path):
         assert pool.state == "closed" and "it was closed" in repr(pool)
 
 
+async def test_a_connect_that_never_began_is_not_under_way(simulator, tmp_path):
+    """The pool is closed in the very moment in which it would have replaced a connection."""
+    simulator.script_provider(LIMIT_1)
+    async with pool_of(tmp_path, simulator, size=1) as pool:
+        first, second = await started(*posts(pool, 2))
+        await happens(simulator, lambda: simulator.held == 1)
+        closing, = await started(pool.close(None))
+        pool.hub.lose(pool.hub.links[0], EOFError("it has ended"))
+        closing.cancel()
+        await asyncio.wait([first, second, closing])
+
+        assert (await failure_of(first)).kind is Kind.unknown
+        assert (await failure_of(second)).kind is Kind.unprocessed
+        await until(lambda: pool.starting == 0)
+        assert pool.state == "closed"
+
+
 async def test_a_pool_needs_a_connection_to_begin_with(tmp_path):
     """The error is the connection's; nothing is left behind."""
     with serve(lambda peer: None) as server:
