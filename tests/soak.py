@@ -1,6 +1,6 @@
 """Drives the client through every fault of the chaos proxy, and proves what it says.
 
-    python tests/soak.py --seconds 600 --seed 7 --protocol both
+    python tests/soak.py --seconds 600 --seed 7 --protocol all
 
 It prints a table, and ends with exit status 1 if anything was not as it should be; what it takes to
 replay it is printed as well. Everything runs in this process, on loopback.
@@ -26,18 +26,23 @@ if __name__ == "__main__":
 from apnsclient._compat import monotonic  # noqa: E402
 from apnsclient.testing.certs import Authority  # noqa: E402
 from apnsclient.testing.chaos.randomness import new_seed  # noqa: E402
+from modern import IS_MODERN  # noqa: E402
 from soak_faults import specs  # noqa: E402
 from soak_lane import Lane, Load, leave_thread  # noqa: E402
 from soak_verdict import Figures, Violation, judge_leftovers  # noqa: E402
 
 __all__ = ["Soak", "main", "total_of"]
 
-PROTOCOLS = {"binary": ["binary"], "http2": ["http2"], "both": ["binary", "http2"]}
+#: By what ``--protocol`` calls it; "aio" is HTTP/2 by the asynchronous client, on each loop.
+PROTOCOLS = {"binary": ["binary"], "http2": ["http2"], "all": ["binary", "http2"]}
+if IS_MODERN:
+    PROTOCOLS["aio"] = ["aio"]
+    PROTOCOLS["all"] = ["binary", "http2", "aio"]
 
 #: Figures, and what they are called in the head of the table.
 COLUMNS = (("connections", "conn."), ("faults", "faults"), ("tokens", "tokens"),
            ("accepted", "accepted"), ("failed", "failed"), ("unknown", "unknown"),
-           ("unprocessed", "unproc."), ("resent", "resent"), ("late", "late"),
+           ("left", "left"), ("unprocessed", "unproc."), ("resent", "resent"), ("late", "late"),
            ("duplicates", "dupl."), ("swallowed", "swall."), ("losses", "losses"))
 WIDTH = 8
 
@@ -97,11 +102,43 @@ def resident():
         return 0.0
 
 
+class Complaints(logging.Handler):
+    """What is told to nobody in particular: in the log of the event loops, and by destructors.
+
+    :param note: called with each text, by any thread.
+    """
+
+    def __init__(self, note):
+        super(Complaints, self).__init__(logging.WARNING)
+        self._note = note
+        self._loggers = [logging.getLogger(name) for name in ("asyncio", "apnsclient.aio")]
+
+    def __enter__(self):
+        for logger in self._loggers:
+            logger.addHandler(self)
+        # Python 2.7 has none, and does not look at it.
+        self._hook, sys.unraisablehook = getattr(sys, "unraisablehook", None), self._note_unraisable
+
+    def __exit__(self, *exception):
+        sys.unraisablehook = self._hook
+        for logger in self._loggers:
+            logger.removeHandler(self)
+
+    def emit(self, record):
+        """Take note of a record; the client warns of single requests and connections."""
+        if record.name == "asyncio" or record.levelno >= logging.ERROR:
+            self._note(self.format(record))
+
+    def _note_unraisable(self, one):
+        self._note("%s: %s" % (one.err_msg, "".join(traceback.format_exception(
+            one.exc_type, one.exc_value, one.exc_traceback))))
+
+
 class Soak(object):
     """All lanes, round after round.
 
     :param seed: what all random numbers come from.
-    :param protocols: ``"binary"``, ``"http2"`` or ``"both"``.
+    :param protocols: one of PROTOCOLS.
     :param load: how much each lane sends (``Load``).
     :param pool: the back-end.
     :param only: name of a lane, or a part of it; None runs all.
@@ -112,7 +149,7 @@ class Soak(object):
     :ivar figures: ``Figures`` by name of the lane.
     """
 
-    def __init__(self, seed, protocols="both", load=None, pool="apnsclient.backends.stdio",
+    def __init__(self, seed, protocols="all", load=None, pool="apnsclient.backends.stdio",
                  only=None, at_once=None, first=1):
         self.seed = seed
         self.violations = []
@@ -132,6 +169,9 @@ class Soak(object):
             raise ValueError("there is no lane %r" % only)
 
     def _new_lane(self, spec):
+        if spec.protocol == "aio":
+            from aio_soak import AioLane
+            return AioLane(spec, self.seed, self._load, self._authority)
         return Lane(spec, self.seed, self._load, self._authority, self._pool)
 
     def run(self, seconds, report=None):
@@ -143,23 +183,36 @@ class Soak(object):
         self._rehearse()
         before = holdings()
         end = monotonic() + seconds
-        try:
-            for lane in self._lanes:
-                lane.start()
-            while not self.memory or monotonic() < end:
-                self.rounds += 1
-                self._run_round()
-                self.memory.append(size())
-                if report is not None:
-                    held = dict(holdings(), **self.memory[-1])
-                    report("round %d: %s; %d violations" % (self.rounds, ", ".join(
-                        "%d %s" % (held[name], name) for name in sorted(held)),
-                        len(self.violations)))
-        finally:
-            for lane in self._lanes:
-                lane.stop()
+        with Complaints(self._complain):
+            try:
+                self._run_rounds(end, report)
+            finally:
+                for lane in self._lanes:
+                    self._stop(lane)
         self._accuse("all", judge_leftovers(before, holdings()))
         self.judge_growth()
+
+    def _run_rounds(self, end, report):
+        for lane in self._lanes:
+            lane.start()
+        while not self.memory or monotonic() < end:
+            self.rounds += 1
+            self._run_round()
+            self.memory.append(size())
+            if report is not None:
+                held = dict(holdings(), **self.memory[-1])
+                report("round %d: %s; %d violations" % (self.rounds, ", ".join(
+                    "%d %s" % (held[name], name) for name in sorted(held)),
+                    len(self.violations)))
+
+    def _stop(self, lane):
+        try:
+            lane.stop()
+        except Exception:
+            self._accuse(lane.name, [Violation("a lane can be stopped", traceback.format_exc())])
+
+    def _complain(self, text):
+        self._accuse("all", [Violation("nothing is complained of to nobody in particular", text)])
 
     def judge_growth(self):
         """Compare the process after the last round with what it was after the second one."""
@@ -168,9 +221,10 @@ class Soak(object):
                 {name: self.memory[1][name]}, {name: self.memory[-1][name]}, GROWTH[name]))
 
     def _rehearse(self):
-        lane = self._lanes[0]
-        lane.start()
-        lane.stop()
+        kinds = OrderedDict((lane.name.split("/")[0], lane) for lane in self._lanes)
+        for lane in kinds.values():
+            lane.start()
+            lane.stop()
 
     def _run_round(self):
         """Run each lane once, some of them at a time."""
@@ -217,7 +271,7 @@ class Soak(object):
 
     def table(self):
         """Return the figures as text, one line for each lane and one for all."""
-        lines = ["%-27s" % "fault" + "".join("%*s" % (WIDTH + 1, head) for _, head in COLUMNS)
+        lines = ["%-32s" % "fault" + "".join("%*s" % (WIDTH + 1, head) for _, head in COLUMNS)
                  + "  longest"]
         for lane in self._lanes:
             lines.append(self._line(
@@ -228,7 +282,7 @@ class Soak(object):
 
     @staticmethod
     def _line(name, figures, longest):
-        return "%-27s" % name + "".join(
+        return "%-32s" % name + "".join(
             "%*d" % (WIDTH + 1, figures[column]) for column, _ in COLUMNS) + " %6.1f s" % longest
 
     def complaints(self):
@@ -268,7 +322,9 @@ def parse(arguments):
     parser.add_argument("--seconds", type=float, default=60, help="how long to begin new rounds; "
                         "the last one is finished (default: 60)")
     parser.add_argument("--seed", help="what all random numbers come from (default: by chance)")
-    parser.add_argument("--protocol", choices=sorted(PROTOCOLS), default="both")
+    parser.add_argument("--protocol", choices=sorted(PROTOCOLS), default="all",
+                        help="aio is HTTP/2 by the asynchronous client, which needs Python 3.8 "
+                        "(default: all)")
     parser.add_argument("--backend", default="apnsclient.backends.stdio", metavar="MODULE",
                         help="the back-end (default: apnsclient.backends.stdio)")
     parser.add_argument("--tokens", type=int, default=1000,

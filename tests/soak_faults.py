@@ -7,15 +7,21 @@ from __future__ import absolute_import, division, print_function
 
 from collections import namedtuple
 
-__all__ = ["FAULTS", "HARMLESS", "Fault", "Spec", "specs"]
+try:
+    import uvloop
+except ImportError:
+    uvloop = None
+
+__all__ = ["FAULTS", "HARMLESS", "Fault", "Spec", "lane_name", "specs"]
 
 #: A fault: function of a ``Dice`` that returns options of the handler (dict), directions that are
 #: drawn from, and why silence proves nothing about it (str), or None where it has to.
 Fault = namedtuple("Fault", "options directions swallows")
 
-#: What one lane is about: protocol, name of the handler, whether the proxy is one end of TLS, and
-#: whether many callers share the session.
-Spec = namedtuple("Spec", "protocol fault is_terminated is_crowded")
+#: What one lane is about: protocol, name of the handler, whether the proxy is one end of TLS,
+#: whether many callers share the session, and whether the event loop is uvloop's. The protocol
+#: "aio" is HTTP/2 by the asynchronous client.
+Spec = namedtuple("Spec", "protocol fault is_terminated is_crowded has_uvloop")
 
 BOTH_WAYS = ("to_backend", "to_client", "both")
 #: TLS takes about two thousand bytes each way, so that some of these strike in the handshake.
@@ -60,13 +66,24 @@ TERMINATED = ("cut-after-frames", "dummy", "half-close", "hang", "reset", "slice
 #: What is also injected where many callers share connections, which HTTP/2 has.
 CROWDED = ("cut-after-bytes", "delay", "dummy", "half-close", "hang", "reset")
 
+#: Whether the loop is uvloop's, for each event loop that there is.
+LOOPS = (False,) if uvloop is None else (False, True)
+
 
 def specs(protocols):
     """Return what lanes there are for some protocols (list of :class:`Spec`)."""
     found = []
     for protocol in protocols:
-        found.extend(Spec(protocol, name, False, False) for name in sorted(FAULTS))
-        found.extend(Spec(protocol, name, True, False) for name in TERMINATED)
+        for has_uvloop in LOOPS if protocol == "aio" else (False,):
+            found.extend(Spec(protocol, name, False, False, has_uvloop) for name in sorted(FAULTS))
+            found.extend(Spec(protocol, name, True, False, has_uvloop) for name in TERMINATED)
         if protocol == "http2":
-            found.extend(Spec(protocol, name, False, True) for name in CROWDED)
+            found.extend(Spec(protocol, name, False, True, False) for name in CROWDED)
     return found
+
+
+def lane_name(spec):
+    """Return what a lane is called: protocol, what is special about it, and the fault."""
+    return "%s%s%s%s/%s" % (
+        spec.protocol, "+uvloop" if spec.has_uvloop else "", "+tls" if spec.is_terminated else "",
+        "+crowd" if spec.is_crowded else "", spec.fault)

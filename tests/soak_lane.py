@@ -13,7 +13,6 @@ long enough, once a round.
 
 from __future__ import absolute_import, division, print_function
 
-import re
 import sys
 import threading
 import traceback
@@ -22,11 +21,9 @@ from collections import Counter
 from apnsclient import APNs, Message, Session
 from apnsclient._compat import monotonic
 from apnsclient.errors import ConnectError
-from apnsclient.testing.chaos import ChaosProxy
 from apnsclient.testing.chaos.randomness import Dice
-from apnsclient.testing.chaos.tls import ChaosTLS
-from apnsclient.testing.simulator import Simulator
-from soak_faults import FAULTS, HARMLESS
+from soak_faults import FAULTS, HARMLESS, lane_name
+from soak_stage import Stage, sample
 from soak_verdict import (
     Attempt,
     Call,
@@ -44,8 +41,6 @@ __all__ = ["Lane", "Load", "leave_thread"]
 MARGIN = 30.0
 #: How often what is left is sent again once the fault is off.
 MOST_TRIES = 30
-#: Seconds for connections to come to their end once the session is shut down.
-SETTLE = 60.0
 #: How many tokens of a lane are bad.
 BAD_TOKENS = 10
 #: How many threads share the session where it is crowded, and what most of their calls are.
@@ -54,8 +49,6 @@ CROWD_KINDS = ("send",) * 8 + ("send_many", "abandon")
 CROWD_SIZES = (1, 1, 1, 1, 1, 3, 20)
 #: The same for all, so that no cache has an entry for each second.
 EXPIRY = 2000000000
-
-TAG = re.compile(br'"alert":"([^"]*)"')
 
 
 class Load(object):
@@ -91,8 +84,7 @@ class Lane(object):
 
     def __init__(self, spec, seed, load, authority, pool="apnsclient.backends.stdio"):
         self.spec = spec
-        self.name = "%s%s%s/%s" % (spec.protocol, "+tls" if spec.is_terminated else "",
-                                   "+crowd" if spec.is_crowded else "", spec.fault)
+        self.name = lane_name(spec)
         self.fault = FAULTS[spec.fault]
         self.seed = "%s/%s" % (seed, self.name)
         self.load = load
@@ -104,7 +96,7 @@ class Lane(object):
         self.bad[1] = "not hexadecimal"
         self._lock = threading.Lock()
         self._running = {}
-        self._authority = authority
+        self._stage = Stage(spec, self.seed, authority)
         self._pool = pool
         self._counts = Counter()
 
@@ -117,29 +109,22 @@ class Lane(object):
 
     def start(self):
         """Start simulator, proxy and session."""
-        self.simulator = Simulator(authority=self._authority).start()
+        self._stage.start()
+        self.simulator, self.proxy = self._stage.simulator, self._stage.proxy
         for token in self.bad[:1] + self.bad[2:]:
             self.simulator.devices.bad(token)
-        binary = self.spec.protocol == "binary"
-        address = (self.simulator.gateway_address if binary else self.simulator.provider_address)
-        options = {}
-        if self.spec.is_terminated:
-            options = {"tls": ChaosTLS.from_authority(self._authority),
-                       "protocol": "apns" if binary else "http2"}
-        self.proxy = ChaosProxy(address, seed=self.seed, record=5, **options).start()
         timing = self.timing
         self.session = Session(
             self._pool, protocol=self.spec.protocol, ca_string=self.simulator.ca_string,
             connect_timeout=timing.connect, write_timeout=timing.write, read_timeout=timing.read,
             read_tail_timeout=timing.tail, on_late_result=self._late)
         self.client = APNs(self.session.get_connection(
-            self.proxy.address, cert_string=self.simulator.cert_string))
+            self._stage.address, cert_string=self.simulator.cert_string))
 
     def stop(self):
         """Stop all three."""
         self.session.shutdown()
-        self.proxy.stop()
-        self.simulator.stop()
+        self._stage.stop()
 
     # A round.
 
@@ -171,7 +156,7 @@ class Lane(object):
 
     def _inject(self, leg):
         """Switch the fault on, with what the dice say."""
-        dice, options = self._dice, dict(self.fault.options(self._dice))
+        dice = self._dice
         if leg and dice.random() < 0.5:
             # New connections draw anew.
             self.session.shutdown()
@@ -179,17 +164,8 @@ class Lane(object):
             # They die in the pool, and the news may come later than the next message.
             self.simulator.disconnect_all(dice.random() < 0.5)
             self.simulator.disconnect_providers(dice.random() < 0.5)
-        if self.fault.directions:
-            options["direction"] = self.fault.directions[
-                (leg + self._round) % len(self.fault.directions)]
-        if self.spec.fault == "transient":
-            # It counts from the first connection that ever got it.
-            options["connections"] += self.proxy.plan.drawn.get("transient", 0)
-        self.proxy.configure(self.spec.fault, **options)
-        percent = dice.choice((100, 100, 60, 30))
         # First in the pooled connections as well; they were good when they were put there.
-        self.proxy.set_behavior("%d:%s" % (percent, self.spec.fault),
-                                existing=leg == 0 or dice.random() < 0.5)
+        self._stage.inject(dice, leg + self._round, leg == 0 or dice.random() < 0.5)
 
     def _plan(self):
         """Return what each thread does in this leg: a list of ``(kind, lists of tokens)``."""
@@ -333,7 +309,7 @@ class Lane(object):
             tokens = list(message.tokens)
             attempt = Attempt(name, tag, tokens, [], tokens, tokens if is_abandoned else [], [], 1)
             again = message
-            self._counts["abandoned"] += len(attempt.unknown)
+            self._counts["left"] += len(attempt.unknown)
         else:
             attempt, again = read_attempt(name, tag, result), result.retry()
         with self._lock:
@@ -377,7 +353,7 @@ class Lane(object):
 
     def _heal(self):
         """Switch the fault off, and send what is left until nothing is."""
-        self.proxy.set_behavior("", existing=True)
+        self._stage.heal()
         for _ in range(MOST_TRIES):
             with self._lock:
                 pending, self._pending = self._pending, []
@@ -388,26 +364,17 @@ class Lane(object):
             self.session.shutdown()
             if not self._pending:
                 return
+        self.session.shutdown()
 
     def _conclude(self):
         """Wait until nothing moves any more; return violations and figures."""
         violations = list(self._crashes)
-        is_over = self.proxy.wait_for(lambda: self.proxy.open_connections == 0, SETTLE)
-        is_over = is_over and self.simulator.wait_for(
-            lambda: not (self.simulator.open_connections
-                         or self.simulator.open_provider_connections), SETTLE)
-        if not is_over:
-            violations.append(Violation("all connections come to their end", "%s: %d are open" % (
-                self.name, self.proxy.open_connections)))
-        record = Counter()
-        for one in self.simulator.accepted:
-            found = TAG.search(one.payload)
-            record[found.group(1).decode("ascii") if found else repr(one.payload), one.token] += 1
-        self.simulator.forget()
+        violations += self._stage.settle()
+        record = self._stage.take_record()
         found, figures = judge([one for one in self._attempts if one is not None], record,
                                set(self.bad), self.may_swallow)
         figures.update(self._counts)
-        if figures["unknown"] > figures["abandoned"] and self.spec.fault in HARMLESS:
+        if figures["unknown"] > figures["left"] and self.spec.fault in HARMLESS:
             violations.append(Violation("what is only late is not unknown", "%d tokens of %s" % (
                 figures["unknown"], self.name)))
         violations += found + judge_calls(self._calls, self.timing, MARGIN)
@@ -423,11 +390,3 @@ def leave_thread():
     """Give back what gevent, where it is in use, keeps for each thread: its loop."""
     if "gevent" in sys.modules:
         sys.modules["gevent"].get_hub().destroy(destroy_loop=True)
-
-
-def sample(dice, values, count):
-    """Return so many of a list, no one twice."""
-    values, found = list(values), []
-    for _ in range(count):
-        found.append(values.pop(dice.randint(0, len(values) - 1)))
-    return found

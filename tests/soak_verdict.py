@@ -24,8 +24,9 @@ from __future__ import absolute_import, division, print_function
 
 from collections import Counter, namedtuple
 
-__all__ = ["Attempt", "Call", "Figures", "OUTCOMES", "Timing", "Violation", "deadline", "judge",
-           "judge_calls", "judge_leftovers", "outcomes_of", "read_attempt"]
+__all__ = ["Attempt", "Call", "Figures", "OUTCOMES", "Timing", "Violation", "deadline", "gather",
+           "judge", "judge_calls", "judge_leftovers", "judge_refusals", "outcomes_of",
+           "read_attempt"]
 
 OUTCOMES = ("accepted", "failed", "unknown", "unprocessed", "undelivered")
 
@@ -67,6 +68,33 @@ def read_attempt(message, tag, result):
                    list(result.undelivered), len(result.errors))
 
 
+def gather(message, tag, tokens, told, begun, has_left):
+    """Return the attempt that outcomes of the asynchronous client make, and what is wrong (list).
+
+    :param message: name of the message (str).
+    :param tag: what the attempt is known by in the record (str).
+    :param tokens: its tokens (list of str).
+    :param told: ``(token, kind)`` of each outcome, both str (list).
+    :param begun: the tokens that the client was given (set). No other was sent.
+    :param has_left: whether the caller did not wait for all outcomes (bool). What was given and has
+        none is unknown then.
+    """
+    counts, groups = Counter(token for token, _ in told), {}
+    wrong = ["%s of %s has %d outcomes" % (short(token), tag, counts[token])
+             for token in sorted(set(tokens) | set(counts))
+             if counts[token] > 1 or token not in begun and counts[token]
+             or not (counts[token] or has_left or token not in begun)]
+    for token, kind in told:
+        groups.setdefault(kind, []).append(token)
+    silent = [token for token in tokens if not counts[token]]
+    unknown = groups.get("unknown", []) + [token for token in silent if token in begun]
+    retried = unknown + groups.get("unprocessed", []) + [
+        token for token in silent if token not in begun]
+    attempt = Attempt(message, tag, tokens, groups.get("rejected", []), retried, unknown,
+                      groups.get("undelivered", []), len(tokens) - len(groups.get("accepted", [])))
+    return attempt, [summary("each token has exactly one outcome", wrong)] if wrong else []
+
+
 def outcomes_of(attempt):
     """Return the outcome of each token, and what is wrong with the partition (str) or None."""
     named = (("failed", attempt.failed), ("retried", attempt.retried),
@@ -89,16 +117,17 @@ def outcomes_of(attempt):
     return outcomes, None
 
 
-def judge(attempts, record, bad=(), may_swallow=False):
+def judge(attempts, record, bad=(), may_swallow=False, unsendable=()):
     """Hold the attempts of all messages against the record.
 
     :param attempts: list of :class:`Attempt`, those of one message in order.
     :param record: how often each ``(tag, token)`` was accepted (dict).
-    :param bad: tokens that the simulator refuses (set).
+    :param bad: tokens that fail: the simulator refuses them, or they cannot be sent at all (set).
     :param may_swallow: whether silence proves nothing (bool).
+    :param unsendable: those of them that are undelivered, and have not failed (set).
     :return: ``(list of Violation, Figures)``.
     """
-    trial = _Trial(record, bad, may_swallow)
+    trial = _Trial(record, bad, may_swallow, unsendable)
     by_message = {}
     for attempt in attempts:
         by_message.setdefault(attempt.message, []).append(attempt)
@@ -111,16 +140,16 @@ def judge(attempts, record, bad=(), may_swallow=False):
 class _Trial(object):
     """The state of :func:`judge`."""
 
-    def __init__(self, record, bad, may_swallow):
+    def __init__(self, record, bad, may_swallow, unsendable):
         self._record = record
         self._bad = bad
+        self._unsendable = unsendable
         self._may_swallow = may_swallow
         self._found = {}
         self.figures = Figures()
 
     def violations(self):
-        return [Violation(rule, "%d times: %s" % (len(texts), "; ".join(texts[:EXAMPLES])))
-                for rule, texts in sorted(self._found.items())]
+        return [summary(rule, texts) for rule, texts in sorted(self._found.items())]
 
     def _accuse(self, rule, text):
         self._found.setdefault(rule, []).append(text)
@@ -181,6 +210,8 @@ class _Trial(object):
     def _conclude(self, message, token, outcome):
         """See that a token ended where it should."""
         ends = ("failed",) if token in self._bad else ("accepted",)
+        if token in self._unsendable:
+            ends = ("undelivered",)
         if self._may_swallow and token in self._bad:
             ends += ("accepted",)
         if outcome not in ends:
@@ -193,6 +224,24 @@ class _Trial(object):
         for tag, token in self._record:
             if token not in tokens.get(tag, ()):
                 self._accuse("what is in the record was sent", "%s of %s" % (short(token), tag))
+
+
+def judge_refusals(attempts, refused):
+    """Hold what has failed over HTTP/2 against how often the simulator has refused each token.
+
+    :param attempts: list of :class:`Attempt`.
+    :param refused: how often by token (Counter).
+    :return: list of :class:`Violation`.
+    """
+    failed, unknown = Counter(), Counter()
+    for attempt in attempts:
+        failed.update(attempt.failed)
+        unknown.update(attempt.unknown)
+    return [Violation("what was refused has failed or is unknown, and nothing else has failed",
+                      "%s: %d refused, %d failed, %d unknown" % (
+                          short(token), refused[token], failed[token], unknown[token]))
+            for token in sorted(set(refused) | set(failed))
+            if not failed[token] <= refused[token] <= failed[token] + unknown[token]]
 
 
 def deadline(call, timing):
@@ -227,6 +276,11 @@ def judge_leftovers(before, after, tolerance=0):
     return [Violation("nothing is left behind", "%s: %d before, %d after" % (
                 name, before[name], after[name]))
             for name in sorted(before) if after[name] > before[name] + tolerance]
+
+
+def summary(rule, texts):
+    """Return one violation for all that broke a rule."""
+    return Violation(rule, "%d times: %s" % (len(texts), "; ".join(texts[:EXAMPLES])))
 
 
 def short(token):

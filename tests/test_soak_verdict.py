@@ -9,14 +9,17 @@ import pytest
 from apnsclient import Message, Result
 from apnsclient.outcomes import RequestOutcomes
 from apnsclient.testing.chaos.handlers import Handler
-from soak_faults import CROWDED, FAULTS, TERMINATED, specs
+from soak_faults import CROWDED, FAULTS, LOOPS, TERMINATED, lane_name, specs
 from soak_verdict import (
+    Attempt,
     Call,
     Timing,
     deadline,
+    gather,
     judge,
     judge_calls,
     judge_leftovers,
+    judge_refusals,
     outcomes_of,
     read_attempt,
 )
@@ -117,6 +120,59 @@ def test_no_token_has_two_outcomes(change):
     assert ONE in rules(judge([attempt], {}))
 
 
+def gathered(told, begun=(A, BAD, B, C), has_left=False):
+    """Return what the asynchronous client says of a message whose first token was accepted."""
+    return gather("m", "m#0", [A, BAD, B, C], [(A, "accepted")] + told, set(begun), has_left)
+
+
+TOLD = [(C, "unknown"), (BAD, "rejected"), (B, "unprocessed")]
+
+
+def test_outcomes_of_the_asynchronous_client_make_an_attempt():
+    """In whatever order they came; if the caller has left, what has none is unknown."""
+    whole = gathered(TOLD)
+    assert whole == (Attempt("m", "m#0", [A, BAD, B, C], [BAD], [C, B], [C], [], 3), [])
+    assert gathered([(BAD, "undelivered")], [A, BAD, B], has_left=True) == (
+        Attempt("m", "m#0", [A, BAD, B, C], [], [B, C], [B], [BAD], 3), [])
+    assert not judge([whole[0], Attempt("m", "m#1", [B, C], [], [], [], [], 0)],
+                     {("m#0", A): 1, ("m#0", C): 1, ("m#1", B): 1, ("m#1", C): 1}, {BAD})[0]
+
+
+@pytest.mark.parametrize("told, options", [
+    # Twice, whatever it is.
+    (TOLD + [(A, "accepted")], {}), (TOLD + [(B, "accepted")], {"has_left": True}),
+    # None at all, and the caller has waited.
+    (TOLD[1:], {}),
+    # Of what nobody sent.
+    (TOLD + [("f" * 64, "accepted")], {}), (TOLD, {"begun": [A, BAD, C]}),
+])
+def test_no_notification_of_the_asynchronous_client_has_two_outcomes_or_none(told, options):
+    """Each has exactly one, unless its caller has left."""
+    violation, = gathered(told, **options)[1]
+
+    assert violation.rule == ONE
+
+
+def test_what_cannot_be_sent_is_undelivered():
+    """The asynchronous client says so of it, and of nothing else."""
+    true = gathered([(BAD, "undelivered"), (B, "accepted"), (C, "accepted")])[0]
+    record = dict((("m#0", token), 1) for token in (A, B, C))
+
+    assert judge([true], record, {BAD}, unsendable={BAD})[0] == []
+    assert rules(judge([true], record, {BAD})) == [END]
+    assert rules(judge([gathered([(BAD, "rejected"), (B, "accepted"), (C, "accepted")])[0]],
+                       record, {BAD}, unsendable={BAD})) == [END]
+
+
+@pytest.mark.parametrize("refused, is_true", [(1, True), (0, False), (2, True), (3, False)])
+def test_what_has_failed_was_refused(refused, is_true):
+    """As often as that, and what was refused without a response is unknown."""
+    found = [gathered(TOLD)[0], gathered([(BAD, "unknown"), (B, "accepted"), (C, "accepted")])[0],
+             gathered([(BAD, "unprocessed"), (B, "accepted"), (C, "accepted")])[0]]
+
+    assert (judge_refusals(found, Counter({BAD: refused})) == []) == is_true
+
+
 def test_what_is_unknown_has_an_error():
     """A result that leaves something open says why."""
     outcomes = RequestOutcomes()
@@ -172,4 +228,6 @@ def test_every_fault_is_driven():
     """A handler that is added to the proxy is added to the soak test as well."""
     assert set(Handler.names()) == set(FAULTS)
     assert set(TERMINATED) <= set(FAULTS)
-    assert len(specs(["binary", "http2"])) == 2 * (len(FAULTS) + len(TERMINATED)) + len(CROWDED)
+    found = specs(["binary", "http2", "aio"])
+    assert len(found) == (2 + len(LOOPS)) * (len(FAULTS) + len(TERMINATED)) + len(CROWDED)
+    assert len(set(lane_name(spec) for spec in found)) == len(found)
