@@ -19,6 +19,8 @@ class Shop:
     """An application with push tasks to the simulator.
 
     :ivar credential: what its callable for credentials returns.
+    :ivar listed: the tokens that the source ``listed`` gives.
+    :ivar reports: what the task ``report`` was called with.
     :ivar gone: what ``on_gone`` was called with; likewise ``bad``.
     """
 
@@ -38,7 +40,24 @@ class Shop:
             "protocol": "http2", "ca_string": simulator.ca_string})
         options.setdefault("on_gone", lambda *row: self.gone.append(row))
         options.setdefault("on_bad_token", lambda *row: self.bad.append(row))
+        self.listed: List[str] = []
+        self.is_failing = False
+        options.setdefault("sources", {"listed": self.list, "endless": lambda after, limit: ["00"]})
         self.push = PushTasks(self.app, **options)
+        self.reports: List[Any] = []
+
+        @self.app.task(name="report", shared=False)
+        def report(counts: Any) -> None:
+            self.reports.append(counts)
+
+        self.report = report
+
+    def list(self, after: str, limit: int, skip: str = "") -> List[str]:
+        """A source: gives what is listed, or fails once if it is to."""
+        if self.is_failing:
+            self.is_failing = False
+            raise RuntimeError("the database is away")
+        return [token for token in self.listed if token > after and token != skip][:limit]
 
     def counts(self, result: Any) -> Any:
         """Wait for a task; return its counts without what is 0."""
@@ -69,11 +88,11 @@ def make_shop(simulator: Any) -> Iterator[Callable[..., Shop]]:
         shop.push.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def running() -> Iterator[Shop]:
     """An application with a worker in threads, which takes seconds to be stopped."""
     with Simulator() as simulator:
-        shop = Shop(simulator, {"probe_after": 1.0, "sources": {}})
+        shop = Shop(simulator, {"probe_after": 1.0, "chunk_tokens": 10})
         with start_worker(shop.app, pool="threads", concurrency=2, perform_ping_check=False,
                           shutdown_timeout=LIMIT, loglevel="WARNING"):
             yield shop
