@@ -20,6 +20,7 @@ from apnsclient.backends import dummy, stdio
 from apnsclient.errors import ConnectTimeout
 from apnsclient.testing import contract
 from apnsclient.testing.contract import BackendContract
+from apnsclient.testing.contract._drip import Drip, try_longer
 from apnsclient.testing.contract._stage import SHORT, Stage
 from contract_support import (
     PASSED,
@@ -73,6 +74,26 @@ def test_a_machine_that_needs_all_of_the_time_for_the_name_breaks_no_rule():
 
     name = "test_a_server_that_drips_is_given_up_in_time"
     assert verdicts(new_case(Slow), [name], [name], SOON) == ({name: PASSED}, {})
+
+
+def test_a_call_whose_peer_was_too_slow_is_repeated_with_more_time():
+    """It says nothing of the back-end, as it may have ended by accident."""
+    timeouts = []
+
+    def attempt(timeout):
+        timeouts.append(timeout)
+        begun = threading.Event()
+        # With little time nothing happens.
+        with Drip(stage, lambda: timeout > 1 and (begun.set() or True), 0.001) as drip:
+            assert timeout < 1 or begun.wait(SOON)
+        return drip.was_fast_enough(timeout)
+
+    with Stage(TestDummy()) as stage:
+        try_longer(stage, attempt, 0.75 * SOON)
+        assert timeouts == [0.75 * SOON]
+        stage.patience = SHORT
+        try_longer(stage, attempt, SHORT / 4)
+        assert timeouts[1:] == [SHORT / 4, SHORT / 2]
 
 
 def is_left_out(name):

@@ -8,13 +8,15 @@ import time
 from ..._compat import MYPY
 from ...backends import BaseConnection
 from ...errors import ConnectError, ConnectTimeout, Timeout
+from ._drip import Drip, try_longer
 from ._places import silent_host, unused_address
 from ._rule import Rules, rule, skip
 from ._stage import SHORT, Resolver, credentials, expect
 
 if MYPY:
-    from typing import Any
+    from typing import Any, List
 
+    from ._peer import Peer
     from ._stage import Stage
 
 __all__ = ["OpeningRules"]
@@ -112,28 +114,28 @@ class OpeningRules(Rules):
     def test_a_server_that_drips_is_given_up_in_time(self, stage):
         # type: (Stage) -> None
         """``timeout`` holds for the whole call: a byte now and then does not prolong it."""
-        server = stage.plain_server()
+        def attempt(timeout):
+            # type: (float) -> bool
+            server = stage.plain_server()
+            peers = []  # type: List[Peer]
 
-        def drip():
-            # type: () -> None
-            peer = server.peer()
-            # The beginning of a record whose end never comes.
-            try:
-                peer.send_raw(b"\x16\x03\x03\x3f\xff")
-                while True:
-                    peer.send_raw(b"\0")
-                    time.sleep(0.02)
-            except (socket.error, ValueError):
-                pass  # Either side has hung up.
+            def drip():
+                # type: () -> bool
+                if not server.has_accepted:
+                    return False  # A slow machine may need all of the time to look the name up.
+                if not peers:
+                    peers.append(server.peer())
+                    # The beginning of a record whose end never comes.
+                    peers[0].send_raw(b"\x16\x03\x03\x3f\xff")
+                peers[0].send_raw(b"\0")
+                return True
 
-        dripping, timeout = stage.aside(drip), SHORT
-        with stage.rescue(stage.hang_up) as rescue:
-            while not server.has_accepted and timeout < stage.patience:
-                # A slow machine may need all of the time to look the name up.
-                _expect_connect_timeout(stage, rescue, server.address, timeout)
-                timeout *= 2
-        stage.hang_up()
-        dripping.result()
+            with Drip(stage, drip, timeout / 8) as dripping:
+                with stage.rescue(server.hang_up) as rescue:
+                    _expect_connect_timeout(stage, rescue, server.address, timeout)
+            return dripping.was_fast_enough(timeout)
+
+        try_longer(stage, attempt, SHORT)
 
     @rule("network")
     def test_a_server_that_hangs_up_is_a_connect_error(self, stage):

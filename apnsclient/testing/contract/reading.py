@@ -6,6 +6,7 @@ import time
 
 from ..._compat import MYPY
 from ...errors import is_timeout
+from ._drip import Drip, try_longer
 from ._rule import Rules, rule
 from ._stage import SHORT, expect
 
@@ -103,28 +104,20 @@ class ReadingRules(Rules):
         """Bytes that make no whole record do not prolong it."""
         connection, peer = stage.open()
         sealed = bytearray(peer.seal(b"x" * 16000))
-        is_over = []  # type: List[bool]
 
         def drip():
-            # type: () -> None
-            for octet in sealed:
-                if is_over:
-                    break
-                peer.send_raw(bytes(bytearray([octet])))
-                time.sleep(0.02)
+            # type: () -> bool
+            peer.send_raw(bytes(bytearray([sealed.pop(0)])))
+            return True
 
-        def stop():
-            # type: () -> None
-            is_over.append(True)
-            peer.hang_up()
+        def attempt(timeout):
+            # type: (float) -> bool
+            with Drip(stage, drip, timeout / 8) as dripping:
+                with stage.rescue(peer.hang_up) as rescue:
+                    stage.times_out("read()", rescue, connection.read, 100, timeout)
+            return dripping.was_fast_enough(timeout)
 
-        dripping = stage.aside(drip)
-        try:
-            with stage.rescue(stop) as rescue:
-                stage.times_out("read()", rescue, connection.read, 100, SHORT)
-        finally:
-            is_over.append(True)
-            dripping.result()
+        try_longer(stage, attempt, SHORT)
 
     @rule("network")
     def test_a_connection_is_usable_after_a_timeout(self, stage):

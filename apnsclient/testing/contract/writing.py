@@ -6,13 +6,13 @@ import time
 
 from ..._compat import MYPY
 from ...errors import is_timeout
+from ._drip import Drip, try_longer
 from ._rule import Rules, rule
 from ._stage import SHORT, expect
 
 if MYPY:
-    from typing import Any, Callable, List
+    from typing import Any
 
-    from ._peer import Peer
     from ._stage import Stage
 
 __all__ = ["WritingRules"]
@@ -25,6 +25,8 @@ _SMALL_BUFFER = 16384
 _SLOW_BUFFER = 65536
 #: What a peer takes at a time, when it takes its time.
 _SIP = 98304
+#: How much it has taken by the time that a client has room to write again: a third of the buffer.
+_NOTICEABLE = 1 << 20
 
 
 class WritingRules(Rules):
@@ -83,14 +85,24 @@ class WritingRules(Rules):
     def test_the_time_of_a_write_is_for_the_whole_call(self, stage):
         # type: (Stage) -> None
         """A peer that takes a little now and then does not prolong it."""
-        connection, peer = stage.open()
-        stop = _sip(stage, peer)
-        try:
-            with stage.rescue(peer.hang_up) as rescue:
-                stage.times_out("write()", rescue, connection.write,
-                                _pattern(2 * _LARGE), 2 * SHORT)
-        finally:
-            stop()
+        def attempt(timeout):
+            # type: (float) -> bool
+            connection, peer = stage.open()
+            taken = [0]
+
+            def sip():
+                # type: () -> bool
+                before = taken[0]
+                taken[0] += len(peer.receive_raw(_SIP))
+                return taken[0] // _NOTICEABLE > before // _NOTICEABLE
+
+            with Drip(stage, sip, timeout / 150, peer.hang_up) as sipping:
+                with stage.rescue(peer.hang_up) as rescue:
+                    stage.times_out("write()", rescue, connection.write, data, timeout)
+            return sipping.was_fast_enough(timeout)
+
+        data = _pattern(2 * _LARGE)
+        try_longer(stage, attempt, 2 * SHORT)
 
     @rule("network")
     def test_nothing_is_written_after_a_failed_write(self, stage):
@@ -171,24 +183,3 @@ def _write_on(stage, connection):
     for _ in range(200):
         connection.write(b"x" * 1000, stage.patience)
         time.sleep(0.005)
-
-
-def _sip(stage, peer):
-    # type: (Stage, Peer) -> Callable[[], None]
-    """Have a peer take a little now and then; return a function that stops it."""
-    is_over = []  # type: List[bool]
-
-    def take():
-        # type: () -> None
-        while not is_over and peer.receive_raw(_SIP):
-            time.sleep(0.01)
-
-    sipping = stage.aside(take)
-
-    def stop():
-        # type: () -> None
-        is_over.append(True)
-        peer.hang_up()  # It may be waiting for more.
-        sipping.result()
-
-    return stop
