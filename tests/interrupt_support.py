@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 import sys
+import threading
 
 from apnsclient import APNs, Message
 from apnsclient.backends import _sockets
@@ -54,6 +55,31 @@ def handling():
         yield lambda handler: signal.signal(signal.SIGUSR2, handler)
     finally:
         signal.signal(signal.SIGUSR2, previous)
+
+
+class Once(object):
+    """A handler of SIGUSR2 that does something the first time, and the signals that call it.
+
+    One signal is not enough: where it comes right before the main thread begins to wait, the
+    handler is called after the wait.
+
+    :param function: a signal handler.
+    """
+
+    def __init__(self, function):
+        self._function = function
+        self._has_begun = threading.Event()
+
+    def __call__(self, number, frame):
+        if not self._has_begun.is_set():
+            self._has_begun.set()
+            self._function(number, frame)
+
+    def strike(self):
+        """Send signals, from another thread than the main one, until the handler is called."""
+        while not self._has_begun.is_set():
+            os.kill(os.getpid(), signal.SIGUSR2)
+            self._has_begun.wait(0.1)
 
 
 def client_over(protocol, simulator, new_session, **options):

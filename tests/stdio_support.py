@@ -22,12 +22,15 @@ from OpenSSL import SSL, crypto
 from apnsclient._compat import monotonic
 from apnsclient.backends import _connect, _identity
 from apnsclient.backends.stdio import Backend
+from apnsclient.errors import ConnectTimeout
 from apnsclient.testing.certs import Authority
 
 #: Generous limit in seconds for what is expected to happen at once.
 SOON = 40
 #: Limit for what is expected to time out; long enough to be distinguishable from SOON.
 SHORT = 0.3
+#: Such limits one after the other, for where a slow machine may not come as far as is meant.
+LIMITS = (SHORT, 2, 8)
 
 #: For a test of each version of TLS.
 VERSIONS = pytest.mark.parametrize("version", ["1.2", "1.3"])
@@ -215,6 +218,15 @@ def fails(error, *args, **kwargs):
         open_connection(*args, **kwargs)
     assert type(caught.value) is error
     return str(caught.value)
+
+
+def times_out(text, address, **options):
+    """Connect, expecting a timeout at the point that a text tells of; return its message."""
+    for limit in LIMITS:
+        message = fails(ConnectTimeout, address, timeout=limit, **options)
+        if text in message:
+            return message
+    raise AssertionError("expected %r in %r" % (text, message))
 
 
 class Gate(object):

@@ -259,7 +259,7 @@ def test_stopping_the_proxy_ends_what_goes_on(handler):
             with pytest.raises(socket.error):
                 socket.create_connection(proxy.address, SOON)
     assert count_descriptors() <= before
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads
 
 
 def test_a_new_handler_wakes_the_old_one():

@@ -355,4 +355,4 @@ def test_it_leaves_nothing_behind():
         assert Client(running.address).ask("GET", "/handler")[0] == 200
     running.stop()
     assert count_descriptors() <= before
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads

@@ -157,10 +157,14 @@ def test_a_rule_that_hangs_is_given_up():
 
     class Case(BackendContract):
         backend = Backend
-        hang_limit = 0.2
 
-    with pytest.raises(AssertionError) as caught:
-        Case().test_an_expired_certificate_is_loaded()
+    for limit in (0.2, 2, SOON / 2.0):
+        case = Case()
+        case.hang_limit = limit
+        with pytest.raises(AssertionError) as caught:
+            case.test_an_expired_certificate_is_loaded()
+        if "in get_certificate" in str(caught.value):
+            break  # Otherwise the machine was too slow to come as far.
     is_over.set()
 
     assert "hang_limit" in str(caught.value) and "in get_certificate" in str(caught.value)

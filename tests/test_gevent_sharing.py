@@ -87,10 +87,15 @@ def test_a_greenlet_that_is_killed_leaves_the_others_alone(simulator, client, ro
 def test_a_call_whose_time_is_over_leaves_the_others_alone(simulator, client, role):
     """What was sent of it is unknown, and the others wait on."""
     simulator.script_provider(HELD)
+    # The time of the call is not for connecting.
+    first = send_each(client, [4])
+    await_green(lambda: simulator.held == 1)
+    simulator.release_held()
+    expect_accepted(first)
     greenlets = []
     for number in range(4):
         is_hurried = (number == 0) == (role == "leader") and number in (0, 3)
-        greenlets += send_each(client, [number], timeout=0.5 if is_hurried else None)
+        greenlets += send_each(client, [number], timeout=2 if is_hurried else None)
     hurried = greenlets.pop(0 if role == "leader" else 3)
     result = hurried.get(timeout=SOON)
     assert result.unknown == result.retry().tokens != []

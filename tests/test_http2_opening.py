@@ -19,10 +19,10 @@ from apnsclient import APNs
 from apnsclient.sending import spreading
 from apnsclient.testing.simulator import ProviderScript
 from frame_peers import ACCEPTED, client_for, message, new_session, outcome
-from interrupt_support import Limit, handler_of, handling
+from interrupt_support import Limit, Once, handler_of, handling
 from net_support import SOON
 from stdio_support import GONE, SHORT, Gate, Server, until, wait_for_end
-from test_http2_sharing import Caller, await_held, raise_at
+from test_http2_sharing import Caller, await_held
 from test_proxy import OK, Proxy, carry, url
 
 pytestmark = pytest.mark.timeout(240)
@@ -138,10 +138,11 @@ def test_an_interrupt_of_the_leader(simulator, client, relay, has_follower):
         if has_follower:
             followers.append(Caller(partial(client.send, message(20, 20))))
             until(lambda: client._connection._host().follower_count == 1)
-        raise_at(lambda: True).get()
+        limit.strike()
 
+    limit = Once(handler_of(Limit))
     with handling() as handle:
-        handle(handler_of(Limit))
+        handle(limit)
         other = Caller(others)
         with pytest.raises(Limit):
             client.send(message(0, 20))

@@ -274,11 +274,12 @@ def test_what_is_proven_not_to_be_processed_goes_out_again_by_itself(fault, is_m
         assert sorted(scene.apns.accepted_tokens()) == tokens
 
 
-#: Faults that leave single requests in the dark: their tokens, and no others, are unknown.
+#: Faults that leave single requests in the dark: their tokens, and no others, are unknown. The
+#: longer times are for machines that are too slow for the shorter ones.
 DARK = {
-    "reset after processing": (Script(reset_at={3: CANCEL, 9: INTERNAL_ERROR}), 2, 20),
-    "no response": (Script(no_response_at=[3, 9]), 2, IMPATIENT),
-    "response too late": (Script(delay_at={3: 10 * LIMIT}), 1, IMPATIENT),
+    "reset after processing": (Script(reset_at={3: CANCEL, 9: INTERNAL_ERROR}), 2, [20]),
+    "no response": (Script(no_response_at=[3, 9]), 2, [IMPATIENT, 2, 10]),
+    "response too late": (Script(delay_at={3: 10 * LIMIT}), 1, [IMPATIENT, 2, 10]),
 }
 
 
@@ -286,19 +287,26 @@ DARK = {
 @pytest.mark.parametrize("fault", sorted(DARK))
 def test_a_request_without_a_response_is_unknown_alone(fault, is_many):
     """It is in errors and in retry, and nothing is sent twice by ourselves."""
-    script, count, read_timeout = DARK[fault]
-    with Scene([script], read_timeout=read_timeout) as scene:
-        tokens = make_tokens(20)
-        messages = ([Message([token], alert="hello") for token in tokens] if is_many
-                    else [Message(tokens, alert="hello")])
-        scene.send(messages)
-        left = [token for message in scene.retries for token in message.tokens]
-        assert len(left) == count == len(scene.unknown)
-        assert sorted(scene.apns.accepted_tokens()) == tokens
-        assert len(scene.ok) == 20 - count
-        scene.send(scene.retries)
-        assert (scene.retries, scene.errors) == ([], [])
-        assert Counter(scene.apns.accepted_tokens()) == Counter(tokens + left)
+    script, count, read_timeouts = DARK[fault]
+    for read_timeout in read_timeouts:
+        with Scene([script], read_timeout=read_timeout) as scene:
+            left, errors = _send_into_the_dark(scene, is_many)
+        if (len(left), errors) == (count, []):
+            break
+    assert (len(left), errors) == (count, [])
+    assert len(scene.unknown) == count
+    assert Counter(scene.apns.accepted_tokens()) == Counter(make_tokens(20) + left)
+
+
+def _send_into_the_dark(scene, is_many):
+    """Send to 20 tokens, and again what was unknown; return that, and the errors of that."""
+    tokens = make_tokens(20)
+    scene.send([Message([token], alert="hello") for token in tokens] if is_many
+               else [Message(tokens, alert="hello")])
+    left = [token for message in scene.retries for token in message.tokens]
+    assert len(scene.ok) == 20 - len(left)
+    scene.send(scene.retries)
+    return left, scene.errors
 
 
 @pytest.mark.parametrize("ending", ["close_after", "reset_after", "garbage_after", "silent_after"])

@@ -8,7 +8,6 @@ from __future__ import absolute_import, division, print_function
 
 import gc
 import logging
-import os
 import signal
 import threading
 import time
@@ -40,7 +39,7 @@ from frame_peers import (
     serve,
 )
 from http2_support import OK, headers
-from interrupt_support import Interrupt, Limit, handler_of, handling
+from interrupt_support import Interrupt, Limit, Once, handler_of, handling
 from net_support import SOON
 from stdio_support import Gate
 from threads_support import held_elsewhere
@@ -135,15 +134,6 @@ def await_followers(client, count):
     await_that(lambda: followers_of(client) == count)
 
 
-def raise_at(condition):
-    """Raise :class:`Limit` in the main thread once a condition holds; return the thread."""
-    def strike():
-        await_that(condition)
-        os.kill(os.getpid(), signal.SIGUSR2)
-
-    return Caller(strike)
-
-
 def test_fifty_callers_share_one_connection(simulator, new_client):
     """All of them have a request on its way over the same one, and nobody leads twice."""
     simulator.script_provider(HELD)
@@ -179,9 +169,11 @@ def test_an_interrupt_takes_a_caller_away_from_the_others(simulator, new_client,
         # They begin when this thread leads.
         others.append(Caller(lambda: await_held(simulator, 1)
                              or others.extend(send_each(client, range(4)))))
+    limit = Once(handler_of(Limit))
     with handling() as handle:
-        handle(handler_of(Limit))
-        striking = raise_at(lambda: simulator.held == 5 and followers_of(client) >= 4)
+        handle(limit)
+        striking = Caller(lambda: [
+            await_that(lambda: simulator.held == 5 and followers_of(client) >= 4), limit.strike()])
         with pytest.raises(Limit):
             client.send(message(9))
         striking.get()
@@ -220,7 +212,7 @@ def test_an_interrupted_write_leaves_the_others_their_responses(simulator, new_c
     cutting.append(True)
     simulator.script_provider(None)
     callers.append(Caller(partial(client.send, message(10, 100, alert="x" * 1000),
-                                  timeout=2)))
+                                  timeout=5)))
     # The leader writes what all have to send.
     with pytest.raises(Interrupt):
         callers.pop(0).get()
@@ -268,7 +260,12 @@ def test_what_an_interrupted_write_leaves_in_parts_is_sent_again_at_once(cutting
 def test_a_call_whose_time_is_over_leaves_the_others_alone(simulator, new_client, role):
     """What was sent of it is unknown, and the others wait on, over the same connection."""
     simulator.script_provider(HELD)
-    client, hurried = new_client(), partial(send_each, numbers=[9], timeout=0.5)
+    client, hurried = new_client(), partial(send_each, numbers=[9], timeout=2)
+    # The time of the call is not for connecting.
+    first = send_each(client, [8])
+    await_held(simulator, 1)
+    simulator.release_held()
+    expect_accepted(first)
     if role == "leader":
         begun = hurried(client)
         await_held(simulator, 1)
@@ -498,6 +495,7 @@ def test_all_who_wait_hear_that_there_is_no_connection(
     assert len(set(map(id, errors))) == 1
     assert simulator.provider_connections <= 1
     simulator.script_provider(None)
+    client._connection.session.connect_timeout = SOON
     assert outcome(client.send(message())) == ACCEPTED
 
 
@@ -613,9 +611,11 @@ def test_a_signal_handler_may_send(simulator, new_client):
         simulator.release_held()
 
     with handling() as set_handler:
-        set_handler(handle)
-        Caller(lambda: (await_held(simulator, 1), os.kill(os.getpid(), signal.SIGUSR2)))
+        handler = Once(handle)
+        set_handler(handler)
+        striking = Caller(lambda: (await_held(simulator, 1), handler.strike()))
         assert outcome(client.send(message(0))) == ACCEPTED
+        striking.get()
     assert told == [ACCEPTED]
     assert simulator.provider_connections == 2
 
@@ -634,9 +634,11 @@ def test_a_stream_does_not_go_on_in_the_middle_of_another_call(simulator, new_cl
         simulator.release_held()
 
     with handling() as set_handler:
-        set_handler(handle)
-        Caller(lambda: (await_held(simulator, 1), os.kill(os.getpid(), signal.SIGUSR2)))
+        handler = Once(handle)
+        set_handler(handler)
+        striking = Caller(lambda: (await_held(simulator, 1), handler.strike()))
         assert outcome(client.send(message(0))) == ACCEPTED
+        striking.get()
     assert told
 
 

@@ -15,7 +15,7 @@ from apnsclient import APNs, Message, Session
 from apnsclient._compat import monotonic
 from apnsclient.backends import _connect, _proxy
 from apnsclient.errors import ConnectError, ConnectTimeout, PeerVerificationError
-from net_support import make_tokens
+from net_support import SILENCE, make_tokens
 from stdio_support import (
     AUTHORITY,
     GONE,
@@ -28,6 +28,7 @@ from stdio_support import (
     over_tls,
     read_exactly,
     server_context,
+    times_out,
     wait_for_end,
 )
 from tables import each
@@ -138,11 +139,12 @@ def test_binary_protocol_goes_through_a_proxy(simulator, new_session):
     simulator.devices.bad(tokens[2])
     simulator.devices.uninstall(tokens[4])
     with Server(proxy, ignore=GONE) as server:
-        session = new_session(proxy=url(server, "user:password@"), read_tail_timeout=0.2)
+        session = new_session(proxy=url(server, "user:password@"))
         client = APNs(session.get_connection(
             simulator.gateway_address, cert_string=simulator.cert_string))
         result = client.send(Message(tokens[:4], alert="x"))
         assert list(result.failed) == [tokens[2]]
+        session.read_tail_timeout = SILENCE
         for _ in range(2):
             assert not client.send(result.retry()).errors
         feedback = APNs(session.new_connection(
@@ -371,8 +373,7 @@ def test_silence_ends_in_a_timeout(response, text, descriptors):
     """The proxy is part of the time to connect; the text tells who was silent."""
     begin = monotonic()
     with Server(Proxy(response, "nowhere"), ignore=GONE) as server:
-        with pytest.raises(ConnectTimeout, match=text):
-            open_connection(("gateway.test", 2195), timeout=SHORT, proxy=url(server))
+        times_out(text, ("gateway.test", 2195), proxy=url(server))
     assert monotonic() - begin < SOON
 
 

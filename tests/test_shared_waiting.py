@@ -225,6 +225,7 @@ def test_a_signal_does_not_end_a_wait_unless_it_wakes():
     def handle(*args):
         calls.append(args)
         if len(calls) == 3:
+            signal.setitimer(signal.ITIMER_REAL, 0)
             waker.wake()
 
     before = signal.signal(signal.SIGALRM, handle)
@@ -232,8 +233,7 @@ def test_a_signal_does_not_end_a_wait_unless_it_wakes():
         signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
         begin = monotonic()
         assert backend.wait([], SOON, waker) == []
-        assert len(calls) == 3 and monotonic() - begin < SOON
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        assert len(calls) >= 3 and monotonic() - begin < SOON
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

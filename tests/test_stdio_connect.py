@@ -33,6 +33,8 @@ from stdio_support import (
     over_tls,
     reset,
     server_context,
+    times_out,
+    until,
     wait_for_end,
 )
 
@@ -86,9 +88,8 @@ def test_host_that_stalls_in_the_handshake_ends_in_a_timeout(descriptors):
     """The handshake is part of the time."""
     with Server(wait_for_end, ignore=GONE) as server:
         begin = monotonic()
-        message = fails(ConnectTimeout, server.address, timeout=SHORT)
+        times_out("did not complete the TLS handshake", server.address)
         assert monotonic() - begin < SOON
-        assert "did not complete the TLS handshake" in message
 
 
 def test_timeout_is_a_timeout_and_a_connect_error():
@@ -158,8 +159,8 @@ def test_address_that_stalls_in_the_handshake_gives_way(addresses, named_server,
             addresses.add(stalling.address, server.address)
             connection = open_connection(HOST)
             assert connection._socket.getpeername() == server.address
-            assert len(stalling.accepted) == 1
             connection.close()
+            until(lambda: len(stalling.accepted) == 1)
 
 
 @pytest.mark.parametrize("serve", [reset, lambda accepted: accepted.recv(1)],

@@ -12,7 +12,7 @@ from OpenSSL import SSL
 from apnsclient._compat import monotonic
 from apnsclient.backends import BaseConnection, _connection, _sockets
 from apnsclient.backends._cache import Cache
-from apnsclient.errors import CertificateRefused, ConnectTimeout, Timeout
+from apnsclient.errors import CertificateRefused, Timeout
 from stdio_support import (
     GONE,
     SHORT,
@@ -22,11 +22,11 @@ from stdio_support import (
     Gate,
     Server,
     discard,
-    fails,
     new_backend,
     open_connection,
     over_tls,
     read_all,
+    times_out,
     until,
     wait_for_end,
 )
@@ -49,9 +49,8 @@ def test_handshake_with_a_peer_that_floods_ends_in_a_timeout():
     hello_requests = b"\x16\x03\x03\x00\x04\x00\x00\x00\x00" * 10000
     with Server(lambda accepted: flood(accepted.sendall, hello_requests), ignore=GONE) as server:
         begin = monotonic()
-        message = fails(ConnectTimeout, server.address, timeout=SHORT)
-        assert monotonic() - begin < SOON / 2
-        assert "did not complete the TLS handshake" in message
+        times_out("did not complete the TLS handshake", server.address)
+        assert monotonic() - begin < SOON
 
 
 def nothing(*args):
@@ -217,7 +216,7 @@ def test_many_are_closed_in_the_time_of_one():
             connection.close_timeout = 0.5
         begin = monotonic()
         backend.close_all(connections)
-        assert 0.5 <= monotonic() - begin < 5
+        assert 0.5 <= monotonic() - begin < 0.5 * len(connections)
         assert all(connection.closed() for connection in connections)
         until(lambda: len(received) == len(connections))
         gate.set()

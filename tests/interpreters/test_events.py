@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import threading
+from functools import partial
 
 import pytest
 
@@ -30,11 +31,11 @@ def test_each_interpreter_has_its_kind():
 
 def test_a_set_ends_the_wait_whenever_it_comes(new_event):
     """In whichever line of the wait a finalizer runs, or another thread; nothing hangs."""
-    def wait(number):
+    def wait(number, limit):
         event = new_event()
         with AtLine("_events", [number], event.set) as finalizer:
             # There are no more lines before it has to be set from elsewhere.
-            rescue = threading.Timer(0.05, lambda: finalizer.has_run or event.set())
+            rescue = threading.Timer(limit, lambda: finalizer.has_run or event.set())
             rescue.start()
             assert event.wait(SOON) is True
         rescue.cancel()
@@ -42,7 +43,11 @@ def test_a_set_ends_the_wait_whenever_it_comes(new_event):
         return finalizer.has_run
 
     begin = monotonic()
-    at_each_line(wait)
+    for limit in (0.05, 1, 5):
+        lines = at_each_line(partial(wait, limit=limit), least=0)
+        if lines >= 3:
+            break  # Otherwise the machine may have been slower than the rescue.
+    assert lines >= 3
     assert monotonic() - begin < SOON
 
 
@@ -117,10 +122,10 @@ def test_a_signal_ends_the_wait_of_the_main_thread(new_event):
             raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGALRM, handle)
-    signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
     try:
         begin = monotonic()
         with pytest.raises(KeyboardInterrupt):
+            signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
             new_event().wait(SOON)
         assert monotonic() - begin < SOON
     finally:
@@ -172,7 +177,7 @@ def test_a_wait_for_a_byte_looks_once(watched, monkeypatch):
     """It has two sockets, and has given them back afterwards, also if it was interrupted."""
     monkeypatch.setattr(_events.time, "sleep", lambda seconds: pytest.fail("it polls"))
     event = _events._SocketEvent()
-    thread = threading.Timer(0.1, event.set)
+    thread = threading.Thread(target=lambda: [until(lambda: watched.waits), event.set()])
     thread.start()
     assert event.wait(SOON) is True
     thread.join()
