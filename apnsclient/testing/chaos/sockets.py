@@ -366,8 +366,10 @@ def wait_for(connected, is_write, waiter, timeout):
     deadline = _sockets.Deadline(timeout)
     nothing = []  # type: Any
     waited = [connected]
-    while not deadline.is_over():
+    while True:
+        # It is looked at once in any case, however slow the machine is.
         if waiter.wait(nothing if is_write else waited, deadline.left(),
                        waited if is_write else nothing):
             return True
-    return False
+        if deadline.is_over():
+            return False
