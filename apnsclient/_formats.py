@@ -15,7 +15,7 @@ from ._pem import split_pem
 if MYPY:
     from typing import List, Pattern, Tuple
 
-__all__ = ["describe_instead"]
+__all__ = ["describe_instead", "kind_of", "what_is"]
 
 _OTHERS = {
     "certificate":
@@ -96,7 +96,7 @@ def describe_instead(content, source):
     """
     if not content.strip():
         return ": it is empty"
-    kind = _kind_of(content)
+    kind = kind_of(content)
     if kind:
         return ", but " + _OTHERS[kind]
     for label in _BEGIN.findall(content):
@@ -109,9 +109,19 @@ def describe_instead(content, source):
     return ""
 
 
-def _kind_of(content):
+def what_is(kind):
+    # type: (str) -> Tuple[str, str]
+    """Return what a file is, and what to do about it.
+
+    :param kind: what :func:`kind_of` has returned, if it is not empty (str).
+    """
+    what, _, remedy = _OTHERS[kind].partition("; ")
+    return what, remedy
+
+
+def kind_of(content):
     # type: (bytes) -> str
-    """Return the key of its kind in the table, or "" if it is not in the table."""
+    """Return which kind of file is given in place of PEM: a key of the table, or "" if unknown."""
     for label, _ in split_pem(content):
         if label in _LABELS:
             return _LABELS[label]

@@ -97,6 +97,23 @@ class Connection(BaseConnection):
                     raise
                 self._is_problem_known = is_known  # The next read raises it.
 
+    @property
+    def tls_version(self):
+        # type: () -> str
+        """Name of the version of TLS, such as ``"TLSv1.3"`` (str)."""
+        return six.ensure_str(self._engine.tls.get_protocol_version_name())
+
+    def server_chain(self, is_verified=True):
+        # type: (bool) -> List[Any]
+        """Return the server's certificates as objects of ``cryptography``: its own first.
+
+        :param is_verified: True for the chain that was verified, with a trusted one at its end;
+            False for what the server has presented (bool).
+        """
+        tls = self._engine.tls
+        found = (tls.get_verified_chain() if is_verified else tls.get_peer_cert_chain()) or []
+        return [one.to_cryptography() for one in found]
+
     def unacknowledged(self):
         # type: () -> int
         """Return what the system knows; see the base class."""

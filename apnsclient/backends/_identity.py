@@ -29,7 +29,8 @@ if MYPY:
 
     Text = Union[str, bytes]
 
-__all__ = ["Identity", "Material", "certificate_dates", "reasons"]
+__all__ = ["Identity", "Material", "certificate_dates", "load_certificates", "load_key",
+           "own_certificate", "reasons"]
 
 
 #: Error texts of ``cryptography`` for unsupported ciphers.
@@ -118,25 +119,11 @@ class Identity(object):
 
     def __init__(self, material):
         # type: (Material) -> None
-        certificates = _load_certificates(material)
-        self._key = _load_key(material)
+        certificates = load_certificates(material)
+        self._key = load_key(material)
         self._source = material.certificate_source
-        self.certificate = self._own_certificate(certificates, material)
+        self.certificate = own_certificate(certificates, self._key, material)
         self._chain = [one for one in certificates if one != self.certificate]
-
-    def _own_certificate(self, certificates, material):
-        # type: (List[x509.Certificate], Material) -> x509.Certificate
-        """Return the certificate that the private key belongs to; the others are its chain."""
-        public = _public_bytes(self._key.public_key())
-        for certificate in certificates:
-            try:
-                if _public_bytes(certificate.public_key()) == public:
-                    return certificate
-            except (ValueError, TypeError, UnsupportedAlgorithm):
-                continue
-        raise CertificateError(
-            "the private key in %s is the key of another certificate than the one in %s"
-            % (material.key_source, material.certificate_source))
 
     def install(self, context):
         # type: (SSL.Context) -> None
@@ -193,8 +180,12 @@ def _utcnow():
     return datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=int(time.time()))
 
 
-def _load_certificates(material):
+def load_certificates(material):
     # type: (Material) -> List[x509.Certificate]
+    """Return the certificates in a text, each once.
+
+    :raises ~apnsclient.errors.CertificateError: if there is none, or one is garbage.
+    """
     certificates = []
     for block in certificates_in(material.certificate):
         try:
@@ -224,8 +215,30 @@ def _no_certificate(pem, source):
         "%s holds garbage: no certificate in PEM format (-----BEGIN CERTIFICATE-----)" % source)
 
 
-def _load_key(material):
+def own_certificate(certificates, key, material):
+    # type: (List[x509.Certificate], Any, Material) -> x509.Certificate
+    """Return the certificate that a private key belongs to; the others are its chain.
+
+    :raises ~apnsclient.errors.CertificateError: if it belongs to none of them.
+    """
+    public = _public_bytes(key.public_key())
+    for certificate in certificates:
+        try:
+            if _public_bytes(certificate.public_key()) == public:
+                return certificate
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            continue
+    raise CertificateError(
+        "the private key in %s is the key of another certificate than the one in %s"
+        % (material.key_source, material.certificate_source))
+
+
+def load_key(material):
     # type: (Material) -> Any
+    """Return the private key in a text.
+
+    :raises ~apnsclient.errors.CertificateError: if there is none, or it cannot be used.
+    """
     blocks = keys_in(material.key)
     source = material.key_source
     if not blocks:

@@ -136,7 +136,7 @@ class Tunnel(object):
     """
 
     def __init__(self, connected, proxy, address, request, new_handshake):
-        # type: (Any, Proxy, Address, bytes, Callable[[Any], Handshake]) -> None
+        # type: (Any, Proxy, Address, bytes, Callable[[Any], Any]) -> None
         self._proxy = proxy
         self._address = address
         self._socket = connected

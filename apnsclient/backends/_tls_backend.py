@@ -14,6 +14,7 @@ from ._connection import Connection
 from ._identity import Material
 from ._names import display
 from ._proxy import Proxy, Tunnel
+from ._steps import Steps
 from ._tls_certificate import TlsCertificate
 
 if MYPY:
@@ -194,6 +195,11 @@ class TlsBackend(BaseBackend):
         # type: (Address, BaseCertificate, Optional[float], Tuple[str, ...]) -> ConnectionAttempt
         """Begin to open a connection; see the base class, and :meth:`get_new_connection`."""
         return self._begin(address, certificate, timeout, alpn)
+
+    def steps(self, address):
+        # type: (Address) -> Steps
+        """Return the steps before TLS, to take them one by one; for diagnosis."""
+        return Steps(address, self._describe(address), self._proxy, self.waiting)
 
     def _begin(self, address, certificate, timeout, alpn):
         # type: (Address, BaseCertificate, Optional[float], Tuple[str, ...]) -> ConnectionAttempt
