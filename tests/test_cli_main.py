@@ -24,7 +24,7 @@ def test_version_goes_to_standard_output():
 
 def test_help_of_each_command_has_its_exit_statuses():
     """The author of a script finds them there."""
-    for name in ("demo", "send", "feedback", "simulator", "chaos"):
+    for name in ("demo", "doctor", "send", "feedback", "simulator", "chaos"):
         ended = apns(name, "--help")
         assert ended.status == 0
         assert "usage: apns %s" % name in ended.out
@@ -34,13 +34,13 @@ def test_help_of_each_command_has_its_exit_statuses():
 def test_help_lists_the_commands():
     """Each with a line."""
     shown = apns("--help").out
-    for name in ("demo", "send", "feedback", "simulator", "chaos"):
+    for name in ("demo", "doctor", "send", "feedback", "simulator", "chaos"):
         assert "    %s" % name in shown
 
 
 def test_help_fits_the_terminal():
     """By the variable that a shell sets. What is to be copied is not broken: it is indented."""
-    for name in ("demo", "send", "feedback", "simulator", "chaos"):
+    for name in ("demo", "doctor", "send", "feedback", "simulator", "chaos"):
         for columns in (65, 80, 300):
             shown = apns(name, "--help", env=environment(COLUMNS=str(columns))).out
             widest = max(len(line) for line in shown.splitlines() if line[:4] != " " * 4

@@ -39,8 +39,8 @@ __all__ = ["Anonymous", "CertificateFacts", "Parts", "describe_key", "facts_of",
 _OLD_CIPHERS = b"\x2a\x86\x48\x86\xf7\x0d\x01\x0c\x01"
 
 #: What can be read of a certificate: names of subject and issuer (str), first and last moment
-#: (naive ``datetime`` in UTC), environments and topics (list of str), and whether it has issued
-#: itself (bool).
+#: (naive ``datetime`` in UTC), environments and topics (list of str), and whether it seems to have
+#: issued itself (bool).
 CertificateFacts = namedtuple(
     "CertificateFacts", "name issuer begins expires environments topics is_self_issued")
 
@@ -103,15 +103,16 @@ def facts_of(certificate):
     begins, expires = certificate_dates(certificate)
     named = subject_topics(certificate)
     topics = named + [one for one in extension_topics(certificate) if one not in named]
-    return CertificateFacts(
-        _name(certificate.subject), _name(certificate.issuer), begins, expires,
-        environments(certificate), topics, certificate.subject == certificate.issuer)
+    name, issuer = _name(certificate, "subject"), _name(certificate, "issuer")
+    return CertificateFacts(name, issuer, begins, expires, environments(certificate), topics,
+                            name == issuer)
 
 
-def _name(name):
-    # type: (x509.Name) -> str
+def _name(certificate, whose):
+    # type: (x509.Certificate, str) -> str
     """Return the common name, or all of the name where there is none."""
     try:
+        name = getattr(certificate, whose)
         found = name.get_attributes_for_oid(NameOID.COMMON_NAME)
         return printable(six.ensure_text(found[0].value) if found else name.rfc4514_string())
     except (ValueError, TypeError):

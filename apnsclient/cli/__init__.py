@@ -1,5 +1,5 @@
 # PYTHON_ARGCOMPLETE_OK: what argcomplete looks for where it is on for all commands.
-"""The command ``apns``: client, feedback service, simulator and chaos proxy from a shell.
+"""The command ``apns``: client, doctor, feedback, simulator and chaos proxy from a shell.
 
 Each sub-command has a module of its own, with ``add_parser`` and ``run``. What ``run`` needs beyond
 the standard library is imported when it runs, so that ``apns --help`` is quick and works without
@@ -17,7 +17,7 @@ import warnings
 
 from .. import __version__
 from .._compat import MYPY
-from . import _console, chaos, demo, feedback, send, simulator
+from . import _console, chaos, demo, doctor, feedback, send, simulator
 from ._completion import complete
 from ._log import log_to
 from ._parser import Parser
@@ -52,7 +52,7 @@ def _build_parser():
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(
         prog="apns", dest="command", metavar="COMMAND", title="commands")
-    for module in (demo, send, feedback, simulator, chaos):
+    for module in (demo, doctor, send, feedback, simulator, chaos):
         module.add_parser(commands)
     return parser
 
@@ -93,7 +93,7 @@ def _run(argv, console):
     complete(parser)
     arguments = parser.parse_args(argv)
     if getattr(arguments, "run", None) is None:
-        parser.error("a command is needed: demo, send, feedback, simulator or chaos")
+        parser.error("a command is needed: demo, doctor, send, feedback, simulator or chaos")
     with warnings.catch_warnings(), log_to(console), _one_interruption():
         if not sys.warnoptions:
             # Libraries announce there which Python they are going to drop, and the user of a

@@ -138,6 +138,15 @@ class Console(object):
         """The stream that progress is shown on."""
         return self._err
 
+    def can_show(self, text):
+        # type: (str) -> bool
+        """Return True if the encoding of standard output has all characters of a text (unicode)."""
+        try:
+            text.encode(getattr(self._out, "encoding", None) or "utf-8")
+        except UnicodeError:
+            return False
+        return True
+
     def styled(self, text, style):
         # type: (object, str) -> str
         """Return the text in a style (``bold``, ``dim``, ``red``, ``green`` or ``yellow``).

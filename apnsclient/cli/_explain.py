@@ -15,9 +15,9 @@ from ._console import one_line
 
 if MYPY:
     import argparse
-    from typing import Any, Optional
+    from typing import Any, Optional, Tuple
 
-__all__ = ["OPTIONS", "REMEDIES", "explain"]
+__all__ = ["OPTIONS", "REMEDIES", "explain", "explain_parts"]
 
 #: The option for each parameter of the library.
 OPTIONS = {
@@ -67,6 +67,13 @@ def explain(error, arguments=None):
     :param error: exception, or its text.
     :param arguments: the command's, for the names of files (``argparse.Namespace``).
     """
+    said, remedy = explain_parts(error, arguments)
+    return said if remedy is None else "%s; %s" % (said, remedy)
+
+
+def explain_parts(error, arguments=None):
+    # type: (object, Optional[argparse.Namespace]) -> Tuple[str, Optional[str]]
+    """Return what happened, and what to do about it (str) or None; see :func:`explain`."""
     def option(match):
         # type: (Any) -> str
         name = match.group()
@@ -82,4 +89,4 @@ def explain(error, arguments=None):
         if said.endswith("; " + text):
             said, remedy = said[:-len(text) - 2], name
     said = _PARAMETER.sub(option, said)
-    return said if remedy is None else "%s; %s" % (said, REMEDIES[remedy])
+    return said, None if remedy is None else REMEDIES[remedy]

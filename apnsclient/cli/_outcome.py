@@ -23,7 +23,7 @@ ROWS_ON_TERMINAL = 20
 _LONGEST_TOKEN = 200
 
 #: What to do about Apple's reasons, in terms of the options.
-_ADVICE = {
+ADVICE = {
     "BadCertificate": "check --cert",
     "BadCertificateEnvironment": "it is for the other environment; check --address",
     "BadCollapseId": "--collapse-id may have 64 bytes",
@@ -79,7 +79,7 @@ def describe_rejection(delivery, arguments):
     # type: (Delivery, argparse.Namespace) -> str
     """Return why nothing more was sent, and what to do about it."""
     code, reason = delivery.rejection
-    advice = _ADVICE.get(delivery.rejection.reason)
+    advice = ADVICE.get(delivery.rejection.reason)
     if is_credential_rejected(delivery):
         what = "certificate" if arguments.key_id is None else "provider token"
         text = "the server rejects the %s (%s, %s), so nothing more was sent" % (what, code, reason)

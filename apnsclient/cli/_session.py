@@ -37,15 +37,16 @@ FEEDBACK_STORE_VARIABLE = "APNSCLIENT_FEEDBACK_STORE"
 CONNECT_ERRORS = (APNsError, EnvironmentError)
 
 
-def add_connection_arguments(parser, names):
-    # type: (argparse.ArgumentParser, Sequence[str]) -> None
+def add_connection_arguments(parser, names, needs_address=True):
+    # type: (argparse.ArgumentParser, Sequence[str], bool) -> None
     """Add the options for server, credential, authorities and timeouts.
 
     :param names: names of Apple's hosts that this command can use.
+    :param needs_address: whether the address has to be given (bool).
     """
     where = parser.add_argument_group("connection")
     place = where.add_argument(
-        "--address", metavar="HOST:PORT", type=_address_or(names), required=True,
+        "--address", metavar="HOST:PORT", type=_address_or(names), required=needs_address,
         help="host:port, [IPv6 address]:port, or one of Apple's hosts: %s" % " or ".join(names[:2]))
     place.completer = lambda **_: names  # type: ignore[attr-defined]
     _add_protocol_arguments(where)
@@ -257,7 +258,7 @@ def credential(arguments, console):
     if arguments.key is not None:
         found["key_string"] = _read_pem(arguments.key, "the key")
     key = found.get("key_string", found["cert_string"])
-    passphrase = _passphrase(arguments, any(map(is_encrypted, keys_in(key)[:1])), console)
+    passphrase = read_passphrase(arguments, any(map(is_encrypted, keys_in(key)[:1])), console)
     if passphrase is not None:
         found["passphrase"] = passphrase
     return found
@@ -287,8 +288,13 @@ def connect(method, arguments, certificate):
         raise Failure(explain(error), USAGE)
 
 
-def _passphrase(arguments, is_encrypted, console):
+def read_passphrase(arguments, is_encrypted, console):
     # type: (argparse.Namespace, bool, Console) -> Optional[bytes]
+    """Return the passphrase of the certificate's key, or None if none is given or needed.
+
+    :param is_encrypted: whether it is needed, so that a user at a terminal is asked for it (bool).
+    :raises Failure: if it is needed and there is none, or it cannot be read.
+    """
     if arguments.passphrase_file is not None:
         try:
             with io.open(arguments.passphrase_file, "rb") as stream:
