@@ -61,7 +61,7 @@ setup(
     # Python 2.7 gets what only 3.8 can read as well: pip compiles what it can, and is silent about
     # the rest.
     packages=find_packages(include=["apnsclient", "apnsclient.*"]),
-    package_data={"apnsclient": ["py.typed"]},
+    package_data={"apnsclient": ["py.typed", "contrib/grafana-dashboard.json"]},
     python_requires=">=2.7, !=3.0.*, !=3.1.*, !=3.2.*, !=3.3.*, !=3.4.*, !=3.5.*",
     install_requires=["six>=1.16", "pyOpenSSL>=21.0"],
     extras_require=EXTRAS,

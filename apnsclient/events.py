@@ -33,7 +33,7 @@ from collections import namedtuple
 from ._compat import MYPY
 
 if MYPY:
-    from typing import NamedTuple, Optional, Tuple
+    from typing import Any, Dict, NamedTuple, Optional, Tuple
 
     Address = Tuple[str, int]
     _Text = Optional[str]
@@ -77,6 +77,12 @@ class Event(object):
 
     time = 0.0
     address = ("", 0)  # type: Address
+
+    def as_dict(self):
+        # type: () -> Dict[str, Any]
+        """Return all values by name (dict)."""
+        names = getattr(self, "_fields", ())
+        return dict((name, getattr(self, name)) for name in names)
 
 
 class ConnectionOpened(NamedTuple("ConnectionOpened", [
