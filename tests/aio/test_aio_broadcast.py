@@ -341,19 +341,26 @@ async def test_a_request_without_a_response_is_not_sent_again(apple):
 
 async def test_time_is_bounded(apple):
     """That of each request, and the broadcast's is the client's, or its own."""
-    silent = ProviderScript(hold=True)
-    apple.script_channels(silent)
-    apple.script_provider(silent)
-    async with manage(apple) as manager, connect(apple, timeout=0.05) as client:
-        for ask in (lambda: Channels(manager, APP, timeout=0.05).list(),
-                    lambda: client.broadcast(APP, apple.channels.create(APP), UPDATE),
-                    lambda: client.broadcast(APP, apple.channels.create(APP), UPDATE, timeout=None,
-                                             deadline=asyncio.get_running_loop().time() + 0.05)):
-            with pytest.raises(asyncio.TimeoutError) as caught:
-                await ask()
-            assert type(caught.value) is errors.Timeout
-            assert caught.value.kind is errors.Kind.unknown
-        apple.release_held()
+    channel, kinds = apple.channels.create(APP), []
+    for limit in (0.05, 1, 5):
+        apple.script_channels(ProviderScript(hold=True))
+        apple.script_provider(ProviderScript(hold=True))
+        async with manage(apple) as manager, connect(apple, timeout=limit) as client:
+            for ask in (lambda: Channels(manager, APP, timeout=limit).list(),
+                        lambda: client.broadcast(APP, channel, UPDATE),
+                        lambda: client.broadcast(
+                            APP, channel, UPDATE, timeout=None,
+                            deadline=asyncio.get_running_loop().time() + limit)):
+                with pytest.raises(asyncio.TimeoutError) as caught:
+                    await ask()
+                assert type(caught.value) is errors.Timeout
+                kinds.append(caught.value.kind)
+            apple.release_held()
+        # With less time a slow machine may not have written the request.
+        if kinds[-3:] == [errors.Kind.unknown] * 3:
+            break
+    else:
+        pytest.fail("%s" % kinds)
 
 
 async def test_a_caller_who_leaves_strands_nobody(apple, caplog):

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from apnsclient.aio.api import create_client
+from stdio_support import SOON
 
 pytestmark = pytest.mark.anyio
 
@@ -17,6 +18,7 @@ GOOD = TOKEN, PAYLOAD
 
 def new_client(apple, **options):
     """Begin to make a client of the simulator."""
+    options.setdefault("timeout", SOON)
     return create_client(apple.cert_string, apple.provider_address, ca_string=apple.ca_string,
                          topic="com.example.app", **options)
 

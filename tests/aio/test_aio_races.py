@@ -14,6 +14,7 @@ from apnsclient.aio.connection import Connection, Request, create_ssl_context, n
 from apnsclient.aio.pool import Pool
 from apnsclient.feedback_store import MemoryStore
 from apnsclient.testing.simulator import ProviderScript
+from stdio_support import SOON
 
 pytestmark = pytest.mark.anyio
 
@@ -23,6 +24,7 @@ PAYLOAD = {"aps": {"alert": "x"}}
 
 def new_client(apple, **options):
     """Begin to make a client of the simulator."""
+    options.setdefault("timeout", SOON)
     return create_client(apple.cert_string, apple.provider_address, ca_string=apple.ca_string,
                          topic="com.example.app", **options)
 
