@@ -84,8 +84,10 @@ class APNs(object):
         together: the last few of them (over the binary protocol at most one in eight) may wait for
         the next message.
 
-        If the generator is closed before its end, an error frame that arrives later is reported
-        like any late one over the binary protocol, see :class:`~apnsclient.transport.Session`.
+        If the generator is closed before its end, nothing more is sent. Over the binary protocol,
+        results of messages that were not delivered go to ``on_late_result`` then, if they are
+        certain and were not yielded, and so do those that an error frame changes later; see
+        :class:`~apnsclient.transport.Session`. Over HTTP/2, results that were not yielded are lost.
 
         :param messages: any iterable of :class:`Message`; it is not read ahead of sending.
         :param timeout: longest time for the whole call, from when the first result is requested;

@@ -140,9 +140,11 @@ class Session(object):
         name), the binary protocol for any other. Without ALPN it is the binary protocol.
     :param on_late_result: called with a :class:`~apnsclient.apns.Result` for each message that
         counted as delivered, and for which an error frame has arrived later: that is noticed when
-        the connection is used again, or closed. The result has the message and its retry. It is
-        called in the thread that notices it, and delays the message that this thread is sending.
-        Without it a warning is logged with the number of tokens. Over HTTP/2 nothing is late.
+        the connection is used again, or closed. It is also called for messages that were not
+        delivered, and whose results ``send_many()`` could not yield because it was closed. The
+        result has the message and its retry. It is called in the thread that notices it, and delays
+        the message that this thread is sending. Without it a warning is logged with the number of
+        tokens. Over HTTP/2 nothing is late.
     :param feedback_store: keeps the tokens that are dead according to Apple's responses over HTTP/2
         until :meth:`~apnsclient.apns.APNs.feedback` reads them
         (:class:`~apnsclient.feedback_store.FeedbackStore`). None is the file that the environment

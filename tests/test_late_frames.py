@@ -9,6 +9,7 @@ import pytest
 
 import simulated_time
 from apnsclient import APNs, Message, Session
+from apnsclient.events import LateResults, NotificationOutcomes
 from apnsclient.testing.simulator import Script
 from net_support import (
     SILENCE,
@@ -164,6 +165,50 @@ def test_all_messages_after_the_bad_one_come_late_with_it(apple, late):
     assert_is_late(late[:1])
     assert [(one.failed, one.errors) for one in late[1:]] == [({}, []), ({}, [])]
     assert [tokens_of(one.retry()) for one in late[1:]] == [CURRENT[:2], CURRENT[2:]]
+
+
+def leave_after_the_first(session, apple):
+    """Send messages of which the third is refused, and take no more than the first result."""
+    apple.devices.bad(CURRENT[2])
+    results = client_of(session, apple).send_many(
+        [Message([token], alert=token) for token in CURRENT])
+    first = next(results)
+    assert not first.failed and first.retry() is None
+    results.close()
+
+
+def test_results_that_a_caller_leaves_behind_are_late(apple, late):
+    """The gateway has said by then what was refused, and so which messages it has discarded."""
+    leave_after_the_first(apple.session(on_late_result=late.append), apple)
+    assert [(result.message.tokens, list(result.failed)) for result in late] == [
+        ([CURRENT[2]], [CURRENT[2]]), ([CURRENT[3]], [])]
+    assert tokens_of(late[1].retry()) == CURRENT[3:]
+    assert apple.accepted_tokens() == CURRENT[:2]
+
+
+def test_a_warning_tells_of_results_that_a_caller_leaves_behind(apple, caplog):
+    """How many tokens they concern, and of how many messages."""
+    with caplog.at_level(logging.WARNING):
+        leave_after_the_first(apple.session(), apple)
+    [record] = caplog.records
+    assert "left before it could yield that 2 tokens of 2 messages" in record.getMessage()
+
+
+def test_results_of_a_lost_connection_that_a_caller_leaves_behind_are_late(apple, late):
+    """They are unknown, and nobody else would say so; the observer is told of each once."""
+    events = []
+    apple.script(Script(close_after=2))
+    session = apple.session(on_late_result=late.append, observer=events.append)
+    results = client_of(session, apple).send_many(
+        [Message([token], alert=token) for token in CURRENT])
+    next(results)
+    results.close()
+    session.shutdown()
+    assert [tokens_of(result.retry()) for result in late] == [[token] for token in CURRENT[1:]]
+    assert [list(result.unknown) for result in late] == [[token] for token in CURRENT[1:]]
+    counted = [event for event in events if isinstance(event, NotificationOutcomes)]
+    assert sum(event.count for event in counted) == len(CURRENT)
+    assert not [event for event in events if isinstance(event, LateResults)]
 
 
 def test_without_a_callback_a_warning_tells_how_many_tokens_it_concerns(

@@ -300,11 +300,17 @@ class BinarySender(object):
             yield pending.result()
 
     def close(self):
-        # type: () -> None
-        """Hand no more results out: what is said of their messages from now on comes too late."""
+        # type: () -> List[Result]
+        """Hand no more results out: what is said of their messages from now on comes too late.
+
+        :return: the results of those that were written, and discarded by the gateway: they were to
+            be sent again.
+        """
+        discarded = [one.result() for one in self._window if one.state == WAITING and one.reached]
         for pending in self._window:
             pending.apply(LEAVE)
             self._settle(pending)
+        return discarded
 
     def _settle(self, pending):
         # type: (PendingMessage) -> None

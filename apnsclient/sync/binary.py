@@ -44,6 +44,7 @@ class BinaryConnection(Connection):
         # Where the back-end would have noticed that a connection is dead, the failure is another.
         sender = BinarySender(timing, not backend.can_detect_close)
         call = _Call(sender, self._lease, self._release, timing.read_tail_timeout, backend.clock)
+        call.report_left = self._shared.report_left
         if self._shared.observation is None:
             return call.results(messages, timeout)
         sender.facts = self._shared.facts(self.address, self.protocol)
@@ -176,6 +177,8 @@ class _Call(object):
 
     :ivar tell: called with results before they are handed out (sequence), and with none where no
         connection can be had; None if there is no observer.
+    :ivar report_left: called with the results that were certain when the caller left, and were not
+        handed out (list).
     """
 
     def __init__(self, sender, lease, release, tail, clock):
@@ -186,6 +189,9 @@ class _Call(object):
         self._tail = tail
         self._clock = clock
         self.tell = None  # type: Optional[Callable[[Sequence[Result]], None]]
+        self.report_left = None  # type: Any
+        # What is being handed out.
+        self._results = iter(())  # type: Iterator[Result]
         self._gateway = None  # type: Optional[Gateway]
         self._is_replacing = False
 
@@ -218,7 +224,8 @@ class _Call(object):
                     if not self._is_out_of_time(another[1]):
                         failure, is_more = failure or another, False
                         self._fail(another[1])
-                for result in self._certain_results():
+                self._results = iter(self._certain_results())
+                for result in self._results:
                     yield result
             if failure is not None:
                 six.reraise(*failure)
@@ -340,9 +347,13 @@ class _Call(object):
     def _close(self):
         # type: () -> None
         """Give the connection back. What is said of messages without result comes too late."""
-        self._sender.close()
+        left = list(self._results)
+        untold = list(self._sender.results()) + self._sender.close()
         if self._gateway is not None:
             self._let_go(self._gateway)
+        if untold and self.tell is not None:
+            self.tell(untold)
+        self.report_left(left + untold)
 
 
 def _read_feedback(link, timing):

@@ -200,11 +200,22 @@ class Shared(object):
         """Pass on what became of messages whose results were handed out too early."""
         if self.observation is not None:
             self.observation.add_late(address, results)
+        self._pass_on(results, "an error frame came late: %d tokens of %d messages that counted as "
+                               "delivered were not; set on_late_result to be told which")
+
+    def report_left(self, results):
+        # type: (List[Result]) -> None
+        """Pass on results that a caller has left behind, as far as something was not delivered."""
+        undelivered = [result for result in results if count_undelivered(result) or result.errors]
+        if undelivered:
+            self._pass_on(undelivered, "send_many() was left before it could yield that %d tokens "
+                                       "of %d messages were not delivered; set on_late_result to "
+                                       "be told which")
+
+    def _pass_on(self, results, text):
+        # type: (List[Result], str) -> None
         if self.on_late_result is None:
-            _log.warning(
-                "an error frame came late: %d tokens of %d messages that counted as delivered were "
-                "not; set on_late_result to be told which",
-                sum(count_undelivered(result) for result in results), len(results))
+            _log.warning(text, sum(count_undelivered(result) for result in results), len(results))
             return
         for result in results:
             try:
