@@ -401,7 +401,7 @@ class AioLane:
         for client in self._clients:
             pool = client.pool
             if not pool.closed or any((pool.pending, pool.inflight, pool.retrying, pool.buffered,
-                                       pool.starting, pool.hub.queued, pool.hub.links)):
+                                       pool.starting, pool.hub.links)):
                 left.append(repr(pool))
         if left:
             self._crashes.append(Violation("nothing is left of a client that is closed",
