@@ -22,7 +22,7 @@ import pytest
 from apnsclient import APNs, Session
 from apnsclient._compat import monotonic
 from net_support import SOON, tokens_of
-from stdio_support import AUTHORITY, CLIENT, SERVER
+from stdio_support import AUTHORITY, CLIENT, SERVER, free_port
 
 #: Seconds after which a process is killed: a hang limit, not an expectation.
 HANG = 150
@@ -127,22 +127,13 @@ def listening(make_command):
     """
     said = []
     for _ in range(PORTS):
-        port = _free_port()
+        port = free_port()
         with running(make_command(port)) as process:
             if _wait_until_listening(process, port):
                 yield process, (HOST, port)
                 return
             said.append(process.stdout.read())
     pytest.fail("it does not start: %r" % said)
-
-
-def _free_port():
-    listener = socket.socket()
-    try:
-        listener.bind((HOST, 0))
-        return listener.getsockname()[1]
-    finally:
-        listener.close()
 
 
 def _wait_until_listening(process, port):

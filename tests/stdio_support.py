@@ -7,9 +7,11 @@ function stays blocked, waits for the threads, and raises what a function let th
 
 from __future__ import absolute_import, division, print_function
 
+import contextlib
 import datetime
 import errno
 import os
+import random
 import socket
 import struct
 import threading
@@ -227,6 +229,21 @@ def times_out(text, address, **options):
         if text in message:
             return message
     raise AssertionError("expected %r in %r" % (text, message))
+
+
+def free_port():
+    """Return a port for a program that is still to be started, or is to be started again.
+
+    The system gives it to nobody meanwhile: those that it chooses are higher.
+    """
+    while True:
+        with contextlib.closing(socket.socket()) as probe:
+            port = random.randrange(12000, 32000)
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except socket.error:
+                pass  # Somebody has it.
 
 
 class Gate(object):

@@ -284,13 +284,17 @@ def test_what_was_not_processed_is_sent_again(bed, script, resent):
 
 def test_what_has_no_response_is_unknown_and_not_sent_again(bed):
     """The server may have processed it, and here it has: a second time would be one too many."""
-    bed.simulator.script_provider(ProviderScript(no_response_at=[2, 5]))
-    ended = bed.send2("--alert", "hi", "--read-timeout", "0.5", *GOOD)
+    for limit in ("0.5", "4", "15"):
+        bed.simulator.forget()
+        bed.simulator.script_provider(ProviderScript(no_response_at=[2, 5]))
+        ended = bed.send2("--alert", "hi", "--read-timeout", limit, *GOOD)
+        if ended.rows[-1][0].startswith("5 of 7 tokens accepted"):
+            break  # Otherwise the machine was too slow for the others.
     assert ended.status == 1
     assert [row[:3] for row in ended.rows[:-1]] == [["unknown", one, "-"]
                                                     for one in (GOOD[1], GOOD[4])]
     assert ended.rows[0][3].startswith("Unknown: ")
-    assert "within 0.5 s" in ended.rows[0][3]
+    assert " within " in ended.rows[0][3]
     assert ended.rows[-1][0].startswith("5 of 7 tokens accepted, 0 failed, 0 not sent, 2 unknown; "
                                         "0 sent again")
     assert sorted(bed.simulator.accepted_tokens()) == GOOD

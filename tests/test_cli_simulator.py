@@ -34,6 +34,7 @@ from cli_support import (
     write_file,
 )
 from net_support import SILENCE, SOON
+from stdio_support import free_port
 
 #: Body of a request for a channel.
 CHANNEL = b'{"message-storage-policy": 1, "push-type": "LiveActivity"}'
@@ -139,8 +140,8 @@ def test_the_printed_commands_work_as_they_stand(tmp_path):
 
 def test_a_program_goes_on_when_the_simulator_is_started_again(tmp_path):
     """With what it read at its own start: authority, certificate, and key for provider tokens."""
-    directory, ports = tmp_path / "new", ["--gateway-port", _free_port(), "--provider-port",
-                                          _free_port()]
+    directory, ports = tmp_path / "new", ["--gateway-port", free_port(), "--provider-port",
+                                          free_port()]
     with started("--directory", directory, *ports) as simulator:
         ready = simulator.ready
         session = simulator.session(read_tail_timeout=SILENCE)
@@ -321,7 +322,7 @@ def test_a_reader_that_is_slow_is_not_waited_for():
 
 def test_devices_and_ports_are_as_the_arguments_say():
     """Known, bad and uninstalled ones; the rest is rejected where it is strict."""
-    port = _free_port()
+    port = free_port()
     with started("--strict", "--device", GOOD[0], "--device", GOOD[1], "--bad", GOOD[2] + "=5",
                  "--bad", GOOD[3], "--uninstalled", GOOD[4], "--gateway-port", port) as simulator:
         assert simulator.ready["gateway"] == "127.0.0.1:%d" % port
@@ -518,7 +519,7 @@ def taken_port():
 def test_a_port_in_use_is_named(service, taken_port):
     """With the option that it came from; there are four of them."""
     others = [one for name in ("gateway", "provider") if name != service
-              for one in ("--%s-port" % name, _free_port())]
+              for one in ("--%s-port" % name, free_port())]
     ended = apns("simulator", "--%s-port" % service, taken_port, *others)
     assert ended.status == 3
     assert ended.err == ("apns: error: cannot listen at 127.0.0.1: port %d (--%s-port): Address "
@@ -572,11 +573,3 @@ def test_an_ipv6_address_is_shown_in_brackets():
         assert simulator.ready["gateway"].startswith("[::1]:")
         assert simulator.send(*GOOD, read_tail_timeout=SILENCE).failed == {}
         assert simulator.stop().status == 0
-
-
-def _free_port():
-    sock = socket.socket()
-    sock.bind(("127.0.0.1", 0))
-    port = sock.getsockname()[1]
-    sock.close()
-    return port

@@ -357,7 +357,7 @@ def test_a_port_that_is_taken_leaves_nothing_behind(apns):
     before = open_descriptors()
     with pytest.raises((OSError, IOError)):
         other.start()
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
     assert not any(thread.name == "apnsclient-simulator" for thread in threading.enumerate()
                    if thread is not apns._engine.loop._thread)
     other.stop()
@@ -377,8 +377,8 @@ def test_stopping_closes_everything():
     assert idle.read(1) == b""
     for each in (idle, raw, lingering):
         each.close()
-    assert open_descriptors() == before
-    assert threading.active_count() == threads
+    assert open_descriptors() <= before
+    assert threading.active_count() <= threads
     assert apns.open_connections == 0
 
 
