@@ -31,6 +31,8 @@ from apnsclient.testing.certs import Authority
 SOON = 40
 #: Limit for what is expected to time out; long enough to be distinguishable from SOON.
 SHORT = 0.3
+#: By how much two readings of Python 2.7's clock may be closer than the time that has passed.
+TICK = 0.02
 #: Such limits one after the other, for where a slow machine may not come as far as is meant.
 LIMITS = (SHORT, 2, 8)
 

@@ -6,9 +6,7 @@ import pytest
 
 from apnsclient._compat import monotonic
 from chaos_support import LONG, await_end, connected, echoing, exchange
-from stdio_support import SOON
-
-_TICK = 0.02  # Python 2.7 measures time in hundredths of a second.
+from stdio_support import SOON, TICK
 
 
 @pytest.mark.parametrize("direction, count", [("to_backend", 2), ("to_client", 2), ("both", 4)])
@@ -19,7 +17,7 @@ def test_data_are_late_and_complete(direction, count):
         begin = monotonic()
         assert exchange(proxy, b"late") == b"late"
         # Data and end may come together, or one after the other.
-        assert monotonic() - begin >= 0.2 * count / 2 - _TICK
+        assert monotonic() - begin >= 0.2 * count / 2 - TICK
         faults = await_end(proxy).faults
     assert count // 2 <= len(faults) <= count
     assert all(text.endswith("delayed by 0.2 s") for text in faults)
