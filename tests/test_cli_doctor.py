@@ -162,7 +162,7 @@ HOSTILE = [
     (b"x" * ((1 << 20) + 1), "certificate_file", "has more than 1048576 bytes", "check the name"),
     (P8, "certificate_file", "and no certificate", ".p8 file is for provider tokens"),
     (GOOD.certificate_string[:-30], "certificate_file", "cut off", "whole file again"),
-    (GOOD.certificate_string, "key", "holds no private key", "give it with --key"),
+    (GOOD.certificate_string, "key", "has no private key", "export certificate and key together"),
     (request(), "certificate_file", "a request for one", "made from it"),
     (u"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n" + P8, "certificate",
      "garbage", "download it again"),
@@ -290,14 +290,17 @@ def test_chains_are_told(doctor):
 
 def test_an_archive_is_read_and_converted(doctor):
     """Into a file that only its owner can read, with the key encrypted as before."""
-    for content, env in ((archive(), LOCKED), (archive(passphrase=None), None)):
+    for content, env, mask in ((archive(), LOCKED, 0), (archive(passphrase=None), None, 0o777)):
         push = doctor.file("push.p12", content)
+        if env:
+            checks = doctor.look("--cert", push)[1]
+            assert checks["passphrase"][1] == "the archive is encrypted"
         status, checks = doctor.look("--cert", push, env=env)
         assert (status, list(failures(checks))) == (3, ["certificate_file"])
         assert "PKCS #12" in checks["certificate_file"][1]
         assert "--convert-to" in checks["certificate_file"][2]
         name = str(doctor.directory.join("converted.pem"))
-        before = os.umask(0)
+        before = os.umask(mask)
         try:
             status, checks = doctor.look("--cert", push, "--convert-to", name, env=env)
         finally:

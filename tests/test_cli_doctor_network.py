@@ -16,6 +16,7 @@ from apnsclient import Session, addresses
 from apnsclient.testing.certs import Authority
 from apnsclient.testing.simulator import Simulator
 from cli_support import TOPIC, Bed, apns, environment, token
+from frame_peers import Peer
 from stdio_support import (
     AUTHORITY,
     CLIENT,
@@ -81,12 +82,16 @@ def failures(checks):
                 if found[0] in ("failed", "warning"))
 
 
-def h2_server(function, protocol=b"h2", **options):
-    """Return a server over TLS that does not mind a look at TCP alone."""
+def h2_context(protocol=b"h2", **options):
     context = server_context(**options)
     if protocol is not None:
         context.set_alpn_select_callback(lambda tls, offered: protocol)
-    return Server(over_tls(function, context), ignore=GONE)
+    return context
+
+
+def h2_server(function, **options):
+    """Return a server over TLS that does not mind a look at TCP alone."""
+    return Server(over_tls(function, h2_context(**options)), ignore=GONE)
 
 
 class ProxyServer(Server):
@@ -221,6 +226,46 @@ def test_the_environment_of_a_token_is_found(environments, tmp_path):
     assert "belongs to sandbox" in checks["token_environment"][1]
     assert environments.production.accepted_tokens() == [token(1)]
     assert environments.sandbox.accepted_tokens() == [token(4)]
+
+
+def test_what_the_other_environment_does_not_say(environments, tmp_path):
+    """It cannot be reached, or rejects the credential; and other reasons say nothing at all."""
+    doctor = Doctor(environments.sandbox, tmp_path)
+    environments.sandbox.devices.bad(token(1))
+    environments.sandbox.devices.uninstall(token(2))
+    arguments = doctor.token + ["--address", "push_sandbox", "--topic", TOPIC, "--ca-file",
+                                doctor.ca, "--clock-host", "127.0.0.1:1"]
+    status, checks = doctor.look("--token", token(2), *arguments)
+    assert (status, only(checks, "request")[0]) == (
+        1, "00000000... is rejected in sandbox: 410, Unregistered")
+    assert checks["token_environment"][:2] == ("skipped", "the reason above says nothing about it")
+    environments.production.stop()
+    status, checks = doctor.look("--token", token(1), *arguments)
+    only(checks, "request")
+    assert "production could not be asked" in checks["token_environment"][1]
+    own = environments.sandbox.client_certificate(topic=TOPIC, environments=["sandbox"])
+    environments.production.start()
+    checks = doctor.look(*(["--cert", doctor.file("own.pem", own), "--token", token(1)]
+                           + arguments[6:]))[1]
+    assert "production does not say: 403, BadCertificateEnvironment" in (
+        checks["token_environment"][1])
+
+
+def test_a_server_that_leaves_with_the_notification(doctor):
+    """What became of it is unknown."""
+    def greet(tls):
+        peer = Peer(tls)
+        peer.greet()
+        peer.requests(1)
+
+    with Server(over_tls(greet, h2_context()), ignore=GONE + (EOFError,)) as server:
+        ended = apns("doctor", "--address", "127.0.0.1:%d" % server.address[1], "--http2",
+                     "--ca-file", doctor.file("servers.pem", AUTHORITY.ca_string), "--cert",
+                     doctor.file("servers-client.pem", CLIENT.pem), "--topic", TOPIC, "--token",
+                     token(1))
+    assert ended.status == 1
+    assert "no response for 00000000..., which may have it or not" in ended.out
+    assert "without a response" in ended.err
 
 
 def test_another_root_than_apples_is_told(doctor, monkeypatch):

@@ -116,7 +116,10 @@ class CertificateInput(object):
                 return None
             return _session.read_passphrase(self.arguments, self.is_locked, self._console)
         except Failure as failure:
-            self.passphrase_problem = failed(one_line(failure).partition(": give ")[0], (
+            seen, _, remedy = one_line(failure).partition(": give ")
+            if remedy and archive is not None:
+                seen = "the archive is encrypted"
+            self.passphrase_problem = failed(seen, (
                 "give --passphrase-file with the name of a file whose first line is the "
                 "passphrase, or set %s" % _session.PASSPHRASE_VARIABLE))
             return None
@@ -131,6 +134,12 @@ class CertificateInput(object):
         if self.passphrase is not None:
             found["passphrase"] = self.passphrase
         return found
+
+    @property
+    def key_text(self):
+        # type: () -> bytes
+        """The text that has to have the key, as PEM."""
+        return self.texts.get("key_string", self.texts["cert_string"])
 
     @once
     def parts(self):
@@ -228,18 +237,20 @@ def _passphrase(given):
     # type: (CertificateInput) -> Finding
     if not given.key_source.content:
         return skipped("there is no key")
-    texts, problem = given.texts, given.passphrase_problem
+    text, problem = given.key_text, given.passphrase_problem
     if problem is not None:
         return problem
     if given.archive is not None:
         return good("%s; its ciphers are %s" % (
             "the archive has none" if not given.passphrase else "opens the archive",
             "old ones" if is_old_archive(given.archive.content) else "current"))
+    if not keys_in(text):
+        return skipped("there is no key")
     if not given.is_locked:
         return good("the key is not encrypted")
     if given.parts is not None and "key" in given.parts.problems:
         return _of_error(given, "key", "check the passphrase, or take the key's file anew")
-    return good("opens the key") if texts else skipped("there is no key")
+    return good("opens the key")
 
 
 def _certificate(given):
@@ -258,6 +269,12 @@ def _key(given):
         return skipped("there is no key that can be read")
     if given.parts is None:
         return skipped("there is no certificate to load it with")
+    if not keys_in(given.key_text):
+        if given.key_file is not None:
+            return skipped("there is no key")
+        return failed("%s has no private key" % given.cert_file.shown, (
+            "give with --key the one that the certificate's request (CSR) was made with; if a "
+            "keychain made that, export certificate and key together as push.p12"))
     if given.parts.key is not None:
         return good(describe_key(given.parts.key))
     if given.is_locked:

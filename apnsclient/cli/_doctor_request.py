@@ -127,6 +127,9 @@ def _request(request):
         if request.arguments.protocol == "binary":
             return good("%s for %s: the gateway has no objection" % (kind, request.shown))
         return good("%s for %s was accepted%s" % (kind, request.shown, _where(request)))
+    if failure[0] is None:
+        return failed("no response for %s, which may have it or not: %s"
+                      % (request.shown, one_line(failure[1])), "try again in some minutes")
     seen = "%s is rejected%s: %s" % (request.shown, _where(request), _describe(failure))
     return failed(seen, _advice_of(failure))
 
@@ -178,7 +181,7 @@ def _describe(failure):
     # type: (Any) -> str
     code, explanation = failure
     if getattr(failure, "status", None) is None:
-        return "%s, %s" % ("no code" if code is None else code, explanation)
+        return "%s, %s" % (code, explanation)
     return "%s, %s" % (failure.status, failure.reason)
 
 
