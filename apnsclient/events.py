@@ -51,7 +51,8 @@ __all__ = ["ACCEPTED", "ConnectFailed", "ConnectionClosed", "ConnectionOpened", 
 
 #: Outcome of tokens: Apple, or the gateway, took the notification.
 ACCEPTED = "accepted"
-#: Outcome: rejected because of the token itself, ``Result.failed``.
+#: Outcome: rejected because of the token itself, ``Result.failed``; of the asynchronous client, for
+#: any reason, as its ``Kind`` has it.
 REJECTED = "rejected"
 #: Outcome: to be sent again, and proven not to have been delivered, ``Result.retry()``.
 UNPROCESSED = "unprocessed"
@@ -167,7 +168,7 @@ class NotificationOutcomes(NamedTuple("NotificationOutcomes", [
     """What became of notifications that have all in common but their tokens.
 
     :ivar outcome: :data:`ACCEPTED`, :data:`REJECTED`, :data:`UNPROCESSED`, :data:`UNKNOWN` or
-        :data:`UNDELIVERED` (str).
+        :data:`UNDELIVERED` (str), as the result has it.
     :ivar status: status of the response (int): that of HTTP, or of the binary protocol; None if
         there was none.
     :ivar reason: Apple's name of the reason, or that of the binary protocol's status (str); a text

@@ -22,6 +22,7 @@ from apnsclient.aio.pool import Pool
 from apnsclient.protocols.http2.frames import SETTINGS_ACK
 from apnsclient.sending.calls import Call
 from apnsclient.sending.work import Work
+from observer_support import Notes
 from sender_peer import Script, ScriptedServer, Tap
 from sender_support import NO_TOKEN, Key
 
@@ -101,6 +102,8 @@ class Plain:
     """A handshake, an engine and TLS of pyOpenSSL in one, which encrypt nothing."""
 
     progress = "accepted, but did not complete the TLS handshake"
+
+    is_resumed = False
 
     def __init__(self, pipe: Any, script: Script, line: "Line") -> None:
         self.handshake = self.engine = self.tls = self
@@ -541,6 +544,7 @@ class World:
     :ivar begun: how many flights there were of each name when it had ended.
     :ivar gone: what was told of dead tokens.
     :ivar leftovers: what was kept of requests when all had ended.
+    :ivar notes: what an observer was told (:class:`~observer_support.Notes`).
     :ivar rooms: how many a campaign might add to the queue at the beginning, and at the end.
     """
 
@@ -561,8 +565,11 @@ class World:
         self._scripts = deque(scripts)
         self._reached: Dict[Any, Script] = {}
         self._closes, self._sizes = closes, sizes
+        self.closes_early = closes is not None
+        self.notes = Notes()
         self._options = dict(size=size, queue_size=queue_size, ping_after=ping_after,
-                             timing=Timing(1.0, 1, None, 65536, read_timeout, 1.0))
+                             timing=Timing(1.0, 1, None, 65536, read_timeout, 1.0),
+                             observer=self.notes)
         self._credential = Key() if is_token else Nobody()
         self.leftovers: List[Any] = []
         self.rooms: List[int] = []

@@ -26,11 +26,13 @@ from ..protocols.http2.events import GoAway
 from ..protocols.http2.frames import name_of_error
 from ..reasons import RESPONSES, Reason
 from ..sending.calls import Call
+from ..sending.facts import CLOSED_HERE
 from ..sending.http2 import ANOTHER, IN_FLIGHT, WAITING, Sender
 from ..sending.http2_connection import SenderConnection
 from ..sending.work import LATE
 from ._deadlines import Deadlines
 from ._link import Link
+from ._observing import Observation
 from ._queue import Flow, Queue
 from ._stream import Endpoint
 from ._work import Bundle, Post, Tally
@@ -78,6 +80,7 @@ class Hub:
         or None for never.
     :param on_change: called when connections have come or gone, or a request waits for one.
     :param queue_size: most requests that wait in the queue (int, from 1), or None for any number.
+    :param observation: who is told what happens (:class:`~._observing.Observation`), or None.
 
     :ivar links: the connections (list of :class:`~._link.Link`).
     :ivar tally: counts requests.
@@ -88,13 +91,15 @@ class Hub:
     """
 
     def __init__(self, endpoint: Endpoint, timing: Timing, ping_after: Optional[float],
-                 on_change: Callable[[], None], queue_size: Optional[int] = None) -> None:
+                 on_change: Callable[[], None], queue_size: Optional[int] = None,
+                 observation: Optional[Observation] = None) -> None:
         self.endpoint = endpoint
         self.timing = timing
         self.links: List[Link] = []
         # Those that are of no more use, and whose streams are being closed.
         self._ending: Set[Link] = set()
-        self.tally = Tally()
+        self.observation = observation
+        self.tally = Tally(observation)
         # How many responses said that the server does not process requests.
         self._out_of_order = 0
         self.problem = ""
@@ -104,9 +109,11 @@ class Hub:
         self._on_change = on_change
         self._loop = asyncio.get_running_loop()
         self._sender = Sender(endpoint.credential, timing)
+        if observation is not None:
+            self._sender.facts = observation.facts
         # What was handed to it and is not over, and the flow that it is of.
         self._calls: Dict[Call, Tuple[Any, Flow]] = {}
-        self.queue = Queue(queue_size, self.tally)
+        self.queue = Queue(queue_size, self.tally, observation)
         self._deadlines = Deadlines()
         # The timer, and when it is due.
         self._timer: Any = None
@@ -151,11 +158,10 @@ class Hub:
             return None
         if not post.has_place:
             self.queue.leave(post)
-            post.is_over = True
-            post.give_up(text + "; too many others waited")
+            self.tally.give_up(post, text + "; too many others waited")
             return WAITING
         if post.bundle is None:
-            self.tally.end(post).give_up(text)
+            self.tally.give_up(post, text)
             self.queue.note_ended(post)
             self.schedule()
             return WAITING
@@ -182,8 +188,7 @@ class Hub:
         :param error: why; see :meth:`end_waiting`.
         """
         for post in self.queue.clear_outside():
-            post.is_over = True
-            post.fail(copy.copy(error))
+            self.tally.fail(post, copy.copy(error))
 
     @property
     def problem_text(self) -> str:
@@ -204,7 +209,7 @@ class Hub:
             self.requeue(posts, reason.explanation)
             return
         for post in posts:
-            self.tally.end(post).fail(self.error_of(reason))
+            self.tally.fail(post, self.error_of(reason))
 
     def _is_ended_by(self, reason: Reason) -> bool:
         has_credential = not isinstance(self.endpoint.credential, NoCredential)
@@ -332,7 +337,7 @@ class Hub:
         now = self._loop.time()
         link.state.client.send_goaway()
         data = link.state.output(now)
-        self._sender.lose(link.state, "the connection was closed here", now)
+        self._sender.lose(link.state, CLOSED_HERE, now)
         if data:
             link.stream.write(data)
 
@@ -350,7 +355,7 @@ class Hub:
             call.give_up(text_of(error))  # They come back to the queue.
             self._forget(call)
         for post in self.queue.clear():
-            self.tally.end(post).fail(copy.copy(error))
+            self.tally.fail(post, copy.copy(error))
 
     # What goes out.
 
@@ -363,6 +368,12 @@ class Hub:
     def _pump(self) -> None:
         """Start what there is room for, and see what has ended; called by the loop."""
         self._run(self._go_on)
+        self.tell()
+
+    def tell(self) -> None:
+        """Tell the observer all that has happened, if there is one."""
+        if self.observation is not None:
+            self.observation.tell()
 
     def _run(self, step: Callable[..., None], *arguments: Any) -> None:
         """Do what the loop has called for; if that fails, all callers are told, and nobody else is.
@@ -386,7 +397,7 @@ class Hub:
             flow.call = None
             for post in work.unfinished:
                 # Where it is, nobody knows.
-                self.tally.end(post).fail(Closed(problem, kind=Kind.unknown))
+                self.tally.fail(post, Closed(problem, kind=Kind.unknown))
         self._on_change()
 
     def _go_on(self) -> None:
@@ -503,6 +514,9 @@ class Hub:
         for link in ended:
             client = link.state.client
             self._log_end(link)
+            if self.observation is not None:
+                self.observation.facts.note_http2_closed(
+                    link.state, "retired" if link.is_retired else "done", self._loop.time())
             self.problem = link.state.problem or self.problem
             if client.goaway is not None:
                 self.note_goaway(link.state, client.goaway)

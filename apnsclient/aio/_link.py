@@ -82,6 +82,22 @@ class Link(Listener):
         :raises ~apnsclient.errors.ConnectError: if there is none.
         """
         endpoint, now = hub.endpoint, asyncio.get_running_loop().time
+        facts = None if hub.observation is None else hub.observation.facts
+        began = now()
+        try:
+            link = await cls._open(hub, timeout)
+        except Exception as error:
+            if facts is not None:
+                facts.note_failed(error, now() - began, now())
+            raise
+        if facts is not None:
+            link.state.is_told = True
+            facts.note_opened(endpoint.credential, link.stream.is_resumed, now() - began, now())
+        return link
+
+    @classmethod
+    async def _open(cls, hub: Any, timeout: Optional[float]) -> "Link":
+        endpoint, now = hub.endpoint, asyncio.get_running_loop().time
         link = cls(hub, SenderConnection(endpoint.address, endpoint.credential, now()))
         link.stream = await TlsStream.open(endpoint, link, timeout)
         try:

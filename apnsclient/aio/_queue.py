@@ -9,6 +9,7 @@ instead: up to half of the places, in equal shares.
 from collections import OrderedDict, deque
 from typing import Any, Deque, List, Optional, Tuple
 
+from ._observing import Observation
 from ._work import Post, Tally
 
 __all__ = ["Flow", "Queue"]
@@ -51,20 +52,24 @@ class Queue:
 
     :param size: most requests that have a place (int, from 1), or None for any number.
     :param tally: counts requests from when they have a place.
+    :param observation: is told how long requests wait for one
+        (:class:`~._observing.Observation`), or None.
 
     :ivar count: how many wait here (int), without those that wait for a place.
     """
 
-    def __init__(self, size: Optional[int], tally: Tally) -> None:
+    def __init__(self, size: Optional[int], tally: Tally,
+                 observation: Optional[Observation] = None) -> None:
         self.count = 0
         self._size = float("inf") if size is None else size
         # Those of campaigns are a share of these.
         self._half = 0 if size is None else (size + 1) // 2
         self._tally = tally
+        self._observation = observation
         self._single = Flow()
         self._flows: List[Flow] = [self._single]
-        # Posts that wait for a place, in order.
-        self._outside: OrderedDict[Post, None] = OrderedDict()
+        # Posts that wait for a place, in order; and since when, if anybody is told.
+        self._outside: OrderedDict[Post, float] = OrderedDict()
 
     # Campaigns.
 
@@ -99,7 +104,7 @@ class Queue:
         """Take a request, or have it wait for a place."""
         if self.is_full:
             post.has_place = False
-            self._outside[post] = None
+            self._outside[post] = 0.0 if self._observation is None else self._observation.now()
         else:
             self.add(post)
 
@@ -123,7 +128,9 @@ class Queue:
     def _note_room(self) -> None:
         """See who has a place now."""
         while self._outside and self.count < self._size:
-            post, _ = self._outside.popitem(last=False)
+            post, since = self._outside.popitem(last=False)
+            if self._observation is not None:
+                self._observation.note_place(since)
             post.has_place = True
             self.add(post)
 

@@ -310,6 +310,11 @@ class TlsStream(asyncio.Protocol):
         if self._problem is not None:
             self._tell(self._problem)
 
+    @property
+    def is_resumed(self) -> bool:
+        """True if the handshake, which is complete, has resumed an earlier TLS session."""
+        return bool(self._handshake.handshake.is_resumed)
+
     def keep_session(self) -> None:
         """Have the next connection resume the TLS session, which costs a third.
 

@@ -11,6 +11,7 @@ from typing import Any, List, Optional, Sequence, Tuple
 
 from ..reasons import Reason
 from ..sending.work import LATE, OVERHEAD, RESET, Request, Work
+from ._observing import Observation
 from .errors import APNSError, Closed, Kind, StreamReset, Timeout
 
 __all__ = ["Bundle", "Post", "StandaloneRequest", "Tally", "error_of"]
@@ -91,31 +92,57 @@ class Post:
 
 
 class Tally:
-    """What is counted of the requests of a hub.
+    """Ends requests, and counts those of a hub.
+
+    :param observation: is told how each has ended (:class:`~._observing.Observation`), or None.
 
     :ivar outstanding: how many have not ended (int).
     :ivar completed: how many had a response, whatever its status (int).
     :ivar errors: how many ended without one (int).
     """
 
-    __slots__ = ("completed", "errors", "outstanding")
+    __slots__ = ("_observation", "completed", "errors", "outstanding")
 
-    def __init__(self) -> None:
+    def __init__(self, observation: Optional[Observation] = None) -> None:
         self.outstanding = self.completed = self.errors = 0
+        self._observation = observation
 
     def respond(self, post: Post, response: Any) -> None:
         """End a request with its response, whatever the status."""
         self.outstanding -= 1
         self.completed += 1
         post.is_over = True
+        if self._observation is not None:
+            self._observation.note_response(post.template, response)
         post.respond(response)
 
-    def end(self, post: Post) -> Post:
-        """End a request without a response; return it, to be told why."""
-        self.outstanding -= 1
-        self.errors += 1
+    def lose(self, post: Post, text: str) -> None:
+        """End a request that was written, and of which nothing will be known."""
+        self._end(post)
+        if self._observation is not None:
+            self._observation.note_lost(post.template)
+        post.lose(text)
+
+    def give_up(self, post: Post, text: str) -> None:
+        """End a request that was not processed, and is not sent again."""
+        self._end(post)
+        if self._observation is not None:
+            self._observation.note_given_up(post.template)
+        post.give_up(text)
+
+    def fail(self, post: Post, error: Exception) -> None:
+        """End a request with why it was not sent."""
+        self._end(post)
+        if self._observation is not None:
+            self._observation.note_failed(post.template, error)
+        post.fail(error)
+
+    def _end(self, post: Post) -> None:
+        """Count a request that ends without a response; one that has no place never counted."""
+        if post.has_place:
+            self.outstanding -= 1
+            self.errors += 1
         post.is_over = True
-        return post
 
 
 class Bundle(Work):
@@ -193,15 +220,15 @@ class Bundle(Work):
 
     def refuse(self, index: int, error: Exception) -> None:
         """Hand on why a request cannot be made; see the base class."""
-        self._tally.end(self._take(index)).fail(error)
+        self._tally.fail(self._take(index), error)
 
     def lose(self, index: int, text: str) -> None:
         """Hand on that nothing will be known of a request; see the base class."""
-        self._tally.end(self._take(index)).lose(text)
+        self._tally.lose(self._take(index), text)
 
     def cut(self, index: int, text: str) -> None:
         """Hand on that a request was not written to its end; see the base class."""
-        self._tally.end(self._take(index)).give_up(text)
+        self._tally.give_up(self._take(index), text)
 
     # The outcome of all requests that wait.
 
@@ -253,15 +280,15 @@ class StandaloneRequest(Request):
 
     def refuse(self, index: int, error: Exception) -> None:
         """Hand on why the request cannot be made; see the base class."""
-        self._tally.end(self._post).fail(error)
+        self._tally.fail(self._post, error)
 
     def lose(self, index: int, text: str) -> None:
         """Hand on that nothing will be known of the request; see the base class."""
-        self._tally.end(self._post).lose(text)
+        self._tally.lose(self._post, text)
 
     def cut(self, index: int, text: str) -> None:
         """Hand on that the request was not written to its end; see the base class."""
-        self._tally.end(self._post).give_up(text)
+        self._tally.give_up(self._post, text)
 
     def stop(self, reason: Reason) -> None:
         """Start nothing more, because of the reason that a request was rejected for."""

@@ -7,13 +7,14 @@
 """
 
 import os
-from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Tuple, Union
 
 from .._timing import Timing, check_ping_after, check_timeout, check_timing
 from ..addresses import resolve_address
 from ..backends._proxy import Proxy
 from ..backends._tls import Trust
 from ..backends._tls_certificate import TlsCertificate
+from ..events import Event
 from ..feedback_store import FeedbackStore, default_store, source_of
 from ..provider_token import ProviderToken
 from . import config
@@ -48,7 +49,8 @@ def create_client(credential: Credential, server: Address = config.Production, *
                   timeout: Optional[float] = 10.0, connect_timeout: Optional[float] = 10.0,
                   read_timeout: Optional[float] = 20.0, ping_after: Optional[float] = 60.0,
                   queue_size: int = QUEUE_SIZE,
-                  feedback_store: Optional[FeedbackStore] = None) -> Creation[Client]:
+                  feedback_store: Optional[FeedbackStore] = None,
+                  observer: Optional[Callable[[Event], Any]] = None) -> Creation[Client]:
     """Make a client, and open its first connection.
 
     Await it, or use it as an asynchronous context manager, which closes the client.
@@ -75,15 +77,17 @@ def create_client(credential: Credential, server: Address = config.Production, *
         Half of it is left to others by ``send_many()``.
     :param feedback_store: keeps dead tokens until :meth:`.Client.feedback` reads them; None means
         what it does for :class:`~apnsclient.transport.Session`.
+    :param observer: called with each :class:`~apnsclient.events.Event`, in the event loop, which
+        waits for it; see :mod:`apnsclient.events`.
     :raises ~apnsclient.errors.CertificateError: if certificate, key or passphrase cannot be used.
     :raises ~apnsclient.errors.ConnectError: if there is no connection.
-    :raises ValueError: if another argument cannot be used.
+    :raises ValueError, TypeError: if another argument cannot be used.
     """
     return Creation(lambda: _create(
         _load(credential, key, passphrase), resolve_address(tuple(server), {}),
         Trust(cafile, ca_string, verify), None if proxy is None else Proxy(proxy), topic, timeout,
         feedback_store, dict(size=pool_size, queue_size=queue_size, ping_after=ping_after,
-                             timing=_timing_of(connect_timeout, read_timeout))))
+                             observer=observer, timing=_timing_of(connect_timeout, read_timeout))))
 
 
 def _timing_of(connect_timeout: Optional[float], read_timeout: Optional[float]) -> Timing:

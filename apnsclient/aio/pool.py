@@ -15,10 +15,12 @@ from typing import Any, Callable, List, Optional, Tuple, Union
 from .._compat import text_of
 from .._timing import Timing
 from ..errors import CertificateRefused
+from ..events import Event
 from ..sending.http2 import ANOTHER, FIRST
 from ._call import Future, await_post
 from ._hub import Hub
 from ._link import Link, open_link
+from ._observing import Observation
 from ._stream import Endpoint, guard_with_loop
 from .connection import DEFAULT_TIMING, Request, Response, SSLContext, new_endpoint
 from .errors import Closed
@@ -55,6 +57,7 @@ class Pool:
     :param timing: timeouts.
     :param ping_after: idle seconds after which a connection is pinged before it is used (float).
     :param queue_size: most requests that wait in the queue (int, from 1).
+    :param observer: called with each :class:`~apnsclient.events.Event`, by the loop, or None.
     :param delay_after: called with how many connects in a row were of no use (int, from 1), returns
         the seconds before the next one (float).
 
@@ -64,11 +67,16 @@ class Pool:
 
     def __init__(self, endpoint: Endpoint, size: int = 2, timing: Timing = DEFAULT_TIMING,
                  ping_after: Optional[float] = 60.0, queue_size: int = QUEUE_SIZE,
+                 observer: Optional[Callable[[Event], Any]] = None,
                  delay_after: Callable[[int], float] = delay_after) -> None:
         self._loop = asyncio.get_running_loop()
         if queue_size < 1:
             raise ValueError("queue_size is %r, expected 1 or more requests" % (queue_size,))
-        self.hub = Hub(endpoint, timing, ping_after, self._look, queue_size)
+        if observer is not None and not callable(observer):
+            raise TypeError("the observer is of type %s, expected something to call with an event"
+                            % type(observer).__name__)
+        self.hub = Hub(endpoint, timing, ping_after, self._look, queue_size,
+                       None if observer is None else Observation(observer, endpoint.address))
         self.outcome: Optional[str] = None
         self._size = _check_size(size)
         self._task: Optional[asyncio.Task[None]] = None
@@ -108,6 +116,7 @@ class Pool:
         except BaseException as error:
             self._is_closing = self._is_closed = True
             self.outcome = text_of(error)
+            self.hub.tell()
             raise
         if self._is_closed:
             link.stream.abort()
@@ -386,6 +395,7 @@ class Pool:
         if self._guard is not None:
             guard, self._guard = self._guard, None
             await guard.aclose()
+        self.hub.tell()
 
 
 def _check_size(size: int) -> int:

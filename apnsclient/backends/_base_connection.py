@@ -48,6 +48,10 @@ class BaseConnection(object):
     #: connection out, and never after.
     alpn_protocol = None  # type: Optional[str]
 
+    #: Whether the TLS handshake resumed an earlier session (bool), for observers; None where the
+    #: back-end does not say.
+    session_reused = None  # type: Optional[bool]
+
     #: What the peer sent while :meth:`close` read to the end of its stream (bytes): an error frame
     #: may come that late. Empty where it sent nothing, or the back-end does not keep it.
     received_on_close = b""

@@ -35,7 +35,7 @@ __all__ = ["CLOSED_HERE", "ENDED", "Facts"]
 #: What is wrong with a connection that the server has ended without a word.
 ENDED = "the server ended the connection"
 #: What is wrong with one that was in good order.
-CLOSED_HERE = "it was closed here"
+CLOSED_HERE = "the connection was closed here"
 
 
 class Facts(object):
@@ -93,15 +93,15 @@ class Facts(object):
         """Note how long something has waited; see :class:`~apnsclient.events.Waited`."""
         self.add(Waited(now, self.address, self.protocol, reason, seconds))
 
-    def note_opened(self, connection, seconds, now):
-        # type: (Any, float, float) -> None
+    def note_opened(self, credential, is_resumed, seconds, now):
+        # type: (Any, Optional[bool], float, float) -> None
         """Note that a new connection is ready.
 
-        :param connection: of a back-end, or what has its attributes.
+        :param credential: certificate, provider token, or what stands in for one.
+        :param is_resumed: whether TLS resumed an earlier session (bool), or None.
         """
-        self.add(ConnectionOpened(
-            now, self.address, self.protocol, seconds,
-            getattr(connection, "session_reused", None), connection.certificate.days_left))
+        self.add(ConnectionOpened(now, self.address, self.protocol, seconds, is_resumed,
+                                  getattr(credential, "days_left", None)))
 
     def note_failed(self, error, seconds, now):
         # type: (BaseException, float, float) -> None

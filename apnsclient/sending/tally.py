@@ -24,7 +24,7 @@ if MYPY:
     Fate = Tuple[str, Optional[int], Optional[str]]
     Fields = Tuple[Any, ...]
 
-__all__ = ["Tally", "fate_of", "frame_events", "outcome_events"]
+__all__ = ["Tally", "fate_of", "frame_events", "outcome_events", "tally_events"]
 
 _ACCEPTED = ACCEPTED, 200, None  # type: Fate
 #: What a gateway says of what it accepts.
@@ -59,6 +59,12 @@ class Tally(object):
         """
         key = fields, (outcome, status, reason)
         self.counts[key] = self.counts.get(key, 0) + count
+
+    def add_accepted(self, fields):
+        # type: (Any) -> None
+        """Count a request that was accepted, where each of them is told."""
+        key = fields, _ACCEPTED
+        self.counts[key] = self.counts.get(key, 0) + 1
 
     def add_response(self, fields, reason):
         # type: (Any, Reason) -> None
@@ -95,12 +101,22 @@ def outcome_events(works, address, now):
 
     :param works: all of it decided, with a tally (:class:`~.message_work.Delivery`, ``Bundle``).
     """
+    return _events_of([row for work in works for row in work.count_outcomes()], address, now)
+
+
+def tally_events(tally, address, now):
+    # type: (Tally, Tuple[str, int], float) -> List[Event]
+    """Return all that was counted, as few events as possible."""
+    return _events_of([key + (count,) for key, count in tally.counts.items()], address, now)
+
+
+def _events_of(rows, address, now):
+    # type: (Iterable[Tuple[Fields, Fate, int]], Tuple[str, int], float) -> List[Event]
     counts = {}  # type: Dict[Any, int]
-    for work in works:
-        for fields, fate, count in work.count_outcomes():
-            # Of two messages all other fields may differ, such as their identifiers.
-            key = _value_in(fields, b"apns-push-type"), _value_in(fields, b"apns-topic"), fate
-            counts[key] = counts.get(key, 0) + count
+    for fields, fate, count in rows:
+        # Of two messages all other fields may differ, such as their identifiers.
+        key = _value_in(fields, b"apns-push-type"), _value_in(fields, b"apns-topic"), fate
+        counts[key] = counts.get(key, 0) + count
     return [NotificationOutcomes(now, address, "http2", fate[0], fate[1], fate[2], push_type, topic,
                                  count)
             for (push_type, topic, fate), count in counts.items()]

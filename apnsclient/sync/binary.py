@@ -161,7 +161,8 @@ def _connect_and_note(facts, clock, connect, *arguments):
         raise
     if connection.protocol is None:
         # It does not come from the pool.
-        facts.note_opened(connection, clock() - began, clock())
+        facts.note_opened(connection.certificate, connection.session_reused, clock() - began,
+                          clock())
     return connection
 
 

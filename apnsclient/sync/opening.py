@@ -229,7 +229,8 @@ class Opening(object):
             facts = self._sender.sender.facts
             if facts is not None:
                 state.is_told = True
-                facts.note_opened(lease.link.connection, now - self._started_at, now)
+                facts.note_opened(self._target[1], lease.link.connection.session_reused,
+                                  now - self._started_at, now)
         # Responses to what others have left behind are none of those who come now.
         state.attach(self._settings.keep_ids, self._backend.clock())
         return not self._was_idle or bool(state.can_start and not state.is_rejected)

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aio_world import Plan, World
+from apnsclient import events
 from apnsclient.aio.errors import Closed, ResponseError, StreamReset, Timeout
 from apnsclient.aio.outcome import Kind
 from apnsclient.errors import ConnectError
@@ -128,6 +129,33 @@ def check(world: World) -> None:
             check_outcome(world, caller, name, outcome, flights[name])
         check_presence(caller)
     check_rest(world, flights)
+    check_told(world)
+
+
+def check_told(world: World) -> None:
+    """See that an observer was told of each outcome once, and of each connection."""
+    told, notes = world.notes.outcomes(), world.notes
+    had: Dict[str, int] = defaultdict(int)
+    left = 0
+    for caller in world.callers:
+        left += len(caller.left)
+        if caller.plan.kind != "request":
+            for outcome in caller.outcomes.values():
+                had[outcome.kind.value] += 1
+    for kind in set(told) | set(had):
+        # Of those who have left nobody had the outcome; what comes to a closed pool is not told.
+        assert told.get(kind, 0) <= had[kind] + left, kind
+        if kind not in ("unprocessed", "undelivered"):
+            assert told.get(kind, 0) >= had[kind], kind
+    if not left and world.pool.outcome == "it was closed" and not world.closes_early:
+        assert told == dict(had)
+    opened = len(notes.of(events.ConnectionOpened))
+    assert len(notes.of(events.ConnectionClosed)) == opened
+    resent = sum(event.count for event in notes.of(events.NotificationsResent))
+    begun: Dict[str, int] = defaultdict(int)
+    for flight in world.flights:
+        begun[flight.name] += 1
+    assert resent >= sum(count - 1 for count in begun.values())
 
 
 def check_presence(caller: Any) -> None:
