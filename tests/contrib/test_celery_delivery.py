@@ -237,16 +237,14 @@ def test_only_the_type_of_the_applications_exception_is_repeated(world):
         assert caught.value.__context__ is None
 
 
-@each("conf, longest", [
-    ({"broker_url": "redis://"}, 1800), ({"broker_url": "rediss://x"}, 1800),
-    ({"broker_url": "sentinel://a;sentinel://b"}, 1800),
-    ({"broker_url": ["amqp://a", "amqp://b"]}, 900), ({"broker_url": "sqs://"}, 900),
-    ({"broker_url": None}, 900), ({"broker_url": "amqp://", "broker_read_url": "redis://"}, 1800),
-    ({"broker_url": "redis://", "broker_transport_options": {"visibility_timeout": 60}}, 30),
+@each("urls, options, longest", [
+    ("redis://", None, 1800), ("rediss://x", {}, 1800), ("sentinel://a;sentinel://b", None, 1800),
+    (["amqp://a", "redis://b"], {}, 900), ("sqs://", {}, 900), (None, None, 900), ([], {}, 900),
+    ("redis://", {"visibility_timeout": 60}, 30), ("redis+socket:///x", {}, 1800),
 ])
-def test_no_countdown_comes_near_what_the_broker_allows(conf, longest):
+def test_no_countdown_comes_near_what_the_broker_allows(urls, options, longest):
     """Half of it is left for the wait for a process, and for the run."""
-    assert longest_countdown(conf) == longest
+    assert longest_countdown(urls, options) == longest
 
 
 def test_the_pause_grows_and_is_spread():

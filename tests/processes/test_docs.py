@@ -46,11 +46,11 @@ PROGRAMS = [page for page in PAGES if find_blocks(read_page(page))]
 AT_ONCE = 3
 
 #: Pages that would not be worth their name without an example.
-PAGES_WITH_EXAMPLES = ["README.rst", "docs/aio-web.rst", "docs/aio.rst", "docs/celery.rst",
-                       "docs/chaos.rst", "docs/doctor.rst", "docs/extending.rst",
-                       "docs/feedback.rst", "docs/getting-started.rst", "docs/gevent.rst",
-                       "docs/models.rst", "docs/moving-to-aio.rst", "docs/security.rst",
-                       "docs/testing.rst"]
+PAGES_WITH_EXAMPLES = ["README.rst", "docs/aio-web.rst", "docs/aio.rst", "docs/celery-recipe.rst",
+                       "docs/celery.rst", "docs/chaos.rst", "docs/doctor.rst",
+                       "docs/extending.rst", "docs/feedback.rst", "docs/getting-started.rst",
+                       "docs/gevent.rst", "docs/models.rst", "docs/moving-to-aio.rst",
+                       "docs/security.rst", "docs/testing.rst"]
 
 
 def make_program(blocks):

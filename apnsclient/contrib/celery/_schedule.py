@@ -5,7 +5,7 @@ that is not acknowledged in time for lost, and gives it to another worker as wel
 may come near that time. What has to wait for longer is published anew in between.
 """
 
-from typing import Any, Callable, Mapping
+from typing import Any, Callable, Mapping, Optional, Sequence, Union
 
 __all__ = ["LAST_TRY", "back_off", "longest_countdown"]
 
@@ -20,20 +20,19 @@ LONGEST = 600.0
 LAST_TRY = 5.0
 
 
-def longest_countdown(conf: Mapping[str, Any]) -> float:
+def longest_countdown(urls: Union[str, Sequence[str], None],
+                      transport_options: Optional[Mapping[str, Any]] = None) -> float:
     """Return the longest countdown of a task, in seconds.
 
     It is half of what the broker allows: in the other half the task waits for a free process, and
     is run.
 
-    :param conf: configuration of the app.
+    :param urls: address of the broker, or several.
+    :param transport_options: the app's ``broker_transport_options``.
     """
-    options: Mapping[str, Any] = conf.get("broker_transport_options") or {}
-    urls: Any = conf.get("broker_read_url") or conf.get("broker_url") or ""
-    # Several may be given, as a list or with semicolons.
-    url: str = urls if isinstance(urls, str) else urls[0]
+    url = urls if isinstance(urls, str) else "".join((urls or ())[:1])
     scheme = url.split(":", 1)[0].split("+", 1)[0]
-    visibility: Any = options.get("visibility_timeout") or _VISIBILITY.get(
+    visibility: Any = (transport_options or {}).get("visibility_timeout") or _VISIBILITY.get(
         scheme, _VISIBILITY_OF_OTHERS)
     return max(float(visibility) / 2, 1.0)
 

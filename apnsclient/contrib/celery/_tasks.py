@@ -199,9 +199,15 @@ def time_limit(task: PushTask) -> float:
     limits = [limit for limit in (
         soft or task.soft_time_limit or pool.soft or conf.task_soft_time_limit,
         hard or task.time_limit or pool.hard or conf.task_time_limit,
-        longest_countdown(conf)) if limit]
+        _longest_countdown(task)) if limit]
     limit = float(min(limits))
     return limit - min(max(limit / 10, 2.0), limit / 2)
+
+
+def _longest_countdown(task: AnyTask) -> float:
+    conf: Any = task.app.conf
+    # The environment may name the broker; only these attributes know that.
+    return longest_countdown(conf.broker_read_url, conf.broker_transport_options)
 
 
 def _go_back(task: PushTask, outcome: Outcome, kwargs: Dict[str, Any]) -> None:
@@ -226,7 +232,7 @@ def go_back(task: AnyTask, args: Tuple[Any, ...], kwargs: Dict[str, Any], delay:
         # There is no broker. Celery would run the task again at once, and for ever.
         when: Any = delay
         raise Retry(cause, why, when)
-    countdown = min(delay, longest_countdown(task.app.conf))
+    countdown = min(delay, _longest_countdown(task))
     try:
         task.retry(args, kwargs, exc=why, countdown=countdown,
                    ignore_result=request.ignore_result)
