@@ -111,8 +111,7 @@ class Campaign:
         self._live.discard(item)
         if not self._is_ordered:
             self._ended.append(item)
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        self._wake()
 
     def withdraw(self, item: Item, text: str) -> None:
         """Give up an item whose time is over."""
