@@ -129,12 +129,17 @@ def test_without_reconnects_from_the_pool_a_stale_connection_is_replaced_by_a_ne
         scenario = Scenario([Script(idle="write"), Script(idle="write")], can_detect_close=False,
                             use_cache_for_reconnects=use_cache)
 
-        def messages(apns=scenario.apns):
-            yield message(1)
-            # This goes over a second connection, while the first is in use.
-            apns.send(message(1, first=10))
+        class Messages(list):
+            """One message, and then another one of another caller."""
 
-        list(scenario.apns.send_many(messages()))
+            send = scenario.send
+
+            def __iter__(self):
+                yield self[0]
+                # This goes over a second connection, while the first is in use.
+                self.send(message(1, first=10))
+
+        scenario.send_many(Messages([message(1)]))
         scenario.send(message(1, first=20))
         connections = scenario.gateway.connections
         assert len(connections) == 3
