@@ -194,8 +194,8 @@ def test_a_limit_in_what_the_caller_has_given_is_not_logged_away(handle, part):
                       feedback_store=Store())
     reported = Result(message(), (8, 0))
     session._shared.feedback.add("app", [(b"aa", 1)])
-    report = (functools.partial(session._shared.report_late, [reported]) if part == "on_late_result"
-              else session.shutdown)
+    late = functools.partial(session._shared.report_late, ("gateway", 2195), [reported])
+    report = late if part == "on_late_result" else session.shutdown
     report()
     with pytest.raises(Limit):
         report()
