@@ -6,6 +6,7 @@ there. They share its connections, see :mod:`apnsclient.aio.pool`.
 
 import asyncio
 import datetime
+import math
 import uuid
 from typing import (
     Any,
@@ -139,6 +140,7 @@ class Client(APNSBaseClient):
         ``Outcome.error``.
 
         :raises RuntimeError: if the client belongs to another event loop.
+        :raises ValueError: if ``timeout`` or ``deadline`` is not a number.
         """
         self.pool.check_loop()
         end = self._end(deadline, timeout)
@@ -156,12 +158,20 @@ class Client(APNSBaseClient):
 
     def _end(self, deadline: Optional[float],
              timeout: Union[float, None, _Default]) -> Optional[float]:
-        """Return when the time of a notification is over (float), or None."""
+        """Return when the time of a notification is over (float), or None.
+
+        :raises ValueError: if it is not a number, which has no place among the deadlines of others.
+        """
         seconds = self._timeout if isinstance(timeout, _Default) else timeout
-        if seconds is None:
-            return deadline
-        end = self._loop.time() + seconds
-        return end if deadline is None or end < deadline else deadline
+        end = deadline
+        if seconds is not None:
+            end = self._loop.time() + seconds
+            if deadline is not None and not end < deadline:
+                end = deadline
+        if end is not None and math.isnan(end):
+            raise ValueError("timeout is %r and deadline is %r, expected seconds" % (
+                seconds, deadline))
+        return end
 
     def _post(self, token: Token, template: RequestTemplate,
               end: Optional[float]) -> Awaitable[Any]:

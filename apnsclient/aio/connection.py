@@ -6,6 +6,7 @@ The lowest layer: most programs use :mod:`apnsclient.aio.api`.
 import asyncio
 import copy
 import json
+import math
 import re
 import time
 from typing import Any, Dict, List, Mapping, Optional, Set, Tuple, Union
@@ -137,7 +138,7 @@ class Request:
         :param expiration: when the notification is of no more use, in seconds since 1970 (float);
             None or 0 for no such time. The earliest of the three counts.
         :param method: such as ``"GET"``.
-        :raises ValueError: if a header field cannot be sent.
+        :raises ValueError: if a header field cannot be sent, or a time is not a number.
         """
         body = data if isinstance(data, bytes) else (
             data if isinstance(data, str)
@@ -146,6 +147,9 @@ class Request:
         ends = [deadline, None if timeout is None else now + timeout,
                 now + expiration - time.time() if expiration else None]
         known = [end for end in ends if end is not None]
+        if any([math.isnan(end) for end in known]):
+            raise ValueError("timeout, deadline or expiration is not a number: %r, %r, %r" % (
+                timeout, deadline, expiration))
         for name, value in (header or {}).items():
             _check_field(name, value)
         return cls(path, header or {}, body, min(known) if known else None, method)

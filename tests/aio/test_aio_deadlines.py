@@ -7,6 +7,7 @@ import pytest
 from apnsclient.aio import errors
 from apnsclient.aio._deadlines import Deadlines
 from apnsclient.aio.api import create_client
+from apnsclient.aio.connection import Request
 from net_support import make_tokens
 
 pytestmark = pytest.mark.anyio
@@ -36,6 +37,19 @@ async def test_a_time_of_0_is_over(apple, ca_file, cert_file):
         for token in TOKENS[:3]:
             with pytest.raises(errors.Timeout):
                 await client.send_notification(token, CONTENT, topic="com.example.app", timeout=0)
+    assert apple.accepted_tokens() == []
+
+
+@pytest.mark.parametrize("option", ["timeout", "deadline"])
+async def test_what_is_no_time_is_an_error_at_once(apple, ca_file, cert_file, option):
+    """Among the deadlines of others it would be in nobody's order, and theirs would never come."""
+    strange = {option: float("nan")}
+    async with create_client(cert_file, apple.provider_address, cafile=ca_file) as client:
+        with pytest.raises(ValueError, match="nan"):
+            await client.send_notification(TOKENS[0], CONTENT, topic="com.example.app", **strange)
+        with pytest.raises(ValueError, match="nan"):
+            Request.new("/3/device/" + TOKENS[0], None, CONTENT, **strange)
+        assert client.pool.pending == 0
     assert apple.accepted_tokens() == []
 
 
