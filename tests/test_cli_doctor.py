@@ -424,6 +424,7 @@ def test_the_report_is_for_people(doctor):
     at = [number for number, line in enumerate(lines) if line.startswith(u"\u2717 validity")]
     assert lines[at[0] + 1].startswith(" " * 20 + "to do: create a certificate")
     assert lines[-2].startswith("- not checked       DNS, TCP, proxy, TLS")
+    assert sum("DNS" in line for line in lines) == 1
     assert lines[-1] == "look above: 9 ok, 1 failed, 8 skipped"
 
 

@@ -150,8 +150,9 @@ def test_a_notification_is_sent_on_demand(doctor):
         assert token(7) not in checks["request"][1]
         assert "00000000..." in checks["request"][1]
         accepted = doctor.simulator.accepted[-1]
-        assert (accepted.topic, accepted.push_type, accepted.token) == (
-            TOPIC, push_type, token(7) * 2)
+        # With expiry 0 Apple stores nothing for later.
+        assert (accepted.topic, accepted.push_type, accepted.token, accepted.expiry) == (
+            TOPIC, push_type, token(7) * 2, 0)
 
 
 # What a token is told.
@@ -382,6 +383,14 @@ def test_a_certificate_that_the_server_refuses(doctor):
             checks = doctor.at(server.address, "--cert", doctor.file("none.pem", ""))[1]
             assert list(failures(checks)) == ["certificate_file"]
             assert checks[name][1] == "the server wants a credential: mend that first"
+
+
+def test_an_expired_certificate_is_told_once_by_each_side(doctor):
+    """By its dates and by the server; the warning of the library would say it again."""
+    pem = doctor.file("expired.pem", doctor.simulator.client_certificate(expired=True))
+    status, checks = doctor.look("--http2", "--cert", pem, *doctor.provider)
+    assert (status, sorted(failures(checks))) == (3, ["http2", "validity"])
+    assert "expired on" in checks["http2"][1]
 
 
 def test_the_way_leads_through_a_proxy(doctor):
