@@ -1,5 +1,6 @@
 """The circuit breaker: one task finds out, all others wait, and one error is logged."""
 
+import contextlib
 import os
 import signal
 import warnings
@@ -91,11 +92,11 @@ def test_a_person_closes_it_and_holds_it_open():
 def test_what_was_proven_is_forgotten_with_the_credential():
     """A new one has not proven anything."""
     breaker, _ = make()
-    assert not breaker.ask(PLACE).is_proven
+    assert not breaker.is_proven(PLACE)
     assert not breaker.succeed(PLACE)
-    assert breaker.ask(PLACE).is_proven
+    assert breaker.is_proven(PLACE) and breaker.ask(PLACE).is_proven
     breaker.forget_proof(PLACE)
-    assert not breaker.ask(PLACE).is_proven
+    assert not breaker.is_proven(PLACE) and not breaker.ask(PLACE).is_proven
 
 
 def test_what_works_is_forgotten_first():
@@ -131,6 +132,41 @@ def test_there_is_always_a_way_out(steps):
     assert breaker.ask(PLACE).may_send
 
 
+@contextlib.contextmanager
+def child_that(function):
+    """Fork a child that runs a function, and see that it is gone afterwards."""
+    with warnings.catch_warnings():
+        # Other tests may have left threads; this child needs none of them.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if not child:
+        signal.alarm(100)
+        try:
+            function()
+        finally:
+            os._exit(0)
+    try:
+        yield child
+    finally:
+        os.waitpid(child, 0)
+
+
+def test_one_process_at_a_time_changes_it():
+    """What two of them do at the same time is done one after the other."""
+    table = SharedTable(1, 4)
+
+    def count_up():
+        for _ in range(300):
+            with table.locked():
+                number = int.from_bytes(table.read(0), "big")
+                os.sched_yield()
+                table.write(0, (number + 1).to_bytes(4, "big"))
+
+    with child_that(count_up):
+        count_up()
+    assert int.from_bytes(table.read(0), "big") == 600
+
+
 def test_forked_children_share_it(in_forked_child):
     """What a child finds out, its parent and siblings know; a killed child leaves no lock."""
     breaker, _ = make()
@@ -146,21 +182,17 @@ def test_forked_children_share_it(in_forked_child):
     assert breaker.ask(PLACE).may_send
 
     ready, tell = os.pipe()
-    with warnings.catch_warnings():
-        # Other tests may have left threads; this child needs none of them.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        child = os.fork()
-    if not child:
+
+    def hold():
         with table.locked():
             os.write(tell, b"x")
             signal.pause()
-    try:
+
+    with child_that(hold) as child:
         assert os.read(ready, 1) == b"x"
-    finally:
         os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        os.close(ready)
-        os.close(tell)
+    os.close(ready)
+    os.close(tell)
     with table.locked():
         table.write(0, b"y" * 16)
     assert table.read(0) == b"y" * 16

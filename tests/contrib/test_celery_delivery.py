@@ -176,6 +176,38 @@ class CredentialError(Exception):
     """What the application's own code raises."""
 
 
+def test_a_probe_without_a_connection_leaves_the_breaker_open(world):
+    """It has found out nothing, and another one follows after the first pause."""
+    world.breaker.fail(PLACE, "revoked", False)
+    world.clock.now += 30
+    world.apple.script_provider(ProviderScript(refuse=True))
+    world.delivery.attempt(world.order(1), None)
+    assert world.breaker.wait(PLACE) == 30
+
+
+def test_a_probe_has_the_newest_credential(world):
+    """Whoever has mended it need not wait for the interval."""
+    world.run(world.order(1))
+    world.apple.revoke_key(world.apple.key_id)
+    rest = world.delivery.attempt(world.order(2), None).rest
+    key_string = world.apple.add_key("ANOTHERKEY")
+    world.given = ProviderToken(**dict(world.apple.token_parameters, key_id="ANOTHERKEY",
+                                       key_string=key_string))
+    world.clock.now += 40
+    assert world.delivery.attempt(rest, None).counts["accepted"] == 2
+
+
+def test_a_new_credential_has_proven_nothing(world):
+    """It may be that of another app, to which all tokens are strange."""
+    world.run(world.order(1))
+    world.given = ProviderToken(**dict(world.apple.token_parameters, key_id="ANOTHERKEY",
+                                       key_string=world.apple.add_key("ANOTHERKEY")))
+    world.apple.devices.strict = True
+    world.clock.now += 300
+    order = world.order(20)
+    assert len(world.delivery.attempt(order, None).rest.message.tokens) == 20
+
+
 def test_a_revoked_key_is_replaced_without_a_restart(world, caplog):
     """The application is asked when Apple refuses: with another key nothing has to be stopped."""
     world.run(world.order(1))
@@ -225,6 +257,7 @@ def test_a_credential_is_asked_for_at_an_interval_and_a_session_has_an_age(world
         assert old.send(world.order(1).message).failed == {}
         world.sessions.close()
         assert old.send(world.order(1).message).failed == {}
+    assert world.apple.open_provider_connections == 0
 
 
 def test_only_the_type_of_the_applications_exception_is_repeated(world):

@@ -224,6 +224,11 @@ class Breaker:
         self._change(place, lambda circuit: replace(
             circuit, state=State.held, cause="opened by a person"))
 
+    def is_proven(self, place: Place) -> bool:
+        """Return True if something was accepted there with the credential in use."""
+        with self._table.locked():
+            return self._find(place)[1].is_proven
+
     def wait(self, place: Place) -> float:
         """Return how many seconds a task should wait before it asks, without asking."""
         with self._table.locked():

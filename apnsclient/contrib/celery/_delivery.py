@@ -132,7 +132,9 @@ class Delivery:
             return unsent(message, *meaning)
         unknown = result.unknown
         dropped = set(unknown).difference(self._resent(message, unknown)) if unknown else ()
-        return judge(result, dropped, permit.is_proven)
+        # Not by the permit: the session may have taken up another credential since.
+        is_proven = result.hint is not None and self._breaker.is_proven(order.place)
+        return judge(result, dropped, is_proven)
 
     def _resent(self, message: Message, unknown: List[str]) -> Iterable[str]:
         """Return the tokens that are sent to again, of those that may have got the message."""
