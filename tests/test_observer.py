@@ -249,3 +249,19 @@ def test_an_observer_has_to_be_something_to_call():
     """Early, and by name."""
     with pytest.raises(TypeError, match="the observer is of type str"):
         Session(observer="log")
+
+
+def test_events_are_the_same_whoever_leads(apple):
+    """The sums of many results, over connections that end in the middle."""
+    apple.script_provider(*[ProviderScript(goaway_after=40, goaway_reason="Shutdown",
+                                           response_at={3: "TooManyRequests", 9: "Unregistered"})
+                            for _ in range(4)])
+    notes = Notes()
+    session, client = connect(apple, notes)
+    results = [client.send(hello(TOKENS[:70])) for _ in range(3)]
+    results += list(client.send_many([hello(TOKENS[:7]), hello(TOKENS[:1]), hello([])]))
+    session.shutdown()
+    assert notes.outcomes() == count_results(results)
+    opened, closed = notes.of(events.ConnectionOpened), notes.of(events.ConnectionClosed)
+    assert len(opened) == len(closed) > 2
+    assert sum(each.notifications for each in closed) >= 218

@@ -50,7 +50,7 @@ PAGES_WITH_EXAMPLES = ["README.rst", "docs/aio-web.rst", "docs/aio.rst", "docs/c
                        "docs/celery.rst", "docs/chaos.rst", "docs/doctor.rst",
                        "docs/extending.rst", "docs/feedback.rst", "docs/getting-started.rst",
                        "docs/gevent.rst", "docs/models.rst", "docs/moving-to-aio.rst",
-                       "docs/security.rst", "docs/testing.rst"]
+                       "docs/observability.rst", "docs/security.rst", "docs/testing.rst"]
 
 
 def make_program(blocks):
