@@ -8,6 +8,8 @@ __all__ = ["Deadlines"]
 
 #: How many of what has ended meanwhile may be kept.
 _MOST_STALE = 1024
+#: How many are looked at together, before the loop may do something else.
+_PORTION = 256
 
 
 class Deadlines:
@@ -36,16 +38,26 @@ class Deadlines:
         heapq.heappush(entries, (deadline, next(self._numbers), waiter))
 
     def first(self) -> Optional[float]:
-        """Return the first deadline of what has not ended (float), or None."""
+        """Return the first deadline of what has not ended (float), or None.
+
+        It may be that of what has, where there is much of it.
+        """
         entries = self._entries
-        while entries and entries[0][2].is_over:
+        for _ in range(_PORTION):
+            if not (entries and entries[0][2].is_over):
+                break
             heapq.heappop(entries)
         return entries[0][0] if entries else None
 
     def expire(self, now: float) -> None:
-        """End that of which the time is over."""
+        """End that of which the time is over; the first of it, where that is much.
+
+        :meth:`first` is in the past then.
+        """
         entries = self._entries
-        while entries and entries[0][0] <= now:
+        for _ in range(_PORTION):
+            if not (entries and entries[0][0] <= now):
+                break
             waiter = heapq.heappop(entries)[2]
             if not waiter.is_over:
                 waiter.expire()

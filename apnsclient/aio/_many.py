@@ -31,6 +31,8 @@ _AHEAD = 128
 #: How many notifications are taken from an iterable, and for how many seconds at most, before the
 #: loop may do something else.
 _ROUND, _LONGEST_ROUND = 128, 0.005
+#: How many outcomes a caller gets who does not wait for anything in between, before the loop may.
+_MOST_GIVEN = 256
 
 
 class Item(Post):
@@ -133,14 +135,19 @@ class Campaign:
         try:
             while self._count or not source.is_over:
                 await self._take(source)
-                item = self._next_ended()
+                item, given = self._next_ended(), 0
                 while item is not None:
                     self._count -= 1
+                    given += 1
                     yield item.outcome or self._to_outcome(item)
                     # Before there is nothing left to send, more is taken.
                     is_low = self._count <= self._window // 2 and self._can_take(source)
-                    item = None if is_low else self._next_ended()
-                if not (self._can_take(source) or self._has_ended()):
+                    item = None if is_low or given == _MOST_GIVEN else self._next_ended()
+                if self._can_take(source):
+                    continue
+                if self._has_ended():
+                    await asyncio.sleep(0)
+                else:
                     await self._wait(source)
             if source.failure is not None:
                 raise source.failure

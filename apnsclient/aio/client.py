@@ -42,6 +42,9 @@ Moment = Union[int, float, datetime.datetime, datetime.timedelta]
 
 #: Most notifications of one ``send_many()`` that are under way for each connection.
 _WINDOW = 1000
+#: How many dead tokens a caller gets who does not wait for anything in between, before the loop may
+#: do something else.
+_PORTION = 256
 
 
 class _Default:
@@ -282,6 +285,8 @@ class Client(APNSBaseClient):
                 position += 1
                 yield token.decode("ascii"), datetime.datetime.fromtimestamp(
                     timestamp, datetime.timezone.utc)
+                if position % _PORTION == 0:
+                    await asyncio.sleep(0)
         finally:
             if rows[position:]:
                 self._feedback.add(rows[position:])

@@ -1,4 +1,4 @@
-"""What a client promises: what arrives, what comes back, and that it holds up nobody."""
+"""What a client promises: what arrives, what comes back, and that nobody waits for ever."""
 
 import asyncio
 import datetime
@@ -149,78 +149,6 @@ async def test_closing_waits_for_responses_so_long_as_it_is_told(simulator):
         assert (await task).kind is expected
         await closing
         assert client.closed
-
-
-# What holds up nobody.
-
-
-class Steps:
-    """Looks what has happened whenever others than the client have their turn.
-
-    Not in seconds: these tell of the machine, too.
-
-    :param tallies: functions that return numbers, which grow with the work.
-
-    :ivar largest: how much each of them has grown at a time, at most (list).
-    """
-
-    def __init__(self, *tallies):
-        self._tallies = tallies
-        self._task = asyncio.ensure_future(self._count())
-        self.largest = [0] * len(tallies)
-
-    async def _count(self):
-        last = [tally() for tally in self._tallies]
-        while True:
-            await asyncio.sleep(0)
-            now = [tally() for tally in self._tallies]
-            self.largest = [max(one, after - before) for one, after, before in zip(
-                self.largest, now, last)]
-            last = now
-
-    async def end(self):
-        """Count no more."""
-        self._task.cancel()
-        await asyncio.wait([self._task])
-
-
-@pytest.mark.parametrize("is_token", [False, True], ids=["certificate", "token"])
-async def test_many_notifications_hold_up_nobody(simulator, is_token):
-    """Others have their turn after what takes some milliseconds at most, however many there are."""
-    count, seen = 20000, 0
-    simulator.script_provider(*[ProviderScript(response_at={
-        number: "BadDeviceToken" for number in range(5, 100000, 50)})] * 2)
-    credential = provider_token(simulator) if is_token else None
-    async with client_of(simulator, credential) as client:
-        tally = client.pool.hub.tally
-        taken = [0]
-
-        def notifications():
-            for number in range(count):
-                taken[0] += 1
-                yield token(number), ALERT
-
-        steps = Steps(lambda: taken[0], lambda: tally.completed, lambda: seen)
-        async for _ in client.send_many(notifications()):
-            seen += 1
-        await steps.end()
-        assert (seen, tally.completed) == (count, count)
-
-    # 1000 requests may be in flight on each of two connections, and their responses come together.
-    assert steps.largest[0] <= 256 and max(steps.largest) <= 3000
-
-
-async def test_many_callers_hold_up_nobody(simulator):
-    """10 000 at once: they are taken in portions, as there is room for them."""
-    async with client_of(simulator) as client:
-        tasks = [asyncio.ensure_future(client.send(token(n), ALERT)) for n in range(10000)]
-        await asyncio.sleep(0)  # All have begun.
-        steps = Steps(lambda: client.pool.hub.tally.completed)
-        outcomes = await asyncio.gather(*tasks)
-        await steps.end()
-
-    assert all(outcome.is_accepted for outcome in outcomes)
-    assert steps.largest[0] <= 2000 and simulator.accepted_count == 10000
 
 
 async def test_a_server_that_resets_everything_holds_up_nobody(simulator):
