@@ -12,7 +12,6 @@ again by itself until its time is over; what was written and had no response nev
 """
 
 import asyncio
-import copy
 import logging
 import os
 from functools import partial
@@ -34,17 +33,20 @@ from ._deadlines import Deadlines
 from ._link import Link
 from ._observing import Observation
 from ._queue import Flow, Queue
-from ._stream import Endpoint
+from ._stream import Endpoint, NoCredential
 from ._work import Bundle, Post, Tally
 from .errors import Closed, get
 from .outcome import Kind
 
-__all__ = ["Hub", "NoCredential", "ends_everything"]
+__all__ = ["Hub", "ends_everything"]
 
 _log = logging.getLogger("apnsclient.aio.connection")
 
 #: How many requests are handed to the sender at a time, at most.
 _BUNDLE = 128
+#: How often that is done in a row, at most, where none of them can be sent; and how many that wait
+#: are ended together. Then the loop may do something else.
+_MOST_BUNDLES, _PORTION = 4, 256
 #: Seconds of silence after which a request that was given up is a reason to ask for a sign of life.
 _SILENCE = 1.0
 #: How many seconds a timer is late if something has held up the loop, and how many more it gets.
@@ -59,16 +61,6 @@ def ends_everything(reason: Reason) -> bool:
     """
     return (reason.stops_everything and not reason.retries_reported
             and reason.name != "TopicMismatch")
-
-
-class NoCredential:
-    """What stands in for a credential where TLS presents none and requests bring their own."""
-
-    source_name = "nobody"
-
-    @staticmethod
-    def get_context() -> None:
-        """Return None: a handshake does not use it."""
 
 
 class Hub:
@@ -88,6 +80,7 @@ class Hub:
     :ivar problem: why the last attempt to send something came to nothing (str).
     :ivar failure: why nothing can be sent any more (Exception), or None.
     :ivar on_gone: called with ``(token, timestamp)`` of tokens that are dead (list), or None.
+    :ivar all_ended: done when all requests have ended that are to be; None if that is so.
     """
 
     def __init__(self, endpoint: Endpoint, timing: Timing, ping_after: Optional[float],
@@ -114,6 +107,7 @@ class Hub:
         # What was handed to it and is not over, and the flow that it is of.
         self._calls: Dict[Call, Tuple[Any, Flow]] = {}
         self.queue = Queue(queue_size, self.tally, observation)
+        self.all_ended: Optional[asyncio.Future[None]] = None
         self._deadlines = Deadlines()
         # The timer, and when it is due.
         self._timer: Any = None
@@ -187,8 +181,8 @@ class Hub:
 
         :param error: why; see :meth:`end_waiting`.
         """
-        for post in self.queue.clear_outside():
-            self.tally.fail(post, copy.copy(error))
+        self.queue.refuse_outside(error)
+        self._end_refused()
 
     @property
     def problem_text(self) -> str:
@@ -347,15 +341,31 @@ class Hub:
             link.stream.abort()
 
     def end_waiting(self, error: Exception) -> None:
-        """End all requests that wait: nothing more is started.
+        """End all requests that wait, also those that have no place: nothing more is started.
+
+        Some of them at once, others as soon as the loop has been elsewhere; see :attr:`all_ended`.
 
         :param error: why. Each caller gets one of its own, since raising it adds a traceback.
         """
         for call in list(self._calls):
             call.give_up(text_of(error))  # They come back to the queue.
             self._forget(call)
-        for post in self.queue.clear():
-            self.tally.fail(post, copy.copy(error))
+        self.queue.refuse(error)
+        self._end_refused()
+
+    def _end_refused(self) -> None:
+        if self.all_ended is None:
+            self._end_some()
+
+    def _end_some(self) -> None:
+        self.queue.end_refused(_PORTION)
+        if self.queue.has_refused and not self._loop.is_closed():
+            self.all_ended = self.all_ended or self._loop.create_future()
+            self._loop.call_soon(self._run, self._end_some)
+        elif self.all_ended is not None:
+            self.all_ended.set_result(None)
+            self.all_ended = None
+            self.schedule()
 
     # What goes out.
 
@@ -423,9 +433,13 @@ class Hub:
         state = link.state
         if link.is_active and self.failure is None and self._may_use(link, now):
             self._sender.fill(state, now)
-            while self._hand_over(now):
+            for _ in range(_MOST_BUNDLES):
+                if not self._hand_over(now):
+                    break
                 # All of it may have been refused, because of what it is.
                 self._sender.fill(state, now)
+            else:
+                self.schedule()
         data = state.output(now)
         if not data:
             return False

@@ -6,6 +6,7 @@ outside for a place, and whoever came first has the next one. Campaigns take wha
 instead: up to half of the places, in equal shares.
 """
 
+import copy
 from collections import OrderedDict, deque
 from typing import Any, Deque, List, Optional, Tuple
 
@@ -70,6 +71,9 @@ class Queue:
         self._flows: List[Flow] = [self._single]
         # Posts that wait for a place, in order; and since when, if anybody is told.
         self._outside: OrderedDict[Post, float] = OrderedDict()
+        # Why those that wait outside, and those that have a place, are ended; or None.
+        self._outside_error: Optional[Exception] = None
+        self._error: Optional[Exception] = None
 
     # Campaigns.
 
@@ -127,7 +131,7 @@ class Queue:
 
     def _note_room(self) -> None:
         """See who has a place now."""
-        while self._outside and self.count < self._size:
+        while self._outside and self.count < self._size and self._outside_error is None:
             post, since = self._outside.popitem(last=False)
             if self._observation is not None:
                 self._observation.note_place(since)
@@ -145,12 +149,13 @@ class Queue:
 
         :param most: at most so many (int).
         :param now: the time (float).
-        :return: those; and others whose time is over, and that are still to be expired.
+        :return: those; and others whose time is over, and that are still to be expired. Where there
+            are any of these, others may wait behind them.
         """
         taken: List[Post] = []
         late: List[Post] = []
         posts = flow.posts
-        while posts and len(taken) < most:
+        while posts and len(taken) + len(late) < most:
             post = posts.popleft()
             if post.is_over or post.is_abandoned:
                 continue
@@ -181,17 +186,39 @@ class Queue:
         """Forget a request that waits for a place."""
         del self._outside[post]
 
-    def clear(self) -> List[Post]:
-        """Forget all requests that have a place; return those that have not ended."""
-        left: List[Post] = []
-        for flow in self._flows:
-            left += [post for post in flow.posts if not post.is_over]
-            flow.posts.clear()
-            flow.count = 0
-        self.count = 0
-        return left
+    # The end.
 
-    def clear_outside(self) -> List[Post]:
-        """Forget all requests that wait for a place, and return them."""
-        outside, self._outside = list(self._outside), OrderedDict()
-        return outside
+    def refuse_outside(self, error: Exception) -> None:
+        """Give no place any more; see :meth:`end_refused`. The first error counts."""
+        self._outside_error = self._outside_error or error
+
+    def refuse(self, error: Exception) -> None:
+        """Send nothing more; see :meth:`end_refused`. The first error counts."""
+        self._error = self._error or error
+        self.refuse_outside(error)
+
+    @property
+    def has_refused(self) -> bool:
+        """True if requests wait that are to be ended."""
+        return (self._outside_error is not None and bool(self._outside)
+                or self._error is not None and self.count > 0)
+
+    def end_refused(self, most: int) -> None:
+        """End requests that are to be ended.
+
+        :param most: at most so many (int).
+        """
+        if self._outside_error is not None:
+            while self._outside and most:
+                most -= 1
+                post, _ = self._outside.popitem(last=False)
+                self._tally.fail(post, copy.copy(self._outside_error))
+        if self._error is not None:
+            for flow in self._flows:
+                while flow.posts and most:
+                    post = flow.posts.popleft()
+                    if not post.is_over:
+                        most -= 1
+                        flow.count -= 1
+                        self.count -= 1
+                        self._tally.fail(post, copy.copy(self._error))

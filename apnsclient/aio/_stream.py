@@ -35,7 +35,7 @@ from ..backends._tls_certificate import TlsCertificate
 from ..errors import ConnectError, ConnectTimeout
 from ._connect import connect, look_up
 
-__all__ = ["Endpoint", "Listener", "TlsStream", "guard_with_loop", "within"]
+__all__ = ["Endpoint", "Listener", "NoCredential", "TlsStream", "guard_with_loop", "within"]
 
 Address = Tuple[str, int]
 
@@ -60,6 +60,16 @@ _LONGEST_CLOSE = 1.0
 _FAILED = "Connect call failed"
 
 _log = logging.getLogger("apnsclient.aio.connection")
+
+
+class NoCredential:
+    """What stands in for a credential where TLS presents none and requests bring their own."""
+
+    source_name = "nobody"
+
+    @staticmethod
+    def get_context() -> None:
+        """Return None: a handshake does not use it."""
 
 
 class Endpoint:

@@ -21,9 +21,9 @@ from ..outcomes import parse_response
 from ..protocols.http2.headers import decode_block
 from ..protocols.http2.requests import HeaderFields, RequestTemplate
 from ._call import Awaited, AwaitedRequest, Future, await_post
-from ._hub import Hub, NoCredential
+from ._hub import Hub
 from ._link import Link, open_link
-from ._stream import Endpoint, guard_with_loop
+from ._stream import Endpoint, NoCredential, guard_with_loop
 from .errors import Blocked, Closed
 from .outcome import Kind
 
@@ -388,6 +388,8 @@ class Connection:
         self._hub.end_waiting(self._closed())
         self._hub.cancel_timer()
         self._hub.schedule()  # Whoever waits until it is unblocked is told.
+        if self._hub.all_ended is not None:
+            closed.append(self._hub.all_ended)
         if closed:
             await asyncio.wait(closed)
         if self._guard is not None:

@@ -349,7 +349,6 @@ class Pool:
         self._is_closing = True
         if self.outcome is None:
             self.outcome = text_of(error)
-        self.hub.end_outside(error)
         self.hub.end_waiting(error)
         if not self.hub.in_flight:
             self._finish()
@@ -357,7 +356,7 @@ class Pool:
     def _finish(self) -> "List[asyncio.Future[None]]":
         """Close all connections.
 
-        :return: what is done when they are closed.
+        :return: what is done when they are closed, and all requests have ended.
         """
         self._is_closed = True
         ending = self.hub.close_links()
@@ -367,6 +366,8 @@ class Pool:
         # What was not written to its end has come back.
         self.hub.end_waiting(Closed("the client was closed", kind=Kind.unprocessed))
         self.hub.cancel_timer()
+        if self.hub.all_ended is not None:
+            ending.append(self.hub.all_ended)
         if self._idle is not None and not self._idle.done():
             # Somebody else waits for responses, and there will be none.
             self._idle.set_result(None)

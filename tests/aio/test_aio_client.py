@@ -7,7 +7,7 @@ import uuid
 
 import pytest
 
-from aio_peers import ALERT, TOKEN, client_of, failure_of, happens, in_thread, provider_token
+from aio_peers import ALERT, TOKEN, client_of, failure_of, happens, in_thread
 from apnsclient.aio import errors
 from apnsclient.aio.errors import CODES, Closed, Kind
 from apnsclient.aio.models import Notification

@@ -1,15 +1,15 @@
-"""The event loop is for others, too: what the client does at a time is bounded, whatever it has to do.
+"""The event loop is for others, too: what the client does at a time is bounded.
 
 It is counted, and not timed: seconds tell of the machine as well.
 """
 
 import asyncio
+import collections
 
 import pytest
 
 from aio_peers import ALERT, client_of, happens, in_thread, provider_token, until
-from apnsclient.aio._deadlines import Deadlines
-from apnsclient.aio.errors import Timeout
+from apnsclient.aio.errors import BadCertificate, Closed, Timeout
 from apnsclient.testing.simulator import ProviderScript
 
 pytestmark = pytest.mark.anyio
@@ -51,14 +51,12 @@ class Steps:
         await asyncio.wait([self._task])
 
 
-@pytest.mark.parametrize("is_token", [False, True], ids=["certificate", "token"])
-async def test_many_notifications_hold_up_nobody(simulator, is_token):
+async def test_many_notifications_hold_up_nobody(simulator):
     """Others have their turn after what takes some milliseconds at most, however many there are."""
-    count, seen = 20000, 0
+    count, seen = 8000, 0
     simulator.script_provider(*[ProviderScript(response_at={
         number: "BadDeviceToken" for number in range(5, 100000, 50)})] * 2)
-    credential = provider_token(simulator) if is_token else None
-    async with client_of(simulator, credential) as client:
+    async with client_of(simulator, provider_token(simulator)) as client:
         tally = client.pool.hub.tally
         taken = [0]
 
@@ -78,16 +76,16 @@ async def test_many_notifications_hold_up_nobody(simulator, is_token):
 
 
 async def test_many_callers_hold_up_nobody(simulator):
-    """10 000 at once: they are taken in portions, as there is room for them."""
+    """5000 at once: they are taken in portions, as there is room for them."""
     async with client_of(simulator) as client:
-        tasks = [asyncio.ensure_future(client.send(token(n), ALERT)) for n in range(10000)]
+        tasks = [asyncio.ensure_future(client.send(token(n), ALERT)) for n in range(5000)]
         await asyncio.sleep(0)  # All have begun.
         steps = Steps(lambda: client.pool.hub.tally.completed)
         outcomes = await asyncio.gather(*tasks)
         await steps.end()
 
     assert all(outcome.is_accepted for outcome in outcomes)
-    assert steps.largest[0] <= 2000 and simulator.accepted_count == 10000
+    assert steps.largest[0] <= 2000 and simulator.accepted_count == 5000
 
 
 async def test_a_caller_who_was_away_holds_up_nobody(simulator):
@@ -124,45 +122,69 @@ async def test_reading_the_feedback_holds_up_nobody(simulator):
     assert seen == 3000 and steps.largest[0] <= PORTION
 
 
+class Crowd:
+    """Many callers of a client, each with a notification.
+
+    :param client: the client.
+    :param options: arguments of each call.
+
+    :ivar ended: how many have their outcome (int).
+    """
+
+    def __init__(self, client, tokens, **options):
+        self._client, self._options = client, options
+        self.ended = 0
+        self._steps = Steps(lambda: self.ended)
+        self._tasks = [asyncio.ensure_future(self._send(one)) for one in tokens]
+
+    async def _send(self, one):
+        outcome = await self._client.send(one, ALERT, **self._options)
+        self.ended += 1
+        return outcome
+
+    async def outcomes(self):
+        """Return how many had which exception, and the largest number that had any at a time."""
+        found = await asyncio.gather(*self._tasks)
+        await self._steps.end()
+        return collections.Counter(type(outcome.error) for outcome in found), self._steps.largest[0]
+
+
 async def test_many_whose_time_is_over_hold_up_nobody(simulator):
     """They end in portions: those that have no response, and those that wait."""
     simulator.script_provider(ProviderScript(hold=True))
-    ended = 0
+    async with client_of(simulator, pool_size=1) as client:
+        end = asyncio.get_running_loop().time() + 1
+        errors, largest = await Crowd(client, map(token, range(4000)), deadline=end).outcomes()
 
-    async def send(number, deadline):
-        nonlocal ended
-        outcome = await client.send(token(number), ALERT, deadline=deadline)
-        ended += 1
-        return outcome
+    assert errors == {Timeout: 4000} and largest <= 4 * PORTION
+
+
+async def test_the_end_of_a_client_holds_up_nobody(simulator):
+    """Those that wait end in portions, and closing waits for them."""
+    simulator.script_provider(ProviderScript(hold=True), ProviderScript(
+        response_at={500: (403, "BadCertificate")}))
+    client = await client_of(simulator, pool_size=1)
+    crowd = Crowd(client, map(token, range(4000)))
+    await happens(simulator, lambda: simulator.held == 1000)
+    await client.close(0)
+    await asyncio.sleep(0)  # So that the last of them have their turn.
+    assert (crowd.ended, client.pool.pending) == (4000, 0)
+    errors, largest = await crowd.outcomes()
+    assert errors == {Closed: 4000} and largest <= 1000 + 2 * PORTION
 
     async with client_of(simulator, pool_size=1) as client:
-        # It is over when all of them have been begun.
-        loop = asyncio.get_running_loop()
-        end = loop.time() + 1
-        tasks = [asyncio.ensure_future(send(number, end)) for number in range(4000)]
-        await happens(simulator, lambda: simulator.held == 1000)
-        steps = Steps(lambda: ended)
-        outcomes = await asyncio.gather(*tasks)
-        await steps.end()
-
-    assert {type(outcome.error) for outcome in outcomes} == {Timeout}
-    assert steps.largest[0] <= PORTION
+        errors, largest = await Crowd(client, map(token, range(4000))).outcomes()
+        assert client.closing
+    # Those before it were accepted, and some may have been that came with them.
+    assert set(errors) == {type(None), BadCertificate} and errors[BadCertificate] > 1000
+    assert largest <= 1000 + 2 * PORTION
 
 
-def test_deadlines_of_the_past_are_dropped_in_portions():
-    """Where many wait for one that has the first deadline, and it ends."""
-    class Waiter:
-        """One whose time does not come."""
+async def test_many_that_cannot_be_sent_hold_up_nobody(simulator):
+    """Nothing is written, so that nothing tells when to stop."""
+    async with client_of(simulator) as client:
+        errors, largest = await Crowd(client, ["no token"] * 3000).outcomes()
+        assert await client.send_notification(token(1), ALERT)
 
-        is_over = False
-
-    deadlines, waiters = Deadlines(), [Waiter() for _ in range(1000)]
-    for number, waiter in enumerate(waiters):
-        deadlines.add(number, waiter)
-    assert deadlines.first() == 0
-    for waiter in waiters:
-        waiter.is_over = True
-    left = []
-    while deadlines.first() is not None:
-        left.append(len(deadlines))
-    assert [before - after for before, after in zip([1000] + left, left)] == [PORTION] * 3
+    assert sum(errors.values()) == 3000 and type(None) not in errors
+    assert largest <= 3 * PORTION
