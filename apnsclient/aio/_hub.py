@@ -377,6 +377,7 @@ class Hub:
 
     def _pump(self) -> None:
         """Start what there is room for, and see what has ended; called by the loop."""
+        self._is_scheduled = False
         self._run(self._go_on)
         self.tell()
 
@@ -411,7 +412,6 @@ class Hub:
         self._on_change()
 
     def _go_on(self) -> None:
-        self._is_scheduled = False
         now = self._loop.time()
         self._settle()
         is_busy = bool(self.links)

@@ -156,7 +156,7 @@ async def test_many_whose_time_is_over_hold_up_nobody(simulator):
         end = asyncio.get_running_loop().time() + 1
         errors, largest = await Crowd(client, map(token, range(4000)), deadline=end).outcomes()
 
-    assert errors == {Timeout: 4000} and largest <= 4 * PORTION
+    assert errors == {Timeout: 4000} and largest <= 2 * PORTION
 
 
 async def test_the_end_of_a_client_holds_up_nobody(simulator):
