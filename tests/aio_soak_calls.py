@@ -18,8 +18,8 @@ __all__ = ["Call", "Entry", "LEAVING", "LEAVING_CAMPAIGN", "LEAVING_GROUP"]
 #: How the caller of one notification leaves: not at all, by a time limit around the call, or
 #: cancelled, after some time or some rounds of the loop.
 LEAVING = ("stay", "wait_for", "cancel", "cancel at once")
-#: Of a group: also when another task of it fails.
-LEAVING_GROUP = LEAVING + (("fail",) if sys.version_info >= (3, 11) else ())
+#: Of a group: also one alone, and when another task of it fails.
+LEAVING_GROUP = LEAVING + ("one alone",) * 3 + (("fail",) if sys.version_info >= (3, 11) else ())
 #: Of send_many(): also after some outcomes, with and without closing the generator, or when the
 #: iterable fails.
 LEAVING_CAMPAIGN = LEAVING + ("close", "drop", "source fails")
@@ -109,7 +109,8 @@ class Call:
     async def run(self, get_client: Callable[[], Client]) -> None:
         """Make the call."""
         await asyncio.sleep(self.delay)
-        work = self._work(get_client())
+        self._client = get_client()
+        work = self._work(self._client)
         if self.leaving == "wait_for":
             try:
                 await asyncio.wait_for(work, self.after)
@@ -124,13 +125,19 @@ class Call:
         if self.leaving == "cancel":
             await asyncio.wait([task], timeout=self.after)
         else:
-            for _ in range(int(self.after)):
-                await asyncio.sleep(0)
+            await self._pass_rounds()
+        is_done = task.done()
         task.cancel()
         await asyncio.wait([task])
         self.has_left = task.cancelled()
         if not self.has_left:
             task.result()
+        if self.has_left == is_done:
+            self._complain("a task that is cancelled ends as cancelled", repr(task))
+
+    async def _pass_rounds(self) -> None:
+        for _ in range(int(self.after)):
+            await asyncio.sleep(0)
 
     async def _work(self, client: Client) -> None:
         if self.way == "send_many":
@@ -166,6 +173,9 @@ class Call:
 
     async def _send_group(self, client: Client) -> None:
         works = [self._send(client, *pair) for pair in self._pairs]
+        if self.leaving == "one alone":
+            await self._leave_alone([asyncio.ensure_future(work) for work in works])
+            return
         if sys.version_info < (3, 11):
             await asyncio.gather(*works)
             return
@@ -179,6 +189,15 @@ class Call:
             if self.leaving != "fail" or not isinstance(error.exceptions[0], Failure):
                 raise
             self.has_left = True
+
+    async def _leave_alone(self, tasks: "List[asyncio.Task[None]]") -> None:
+        """Have the first of some tasks leave; the others have their outcomes all the same."""
+        await self._pass_rounds()
+        tasks[0].cancel()
+        await asyncio.wait(tasks)
+        self.has_left = tasks[0].cancelled()
+        for task in tasks[self.has_left:]:
+            task.result()
 
     async def _fail(self) -> None:
         await asyncio.sleep(self.after)
@@ -254,8 +273,16 @@ class Call:
                 entry.begun, self.has_left)
             for complaint in complaints:
                 self._complain(*complaint)
-            if self.leaving == "stay" and not self.is_refused and (
-                    entry.begun != set(entry.tokens)):
-                self._complain("the iterable is asked for all", entry.tag)
+            self._judge_presence(entry)
             found.append(attempt)
         return found
+
+    def _judge_presence(self, entry: Entry) -> None:
+        told = set(token for token, _, _ in entry.told)
+        if self.leaving == "one alone" and not told >= set(entry.tokens[1:]):
+            self._complain("a caller who leaves strands nobody", entry.tag)
+        if self.leaving == "stay" and not self.is_refused and entry.begun != set(entry.tokens):
+            self._complain("the iterable is asked for all", entry.tag)
+        if self.limit is None and not self._client.closing and any(
+                kind == "unprocessed" for _, kind, _ in entry.told):
+            self._complain("what has no limit is sent until it has a response", entry.tag)
