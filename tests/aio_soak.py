@@ -20,7 +20,7 @@ from aio_soak_calls import LEAVING, LEAVING_CAMPAIGN, LEAVING_GROUP, Call, Entry
 from apnsclient import ProviderToken
 from apnsclient._compat import monotonic
 from apnsclient.aio import Client, create_client
-from apnsclient.errors import ConnectError
+from apnsclient.errors import ConnectError, ConnectTimeout
 from apnsclient.feedback_store import MemoryStore
 from apnsclient.testing.chaos.randomness import Dice
 from soak_faults import FAULTS, HARMLESS, lane_name, uvloop
@@ -133,7 +133,7 @@ class AioLane:
 
     async def _run_legs(self) -> None:
         self._stage.proxy.set_behavior("")
-        self._client = await self._watch("the first client", NO_LIMIT, self._create())
+        await self._connect()
         await self._run_calls([Call("send_many", [self._new_entry(self._tokens(5, 0))])])
         for leg in range(self.load.legs):
             await self._prepare()
@@ -396,7 +396,17 @@ class AioLane:
 
     async def _renew(self) -> None:
         await self._watch("close()", NO_LIMIT, self._client.close())
-        self._client = await self._watch("a new client", NO_LIMIT, self._create())
+        await self._connect()
+
+    async def _connect(self) -> None:
+        """Have a client where no fault is on; a slow machine may need more time for a connect."""
+        for number in range(MOST_TRIES):
+            try:
+                self._client = await self._watch("a client", NO_LIMIT, self._create())
+                return
+            except ConnectTimeout:
+                if number == MOST_TRIES - 1:
+                    raise
 
     async def _end(self) -> None:
         """Close the client, and see that nothing is left of any."""
