@@ -14,7 +14,7 @@ import threading
 import traceback
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Awaitable, Callable, Coroutine, Dict, List, Optional, Tuple
+from typing import Any, Awaitable, Callable, Coroutine, Dict, List, Optional, Set, Tuple
 
 from aio_soak_calls import LEAVING, LEAVING_CAMPAIGN, LEAVING_GROUP, Call, Entry
 from apnsclient import ProviderToken
@@ -31,6 +31,8 @@ __all__ = ["AioLane"]
 
 #: Seconds that a slow machine may add to any limit.
 MARGIN = 30.0
+#: Seconds for each notification of a call: others have the processor most of the time.
+EACH = 0.05
 #: Seconds for what has no limit: the delay before a connect, the connect, and the response.
 NO_LIMIT = 240.0
 #: How often what is left is sent again once the fault is off.
@@ -126,6 +128,7 @@ class AioLane:
         self._crashes: List[Violation] = []
         self._named = 0
         self._knows_dead = False
+        self._losses: Set[str] = set()
         self._counts: Counter = Counter(connections=-self._stage.proxy.connection_count,
                                         faults=-self._stage.proxy.fault_count)
         self._loop.run_until_complete(self._run_legs())
@@ -297,7 +300,7 @@ class AioLane:
             credential, self._stage.address, ca_string=self._simulator.ca_string, topic=TOPIC,
             pool_size=dice.randint(1, 3), timeout=None, connect_timeout=self._patience,
             read_timeout=self._patience, ping_after=dice.choice((60.0, 0.1, 0.01)),
-            queue_size=dice.choice((1000, 1000, 10, 1)), feedback_store=self._store)
+            queue_size=dice.choice((1000, 1000, 100, 10)), feedback_store=self._store)
         self._clients.append(client)
         return client
 
@@ -313,6 +316,7 @@ class AioLane:
     async def _run_call(self, call: Call) -> None:
         """Make a call, and note what came of it."""
         limit = NO_LIMIT if call.limit is None else call.delay + call.limit
+        limit += EACH * sum(len(entry.tokens) for entry in call.entries)
         try:
             await self._watch(str(call), limit, call.run(lambda: self._client))
         except Exception:
@@ -326,6 +330,7 @@ class AioLane:
             self._counts["left"] += sum(token not in told for token in attempt.unknown)
             if call.limit is None:
                 self._counts["unasked"] += sum(token in told for token in attempt.unknown)
+                self._losses |= call.losses
             self._judge_reasons(entry)
             self._attempts.append(attempt)
             if attempt.retried:
@@ -438,8 +443,8 @@ class AioLane:
         violations += found + judge_refusals(self._attempts, refused) + self._judge_feedback()
         figures.update(self._counts)
         if self._is_harmless and figures["unasked"]:
-            violations.append(Violation("what is only late is not unknown", "%d tokens of %s" % (
-                figures["unasked"], self.name)))
+            violations.append(Violation("what is only late is not unknown", "%d tokens: %s" % (
+                figures["unasked"], "; ".join(sorted(self._losses)[:3]))))
         figures["connections"] += self._stage.proxy.connection_count
         figures["faults"] += self._stage.proxy.fault_count
         del self._attempts, self._clients, self._without_limit, self._client

@@ -9,7 +9,7 @@ import dataclasses
 import sys
 from typing import Any, AsyncIterator, Callable, Dict, Iterator, List, Optional, Set, Tuple
 
-from apnsclient.aio import APNSError, Client, Notification
+from apnsclient.aio import APNSError, Client, Kind, Notification
 from apnsclient.aio.errors import Closed
 from soak_verdict import Attempt, Violation, gather
 
@@ -70,6 +70,7 @@ class Call:
 
     :ivar has_left: whether the caller has left before the end.
     :ivar is_refused: whether the client has taken nothing of it, since it was closed.
+    :ivar losses: why outcomes are unknown (set of str).
     :ivar complaints: what was wrong (list of Violation).
     """
 
@@ -86,6 +87,7 @@ class Call:
     source: str = "iterator"
     has_left: bool = False
     is_refused: bool = False
+    losses: Set[str] = dataclasses.field(default_factory=set)
     complaints: List[Violation] = dataclasses.field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -166,6 +168,8 @@ class Call:
             await client.send_notification(token, notification, **self._limits())
         except APNSError as error:
             entry.told.append((token, error.kind.value, getattr(error, "reason", None)))
+            if error.kind is Kind.unknown:
+                self.losses.add(str(error))
         except ValueError:
             entry.told.append((token, "undelivered", None))
         else:
@@ -257,6 +261,8 @@ class Call:
     def _tell(self, outcome: Any) -> None:
         entry = self._owners[id(outcome.notification)]
         entry.told.append((outcome.token, outcome.kind.value, outcome.reason))
+        if outcome.kind is Kind.unknown:
+            self.losses.add(outcome.explanation)
         if (outcome.error is None) != outcome.is_accepted or not (
                 outcome.is_accepted or outcome.explanation):
             self._complain("what is not accepted has an error", repr(outcome))

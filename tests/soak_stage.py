@@ -16,6 +16,10 @@ __all__ = ["Stage", "sample"]
 #: Seconds for connections to come to their end once the client is shut down.
 SETTLE = 60.0
 
+#: Seconds for which a connection that the simulator ends is read from. A reset would take back what
+#: was said last, and a loaded machine needs its time until everybody has heard it.
+LINGER = 30.0
+
 TAG = re.compile(br'"alert":"([^"]*)"')
 
 
@@ -39,7 +43,7 @@ class Stage(object):
 
     def start(self):
         """Start both."""
-        self.simulator = Simulator(authority=self._authority).start()
+        self.simulator = Simulator(authority=self._authority, linger=LINGER).start()
         is_binary = self._spec.protocol == "binary"
         options = {}
         if self._spec.is_terminated:
