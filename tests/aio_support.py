@@ -17,7 +17,7 @@ from typing import Any, Callable, Coroutine, List, Tuple
 import pytest
 
 #: Seconds after which a test is cancelled, and those after which its process is ended.
-LIMIT, LAST_LIMIT = 60, 150
+LIMIT, LAST_LIMIT = 120, 200
 
 Test = Callable[..., Coroutine[Any, Any, None]]
 

@@ -227,6 +227,10 @@ async def test_a_request_has_its_time(tmp_path):
         peer.greet()
         stream, = peer.requests(1)
         peer.await_frame((frames.RST_STREAM, 0, stream, b"\0\0\0\x08"))
+        # Where it took long, the client wants to know whether anybody is there.
+        for kind, flags, _, payload in peer.seen:
+            if kind == frames.PING and not flags & frames.ACK:
+                peer.say(frames.ping(payload, True))
         accept(peer)
 
     with serve(forget) as server:

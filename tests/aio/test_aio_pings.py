@@ -7,9 +7,10 @@ import pytest
 from aio_peers import ALERT, TOKEN, client_of, failure_of, in_thread, started
 from apnsclient.aio.errors import Kind, Timeout
 from apnsclient.protocols.http2 import frames
+from apnsclient.sending import spreading
 from apnsclient.testing.simulator import ProviderScript
 from frame_peers import accept, serve
-from stdio_support import Gate
+from stdio_support import SOON, Gate
 
 pytestmark = pytest.mark.anyio
 
@@ -104,8 +105,10 @@ async def test_a_request_that_is_given_up_may_mean_that_the_connection_is_dead(s
     assert simulator.provider_connections == 2
 
 
-async def test_a_server_that_is_slow_with_one_request_keeps_its_connection(simulator):
+async def test_a_server_that_is_slow_with_one_request_keeps_its_connection(
+        simulator, monkeypatch):
     """It acknowledges the PING."""
+    monkeypatch.setattr(spreading, "_LONGEST_OPENING", SOON)
     simulator.script_provider(ProviderScript(no_response_at=[2]))
     async with client_of(simulator) as client:
         await client.send_notification("%064x" % 1, ALERT)
