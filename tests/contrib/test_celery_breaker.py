@@ -13,6 +13,7 @@ from apnsclient.contrib.celery._breaker import (
     PROBE_LIMIT,
     PROBE_WAIT,
     Breaker,
+    Circuit,
     Pauses,
     State,
 )
@@ -78,9 +79,14 @@ def test_a_person_closes_it_and_holds_it_open():
         breaker.fail(place, "x", False)
     assert breaker.close(target="nowhere") == []
     assert breaker.close("default", "production") == [PLACE]
-    assert breaker.ask(PLACE).may_send and not breaker.ask(other).may_send
-    assert len(breaker.close()) == 1
-    assert breaker.ask(other).may_send
+    # The first to come is a probe, which asks for the credential anew.
+    assert breaker.ask(PLACE).is_probe and not breaker.ask(PLACE).may_send
+    assert not breaker.ask(other).may_send
+    # What is still not mended is an error once more, and that once.
+    assert breaker.fail(PLACE, "x", True) and not breaker.fail(PLACE, "x", True)
+    assert len(breaker.close()) == 2
+    for place in (PLACE, other):
+        assert breaker.ask(place).is_probe and breaker.succeed(place)
 
     breaker.hold(PLACE)
     assert not breaker.succeed(PLACE) and not breaker.fail(PLACE, "x", False)
@@ -118,8 +124,9 @@ def test_there_is_always_a_way_out(steps):
         if step == "ask":
             assert 0 <= breaker.ask(PLACE).wait <= 100.0
         elif step == "fail":
-            was_open = not breaker.circuits() or breaker.circuits()[0].state is State.closed
-            assert breaker.fail(PLACE, "x", is_probe) == was_open
+            before = (breaker.circuits() or [Circuit(*PLACE)])[0]
+            is_first = not before.failures and (is_probe or before.state is State.closed)
+            assert breaker.fail(PLACE, "x", is_probe) == is_first
         elif step == "succeed":
             breaker.succeed(PLACE)
         elif step == "give up":

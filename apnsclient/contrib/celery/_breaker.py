@@ -184,10 +184,10 @@ class Breaker:
         return permit
 
     def fail(self, place: Place, cause: str, is_probe: bool) -> bool:
-        """Open a circuit; return True if it was closed, so that it is to be logged."""
-        before, _ = self._change(place, lambda circuit: circuit.failed(
+        """Open a circuit; return True if that is the first failure, so that it is to be logged."""
+        before, after = self._change(place, lambda circuit: circuit.failed(
             cause, is_probe, self._clock(), self._pauses))
-        return before.state is State.closed
+        return before.failures == 0 and after.failures > 0
 
     def succeed(self, place: Place) -> bool:
         """Close a circuit; return True if it was open."""
@@ -203,7 +203,10 @@ class Breaker:
         self._change(place, lambda circuit: replace(circuit, is_proven=False))
 
     def close(self, credential: Optional[str] = None, target: Optional[str] = None) -> List[Place]:
-        """Close circuits, whatever keeps them open; return those that were open.
+        """Have the next task try again, whatever keeps circuits open; return those that were open.
+
+        It is a probe, which asks for the credential anew: the one in use was refused. If it is the
+        first that fails, that is logged again.
 
         :param credential: name, or None for all; likewise the target.
         """
@@ -215,7 +218,7 @@ class Breaker:
                         and credential in (None, circuit.credential) \
                         and target in (None, circuit.target):
                     self._table.write(number, _pack(row[:_DIGEST], replace(
-                        circuit, state=State.closed, failures=0, cause="")))
+                        circuit, state=State.open, failures=0, until=0.0)))
                     closed.append((circuit.credential, circuit.target))
         return closed
 
