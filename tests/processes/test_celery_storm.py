@@ -171,7 +171,7 @@ def test_nobody_is_left_out_by_processes(site):
         kill_child(site, worker)
         storm.await_share(0.5)
         storm.await_outage([worker])
-        storm.judge(site.take("counted", 60)[1])
+        storm.judge(site.take("counted", LIMIT)[1])
         worker.ask_to_end()
         assert worker.wait() == 0
 
