@@ -182,8 +182,8 @@ def test_nobody_is_left_out_when_a_worker_is_killed(site, pool):
     """The broker gives its tasks to another one: RabbitMQ at once, Redis after a while.
 
     Redis loses a task that it has given away and a worker has not noted yet. So the worker is
-    killed when it has all that it may have, and is stuck in the middle of it. With greenlets, it
-    has always one that it has not noted, so that it is killed with RabbitMQ only.
+    killed when it has all that it may have, and is stuck in the middle of it. A worker of
+    greenlets loses one even so, and is killed with RabbitMQ only.
     """
     storm = Storm(site)
     if pool == "threads" or not site.has_redis:
