@@ -10,7 +10,6 @@ a defect of this package.
 from __future__ import absolute_import, division, print_function
 
 import argparse
-import contextlib
 import signal
 import sys
 import warnings
@@ -19,11 +18,12 @@ from .. import __version__
 from .._compat import MYPY
 from . import _console, chaos, demo, doctor, feedback, send, simulator
 from ._completion import complete
+from ._interruption import interrupted_once_by
 from ._log import log_to
 from ._parser import Parser
 
 if MYPY:
-    from typing import Any, Iterator, List, Optional
+    from typing import Any, List, Optional
 
 __all__ = ["main"]
 
@@ -94,41 +94,14 @@ def _run(argv, console):
     arguments = parser.parse_args(argv)
     if getattr(arguments, "run", None) is None:
         parser.error("a command is needed: demo, doctor, send, feedback, simulator or chaos")
-    with warnings.catch_warnings(), log_to(console), _one_interruption():
+    with warnings.catch_warnings(), log_to(console), \
+            interrupted_once_by(signal.SIGINT, signal.default_int_handler):
         if not sys.warnoptions:
             # Libraries announce there which Python they are going to drop, and the user of a
             # command cannot act on it. With -W or PYTHONWARNINGS all warnings are shown.
             warnings.simplefilter("ignore")
         status = arguments.run(arguments, console)  # type: int
     return status
-
-
-@contextlib.contextmanager
-def _one_interruption():
-    # type: () -> Iterator[None]
-    """Raise KeyboardInterrupt at the first SIGINT, and ignore those that follow.
-
-    Connections are closed after the first, and an impatient user must not turn that into a
-    traceback.
-    """
-    def interrupted(number, frame):
-        # type: (int, Any) -> None
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield  # It is ignored, or the caller of main() handles it.
-        return
-    try:
-        signal.signal(signal.SIGINT, interrupted)
-    except ValueError:  # This is not the main thread, which alone handles signals.
-        yield
-        return
-    try:
-        yield
-    finally:
-        if signal.getsignal(signal.SIGINT) is interrupted:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _report(failure, console):

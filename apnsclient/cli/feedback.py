@@ -12,6 +12,7 @@ from .._compat import MYPY
 from . import _options, _session
 from ._console import INCOMPLETE, OUTPUT_FAILED, SUCCESS, USAGE, Failure
 from ._dead_tokens import Command, DeadTokens
+from ._interruption import interrupted_once_by
 
 if MYPY:
     import argparse
@@ -97,7 +98,8 @@ def run(arguments, console):
     _check(arguments)
     command = _command_of(arguments)
     source = DeadTokens(arguments, console)
-    with _terminated_as_interrupted():
+    # Rows in hand are kept for the next time, as with Ctrl-C.
+    with interrupted_once_by(signal.SIGTERM, signal.SIG_DFL):
         if arguments.follow:
             _follow(source, command, arguments, console)
         else:
@@ -195,29 +197,6 @@ def _print(row, arguments, console):
     else:
         console.line("%s\t%s" % (row.token, row.time))
     console.flush()
-
-
-@contextlib.contextmanager
-def _terminated_as_interrupted():
-    # type: () -> Iterator[None]
-    """Have SIGTERM do what Ctrl-C does: rows in hand are kept for the next time."""
-    def interrupted(number, frame):
-        # type: (int, Any) -> None
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield  # It is the caller's of main().
-        return
-    try:
-        signal.signal(signal.SIGTERM, interrupted)
-    except ValueError:  # This is not the main thread, which alone handles signals.
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 class _Recorder(logging.Handler):
