@@ -16,6 +16,8 @@ pytestmark = pytest.mark.anyio
 
 #: How much of one kind is done at a time, at most.
 PORTION = 256
+#: What a turn may come to: where the machine was away for a while, several times are over in one.
+FEW = 5 * PORTION
 
 
 def token(number):
@@ -156,7 +158,7 @@ async def test_many_whose_time_is_over_hold_up_nobody(simulator):
         end = asyncio.get_running_loop().time() + 1
         errors, largest = await Crowd(client, map(token, range(4000)), deadline=end).outcomes()
 
-    assert errors == {Timeout: 4000} and largest <= 2 * PORTION
+    assert errors == {Timeout: 4000} and largest <= FEW
 
 
 async def test_the_end_of_a_client_holds_up_nobody(simulator):
@@ -170,14 +172,14 @@ async def test_the_end_of_a_client_holds_up_nobody(simulator):
     await asyncio.sleep(0)  # So that the last of them have their turn.
     assert (crowd.ended, client.pool.pending) == (4000, 0)
     errors, largest = await crowd.outcomes()
-    assert errors == {Closed: 4000} and largest <= 1000 + 2 * PORTION
+    assert errors == {Closed: 4000} and largest <= 1000 + FEW
 
     async with client_of(simulator, pool_size=1) as client:
         errors, largest = await Crowd(client, map(token, range(4000))).outcomes()
         assert client.closing
     # Those before it were accepted, and some may have been that came with them.
     assert set(errors) == {type(None), BadCertificate} and errors[BadCertificate] > 1000
-    assert largest <= 1000 + 2 * PORTION
+    assert largest <= 1000 + FEW
 
 
 async def test_many_that_cannot_be_sent_hold_up_nobody(simulator):
@@ -187,4 +189,4 @@ async def test_many_that_cannot_be_sent_hold_up_nobody(simulator):
         assert await client.send_notification(token(1), ALERT)
 
     assert sum(errors.values()) == 3000 and type(None) not in errors
-    assert largest <= 3 * PORTION
+    assert largest <= FEW
