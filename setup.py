@@ -46,7 +46,8 @@ def read_version():
 
 def read_description():
     """Return README.rst as a package index shows it: apart from the files that it links to."""
-    return re.sub(r"`([^`<]+?)\s+<([\w./-]+\.rst)>`_", r"\1 (``\2``)", read("README.rst"))
+    text = re.sub(r"^\.\. image:: docs/.+\n(?: +.+\n)*\n", "", read("README.rst"), flags=re.M)
+    return re.sub(r"`([^`<]+?)\s+<([\w./-]+\.rst)>`_", r"\1 (``\2``)", text)
 
 
 setup(

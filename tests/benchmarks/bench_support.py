@@ -147,7 +147,7 @@ def new_parser(documentation, rounds):
                         help="how often everything is measured, in turns (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print one line of JSON")
     parser.add_argument("--plot", metavar="FOLDER",
-                        help="draw what can be drawn, as SVG, in a folder (needs matplotlib)")
+                        help="draw what can be drawn, as SVG, in a folder")
     return parser
 
 
