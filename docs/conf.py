@@ -15,10 +15,18 @@ version = release
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+    "sphinx_design",
 ]
 html_theme = "furo"
 html_title = "apns-client %s" % release
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 exclude_patterns = ["_build"]
+# What is copied is what is typed: neither prompts nor output.
+copybutton_prompt_text = "$ "
+copybutton_only_copy_prompt_lines = True
+copybutton_line_continuation_character = "\\"
 
 # References that lead nowhere are errors; those into the standard library are not resolved, so that
 # the documentation builds without a network.

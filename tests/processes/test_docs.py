@@ -46,11 +46,15 @@ PROGRAMS = [page for page in PAGES if find_blocks(read_page(page))]
 AT_ONCE = 3
 
 #: Pages that would not be worth their name without an example.
-PAGES_WITH_EXAMPLES = ["README.rst", "docs/aio-web.rst", "docs/aio.rst", "docs/celery-recipe.rst",
-                       "docs/celery.rst", "docs/chaos.rst", "docs/doctor.rst",
-                       "docs/extending.rst", "docs/feedback.rst", "docs/getting-started.rst",
-                       "docs/gevent.rst", "docs/models.rst", "docs/moving-to-aio.rst",
-                       "docs/observability.rst", "docs/security.rst", "docs/testing.rst"]
+PAGES_WITH_EXAMPLES = ["README.rst", "docs/aio-broadcast.rst", "docs/aio-web.rst", "docs/aio.rst",
+                       "docs/binary.rst", "docs/celery-recipe.rst", "docs/celery.rst",
+                       "docs/certificates.rst", "docs/chaos.rst", "docs/connections.rst",
+                       "docs/doctor.rst", "docs/errors.rst", "docs/extending.rst",
+                       "docs/feedback.rst", "docs/getting-started.rst", "docs/gevent.rst",
+                       "docs/http2.rst", "docs/index.rst", "docs/live-activities.rst",
+                       "docs/models.rst", "docs/moving-to-aio.rst", "docs/moving.rst",
+                       "docs/observability.rst", "docs/outcomes.rst", "docs/proxies.rst",
+                       "docs/security.rst", "docs/testing.rst", "docs/web.rst"]
 
 
 def make_program(blocks):
