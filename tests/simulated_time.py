@@ -24,6 +24,7 @@ from apnsclient.errors import CertificateRefused, ConnectionLost, ConnectTimeout
 from apnsclient.feedback_store import MemoryStore
 from apnsclient.protocols.http2 import frames
 from apnsclient.protocols.http2.frames import FrameReader
+from apnsclient.testing.simulator.connection_facts import TLSFacts
 from apnsclient.testing.simulator.loop import Timer
 from apnsclient.testing.simulator.tls_connection import RECORD_SIZE, ConnectionHandler
 
@@ -146,6 +147,7 @@ class Channel(object):
     """
 
     is_established, is_resumed = True, False
+    peer, ending = ("192.0.2.1", 443), "by the client"
 
     def __init__(self, clock, handler, certificate=None, protocol=b"", linger=5.0,
                  receive_buffer=RECEIVE_BUFFER):
@@ -167,6 +169,9 @@ class Channel(object):
 
     def peer_certificate(self):
         return self._certificate
+
+    def tls_facts(self):
+        return TLSFacts("TLSv1.3", "none", self.protocol.decode("ascii"), self.is_resumed)
 
     def send(self, data):
         if not self.is_ended:

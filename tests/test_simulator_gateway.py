@@ -14,6 +14,7 @@ from OpenSSL import SSL
 
 from apnsclient.testing.certs import Authority
 from apnsclient.testing.simulator import Accepted, Simulator
+from observing import Seen
 from simulator_client import (
     PAYLOAD,
     TOKEN,
@@ -425,14 +426,15 @@ def test_a_forked_child_leaves_the_parent_alone(apns, in_forked_child):
 
 
 def test_whoever_wants_to_know_is_told_what_is_accepted():
-    """The function gets every batch, also when nothing is kept."""
-    seen = []
-    with Simulator(record=False, on_accepted=seen.extend) as apns, gateway_client(apns) as client:
+    """The observer gets every batch, also when nothing is kept."""
+    observer = Seen()
+    with Simulator(record=False, observers=[observer]) as apns, gateway_client(apns) as client:
         client.send(simple(), modern(6))
-        assert apns.wait_for(lambda: len(seen) == 2, HANG)
+        assert apns.wait_for(lambda: len(observer.arrivals) == 2, HANG)
         assert apns.accepted == []
-    assert seen == [Accepted(1, None, HEX, PAYLOAD, None, None),
-                    Accepted(1, 6, HEX, PAYLOAD, 77, 10)]
+    assert [(each.stream, each.token, each.payload, each.expiration, each.priority, each.outcome)
+            for each in observer.arrivals] == [
+        (None, HEX, PAYLOAD, None, None, "accepted"), (6, HEX, PAYLOAD, 77, 10, "accepted")]
 
 
 def test_what_is_recorded_can_be_forgotten(apns):

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from apnsclient.errors import ProtocolError
 from apnsclient.protocols.binary import Notification
 from apnsclient.testing.simulator import Accepted, Devices, ErrorResponse, FeedbackScript, Script
+from apnsclient.testing.simulator.connection_facts import ConnectionFacts, TLSFacts
+from apnsclient.testing.simulator.exchange import GatewayExchange
 from apnsclient.testing.simulator.gateway_conversation import Ending, GatewayConversation, Limits
 from apnsclient.testing.simulator.record import Record
 from tables import each
@@ -361,11 +363,22 @@ def test_policy_does_what_the_model_does(frames, strict, cuts, positions, shutdo
 # The record.
 
 
+def accepted_on(number, *notifications):
+    """Return notifications that were accepted on a connection of a number, as exchanges."""
+    facts = ConnectionFacts(
+        number, number, "gateway", None, TLSFacts("", "", "", False), None, 0.0)
+    exchanges = [GatewayExchange(index, 0.0, facts, each, 2048)
+                 for index, each in enumerate(notifications, 1)]
+    for exchange in exchanges:
+        exchange.outcome, exchange.is_processed = "accepted", True
+    return exchanges
+
+
 def test_a_record_keeps_everything_in_order():
     """What was accepted comes back in order and readable, and so do the errors."""
     record = Record()
-    record.accept(1, [notification(7, payload=b"a"), notification(8)])
-    record.accept(2, [notification(1)])
+    record.arrived(accepted_on(1, notification(7, payload=b"a"), notification(8)))
+    record.arrived(accepted_on(2, notification(1)))
     record.add_error(ErrorResponse(1, 8, 9))
     assert record.accepted()[0] == Accepted(1, 7, HEX, b"a", 77, 10)
     assert [(each.connection, each.identifier) for each in record.accepted()] == [
@@ -381,8 +394,8 @@ def test_a_record_keeps_everything_in_order():
 def test_a_bounded_record_keeps_the_last_and_counts_all(keep, kept):
     """The record does not grow beyond its bound; the count is exact all the same."""
     record = Record(keep)
-    record.accept(1, [notification(1), notification(2)])
-    record.accept(1, [notification(3), notification(4)])
+    record.arrived(accepted_on(1, notification(1), notification(2)))
+    record.arrived(accepted_on(1, notification(3), notification(4)))
     assert [each.identifier for each in record.accepted()] == kept
     assert record.accepted_count == 4
 

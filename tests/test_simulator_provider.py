@@ -12,6 +12,7 @@ from OpenSSL import SSL
 
 from apnsclient.testing.simulator import Accepted, ErrorResponse, Simulator
 from apnsclient.testing.simulator.tls_connection import MOST_WAITING
+from observing import Seen
 from provider_client import (
     BODY,
     TOKEN,
@@ -104,15 +105,16 @@ def test_both_halves_share_devices_and_record(apns):
 
 
 def test_what_is_not_kept_is_counted():
-    """record=False keeps nothing and counts all; on_accepted sees everything."""
-    seen = []
-    with Simulator(record=False, on_accepted=seen.extend) as apns, with_certificate(apns) as client:
+    """record=False keeps nothing and counts all; an observer sees everything."""
+    observer = Seen()
+    with Simulator(record=False, observers=[observer]) as apns, with_certificate(apns) as client:
         client.push()
         client.push("bad")
 
         assert (apns.accepted_count, apns.error_count) == (1, 1)
         assert apns.accepted == apns.errors == []
-    assert [each.token for each in seen] == [TOKEN]
+    assert [(each.token, each.outcome, each.reason) for each in observer.arrivals] == [
+        (TOKEN, "accepted", None), ("bad", "rejected", "BadDeviceToken")]
 
 
 # What it rejects.

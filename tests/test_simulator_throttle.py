@@ -6,6 +6,7 @@ one. What the package's client makes of it is at the end.
 
 from __future__ import absolute_import, division, print_function
 
+import itertools
 import struct
 
 import pytest
@@ -18,6 +19,7 @@ from hpack import Encoder
 from apnsclient import APNs, Message
 from apnsclient.protocols.http2 import frames
 from apnsclient.testing.simulator import Devices, ProviderScript, Simulator
+from apnsclient.testing.simulator.connection_facts import ConnectionFacts, TLSFacts
 from apnsclient.testing.simulator.provider_callers import CertificateCaller
 from apnsclient.testing.simulator.provider_conversation import ProviderConversation
 from apnsclient.testing.simulator.provider_head import HeadReader
@@ -50,7 +52,9 @@ class Talk(object):
         self.conversation = ProviderConversation(
             HeadReader(), policy.judge, caller or CertificateCaller([], [], "sandbox"),
             ProviderScript(**options), Ids(), True,
-            lambda seconds, function: self.later.append(function))
+            lambda seconds, function: self.later.append(function),
+            ConnectionFacts(1, 1, "provider", None, TLSFacts("", "", "h2", False), None, 0.0),
+            itertools.count(1), lambda: 1.0)
         self.conversation.begin()
         self._encoder = Encoder()
         self._reader = frames.FrameReader()
@@ -131,7 +135,9 @@ def test_a_request_that_was_refused_has_not_been_processed():
     talk = Talk(throttle=True)
     pushes = talk.conversation.receive(b"".join(
         [talk.request("b")] + [talk.request(letter) for letter in "acd"]))
-    assert [push.identifier for push in pushes] == [3]
+    assert [(push.stream, push.outcome) for push in pushes] == [
+        (1, "rejected"), (3, "accepted"), (5, "refused"), (7, "refused")]
+    assert [push.is_processed for push in pushes] == [False, True, False, False]
 
 
 def test_a_stream_beyond_the_limit_is_refused_when_its_headers_come():
@@ -285,7 +291,8 @@ def test_a_connection_belongs_to_the_application_of_its_first_push():
         ("b", "com.other"), ("a", "com.example.voip"), ("a", "com.example"), ("a", "com.other"),
         ("a", "com.example.app"), ("a", "com.example")]])
     assert [status for _, status in said] == [400, 200, 200, 400, 400, 200]
-    assert [error[2] for error in talk.conversation.take_errors()] == [
+    ended = talk.conversation.take_ended()
+    assert [exchange.reason for exchange in ended if exchange.reason] == [
         "BadDeviceToken", "TopicDisallowed", "TopicDisallowed"]
 
 

@@ -1,4 +1,4 @@
-"""A line for each notification or request that a simulator gets: its thread queues, ours writes."""
+"""A line for each request that a simulator gets: its thread queues, ours writes."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -7,23 +7,26 @@ from collections import deque
 
 from .._compat import MYPY
 from ..result import Result
+from ..testing.simulator.documents import exchange_document, read_alert, read_payload
+from ..testing.simulator.exchange import ACCEPTED, PENDING, UNANSWERED
+from ..testing.simulator.observer import Observer
 from ._console import Failure, OutputClosed, printable
 
 if MYPY:
-    from typing import Any, Callable, Deque, Dict, Optional, Sequence
+    from typing import Any, Callable, Deque, Optional, Sequence
 
+    from ..testing.simulator import Exchange
     from ._console import Console
 
 __all__ = ["Arrivals"]
 
 #: How many may be queued, if the output is slower than the senders.
 _LARGEST_BACKLOG = 10000
+#: Characters of a title or a text that are shown, and of a device token.
+_TEXT_LENGTH, _TOKEN_LENGTH = 40, 8
 
-#: How the paths of notifications begin: to a device, and to a channel.
-_NOTIFICATIONS = ("/3/device/", "/4/broadcasts/")
 
-
-class Arrivals(object):
+class Arrivals(Observer):
     """Shows what arrives. The simulator goes on if the output cannot be written.
 
     :param console: what it is written to.
@@ -38,58 +41,30 @@ class Arrivals(object):
         self._wake = wake
         self._as_json = as_json
         self._is_wanted = is_wanted
-        self._waiting = deque()  # type: Deque[Dict[str, Any]]
+        self._waiting = deque()  # type: Deque[Exchange]
         self._skipped = 0
         self._failure = None  # type: Optional[Exception]
 
     # Called by the simulator's thread.
 
-    def accept(self, notifications):
-        # type: (Sequence[Any]) -> None
-        """Queue notifications that were accepted."""
-        for one in notifications:
-            is_http2 = one.headers is not None
-            self._queue_notification(
-                one, "http2" if is_http2 else "binary", 200 if is_http2 else 0, None)
-
-    def reject(self, one):
-        # type: (Any) -> None
-        """Queue an error response: to a notification, or to a request about channels."""
-        if one.path is not None and not one.path.startswith(_NOTIFICATIONS):
-            self._queue_request(one, one.reason)
-        else:
-            self._queue_notification(
-                one, "binary" if one.path is None else "http2", one.status, one.reason)
-
-    def manage(self, one):
-        # type: (Any) -> None
-        """Queue a request about channels that succeeded."""
-        self._queue_request(one, None)
-
-    def _queue_notification(self, one, protocol, status, reason):
-        # type: (Any, str, int, Optional[str]) -> None
-        if self._has_room():
-            self._queue(one, event="notification", protocol=protocol, token=one.token,
-                       topic=one.topic, push_type=one.push_type, status=status, reason=reason)
-
-    def _queue_request(self, one, reason):
-        # type: (Any, Optional[str]) -> None
-        if self._has_room():
-            self._queue(one, event="request", protocol="http2", method=one.method, path=one.path,
-                       status=one.status, reason=reason)
-
-    def _has_room(self):
-        # type: () -> bool
-        """Return True if one more is to be shown."""
-        if self._is_wanted and len(self._waiting) >= _LARGEST_BACKLOG:
-            self._skipped += 1
-            return False
-        return self._is_wanted
-
-    def _queue(self, one, **values):
-        # type: (Any, **Any) -> None
-        self._waiting.append(dict(values, time=time.time(), connection=one.connection))
+    def arrived(self, exchanges):
+        # type: (Sequence[Exchange]) -> None
+        """Queue those whose outcome is known; the others come with :meth:`changed`."""
+        if not self._is_wanted:
+            return
+        for exchange in exchanges:
+            if exchange.outcome == PENDING:
+                continue
+            if len(self._waiting) >= _LARGEST_BACKLOG:
+                self._skipped += 1
+            else:
+                self._waiting.append(exchange)
         self._wake()
+
+    def changed(self, exchanges):
+        # type: (Sequence[Exchange]) -> None
+        """Queue what came before, and has its outcome now."""
+        self.arrived(exchanges)
 
     # Called by the command's own thread.
 
@@ -113,39 +88,55 @@ class Arrivals(object):
         if self._failure is not None:
             raise self._failure
 
-    def _show(self, values):
-        # type: (Dict[str, Any]) -> None
-        if "token" in values:
-            token = printable(values["token"] or "")
-            values["token"] = None if not token else token if len(token) <= 8 else token[:8] + "..."
+    def _show(self, exchange):
+        # type: (Exchange) -> None
+        is_push = exchange.kind in ("notification", "broadcast")
         if self._as_json:
-            self._console.document(values)
+            self._console.document(dict(
+                exchange_document(exchange), event="notification" if is_push else "request"))
             return
         self._console.line("%s  %-6s  %s" % (
-            time.strftime("%H:%M:%S", time.localtime(values["time"])), values["protocol"],
-            _show_notification(values) if "token" in values else _show_request(values)))
+            time.strftime("%H:%M:%S", time.localtime(exchange.time)), exchange.protocol,
+            _show_push(exchange) if is_push else _show_request(exchange)))
 
 
-def _show_notification(values):
-    # type: (Dict[str, Any]) -> str
-    status = values["status"]
-    if status in (0, 200):
-        response = "accepted"
-    elif values["protocol"] == "binary":
-        response = ("%d %s" % (status, Result.ERROR_CODES.get(status, ""))).strip()
-    else:
-        response = _show_response(values)
-    return "%-11s  %s  %s  %s" % (
-        values["token"] or "-", printable(values["topic"] or "-"),
-        printable(values["push_type"] or "-"), response)
+def _show_push(exchange):
+    # type: (Exchange) -> str
+    token = _shortened(exchange.token, _TOKEN_LENGTH)
+    title, body = read_alert(read_payload(exchange.payload))
+    line = "%-11s  %s  %s  %s" % (
+        token, printable(exchange.topic or "-"), printable(exchange.push_type or "-"),
+        _show_outcome(exchange))
+    texts = [_shortened(text, _TEXT_LENGTH) for text in (title, body) if text]
+    return "  ".join([line] + [": ".join(texts)] * bool(texts))
 
 
-def _show_request(values):
-    # type: (Dict[str, Any]) -> str
-    return "%s %s  %s" % (
-        printable(values["method"]), printable(values["path"]), _show_response(values))
+def _show_request(exchange):
+    # type: (Exchange) -> str
+    return "%s %s  %s" % (printable(exchange.method or ""), printable(exchange.path or ""),
+                          _show_response(exchange))
 
 
-def _show_response(values):
-    # type: (Dict[str, Any]) -> str
-    return ("%d %s" % (values["status"], values["reason"] or "")).strip()
+def _show_outcome(exchange):
+    # type: (Exchange) -> str
+    if exchange.outcome == ACCEPTED:
+        return "accepted"
+    if exchange.status is None:
+        return "no response" if exchange.outcome == UNANSWERED else exchange.outcome
+    if exchange.protocol == "binary":
+        return ("%d %s" % (exchange.status, Result.ERROR_CODES.get(exchange.status, ""))).strip()
+    return _show_response(exchange)
+
+
+def _show_response(exchange):
+    # type: (Exchange) -> str
+    if exchange.status is None:
+        return exchange.outcome
+    return ("%d %s" % (exchange.status, exchange.reason or "")).strip()
+
+
+def _shortened(text, length):
+    # type: (Any, int) -> str
+    """Return the beginning of a text from a client, fit to be shown."""
+    shown = printable(text or "")
+    return shown[:length] + "..." if len(shown) > length else shown or "-"

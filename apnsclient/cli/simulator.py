@@ -5,8 +5,6 @@ from __future__ import absolute_import, division, print_function
 import argparse
 import contextlib
 import errno
-import io
-import json
 import os
 import socket
 
@@ -15,15 +13,16 @@ from six.moves import shlex_quote
 from .._compat import MYPY
 from .._extras import installation
 from . import _options
-from ._arrivals import Arrivals
 from ._console import NO_CONNECTION, OUTPUT_FAILED, SUCCESS, USAGE, Failure, one_line
 from ._simulator_files import Files, directory_of
 from ._stop import Stop
 
 if MYPY:
-    from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
+    from typing import Any, Dict, Iterator, Optional, Tuple
 
+    from ._arrivals import Arrivals
     from ._console import Console
+    from ._record_file import RecordFile
 
 #: The services: their name in the output, in options and in the simulator, and what they are.
 _SERVICES = (
@@ -153,10 +152,14 @@ def run(arguments, console):
     # type: (argparse.Namespace, Console) -> int
     """Run until a signal arrives, and return the exit status."""
     _check_ports(arguments)
+    # Only now: the simulator takes long to import.
+    from ._arrivals import Arrivals
+    from ._record_file import RecordFile
+
     with directory_of(arguments.directory) as directory, Stop() as stop:
         files = Files(directory)
         arrivals = Arrivals(console, stop.wake, arguments.json, not arguments.quiet)
-        with _RecordFile(arguments.record) as record:
+        with RecordFile(arguments.record) as record:
             apns = _new_simulator(arguments, files, record, arrivals)
             try:
                 apns.start()
@@ -214,69 +217,10 @@ def _is_taken(host, port):
     return False
 
 
-class _RecordFile(object):
-    """The file of ``--record``, written by the simulator's thread; does nothing without a name."""
-
-    def __init__(self, name):
-        # type: (Optional[str]) -> None
-        #: Why it could not be written completely (str), or None.
-        self.error = None  # type: Optional[str]
-        self._stream = None  # type: Any
-        if name is not None:
-            try:
-                self._stream = io.open(name, "ab")
-            except EnvironmentError as error:
-                raise Failure("cannot write the record %r: %s"
-                              % (str(name), os.strerror(error.errno or 0)), USAGE)
-
-    def write(self, notifications):
-        # type: (Sequence[Any]) -> None
-        """Append notifications; after a failure nothing more is written."""
-        if self._stream is None or self.error is not None:
-            return
-        rows = [json.dumps(dict({
-            "connection": one.connection, "identifier": one.identifier, "expiry": one.expiry,
-            "priority": one.priority, "token": one.token,
-            "payload": one.payload.decode("utf-8", "replace"), "protocol": "binary",
-        }, **_headers_of(one)), sort_keys=True) for one in notifications]
-        try:
-            self._stream.write(("\n".join(rows) + "\n").encode("ascii"))
-            self._stream.flush()
-        except EnvironmentError as error:
-            self.error = one_line(error)
-
-    def __enter__(self):
-        # type: () -> _RecordFile
-        return self
-
-    def __exit__(self, *exception):
-        # type: (*Any) -> None
-        if self._stream is not None:
-            try:
-                self._stream.close()
-            except EnvironmentError as error:
-                self.error = self.error or one_line(error)
-
-
-def _headers_of(notification):
-    # type: (Any) -> Dict[str, Any]
-    """Return the fields of the record that only a notification over HTTP/2 has."""
-    if notification.headers is None:
-        return {}
-    return {"topic": notification.topic, "push_type": notification.push_type,
-            "apns_id": notification.apns_id, "collapse_id": notification.collapse_id,
-            "protocol": "http2"}
-
-
 def _new_simulator(arguments, files, record, arrivals):
-    # type: (argparse.Namespace, Files, _RecordFile, Arrivals) -> Any
+    # type: (argparse.Namespace, Files, RecordFile, Arrivals) -> Any
     """Return the simulator that the arguments describe, not started yet."""
     from ..testing.simulator import ProviderScript, Script, Simulator
-
-    def accept(notifications):
-        # type: (Sequence[Any]) -> None
-        record.write(notifications)
-        arrivals.accept(notifications)
 
     options = dict((name, getattr(arguments, name)) for name in (
         "delay", "close_after", "stall_after", "reset_after", "garbage_after"))
@@ -285,8 +229,7 @@ def _new_simulator(arguments, files, record, arrivals):
         "throttle", "goaway_after_errors", "goaway_after_bad_tokens", "one_app"))
     apns = Simulator(
         # It may run for days, so nothing is kept in memory.
-        record=False, on_error=arrivals.reject, on_channel_request=arrivals.manage,
-        on_accepted=None if arguments.quiet and arguments.record is None else accept,
+        record=False, observers=[arrivals, record],
         authority=files.authority, key_string=files.key_string,
         strict=arguments.strict, host=arguments.host,
         script=Script(shutdown_after=arguments.shutdown_after, **options),

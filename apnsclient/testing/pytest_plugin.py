@@ -17,7 +17,7 @@ if MYPY:
     from ..apns import APNs
     from ..transport import Session
     from .chaos import ChaosProxy
-    from .simulator import Simulator
+    from .simulator import Exchange, Simulator
 
 __all__ = ["ChaosProxies"]
 
@@ -84,6 +84,17 @@ def apns_simulator(request):
 
     with Simulator(**_options_of(request, "apns_simulator")) as running:
         yield running
+
+
+@pytest.fixture
+def wait_for_notification(apns_simulator):
+    # type: (Simulator) -> Callable[..., List[Exchange]]
+    """A function that waits for notifications: ``apns_simulator.wait_for_notification``.
+
+    It takes ``count``, ``timeout`` in seconds, and what must be true of each notification, and
+    fails the test with what came near if they do not come in time.
+    """
+    return apns_simulator.wait_for_notification
 
 
 @pytest.fixture

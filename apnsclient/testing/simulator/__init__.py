@@ -16,7 +16,11 @@ from __future__ import absolute_import, division, print_function
 
 from .broadcast_channels import BroadcastChannels
 from .devices import Devices
+from .exchange import Exchange
+from .journal import Journal
+from .observer import Observer
 from .provider_script import ProviderScript
+from .query import Query
 from .record import Accepted, ChannelRequest, ErrorResponse
 from .script import FeedbackScript, Script
 from .simulator import Simulator
@@ -27,8 +31,12 @@ __all__ = [
     "ChannelRequest",
     "Devices",
     "ErrorResponse",
+    "Exchange",
     "FeedbackScript",
+    "Journal",
+    "Observer",
     "ProviderScript",
+    "Query",
     "Script",
     "Simulator",
 ]

@@ -15,7 +15,7 @@ import six
 from ..._compat import MYPY
 from ..._json import decode_json
 from .provider_head import is_uuid
-from .provider_policy import Push, Response, Verdict, rejection
+from .provider_policy import Response, Verdict, rejection
 from .provider_reasons import STATUSES
 from .provider_topics import split_topic
 
@@ -70,8 +70,7 @@ class BroadcastPolicy(object):
             reason = "BadExpirationDate"
         if reason is not None:
             return _rejection(reason)
-        push = Push(request.stream, b"", request.body, head, path)
-        return Verdict(200, None, None, push, _NO_BODY)
+        return Verdict(200, None, None, True, _NO_BODY)
 
     def judge_management(self, request, path, head, caller):
         # type: (Request, bytes, Head, Any) -> Verdict
@@ -203,10 +202,10 @@ def _find_fault_of_broadcast(body, head):
 
 def _rejection(reason):
     # type: (str) -> Verdict
-    return Verdict(STATUSES[reason], reason, None, None, _NO_BODY)
+    return Verdict(STATUSES[reason], reason, None, False, _NO_BODY)
 
 
 def _success(status, body=None, fields=()):
     # type: (int, Any, Any) -> Verdict
     text = b"" if body is None else json.dumps(body, sort_keys=True).encode("ascii")
-    return Verdict(status, None, None, None, Response(tuple(fields), text))
+    return Verdict(status, None, None, False, Response(tuple(fields), text))

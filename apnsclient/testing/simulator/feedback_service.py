@@ -12,7 +12,7 @@ from .service import Service
 from .tls_connection import ConnectionHandler
 
 if MYPY:
-    from typing import Iterator, List, Optional
+    from typing import Callable, Iterator, List, Optional
 
     from OpenSSL import SSL
 
@@ -34,9 +34,12 @@ class FeedbackService(Service):
     :param devices: registry of devices (:class:`.devices.Devices`).
     """
 
-    def __init__(self, loop, record, context, script, linger, devices):
-        # type: (Loop, Record, SSL.Context, FeedbackScript, float, Devices) -> None
-        super(FeedbackService, self).__init__(loop, record, context, script, linger, "feedback_")
+    name = "feedback"
+
+    def __init__(self, loop, record, context, script, linger, clock, devices):
+        # type: (Loop, Record, SSL.Context, FeedbackScript, float, Callable[[], float], Devices) -> None  # noqa: E501
+        super(FeedbackService, self).__init__(
+            loop, record, context, script, linger, clock, "feedback_")
         self._devices = devices
 
     def new_handler(self, script):

@@ -5,12 +5,9 @@ Everything here runs in the event loop's thread.
 
 from __future__ import absolute_import, division, print_function
 
-from binascii import hexlify
-
-import six
-
 from ..._compat import MYPY
 from ...protocols.binary import NotificationParser, encode_error
+from .exchange import ACCEPTED, DISCARDED, PENDING, UNANSWERED, GatewayExchange
 from .gateway_conversation import SHUT_DOWN, GatewayConversation
 from .record import ErrorResponse
 from .script import ERROR, GARBAGE, RESET, STALL
@@ -18,10 +15,11 @@ from .service import Service
 from .tls_connection import ConnectionHandler
 
 if MYPY:
-    from typing import Optional
+    from typing import Any, Callable, Optional, Sequence
 
     from OpenSSL import SSL
 
+    from ...protocols.binary import Notification
     from .devices import Devices
     from .gateway_conversation import Ending, Limits
     from .loop import Loop, Timer
@@ -39,37 +37,40 @@ class GatewayService(Service):
     :param limits: :class:`.gateway_conversation.Limits`.
     """
 
-    def __init__(self, loop, record, context, script, linger, devices, limits):
-        # type: (Loop, Record, SSL.Context, Script, float, Devices, Limits) -> None
-        super(GatewayService, self).__init__(loop, record, context, script, linger)
-        self._devices, self._limits = devices, limits
+    name = "gateway"
+
+    def __init__(self, loop, record, context, script, linger, clock, devices, limits):
+        # type: (Loop, Record, SSL.Context, Script, float, Callable[[], float], Devices, Limits) -> None  # noqa: E501
+        super(GatewayService, self).__init__(loop, record, context, script, linger, clock)
+        self._devices, self.limits = devices, limits
 
     def new_handler(self, script):
         # type: (Script) -> ConnectionHandler
         """Return the handler of a connection; see the base class."""
         return _GatewayHandler(
-            self, script, GatewayConversation(self._devices, self._limits, script))
+            self, script, GatewayConversation(self._devices, self.limits, script))
 
 
 class _GatewayHandler(ConnectionHandler):
     """One connection to the gateway."""
 
     def __init__(self, service, script, conversation):
-        # type: (Service, Script, GatewayConversation) -> None
+        # type: (GatewayService, Script, GatewayConversation) -> None
         self._service = service
         self._script = script
         self._parser = NotificationParser()
         self._conversation = conversation
         self._connection = None  # type: Optional[TLSConnection]
-        self._number = 0
+        self._facts = None  # type: Any
         self._timer = None  # type: Optional[Timer]
         self._ending = None  # type: Optional[Ending]
-        self._rejected_token = None  # type: Optional[str]
+        #: What the error frame is for.
+        self._rejected = None  # type: Optional[GatewayExchange]
 
     def opened(self, connection):
         # type: (TLSConnection) -> None
         self._connection = connection
-        self._number = self._service.opened(connection)
+        self._facts = self._service.opened(connection)
         self._end(self._conversation.begin())
 
     def received(self, connection, data):
@@ -78,13 +79,25 @@ class _GatewayHandler(ConnectionHandler):
             return
         notifications = self._parser.feed(data)
         accepted, ending = self._conversation.receive(notifications, self._parser.error)
-        if accepted:
-            self._service.record.accept(self._number, accepted)
-        if ending is not None and ending.status not in (None, SHUT_DOWN):
-            rejected = notifications[len(accepted):len(accepted) + 1]
-            self._rejected_token = "".join(
-                six.ensure_str(hexlify(one.token or b"")) for one in rejected) or None
+        if notifications:
+            self._record(notifications, len(accepted), ending)
         self._end(ending)
+
+    def _record(self, notifications, count, ending):
+        # type: (Sequence[Notification], int, Optional[Ending]) -> None
+        """Write down notifications, the first ``count`` of which were accepted."""
+        service, record = self._service, self._service.record
+        now, limit = service.clock(), service.limits.payload_size
+        exchanges = [GatewayExchange(next(record.numbers), now, self._facts, each, limit)
+                     for each in notifications]
+        for exchange in exchanges[:count]:
+            exchange.outcome, exchange.is_processed = ACCEPTED, True
+        for exchange in exchanges[count:]:
+            exchange.outcome = DISCARDED
+        if exchanges[count:] and ending is not None and ending.status not in (None, SHUT_DOWN):
+            self._rejected = exchanges[count]
+            self._rejected.outcome = PENDING
+        record.arrived(exchanges)
 
     def ended(self, connection):
         # type: (TLSConnection) -> None
@@ -96,6 +109,10 @@ class _GatewayHandler(ConnectionHandler):
         # type: (TLSConnection, bool) -> None
         if self._timer is not None:
             self._timer.cancel()
+        rejected = self._rejected
+        if rejected is not None and rejected.outcome == PENDING:
+            rejected.outcome = UNANSWERED
+            self._service.record.changed([rejected])
         self._service.closed(connection)
 
     def _send_error(self):
@@ -103,8 +120,13 @@ class _GatewayHandler(ConnectionHandler):
         """Send the error frame, and close."""
         ending, connection = self._ending, self._connection
         if ending is not None and connection is not None:
-            self._service.record.add_error(ErrorResponse(
-                self._number, ending.status, ending.identifier, token=self._rejected_token))
+            rejected, record = self._rejected, self._service.record
+            token = None if rejected is None else rejected.token or None
+            record.add_error(ErrorResponse(
+                self._facts.service_number, ending.status, ending.identifier, token=token))
+            if rejected is not None:
+                rejected.reject(self._service.clock(), ending.status)
+                record.changed([rejected])
             connection.send(encode_error(ending.status, ending.identifier))
             connection.finish()
 

@@ -7,19 +7,20 @@ import json
 from ..._compat import MYPY
 from ...protocols.http2 import frames
 from ...protocols.http2.server import ServerConnection
-from .provider_head import as_text
+from .exchange import DISCARDED, REFUSED, RESET, UNANSWERED, ProviderExchange
 from .provider_limits import ErrorLimits, OneApp, Throttle
-from .provider_policy import Verdict, device_of
+from .provider_policy import Verdict
 from .provider_responses import ResponseWriter
 from .provider_script import GOAWAY, SILENT
 from .script import GARBAGE
 
 if MYPY:
-    from typing import Any, Callable, Dict, List, Optional, Tuple
+    from typing import Any, Callable, Dict, Iterator, List, Optional
 
     from ...protocols.http2.server import Request
-    from .provider_head import Head, HeadReader
-    from .provider_policy import Judge, Push
+    from .connection_facts import ConnectionFacts
+    from .provider_head import HeadReader
+    from .provider_policy import Judge
     from .provider_responses import Ids
     from .provider_script import ProviderScript
 
@@ -50,15 +51,21 @@ class ProviderConversation(object):
     :param is_sandbox: True adds the apns-unique-id that only the sandbox sends.
     :param later: called with seconds and a function, has the function called after that time; None
         in place of the seconds holds it back until it is released.
+    :param facts: what is known of the connection (:class:`.connection_facts.ConnectionFacts`).
+    :param numbers: iterator of the numbers of exchanges.
+    :param clock: returns the time in seconds since 1970.
+    :param page_url: see :class:`.provider_responses.ResponseWriter`.
 
     :ivar ending: in which way the connection has to end now, None as long as it goes on.
     """
 
-    def __init__(self, heads, judge, caller, script, ids, is_sandbox, later):
-        # type: (HeadReader, Judge, Any, ProviderScript, Ids, bool, Later) -> None
+    def __init__(self, heads, judge, caller, script, ids, is_sandbox, later, facts, numbers,
+                 clock, page_url=None):
+        # type: (HeadReader, Judge, Any, ProviderScript, Ids, bool, Later, ConnectionFacts, Iterator[int], Callable[[], float], Optional[bytes]) -> None  # noqa: E501
         self._heads, self._caller = heads, caller
         self._judge = OneApp(judge) if script.one_app else judge
         self._script, self._later = script, later
+        self._facts, self._numbers, self._clock = facts, numbers, clock
         self._settings = dict(SETTINGS)  # type: Dict[int, int]
         self._settings.update(dict(script.settings))
         self._is_proven = caller.is_proven
@@ -68,7 +75,7 @@ class ProviderConversation(object):
                 _UNPROVEN_STREAMS, first[frames.MAX_CONCURRENT_STREAMS])
         self._connection = ServerConnection(
             sorted(first.items()), script.window_step, script.compressed)
-        self._responses = ResponseWriter(self._connection, script, ids, is_sandbox)
+        self._responses = ResponseWriter(self._connection, script, ids, is_sandbox, page_url)
         self.ending = None  # type: Optional[str]
         self._count = 0
         self._kind, self._end_at = script.ending or ("", -1)
@@ -82,8 +89,9 @@ class ProviderConversation(object):
         self._is_plain = script == type(script)(settings=dict(script.settings))
         self._is_silent = False
         self._last_words = b""
-        self._error_rows = []  # type: List[Tuple[Any, ...]]
-        self._channel_rows = []  # type: List[Tuple[Any, ...]]
+        #: Those that have their response, until they are taken, and those that are to get one.
+        self._ended = []  # type: List[ProviderExchange]
+        self._pending = []  # type: List[ProviderExchange]
 
     def begin(self):
         # type: () -> None
@@ -94,31 +102,39 @@ class ProviderConversation(object):
             self._end()
 
     def receive(self, data):
-        # type: (bytes) -> List[Push]
-        """Take bytes; return the notifications that were accepted."""
-        accepted = []  # type: List[Push]
+        # type: (bytes) -> List[ProviderExchange]
+        """Take bytes; return the requests that they completed, with their responses or without."""
+        exchanges = []  # type: List[ProviderExchange]
         requests = self._connection.receive(data)
+        if not requests:
+            return exchanges
         if self._throttle is not None:
             self._throttle.arrived([request.stream for request in requests])
+        now, facts, numbers = self._clock(), self._facts, self._numbers
         for request in requests:
+            path, head = self._heads.read(request)
+            exchange = ProviderExchange(
+                next(numbers), now, facts, request.stream, request.body, path, head)
+            exchanges.append(exchange)
             if self.ending is not None and (self.ending != GOAWAY or request.stream > self._last):
+                exchange.outcome = DISCARDED
                 continue
             self._count += 1
             self._last = max(self._last, request.stream)
-            path, head = self._heads.read(request)
             if self._is_plain:
                 verdict = self._judge(request, path, head, self._caller)
-                if verdict.push is not None:
-                    accepted.append(verdict.push)
-                self._responses.write_plain(request.stream, verdict, head)
-                self._note(request.stream, verdict, path, head)
+                exchange.is_processed = verdict.is_accepted
+                self._responses.write_plain(now, exchange, verdict)
+                self._ended.append(exchange)
             elif self._throttle is None or self._throttle.takes(request.stream):
-                self._take(request, path, head, accepted)
+                self._take(request, path, exchange)
+            else:
+                exchange.outcome = REFUSED
             if self._is_proven is not self._caller.is_proven:
                 self._prove()
             if self._count == self._end_at:
                 self._end()
-        return accepted
+        return exchanges
 
     def take_output(self):
         # type: () -> bytes
@@ -128,17 +144,19 @@ class ProviderConversation(object):
             output, self._last_words = self._last_words, b""
         return output
 
-    def take_errors(self):
-        # type: () -> List[Tuple[Any, ...]]
-        """Return the responses with an error, once: fields of :class:`.ErrorResponse`."""
-        rows, self._error_rows = self._error_rows, []
-        return rows
+    def take_ended(self):
+        # type: () -> List[ProviderExchange]
+        """Return the exchanges that are complete, in the order of their responses, once."""
+        ended, self._ended = self._ended, []
+        return ended
 
-    def take_channel_requests(self):
-        # type: () -> List[Tuple[Any, ...]]
-        """Return what succeeded of requests about channels: fields of :class:`.ChannelRequest`."""
-        rows, self._channel_rows = self._channel_rows, []
-        return rows
+    def close(self):
+        # type: () -> None
+        """The connection is closed: what has no response gets none any more."""
+        for exchange in self._pending:
+            exchange.outcome = UNANSWERED
+        self._ended += self._pending
+        self._pending = []
 
     @property
     def has_failed(self):
@@ -161,31 +179,39 @@ class ProviderConversation(object):
         debug = json.dumps(body, sort_keys=True).encode("ascii") if body else b""
         self._last = self._last if last is None else last
         self._connection.goaway(self._last, code, debug)
+        self._add_event("goaway", "GOAWAY%s, last stream %d" % (
+            " (%s)" % reason if reason else "", self._last))
         self.ending = GOAWAY
 
     # One request.
 
-    def _take(self, request, path, head, accepted):
-        # type: (Request, bytes, Head, List[Push]) -> None
+    def _take(self, request, path, exchange):
+        # type: (Request, bytes, ProviderExchange) -> None
         """Take a request on a connection with a script."""
         number, stream = self._count, request.stream
         code = self._resets.get(number)
         if code == frames.REFUSED_STREAM:
-            self._connection.reset(stream, code)
+            exchange.outcome = REFUSED
+            self._reset(stream, code)
         else:
             given = self._given.get(number)
             if given is None:
-                verdict = self._judge(request, path, head, self._caller)
+                verdict = self._judge(request, path, exchange.head, self._caller)
             else:
-                verdict = Verdict(given[0], given[1], None, None, None)
-            if verdict.push is not None:
-                accepted.append(verdict.push)
+                verdict = Verdict(given[0], given[1], None, False, None)
+            exchange.is_processed = verdict.is_accepted
             if code is not None:
-                self._connection.reset(stream, code)
-            elif number not in self._script.no_response_at:
-                self._schedule(lambda: self._respond(stream, verdict, path, head))
+                exchange.outcome = RESET
+                self._reset(stream, code)
+            elif number in self._script.no_response_at:
+                exchange.outcome = UNANSWERED
+            else:
+                self._pending.append(exchange)
+                self._schedule(lambda: self._respond(exchange, verdict))
         if number in self._changes:
             self._connection.change_settings(self._changes[number])
+            self._add_event("settings", "settings changed: %s" % ", ".join(
+                "%d is %d" % setting for setting in self._changes[number]))
         if number == self._script.warning_after:
             self._warn()
 
@@ -202,32 +228,30 @@ class ProviderConversation(object):
         else:
             respond()
 
-    def _respond(self, stream, verdict, path, head):
-        # type: (int, Verdict, bytes, Head) -> None
-        self._note(stream, verdict, path, head)
-        if not self._connection.is_open(stream):
+    def _respond(self, exchange, verdict):
+        # type: (ProviderExchange, Verdict) -> None
+        if exchange not in self._pending:
+            return  # The connection was closed meanwhile.
+        self._pending.remove(exchange)
+        self._ended.append(exchange)
+        if not self._connection.is_open(exchange.stream):
             # A block that is not sent would change the table of compressed ones all the same.
+            exchange.outcome = UNANSWERED
             return
-        self._responses.write(stream, verdict, head)
+        self._responses.write(self._clock(), exchange, verdict)
         self._errors.responded(verdict.status, verdict.reason)
         if self._throttle is not None:
             self._throttle.responded(
                 verdict.status, self._settings[frames.MAX_CONCURRENT_STREAMS])
 
-    def _note(self, stream, verdict, path, head):
-        # type: (int, Verdict, bytes, Head) -> None
-        """Keep a response for the record, unless a notification was accepted with it."""
-        if verdict.status >= 300 or verdict.reason is not None:
-            self._error_rows.append((
-                verdict.status, stream, verdict.reason, as_text(head.method), as_text(path),
-                device_of(path), head.topic, head.push_type))
-        elif verdict.push is None and verdict.response is not None:
-            channel_id = head.channel_id
-            for name, value in verdict.response.fields:
-                if name == b"apns-channel-id":
-                    channel_id = as_text(value)
-            self._channel_rows.append((
-                verdict.status, stream, as_text(head.method), as_text(path), channel_id))
+    def _reset(self, stream, code):
+        # type: (int, int) -> None
+        self._connection.reset(stream, code)
+        self._add_event("reset", "RST_STREAM with code %d on stream %d" % (code, stream))
+
+    def _add_event(self, kind, text):
+        # type: (str, str) -> None
+        self._facts.add_event(self._clock(), kind, text)
 
     # Limits of streams.
 
@@ -244,12 +268,14 @@ class ProviderConversation(object):
         self._settings[frames.MAX_CONCURRENT_STREAMS] = most
         if self._is_proven:
             self._connection.change_settings(((frames.MAX_CONCURRENT_STREAMS, most),))
+            self._add_event("settings", "limit of streams: %d" % most)
 
     # The end.
 
     def _warn(self):
         # type: () -> None
         self._connection.goaway(frames.LARGEST_STREAM, frames.NO_ERROR)
+        self._add_event("goaway", "GOAWAY that allows for all streams")
 
     def _end(self):
         # type: () -> None

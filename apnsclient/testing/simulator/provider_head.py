@@ -27,6 +27,8 @@ _PAYLOAD_SIZE, _VOIP_SIZE = 4096, 5120
 _PRIORITIES = {"1": 1, "5": 5, "10": 10}
 _is_number = re.compile(r"^[0-9]{1,18}\Z").match
 _UUID = re.compile(r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\Z")
+#: Bytes that a field takes beside its text, about.
+_FIELD_SIZE = 100
 #: Combinations of header fields that are kept, at most so many.
 _KEPT_HEADS = 512
 
@@ -47,13 +49,14 @@ class Head(object):
     :ivar kind: type of push that the topic's suffix stands for (str), or None.
     :ivar needs_token: whether a push of this type takes a provider token.
     :ivar payload_size: its largest payload in bytes.
+    :ivar size: bytes of the other fields, with what they cost in memory, about.
     :ivar echo: its identifier as the response has it (bytes), None if it has none that is valid.
     :ivar request_echo: the same of a request about channels.
     """
 
     __slots__ = ("method", "authorization", "names", "is_repetitive", "topic", "push_type",
                  "apns_id", "priority", "expiry", "collapse_id", "channel_id", "request_id",
-                 "app", "kind", "needs_token", "payload_size", "echo", "request_echo",
+                 "app", "kind", "needs_token", "payload_size", "size", "echo", "request_echo",
                  "_fields", "_completed")
 
     def __init__(self, fields):
@@ -80,9 +83,16 @@ class Head(object):
             self.app, self.kind = split_topic(topic)
         self.payload_size = (
             _VOIP_SIZE if "voip" in (self.push_type, self.kind) else _PAYLOAD_SIZE)
+        self.size = sum([_FIELD_SIZE + len(name) + len(value) for name, value in fields])
         self.echo = _echo_of(self.apns_id) if self.apns_id else None
         self.request_echo = _echo_of(self.request_id) if self.request_id else None
         self.needs_token = self.push_type in TOKEN_TYPES or self.kind in TOKEN_TYPES
+
+    def items(self):
+        # type: () -> List[Tuple[str, str]]
+        """Return the fields in order, apart from the authorization, as text."""
+        return [(as_text(name), as_text(value)) for name, value in self._fields
+                if name != b"authorization"]
 
     def complete(self, topic):
         # type: (str) -> Head

@@ -138,7 +138,7 @@ class OneApp(object):
     def __call__(self, request, path, head, caller):
         # type: (Request, bytes, Head, Any) -> Verdict
         verdict = self._judge(request, path, head, caller)
-        if verdict.push is None or head.app is None:
+        if not verdict.is_accepted or head.app is None:
             return verdict
         if self._app is None:
             self._app = head.app

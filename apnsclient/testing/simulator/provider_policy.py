@@ -10,12 +10,11 @@ from binascii import unhexlify
 from collections import namedtuple
 
 from ..._compat import MYPY
-from .provider_head import as_text
 from .provider_reasons import STATUSES
 from .provider_rules import find_fault
 
 if MYPY:
-    from typing import Any, Callable, Dict, Optional, Tuple
+    from typing import Any, Callable, Dict, Optional
 
     from ...protocols.http2.server import Request
     from .devices import Devices
@@ -23,44 +22,21 @@ if MYPY:
 
     Judge = Callable[[Request, bytes, Head, Any], "Verdict"]
 
-__all__ = ["ProviderPolicy", "Push", "Response", "Verdict", "device_of", "rejection"]
+__all__ = ["ProviderPolicy", "Response", "Verdict", "rejection"]
 
 _DEVICE_PATH = b"/3/device/"
 #: Headers whose fault is kept, at most so many.
 _KEPT_FAULTS = 512
 
 #: Verdict on a request: HTTP status, reason (None for success), time in seconds since 1970 (None
-#: without one), what was accepted (:class:`Push`, None if nothing was), and :class:`Response` where
-#: the response is not one to a push for a device.
-Verdict = namedtuple("Verdict", "status reason timestamp push response")
+#: without one), whether a notification was accepted, and :class:`Response` where the response is
+#: not one to a push for a device.
+Verdict = namedtuple("Verdict", "status reason timestamp is_accepted response")
 
 #: A response with an apns-request-id: its other fields (pairs of bytes) and, if it succeeds, body.
 Response = namedtuple("Response", "fields body")
 
-
-class Push(namedtuple("Push", "identifier token payload head path")):
-    """A notification that was accepted: stream, raw token, payload, :class:`Head` and path."""
-
-    __slots__ = ()
-
-    @property
-    def priority(self):
-        # type: () -> Optional[int]
-        return self.head.priority
-
-    @property
-    def expiry(self):
-        # type: () -> Optional[int]
-        return self.head.expiry
-
-    @property
-    def extra(self):
-        # type: () -> Tuple[Any, ...]
-        """The fields that the binary protocol does not have."""
-        head = self.head
-        headers = dict(head.names)
-        headers[":path"] = as_text(self.path)
-        return head.topic, head.push_type, head.apns_id, head.collapse_id, headers
+_ACCEPTED = Verdict(200, None, None, True, None)
 
 
 class ProviderPolicy(object):
@@ -106,8 +82,7 @@ class ProviderPolicy(object):
         fault = self._find(token, judged.topic)
         if fault is not None:
             return rejection(*fault)
-        return Verdict(200, None, None, Push(request.stream, token, request.body, head, path),
-                       None)
+        return _ACCEPTED
 
     def _find_fault(self, head):
         # type: (Head) -> Optional[str]
@@ -120,13 +95,7 @@ class ProviderPolicy(object):
             return fault
 
 
-def device_of(path):
-    # type: (bytes) -> Optional[str]
-    """Return the token in the path of a push as it came, None in any other path."""
-    return as_text(path[len(_DEVICE_PATH):]) if path.startswith(_DEVICE_PATH) else None
-
-
 def rejection(reason, timestamp=None):
     # type: (str, Optional[int]) -> Verdict
     """Return the verdict of a documented reason."""
-    return Verdict(STATUSES[reason], reason, timestamp, None, None)
+    return Verdict(STATUSES[reason], reason, timestamp, False, None)

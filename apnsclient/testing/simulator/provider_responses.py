@@ -12,10 +12,10 @@ from ...protocols.http2.server_headers import response_block
 from ...protocols.http2.server_streams import PLAIN, Shape
 
 if MYPY:
-    from typing import List, Tuple
+    from typing import List, Optional, Tuple
 
     from ...protocols.http2.server import ServerConnection
-    from .provider_head import Head
+    from .exchange import ProviderExchange
     from .provider_policy import Verdict
     from .provider_script import ProviderScript
 
@@ -26,6 +26,8 @@ __all__ = ["Ids", "ResponseWriter"]
 #: Frames that a client has to ignore: of an unknown type, an unknown setting, a priority.
 _NOISE_KIND, _NOISE_SETTING = 0xFA, 0xFAFA
 _TRAILERS = ((b"apns-trailer", b"end"),)
+#: Field with the address of the page where a push can be looked at. Apple sends none of the kind.
+PAGE_FIELD = b"apns-simulator-page"
 #: In the header of each response with a reason.
 _JSON = (b"content-type", b"application/json")
 
@@ -53,11 +55,14 @@ class ResponseWriter(object):
     :param script: :class:`.provider_script.ProviderScript` of the connection.
     :param ids: :class:`Ids`.
     :param is_sandbox: True adds the apns-unique-id that only the sandbox sends.
+    :param page_url: address of the page of an exchange, with ``{number}`` in it (bytes); None
+        leaves the field out that tells it.
     """
 
-    def __init__(self, connection, script, ids, is_sandbox):
-        # type: (ServerConnection, ProviderScript, Ids, bool) -> None
+    def __init__(self, connection, script, ids, is_sandbox, page_url=None):
+        # type: (ServerConnection, ProviderScript, Ids, bool, Optional[bytes]) -> None
         self._connection, self._script, self._ids = connection, script, ids
+        self._page_url = page_url
         self._is_sandbox = is_sandbox
         self._encoder = load_hpack().Encoder() if script.compressed else None
         self._shape = PLAIN
@@ -65,30 +70,36 @@ class ResponseWriter(object):
             self._shape = Shape(script.padding, script.piece, script.split,
                                 _TRAILERS if script.trailers else ())
 
-    def write_plain(self, stream, verdict, head):
-        # type: (int, Verdict, Head) -> None
+    def write_plain(self, time, exchange, verdict):
+        # type: (float, ProviderExchange, Verdict) -> None
         """Write a response about whose form the script says nothing."""
-        fields, body = self._contents(verdict, head)
-        self._connection.response(stream, response_block(verdict.status, fields), body)
+        fields, body = self._contents(exchange, verdict)
+        self._connection.response(exchange.stream, response_block(verdict.status, fields), body)
+        exchange.respond(time, verdict, fields, body)
 
-    def write(self, stream, verdict, head):
-        # type: (int, Verdict, Head) -> None
-        """Write a response, and before it what the script has in front of each."""
+    def write(self, time, exchange, verdict):
+        # type: (float, ProviderExchange, Verdict) -> None
+        """Write a response, and before it what the script has in front of each.
+
+        :param time: seconds since 1970.
+        """
+        stream = exchange.stream
         self._write_noise(stream)
-        fields, body = self._contents(verdict, head)
+        fields, body = self._contents(exchange, verdict)
         if self._script.upper_case_ids:
             fields[0] = (fields[0][0], fields[0][1].upper())
         self._connection.response(stream, self._block(verdict.status, fields), body, self._shape)
+        exchange.respond(time, verdict, fields, body)
 
-    def _contents(self, verdict, head):
-        # type: (Verdict, Head) -> Tuple[List[Field], bytes]
+    def _contents(self, exchange, verdict):
+        # type: (ProviderExchange, Verdict) -> Tuple[List[Field], bytes]
         """Return the fields of a response, its identifier first, and its body."""
-        name, echo, response = b"apns-id", head.echo, verdict.response
+        name, echo, response = b"apns-id", exchange.head.echo, verdict.response
         if response is not None:
-            name, echo = b"apns-request-id", head.request_echo
+            name, echo = b"apns-request-id", exchange.head.request_echo
         fields = [(name, echo or self._ids.new())]
         # Of broadcasts, Apple's page has it in either environment.
-        if verdict.push is not None and (self._is_sandbox or response is not None):
+        if verdict.is_accepted and (self._is_sandbox or response is not None):
             fields.append((b"apns-unique-id", self._ids.new()))
         body = b""
         if response is not None:
@@ -97,6 +108,9 @@ class ResponseWriter(object):
         if verdict.reason is not None:
             body = _error_body(verdict)
             fields.append(_JSON)
+        if self._page_url is not None:
+            fields.append((
+                PAGE_FIELD, self._page_url.replace(b"{number}", b"%d" % exchange.number)))
         return fields, body
 
     def _block(self, status, fields):

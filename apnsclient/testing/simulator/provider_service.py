@@ -7,6 +7,7 @@ from __future__ import absolute_import, division, print_function
 
 from ..._compat import MYPY
 from ...protocols.http2.headers import load_hpack
+from .exchange import ACCEPTED, REJECTED
 from .provider_callers import CertificateCaller, TokenCaller, read_topics
 from .provider_conversation import ProviderConversation
 from .provider_keys import load_jwt
@@ -22,6 +23,8 @@ if MYPY:
 
     from OpenSSL import SSL
 
+    from .connection_facts import ConnectionFacts
+    from .exchange import ProviderExchange
     from .loop import Loop
     from .provider_head import HeadReader
     from .provider_keys import ProviderKeys
@@ -61,7 +64,7 @@ class Environment(object):
         self.ids = ids
         self.heads = heads
         self._keys = keys
-        self._clock = clock
+        self.clock = clock
         self._name = "production" if is_production else "sandbox"
 
     def caller(self, connection):
@@ -69,7 +72,7 @@ class Environment(object):
         """Return who calls on a connection."""
         certificate = connection.peer_certificate()
         if certificate is None:
-            return TokenCaller(self._keys, self._name, self._clock)
+            return TokenCaller(self._keys, self._name, self.clock)
         topics, environments = read_topics(certificate)
         return CertificateCaller(topics, environments, self._name)
 
@@ -77,15 +80,18 @@ class Environment(object):
 class ProviderService(Service):
     """The provider API, or the channel management.
 
-    The parameters are those of :class:`.service.Service`, and two more.
+    The parameters are those of :class:`.service.Service`, but for the clock, and three more.
 
+    :param name: its name, as :class:`.ConnectionFacts` has it (str).
     :param environment: :class:`Environment`.
     :param judge: decides about requests, like :meth:`.provider_policy.ProviderPolicy.judge`.
     """
 
-    def __init__(self, loop, record, context, script, linger, kind, environment, judge):
-        # type: (Loop, Record, SSL.Context, ProviderScript, float, str, Environment, Judge) -> None
-        super(ProviderService, self).__init__(loop, record, context, script, linger, kind)
+    def __init__(self, loop, record, context, script, linger, name, kind, environment, judge):
+        # type: (Loop, Record, SSL.Context, ProviderScript, float, str, str, Environment, Judge) -> None  # noqa: E501
+        super(ProviderService, self).__init__(
+            loop, record, context, script, linger, environment.clock, kind)
+        self.name = name
         self._environment = environment
         self._judge = judge
 
@@ -94,13 +100,15 @@ class ProviderService(Service):
         """Return the handler of a connection; see the base class."""
         return _ProviderHandler(self, script)
 
-    def new_conversation(self, connection, script, later):
-        # type: (TLSConnection, ProviderScript, Any) -> ProviderConversation
-        """Return the conversation of a connection; ``later`` is described there."""
+    def new_conversation(self, connection, facts, script, later):
+        # type: (TLSConnection, ConnectionFacts, ProviderScript, Any) -> ProviderConversation
+        """Return the conversation of a connection; ``facts`` and ``later`` are described there."""
         environment = self._environment
+        page_url = self.record.page_url
         return ProviderConversation(
             environment.heads, self._judge, environment.caller(connection), script,
-            environment.ids, not environment.is_production, later)
+            environment.ids, not environment.is_production, later, facts, self.record.numbers,
+            environment.clock, None if page_url is None else page_url.encode("ascii"))
 
     def goaway(self, reason, timestamp):
         # type: (Optional[str], Optional[int]) -> int
@@ -119,7 +127,6 @@ class _ProviderHandler(ConnectionHandler):
         self._script = script
         self._connection = None  # type: Optional[TLSConnection]
         self._conversation = None  # type: Optional[ProviderConversation]
-        self._number = 0
 
     def opened(self, connection):
         # type: (TLSConnection) -> None
@@ -127,8 +134,8 @@ class _ProviderHandler(ConnectionHandler):
             connection.finish()
             return
         self._connection = connection
-        self._number = self._service.opened(connection)
-        self._conversation = self._service.new_conversation(connection, self._script, self._later)
+        self._conversation = self._service.new_conversation(
+            connection, self._service.opened(connection), self._script, self._later)
         self._conversation.begin()
         self._flush()
 
@@ -137,9 +144,10 @@ class _ProviderHandler(ConnectionHandler):
         conversation = self._conversation
         if conversation is None:
             return
-        accepted = conversation.receive(data)
-        if accepted:
-            self._service.record.accept(self._number, accepted)
+        exchanges = conversation.receive(data)
+        if exchanges:
+            self._service.record.arrived(exchanges)
+            self._record_ended(conversation, exchanges[0].number)
         self._flush()
 
     def ended(self, connection):
@@ -148,6 +156,9 @@ class _ProviderHandler(ConnectionHandler):
 
     def closed(self, connection, is_orderly):
         # type: (TLSConnection, bool) -> None
+        if self._conversation is not None:
+            self._conversation.close()
+            self._record_ended(self._conversation)
         self._service.closed(connection)
 
     def goaway(self, reason, timestamp):
@@ -172,13 +183,23 @@ class _ProviderHandler(ConnectionHandler):
         elif self._connection is not None:
             self._service.hold(self._connection, call)
 
-    def _record_responses(self, conversation):
-        # type: (ProviderConversation) -> None
-        record = self._service.record
-        for error in conversation.take_errors():
-            record.add_error(ErrorResponse(self._number, *error))
-        for request in conversation.take_channel_requests():
-            record.add_channel_request(ChannelRequest(self._number, *request))
+    def _record_ended(self, conversation, first_new=None):
+        # type: (ProviderConversation, Optional[int]) -> None
+        """Record the exchanges that are complete.
+
+        :param first_new: number of the first that has been told of as it is now; None for none.
+        """
+        ended, record = conversation.take_ended(), self._service.record
+        changed = [each for each in ended if first_new is None or each.number < first_new]
+        if changed:
+            record.changed(changed)
+        for exchange in ended:
+            if exchange.outcome == REJECTED:
+                record.add_error(_error_of(exchange))
+            elif exchange.outcome == ACCEPTED and exchange.kind == "channel":
+                record.add_channel_request(ChannelRequest(
+                    exchange.connection.service_number, exchange.status, exchange.stream,
+                    exchange.method, exchange.path, exchange.channel_id))
 
     def _flush(self):
         # type: () -> None
@@ -186,7 +207,7 @@ class _ProviderHandler(ConnectionHandler):
         conversation, connection = self._conversation, self._connection
         if conversation is None or connection is None:
             return
-        self._record_responses(conversation)
+        self._record_ended(conversation)
         output = conversation.take_output()
         if output:
             connection.send(output)
@@ -202,3 +223,10 @@ class _ProviderHandler(ConnectionHandler):
             connection.reset()
         elif ending is not None:
             connection.finish()
+
+
+def _error_of(exchange):
+    # type: (ProviderExchange) -> ErrorResponse
+    return ErrorResponse(
+        exchange.connection.service_number, exchange.status or 0, exchange.stream, exchange.reason,
+        exchange.method, exchange.path, exchange.token, exchange.topic, exchange.push_type)

@@ -2,20 +2,27 @@
 
 from __future__ import absolute_import, division, print_function
 
+import logging
 import threading
-from binascii import hexlify
 from collections import deque, namedtuple
-from itertools import repeat
-
-import six
+from itertools import count
 
 from ..._compat import MYPY
 from .._changes import Changes
+from .journal import Journal
 
 if MYPY:
-    from typing import Any, Callable, Deque, List, Optional, Sequence, Tuple, Union
+    from typing import Any, Callable, Deque, List, Optional, Sequence, Union
+
+    from .connection_facts import ConnectionFacts
+    from .exchange import Exchange
+    from .observer import Observer
+
+    Exchanges = Sequence[Exchange]
 
 __all__ = ["Accepted", "ChannelRequest", "ErrorResponse", "Record"]
+
+_log = logging.getLogger(__name__)
 
 
 class Accepted(namedtuple("Accepted", "connection identifier token payload expiry priority topic "
@@ -87,10 +94,12 @@ class Record(object):
     The attributes are counts and may be read at any time; the methods return the rest.
 
     :param keep: True keeps all, False nothing, an int that many of the last ones.
-    :param on_accepted: called by the event loop's thread with a list of :class:`Accepted`.
-    :param on_error: called by the same thread with an :class:`ErrorResponse`.
-    :param on_channel_request: called by the same thread with a :class:`ChannelRequest`.
+    :param observers: are told of everything (sequence of :class:`.observer.Observer`).
 
+    :ivar journal: the exchanges that are kept (:class:`.journal.Journal`).
+    :ivar numbers: iterator of the numbers of exchanges.
+    :ivar connection_numbers: iterator of the numbers of connections.
+    :ivar page_url: address of the page of an exchange, with ``{number}`` in it (str), or None.
     :ivar connections: gateway connections that completed their handshake.
     :ivar feedback_connections: the same for the feedback service.
     :ivar provider_connections: the same for the provider API.
@@ -107,16 +116,15 @@ class Record(object):
     :ivar feedback_count: feedback rows that have been read.
     """
 
-    def __init__(self, keep=True, on_accepted=None, on_error=None, on_channel_request=None):
-        # type: (Union[bool, int], Optional[Callable[[List[Accepted]], Any]], Optional[Callable[[ErrorResponse], Any]], Optional[Callable[[ChannelRequest], Any]]) -> None  # noqa: E501
+    def __init__(self, keep=True, observers=()):
+        # type: (Union[bool, int], Sequence[Observer]) -> None
         size = None if keep is True else int(keep)
-        self._accepted = deque(maxlen=size)  # type: Deque[Tuple[int, Any]]
+        self.journal = Journal(size, None)
+        self.numbers, self.connection_numbers = count(1), count(1)
+        self.page_url = None  # type: Optional[str]
         self._errors = deque(maxlen=size)  # type: Deque[ErrorResponse]
         self._channel_requests = deque(maxlen=size)  # type: Deque[ChannelRequest]
-        self._keeps = size is None or size > 0
-        self._on_accepted = on_accepted
-        self._on_error = on_error
-        self._on_channel_request = on_channel_request
+        self._observers = [self.journal] + list(observers)  # type: List[Observer]
         #: How often something has been written down, and as of the last time that it was announced.
         self._written = self._announced = 0
         self._changes = Changes()
@@ -142,20 +150,21 @@ class Record(object):
     def add(self, **counts):
         # type: (**int) -> None
         """Add to counts, given by name."""
-        for name, count in counts.items():
-            setattr(self, name, getattr(self, name) + count)
+        for name, number in counts.items():
+            setattr(self, name, getattr(self, name) + number)
         self._written += 1
 
-    def accept(self, connection, notifications):
-        # type: (int, Sequence[Any]) -> None
-        """Write down notifications of one connection."""
-        if self._keeps:
-            with self._lock:
-                self._accepted.extend(zip(repeat(connection), notifications))
-        self.accepted_count += len(notifications)
-        self._written += 1
-        if self._on_accepted is not None:
-            self._on_accepted([_accepted(connection, each) for each in notifications])
+    def arrived(self, exchanges):
+        # type: (Exchanges) -> None
+        """Write down requests of one connection; some of them may have their response already."""
+        exchanges[0].connection.request_count += len(exchanges)
+        self.accepted_count += len([True for exchange in exchanges if exchange.is_processed])
+        self._tell("arrived", exchanges)
+
+    def changed(self, exchanges):
+        # type: (Exchanges) -> None
+        """Tell that requests have their response now, or will get none."""
+        self._tell("changed", exchanges)
 
     def add_error(self, error):
         # type: (ErrorResponse) -> None
@@ -164,8 +173,6 @@ class Record(object):
             self._errors.append(error)
         self.error_count += 1
         self._written += 1
-        if self._on_error is not None:
-            self._on_error(error)
 
     def add_channel_request(self, request):
         # type: (ChannelRequest) -> None
@@ -173,31 +180,57 @@ class Record(object):
         with self._lock:
             self._channel_requests.append(request)
         self._written += 1
-        if self._on_channel_request is not None:
-            self._on_channel_request(request)
+
+    def connection_opened(self, connection):
+        # type: (ConnectionFacts) -> None
+        """Write down a connection whose handshake is complete."""
+        self._tell("connection_opened", connection)
+
+    def connection_changed(self, connection):
+        # type: (ConnectionFacts) -> None
+        """Tell that something happened on a connection."""
+        self._tell("connection_changed", connection)
+
+    def connection_closed(self, connection):
+        # type: (ConnectionFacts) -> None
+        """Tell that a connection is closed."""
+        self._tell("connection_closed", connection)
+
+    def handshake_failed(self, service, peer):
+        # type: (str, Any) -> None
+        """Write down a handshake that failed."""
+        self.refused += 1
+        self._tell("handshake_failed", service, peer)
 
     def publish(self):
         # type: () -> None
         """Wake those who wait, if there is news since the last call."""
         if self._written != self._announced:
+            self._tell("round_ended")
             self._announced = self._written
             self._changes.announce()
+
+    def _tell(self, event, *arguments):
+        # type: (str, *Any) -> None
+        self._written += 1
+        for observer in self._observers:
+            try:
+                getattr(observer, event)(*arguments)
+            except Exception:
+                _log.exception("an observer of the simulator failed")
 
     # Called by any thread.
 
     def accepted(self):
         # type: () -> List[Accepted]
         """Return the notifications that are kept, in the order in which they were accepted."""
-        with self._lock:
-            pairs = list(self._accepted)
-        return [_accepted(connection, notification) for connection, notification in pairs]
+        return [_accepted(each) for each in self.journal.exchanges() if each.is_processed]
 
     def accepted_tokens(self):
         # type: () -> List[str]
         """Return the tokens of the same."""
-        with self._lock:
-            pairs = list(self._accepted)
-        return [six.ensure_str(hexlify(notification.token)) for _, notification in pairs]
+        return [(each.token or "").lower() for each in self.journal.exchanges()
+                if each.is_processed]
 
     def errors(self):
         # type: () -> List[ErrorResponse]
@@ -214,8 +247,8 @@ class Record(object):
     def forget(self):
         # type: () -> None
         """Drop what is kept. The counts stay."""
+        self.journal.clear()
         with self._lock:
-            self._accepted.clear()
             self._errors.clear()
             self._channel_requests.clear()
 
@@ -225,9 +258,11 @@ class Record(object):
         return self._changes.wait_for(predicate, timeout)
 
 
-def _accepted(connection, notification):
-    # type: (int, Any) -> Accepted
-    return Accepted(connection, notification.identifier,
-                    six.ensure_str(hexlify(notification.token)), notification.payload,
-                    notification.expiry, notification.priority,
-                    *getattr(notification, "extra", ()))
+def _accepted(exchange):
+    # type: (Any) -> Accepted
+    is_http2 = exchange.method is not None
+    return Accepted(
+        exchange.connection.service_number, exchange.stream, (exchange.token or "").lower(),
+        exchange.payload, exchange.expiration, exchange.priority, exchange.topic,
+        exchange.push_type, exchange.apns_id, exchange.collapse_id,
+        dict(exchange.headers) if is_http2 else None)

@@ -9,6 +9,8 @@ from collections import deque
 
 from ..._compat import MYPY
 from ...backends import _sockets
+from .connection_facts import ConnectionFacts
+from .credentials import read_certificate
 from .tls_connection import TLSConnection, close_quietly
 
 if MYPY:
@@ -33,12 +35,16 @@ class Service(object):
     :param script: how a connection goes for which there is no other script.
     :param linger: seconds (float) for which a connection that is finished discards what arrives.
     :param kind: begins the names of its counts in the record (str).
+    :param clock: returns the time in seconds since 1970.
 
     :ivar connections: those that are not closed yet, with those whose handshake goes on.
     """
 
-    def __init__(self, loop, record, context, script, linger, kind=""):
-        # type: (Loop, Record, SSL.Context, Any, float, str) -> None
+    #: Its name, as :class:`.ConnectionFacts` has it.
+    name = ""
+
+    def __init__(self, loop, record, context, script, linger, clock, kind=""):
+        # type: (Loop, Record, SSL.Context, Any, float, Callable[[], float], str) -> None
         self.loop = loop
         self.record = record
         self.connections = set()  # type: Set[TLSConnection]
@@ -46,9 +52,10 @@ class Service(object):
         self._default_script = script
         self._context = context
         self._linger = linger
+        self.clock = clock
         self._count, self._open_count = kind + "connections", "open_" + kind + "connections"
-        #: Numbers of the connections that are open.
-        self._numbers = {}  # type: Dict[TLSConnection, int]
+        #: The connections that are open.
+        self._facts = {}  # type: Dict[TLSConnection, ConnectionFacts]
         #: What is held back, and on which connection.
         self._held = []  # type: List[Tuple[TLSConnection, Callable[[], Any]]]
         #: Connections that are accepted and left alone.
@@ -77,7 +84,7 @@ class Service(object):
         """Take a connection that was just accepted."""
         script = self.next_script()
         if script.refuse:
-            self.record.add(refused=1)
+            self.record.handshake_failed(self.name, None)
             _sockets.abandon(sock)
             sock.close()
         elif script.stall_handshake:
@@ -89,12 +96,17 @@ class Service(object):
     # For the handlers.
 
     def opened(self, connection):
-        # type: (TLSConnection) -> int
-        """Count a connection whose handshake is complete; return its number."""
-        self.record.add(resumed=int(connection.is_resumed),
-                        **{self._count: 1, self._open_count: 1})
-        number = self._numbers[connection] = getattr(self.record, self._count)
-        return int(number)
+        # type: (TLSConnection) -> ConnectionFacts
+        """Count a connection whose handshake is complete; return what is known of it."""
+        record = self.record
+        record.add(resumed=int(connection.is_resumed),
+                   **{self._count: 1, self._open_count: 1})
+        facts = self._facts[connection] = ConnectionFacts(
+            next(record.connection_numbers), getattr(record, self._count), self.name,
+            connection.peer, connection.tls_facts(), read_certificate(
+                connection.peer_certificate()), self.clock())
+        record.connection_opened(facts)
+        return facts
 
     def closed(self, connection):
         # type: (TLSConnection) -> None
@@ -103,10 +115,13 @@ class Service(object):
         kept = [each for each in self._held if each[0] is not connection]
         self.record.add(held=len(kept) - len(self._held))
         self._held = kept
-        if self._numbers.pop(connection, None) is not None:
-            self.record.add(**{self._open_count: -1})
-        else:
-            self.record.add(refused=1)
+        facts = self._facts.pop(connection, None)
+        if facts is None:
+            self.record.handshake_failed(self.name, connection.peer)
+            return
+        facts.close(self.clock(), connection.ending)
+        self.record.add(**{self._open_count: -1})
+        self.record.connection_closed(facts)
 
     def hold(self, connection, send):
         # type: (TLSConnection, Callable[[], Any]) -> None

@@ -40,23 +40,23 @@ class Services(object):
         # type: (Configuration, Loop) -> None
         c = configuration
         self.gateway = GatewayService(
-            loop, c.record, c.gateway_context, c.gateway_script, c.linger,
+            loop, c.record, c.gateway_context, c.gateway_script, c.linger, c.clock,
             c.devices, c.limits)
         self.feedback = FeedbackService(
-            loop, c.record, c.gateway_context, FeedbackScript(), c.linger, c.devices)
+            loop, c.record, c.gateway_context, FeedbackScript(), c.linger, c.clock, c.devices)
         broadcasts = BroadcastPolicy(c.channels)
         environment = Environment(
             c.keys, c.is_production, c.clock, Ids(), HeadReader())
 
-        def new(script, kind, judge):
-            # type: (ProviderScript, str, Any) -> ProviderService
+        def new(script, name, kind, judge):
+            # type: (ProviderScript, str, str, Any) -> ProviderService
             return ProviderService(loop, c.record, c.http2_context, script, c.linger,
-                                   kind, environment, judge)
+                                   name, kind, environment, judge)
 
         self.provider = new(
-            c.provider_script, "provider_",
+            c.provider_script, "provider", "provider_",
             ProviderPolicy(c.devices, broadcasts.judge_broadcast).judge)
-        self.channels = new(ProviderScript(), "channel_", broadcasts.judge_management)
+        self.channels = new(ProviderScript(), "channels", "channel_", broadcasts.judge_management)
         self._all = [self.gateway, self.feedback, self.provider,
                      self.channels]  # type: List[Service]
 

@@ -16,6 +16,7 @@ from .gateway_conversation import Limits
 from .provider_keys import ProviderKeys
 from .provider_script import ProviderScript
 from .provider_service import find_missing_library
+from .query import Query
 from .record import Record
 from .script import Script
 from .tls import new_gateway_context, new_http2_context
@@ -23,6 +24,9 @@ from .tls import new_gateway_context, new_http2_context
 if MYPY:
     from typing import Any, Callable, Dict, Iterable, List, Optional, Set, Tuple, Union
 
+    from .exchange import Exchange
+    from .journal import Journal, Wait
+    from .observer import Observer
     from .record import Accepted, ChannelRequest, ErrorResponse
     from .script import FeedbackScript
     from .services import Services
@@ -47,8 +51,8 @@ class Simulator(object):
 
     :param strict: True rejects tokens that were not added to :attr:`devices`, with status 8, or
         BadDeviceToken over HTTP/2.
-    :param record: True keeps every notification that is accepted, False none, an int that many of
-        the last ones. The counts are exact in any case.
+    :param record: True keeps every request, False none, an int that many of the last ones. The
+        counts are exact in any case.
     :param host: address to listen on (str).
     :param gateway_port: port of the gateway; 0 takes a free one.
     :param feedback_port: port of the feedback service; 0 takes a free one.
@@ -64,18 +68,16 @@ class Simulator(object):
         the client can read the error frame.
     :param receive_buffer: size in bytes of the kernel's buffer for what a client sends; None leaves
         it to the system. A small one makes a client block soon when the gateway stalls.
-    :param on_accepted: called with each batch of notifications that was accepted, a list of
-        :class:`.Accepted`, by the simulator's thread; it must neither take long nor stop the
-        simulator.
-    :param on_error: called likewise with each :class:`.ErrorResponse` that is sent.
-    :param on_channel_request: called likewise with each :class:`.ChannelRequest`.
+    :param observers: are told what happens, by the simulator's thread (iterable of
+        :class:`.Observer`).
     :param provider_port: port of the provider API; 0 takes a free one.
     :param provider_script: :class:`.ProviderScript` of the connections that
         :meth:`script_provider` says nothing about.
     :param channels_port: port of the channel management; 0 takes a free one.
     :param production: True makes it Apple's production environment, False the sandbox. They differ
         in the certificates and keys that they accept.
-    :param clock: returns the time by which provider tokens are judged, in seconds since 1970.
+    :param clock: returns the time by which provider tokens are judged, and that of what happens,
+        in seconds since 1970.
     :param key_string: PEM text of the key for provider tokens, EC on the curve P-256 (str); None
         makes a new one.
 
@@ -91,17 +93,17 @@ class Simulator(object):
 
     def __init__(self, strict=False, record=True, host="127.0.0.1", gateway_port=0,
                  feedback_port=0, token_size=32, payload_size=2048, script=None, authority=None,
-                 tls_1_3=True, linger=5.0, receive_buffer=None, on_accepted=None, provider_port=0,
+                 tls_1_3=True, linger=5.0, receive_buffer=None, provider_port=0,
                  provider_script=None, channels_port=0, production=False, clock=time.time,
-                 key_string=None, on_error=None, on_channel_request=None):
-        # type: (bool, Union[bool, int], str, int, int, Optional[int], int, Optional[Script], Optional[Authority], bool, float, Optional[int], Optional[Callable[[List[Accepted]], Any]], int, Optional[ProviderScript], int, bool, Callable[[], float], Optional[str], Optional[Callable[[ErrorResponse], Any]], Optional[Callable[[ChannelRequest], Any]]) -> None
+                 key_string=None, observers=()):
+        # type: (bool, Union[bool, int], str, int, int, Optional[int], int, Optional[Script], Optional[Authority], bool, float, Optional[int], int, Optional[ProviderScript], int, bool, Callable[[], float], Optional[str], Iterable[Observer]) -> None  # noqa: E501
         self.authority = Authority() if authority is None else authority
         self.devices = Devices(strict)
         self.channels = BroadcastChannels()
         self._keys = ProviderKeys()
         self._key_string = self._keys.add(_KEY_ID, _TEAM_ID, key_string=key_string)
         self._credential = self.authority.issue("apnsclient simulator client")
-        self._record = Record(record, on_accepted, on_error, on_channel_request)
+        self._record = Record(record, list(observers))
         self._missing = find_missing_library()
         has_http2 = self._missing is None
         self._addresses = Addresses(
@@ -269,6 +271,27 @@ class Simulator(object):
     # What happened.
 
     @property
+    def journal(self):
+        # type: () -> Journal
+        """The last requests with what became of them, and connections (:class:`.Journal`)."""
+        return self._record.journal
+
+    @property
+    def page_url(self):
+        # type: () -> Optional[str]
+        """Address of a page about a request, with ``{number}`` in it; None if there is none.
+
+        It can be set, and is told with each response over connections that are opened from then
+        on: in the field ``apns-simulator-page``.
+        """
+        return self._record.page_url
+
+    @page_url.setter
+    def page_url(self, url):
+        # type: (Optional[str]) -> None
+        self._record.page_url = url
+
+    @property
     def accepted(self):
         # type: () -> List[Accepted]
         """What was accepted, in order: a list of :class:`.Accepted`, as far as it is kept."""
@@ -382,6 +405,25 @@ class Simulator(object):
         """
         return self._record.wait_for(predicate, timeout)
 
+    def wait_for_notification(self, count=1, timeout=5.0, **conditions):
+        # type: (int, Optional[float], **Any) -> List[Exchange]
+        """Wait until notifications have come, and return them.
+
+        :param count: how many (int, from 1).
+        :param timeout: seconds, None for ever.
+        :param conditions: what must be true of each: the arguments of :class:`.Query`, for example
+            ``token``, ``topic``, ``outcome`` or ``text``.
+        :return: the first ``count`` that were kept, in order of arrival (list of
+            :class:`.Exchange`).
+        :raises AssertionError: if they have not come in time. Its text has what came near.
+        """
+        conditions.setdefault("kind", "notification")
+        query = Query(**conditions)
+        found = self._record.journal.wait_for(query, count, timeout)
+        if not found.is_enough:
+            raise AssertionError(_describe(found, query, count))
+        return list(found.exchanges)
+
     # What is to happen.
 
     def script(self, *scripts):
@@ -463,6 +505,18 @@ class Simulator(object):
         if self._engine is None:
             raise RuntimeError("the simulator does not run; start it first")
         return self._engine
+
+
+def _describe(found, query, count):
+    # type: (Wait, Query, int) -> str
+    """Return why notifications that were waited for have not come."""
+    conditions = ", ".join("%s=%r" % each for each in sorted(query.conditions.items()))
+    lines = ["%d of %d notifications came with %s" % (len(found.exchanges), count, conditions)]
+    for exchange, mismatches in found.near_misses:
+        lines.append("  number %d does not match: %s" % (exchange.number, "; ".join(mismatches)))
+    if not found.near_misses and not found.exchanges:
+        lines.append("  nothing else came")
+    return "\n".join(lines)
 
 
 def _now():

@@ -12,10 +12,12 @@ import errno
 import socket
 from collections import deque
 
+import six
 from OpenSSL import SSL
 
 from ..._compat import MYPY
 from ...backends import _sockets
+from .connection_facts import TLSFacts
 
 if MYPY:
     from typing import Any, Deque, Iterator, Optional
@@ -74,6 +76,8 @@ class TLSConnection(object):
     :param linger: seconds for which a finished connection discards what arrives.
 
     :ivar handler: the handler.
+    :ivar peer: address of the client, as the socket has it; None if it is gone already.
+    :ivar ending: why it is being closed, or was (str).
     :ivar is_established: True once the handshake is complete; also after the end.
     :ivar is_verified: True if the client's certificate was checked; False also if a session was
         resumed, for which that had been done.
@@ -91,7 +95,11 @@ class TLSConnection(object):
         self._waiting = 0
         self._source = None  # type: Optional[Iterator[bytes]]
         self._is_paused = False
+        #: Whether the client has ended its side.
+        self._is_ended = False
         self._watching = (True, False)
+        self.peer = _peer_of(sock)
+        self.ending = "by the client"
         self.is_established = False
         self.is_verified = False
         self._tls = SSL.Connection(context, sock)  # type: Any
@@ -118,6 +126,12 @@ class TLSConnection(object):
         certificate = self._tls.get_peer_certificate()
         return None if certificate is None else certificate.to_cryptography()
 
+    def tls_facts(self):
+        # type: () -> TLSFacts
+        """Return what the handshake agreed upon."""
+        return TLSFacts(self._tls.get_protocol_version_name(), self._tls.get_cipher_name(),
+                        six.ensure_str(self.protocol), self.is_resumed)
+
     def send(self, data):
         # type: (bytes) -> None
         """Send bytes as soon as the client takes them, if the connection is open."""
@@ -141,6 +155,8 @@ class TLSConnection(object):
         # type: () -> None
         """Close in an orderly manner."""
         if self._state == _OPEN:
+            if not self._is_ended:
+                self.ending = "by the simulator"
             self._state = _FINISHING
             self._timer = self._loop.call_later(self._linger, self.close)
             self._flush()
@@ -148,6 +164,7 @@ class TLSConnection(object):
     def reset(self):
         # type: () -> None
         """Reset the TCP connection."""
+        self.ending = "reset by the simulator"
         _sockets.abandon(self._socket)
         self._close(is_orderly=False, is_reset=True)
 
@@ -252,8 +269,10 @@ class TLSConnection(object):
         # type: (SSL.Error) -> None
         # SysCallError(-1, ...) is the end of the stream without a close-notify.
         if isinstance(error, SSL.SysCallError) and error.args[0] != -1:
+            self.ending = "reset by the client"
             self._close(is_orderly=False)
             return
+        self._is_ended = True
         # The end stays readable: nothing more is to be read, or the loop would spin.
         self.pause()
         if self._state == _OPEN:
@@ -321,6 +340,14 @@ class TLSConnection(object):
         except (OSError, IOError) as error:
             if error.errno not in _WOULD_BLOCK:
                 self._close(is_orderly=False)
+
+
+def _peer_of(sock):
+    # type: (socket.socket) -> Any
+    try:
+        return sock.getpeername()
+    except (OSError, IOError):
+        return None
 
 
 def close_quietly(sock):

@@ -1,0 +1,259 @@
+"""What came to a simulator: kept up to a limit, to be looked at and waited for.
+
+It is written by the simulator's thread and read by any other.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import threading
+from collections import deque, namedtuple
+
+from ..._compat import MYPY
+from .._changes import Changes
+from .exchange import PENDING
+from .observer import Observer
+
+if MYPY:
+    from typing import Any, Callable, Deque, List, Optional, Sequence
+
+    from .connection_facts import ConnectionFacts
+    from .exchange import Exchange
+    from .query import Query
+
+__all__ = ["Journal", "Search", "Wait"]
+
+#: Connections that are kept, at most so many of the last.
+_MOST_CONNECTIONS = 1000
+#: How many that come near are told of when what is waited for has not come.
+_MOST_NEAR_MISSES = 5
+#: How many of the last are looked at for them.
+_LOOKED_AT = 1000
+
+#: What came of waiting: the exchanges that match, oldest first; whether those are enough; and, if
+#: they are not, up to five others as ``(exchange, mismatches)``, the nearest first.
+Wait = namedtuple("Wait", "exchanges is_enough near_misses")
+
+
+class Journal(Observer):
+    """Keeps the last exchanges and connections.
+
+    :param keep: how many exchanges, at most; None for no limit.
+    :param keep_bytes: how many bytes of memory they may take, about; None for no limit.
+    """
+
+    def __init__(self, keep=100000, keep_bytes=256 << 20):
+        # type: (Optional[int], Optional[int]) -> None
+        self._keep, self._keep_bytes = keep, keep_bytes
+        self._size = 0
+        self._exchanges = deque()  # type: Deque[Exchange]
+        self._connections = deque(maxlen=_MOST_CONNECTIONS)  # type: Deque[ConnectionFacts]
+        self._lock = threading.Lock()
+        self._changes = Changes()
+        self._subscribers = []  # type: List[Callable[[], Any]]
+
+    # Called by the simulator's thread.
+
+    def arrived(self, exchanges):
+        # type: (Sequence[Exchange]) -> None
+        """Keep exchanges, and let go of the oldest where there are too many."""
+        if self._keep == 0:
+            return
+        kept, most, most_bytes = self._exchanges, self._keep, self._keep_bytes
+        with self._lock:
+            kept.extend(exchanges)
+            if most is not None:
+                while len(kept) > most:
+                    self._size -= kept.popleft().size
+            if most_bytes is not None:
+                self._size += sum([exchange.size for exchange in exchanges])
+                while self._size > most_bytes and kept:
+                    self._size -= kept.popleft().size
+
+    def connection_opened(self, connection):
+        # type: (ConnectionFacts) -> None
+        """Keep a connection."""
+        with self._lock:
+            self._connections.append(connection)
+
+    def round_ended(self):
+        # type: () -> None
+        """Wake those who wait, and call those who want to be called."""
+        self._changes.announce()
+        for callback in list(self._subscribers):
+            callback()
+
+    # Called by any thread.
+
+    def __len__(self):
+        # type: () -> int
+        return len(self._exchanges)
+
+    @property
+    def last_number(self):
+        # type: () -> int
+        """Number of the last exchange that is kept; 0 if none is."""
+        with self._lock:
+            return self._exchanges[-1].number if self._exchanges else 0
+
+    def exchanges(self):
+        # type: () -> List[Exchange]
+        """Return all exchanges that are kept, oldest first."""
+        with self._lock:
+            return list(self._exchanges)
+
+    def find(self, query=None, limit=None, before=None, after=None):
+        # type: (Optional[Query], Optional[int], Optional[int], Optional[int]) -> List[Exchange]
+        """Return exchanges, newest first.
+
+        :param query: which (:class:`.query.Query`); None for all.
+        :param limit: how many, at most; None for all.
+        :param before: number of an exchange (int): only those that came before it.
+        :param after: number of an exchange (int): only those that came after it.
+        :return: list of :class:`.exchange.Exchange`.
+        """
+        every = self.exchanges()
+        begin = 0 if after is None else _position(every, after + 1)
+        end = len(every) if before is None else _position(every, before)
+        found = []  # type: List[Exchange]
+        for exchange in reversed(every[begin:end]):
+            if limit is not None and len(found) >= limit:
+                break
+            if query is None or query.matches(exchange):
+                found.append(exchange)
+        return found
+
+    def get(self, number):
+        # type: (int) -> Optional[Exchange]
+        """Return the exchange of a number, None if it is not kept."""
+        every = self.exchanges()
+        position = _position(every, number)
+        if position < len(every) and every[position].number == number:
+            return every[position]
+        return None
+
+    def connections(self):
+        # type: () -> List[ConnectionFacts]
+        """Return the connections that are kept, newest first."""
+        with self._lock:
+            return list(reversed(self._connections))
+
+    def remove(self, query):
+        # type: (Query) -> int
+        """Let go of all exchanges that match; return how many those were."""
+        return self._remove(query.matches)
+
+    def remove_number(self, number):
+        # type: (int) -> bool
+        """Let go of the exchange of a number; return False if it is not kept."""
+        return bool(self._remove(lambda exchange: exchange.number == number))
+
+    def clear(self):
+        # type: () -> None
+        """Let go of all exchanges, and of the connections that are closed."""
+        self._remove(lambda exchange: True)
+        with self._lock:
+            still = [each for each in self._connections if each.closed is None]
+            self._connections.clear()
+            self._connections.extend(still)
+
+    def wait_for(self, query, count=1, timeout=5.0):
+        # type: (Query, int, Optional[float]) -> Wait
+        """Wait until enough exchanges match, of those that are kept and those to come.
+
+        :param query: which (:class:`.query.Query`).
+        :param count: how many are enough (int, from 1).
+        :param timeout: seconds, None for no limit.
+        :return: :class:`Wait`; its exchanges are the first ``count`` that matched, if enough did.
+        """
+        search = Search(self, query, count)
+        self._changes.wait_for(search.is_enough, timeout)
+        return search.result()
+
+    def subscribe(self, callback):
+        # type: (Callable[[], Any]) -> Callable[[], None]
+        """Have a function called by the simulator's thread whenever there is news.
+
+        :param callback: function without arguments; it must not take long, nor raise.
+        :return: function that ends it.
+        """
+        self._subscribers.append(callback)
+
+        def end():
+            # type: () -> None
+            if callback in self._subscribers:
+                self._subscribers.remove(callback)
+
+        return end
+
+    def _remove(self, is_unwanted):
+        # type: (Callable[[Exchange], bool]) -> int
+        unwanted = [each for each in self.exchanges() if is_unwanted(each)]
+        gone = set(each.number for each in unwanted)
+        with self._lock:
+            before = len(self._exchanges)
+            kept = [each for each in self._exchanges if each.number not in gone]
+            self._exchanges.clear()
+            self._exchanges.extend(kept)
+            if self._keep_bytes is not None:
+                self._size = sum(each.size for each in kept)
+            return before - len(kept)
+
+
+class Search(object):
+    """Looks for exchanges again and again, at each of them as seldom as can be. For one thread.
+
+    :param journal: :class:`Journal`.
+    :param query: which (:class:`.query.Query`).
+    :param count: how many are enough (int, from 1).
+    """
+
+    def __init__(self, journal, query, count):
+        # type: (Journal, Query, int) -> None
+        self._journal, self._query, self._count = journal, query, count
+        self._last = 0
+        self._found = []  # type: List[Exchange]
+        #: Those that may still change, and with that begin or cease to match.
+        self._pending = []  # type: List[Exchange]
+
+    def is_enough(self):
+        # type: () -> bool
+        """Look at what is new, or has changed; return True if enough match now."""
+        news = self._pending + self._journal.find(after=self._last)[::-1]
+        self._pending = []
+        for exchange in news:
+            if exchange.outcome == PENDING:
+                self._pending.append(exchange)
+            elif self._query.matches(exchange):
+                self._found.append(exchange)
+            self._last = max(self._last, exchange.number)
+        return len(self._matches()) >= self._count
+
+    def result(self):
+        # type: () -> Wait
+        """Return what has been found (:class:`Wait`)."""
+        found = self._matches()
+        if len(found) >= self._count:
+            return Wait(found[:self._count], True, [])
+        near = [(exchange, self._query.mismatches(exchange))
+                for exchange in self._journal.find(limit=_LOOKED_AT)]
+        near = sorted([pair for pair in near if pair[1]], key=lambda pair: len(pair[1]))
+        return Wait(found, False, near[:_MOST_NEAR_MISSES])
+
+    def _matches(self):
+        # type: () -> List[Exchange]
+        """Return those that match, in the order of their arrival."""
+        pending = [each for each in self._pending if self._query.matches(each)]
+        return sorted(self._found + pending, key=lambda exchange: exchange.number)
+
+
+def _position(exchanges, number):
+    # type: (List[Exchange], int) -> int
+    """Return where in a list by number the first exchange stands that is not below a number."""
+    low, high = 0, len(exchanges)
+    while low < high:
+        middle = (low + high) // 2
+        if exchanges[middle].number < number:
+            low = middle + 1
+        else:
+            high = middle
+    return low
