@@ -15,7 +15,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 # gevent 22.10 is the last for Python 2.7 and 3.6, where the tests run with it. Each interpreter has
 # wheels of it or of a later one.
 # The lower bounds of argcomplete, hpack and PyJWT are the last releases for Python 2.7.
-# What stands behind MODERN is for apnsclient.contrib, which is for Python 3.8 and newer.
+# What stands behind MODERN is for apnsclient.contrib and apnsclient.testing.web, which are for
+# Python 3.8 and newer.
 MODERN = "; python_version >= '3.8'"
 EXTRAS = {
     "celery": ["celery>=5.3" + MODERN],
@@ -26,6 +27,8 @@ EXTRAS = {
     "prometheus": ["prometheus-client>=0.17" + MODERN],
     "sqlalchemy": ["SQLAlchemy>=1.4" + MODERN],
     "testing": ["PyJWT>=1.7", "cryptography>=3.3", "hpack>=3.0"],
+    "web": ["fastapi>=0.115" + MODERN, "prometheus-client>=0.17" + MODERN,
+            "uvicorn>=0.29" + MODERN],
 }
 EXTRAS["all"] = sorted(set(requirement for extra in EXTRAS.values() for requirement in extra))
 
@@ -62,7 +65,8 @@ setup(
     # Python 2.7 gets what only 3.8 can read as well: pip compiles what it can, and is silent about
     # the rest.
     packages=find_packages(include=["apnsclient", "apnsclient.*"]),
-    package_data={"apnsclient": ["py.typed", "contrib/grafana-dashboard.json"]},
+    package_data={"apnsclient": ["py.typed", "contrib/grafana-dashboard.json",
+                                 "testing/web/static/*"]},
     python_requires=">=2.7, !=3.0.*, !=3.1.*, !=3.2.*, !=3.3.*, !=3.4.*, !=3.5.*",
     install_requires=["six>=1.16", "pyOpenSSL>=21.0"],
     extras_require=EXTRAS,

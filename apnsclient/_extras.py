@@ -18,6 +18,7 @@ PACKAGES = {
     "prometheus": ("prometheus-client",),
     "sqlalchemy": ("SQLAlchemy",),
     "testing": ("PyJWT", "cryptography", "hpack"),
+    "web": ("fastapi", "prometheus-client", "uvicorn"),
 }
 
 

@@ -19,8 +19,9 @@ from modern import IS_MODERN
 if IS_MODERN:
     pytest_plugins = ["aio_support"]
 else:
-    collect_ignore = ["aio", "contrib"]
-    collect_ignore_glob = ["*/test_aio_*.py", "*/test_celery_*.py", "*/test_contrib_*.py"]
+    collect_ignore = ["aio", "contrib", "web"]
+    collect_ignore_glob = ["*/test_aio_*.py", "*/test_celery_*.py", "*/test_contrib_*.py",
+                           "*/test_web_*.py"]
 
 # Examples are found by chance on a developer's machine and are the same ones each time in CI.
 # How long one takes says something about the machine and nothing about the code.

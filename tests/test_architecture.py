@@ -68,21 +68,25 @@ HEAVY = {
     "anyio": (),
     "argcomplete": ("cli.",),
     "celery": ("contrib.celery",),
-    "asyncio": ("aio", "contrib."),
+    "asyncio": ("aio", "contrib.", "testing.web."),
     "OpenSSL": ("aio._stream", "backends.", "testing."),
     "cryptography": ("backends.", "testing.", "provider_token"),
+    "fastapi": ("testing.web",),
     "gevent": ("backends.gevent",),
     "hpack": ("protocols.http2.",),
     "jwt": ("testing.",),
     "opentelemetry": ("contrib.opentelemetry",),
-    "prometheus_client": ("contrib.prometheus",),
+    "prometheus_client": ("contrib.prometheus", "testing.web"),
+    "pydantic": ("testing.web.",),
     "pytest": ("testing.pytest_plugin",),
     "sqlalchemy": ("contrib.sqlalchemy",),
+    "starlette": ("testing.web.",),
     "tqdm": ("cli.",),
     # The contract of back-ends runs under any test runner, and loads none.
     "unittest": (),
     # It is the caller's choice.
     "uvloop": (),
+    "uvicorn": ("testing.web",),
 }
 
 

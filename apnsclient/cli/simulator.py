@@ -16,6 +16,7 @@ from . import _options
 from ._console import NO_CONNECTION, OUTPUT_FAILED, SUCCESS, USAGE, Failure, one_line
 from ._simulator_files import Files, directory_of
 from ._stop import Stop
+from ._web import add_web_arguments, open_web_server
 
 if MYPY:
     from typing import Any, Dict, Iterator, Optional, Tuple
@@ -85,6 +86,7 @@ def add_parser(commands):
                              "object a line")
     parser.add_argument("--json", action="store_true", help="print JSON, one object a line")
     parser.add_argument("--quiet", action="store_true", help="no line for each notification")
+    add_web_arguments(parser)
     _add_device_arguments(parser)
     _add_script_arguments(parser)
     _add_error_arguments(parser)
@@ -168,9 +170,10 @@ def run(arguments, console):
                     arguments.host, _find_taken_port(arguments), one_line(error)), NO_CONNECTION)
             try:
                 files.save(apns)
-                _announce(apns, files, arguments.json, console)
-                while not stop.wait():
-                    arrivals.show()
+                with open_web_server(arguments, apns, console) as page:
+                    _announce(apns, files, page, arguments.json, console)
+                    while not stop.wait():
+                        arrivals.show()
             finally:
                 apns.stop()
         arrivals.show()
@@ -260,12 +263,12 @@ def _addresses(apns):
             yield name, "%s:%d" % (("[%s]" if ":" in host else "%s") % host, port)
 
 
-def _announce(apns, files, as_json, console):
-    # type: (Any, Files, bool, Console) -> None
+def _announce(apns, files, page, as_json, console):
+    # type: (Any, Files, Optional[str], bool, Console) -> None
     addresses = dict(_addresses(apns))
     if as_json:
         console.document(dict(
-            addresses, event="ready", ca_file=files.ca, cert_file=files.client,
+            addresses, event="ready", page=page, ca_file=files.ca, cert_file=files.client,
             key_file=files.key, key_id=apns.key_id, team_id=apns.team_id, pid=os.getpid()))
         console.flush()
         return
@@ -275,6 +278,8 @@ def _announce(apns, files, as_json, console):
     for title, name in (("authority", files.ca), ("client", files.client), ("key", files.key)):
         console.line("%-9s %s" % (title, name))
     console.line("%-9s %s of team %s" % ("key id", apns.key_id, apns.team_id))
+    if page is not None:
+        console.line("%-9s %s" % ("page", page))
     console.line()
     _show_commands(apns, addresses, files, console)
     console.line()

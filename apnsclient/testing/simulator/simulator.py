@@ -150,6 +150,12 @@ class Simulator(object):
             _running.discard(self)
             engine.stop()
 
+    @property
+    def is_running(self):
+        # type: () -> bool
+        """Whether it has been started, and not stopped since."""
+        return self._engine is not None
+
     def __enter__(self):
         # type: () -> Simulator
         return self.start()

@@ -1,0 +1,57 @@
+"""The application: what answers under which path."""
+
+from typing import Any, List
+
+from fastapi import Depends, FastAPI
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPBasic, HTTPBearer
+
+from ... import __version__
+from ..simulator import Simulator
+from .errors import RESPONSES, add_error_handlers
+from .routes import ROUTERS
+from .security import Access, Guard
+from .static_files import add_static_files
+
+__all__ = ["PREFIX", "new_application"]
+
+#: What the paths of the API begin with.
+PREFIX = "/api/v1"
+
+_DESCRIPTION = """\
+Looks into a simulator of the Apple Push Notification service, and has it misbehave.
+
+Times are RFC 3339, in UTC. Errors are `{"error": {"message": ..., "field": ...}}`.
+"""
+
+
+def new_application(simulator: Simulator, access: Access) -> FastAPI:
+    """Return the ASGI application for a simulator.
+
+    :param simulator: what it shows and controls.
+    :param access: who may ask.
+    """
+    # Their pages would load scripts from elsewhere; the document is there for tools.
+    application = FastAPI(
+        title="apns simulator", version=__version__, description=_DESCRIPTION,
+        openapi_url=PREFIX + "/openapi.json", docs_url=None, redoc_url=None,
+        generate_unique_id_function=_operation_of)
+    application.state.simulator = simulator
+    for router in ROUTERS:
+        application.include_router(
+            router, prefix=PREFIX, responses=RESPONSES, dependencies=_security_schemes(access))
+    add_static_files(application)
+    add_error_handlers(application)
+    application.add_middleware(Guard, access=access)
+    return application
+
+
+def _operation_of(route: APIRoute) -> str:
+    return route.name
+
+
+def _security_schemes(access: Access) -> List[Any]:
+    """Return what has the OpenAPI document say how the password is given."""
+    if not access.has_password:
+        return []
+    return [Depends(HTTPBasic(auto_error=False)), Depends(HTTPBearer(auto_error=False))]

@@ -1,0 +1,14 @@
+"""The HTTP API: a module for each resource, with a router of FastAPI."""
+
+from typing import List
+
+from fastapi import APIRouter
+
+from . import health
+
+__all__ = ["ROUTERS"]
+
+#: All of them, in the order of the OpenAPI document.
+ROUTERS: List[APIRouter] = [
+    health.router,
+]
