@@ -20,6 +20,7 @@ from apnsclient import APNs, Message
 from apnsclient.protocols.http2 import frames
 from apnsclient.testing.simulator import Devices, ProviderScript, Simulator
 from apnsclient.testing.simulator.connection_facts import ConnectionFacts, TLSFacts
+from apnsclient.testing.simulator.interventions import Interventions
 from apnsclient.testing.simulator.provider_callers import CertificateCaller
 from apnsclient.testing.simulator.provider_conversation import ProviderConversation
 from apnsclient.testing.simulator.provider_head import HeadReader
@@ -54,7 +55,7 @@ class Talk(object):
             ProviderScript(**options), Ids(), True,
             lambda seconds, function: self.later.append(function),
             ConnectionFacts(1, 1, "provider", None, TLSFacts("", "", "h2", False), None, 0.0),
-            itertools.count(1), lambda: 1.0)
+            itertools.count(1), lambda: 1.0, Interventions())
         self.conversation.begin()
         self._encoder = Encoder()
         self._reader = frames.FrameReader()

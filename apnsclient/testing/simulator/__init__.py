@@ -17,11 +17,13 @@ from __future__ import absolute_import, division, print_function
 from .broadcast_channels import BroadcastChannels
 from .devices import Devices
 from .exchange import Exchange
+from .faults import Faults
 from .journal import Journal
 from .observer import Observer
 from .provider_script import ProviderScript
 from .query import Query
 from .record import Accepted, ChannelRequest, ErrorResponse
+from .request_script import RequestScript
 from .script import FeedbackScript, Script
 from .simulator import Simulator
 
@@ -32,11 +34,13 @@ __all__ = [
     "Devices",
     "ErrorResponse",
     "Exchange",
+    "Faults",
     "FeedbackScript",
     "Journal",
     "Observer",
     "ProviderScript",
     "Query",
+    "RequestScript",
     "Script",
     "Simulator",
 ]

@@ -66,6 +66,19 @@ class BroadcastChannels(object):
             channels = self._channels.get(bundle_id)
             return channels is not None and channels.pop(channel_id, None) is not None
 
+    def clear(self):
+        # type: () -> None
+        """Delete all channels, and give the broadcast capability back to all applications."""
+        with self._lock:
+            self._channels.clear()
+            self._disabled.clear()
+
+    def applications(self):
+        # type: () -> List[str]
+        """Return the applications that have had a channel, in alphabetical order."""
+        with self._lock:
+            return sorted(self._channels)
+
     def storage_policy(self, bundle_id, channel_id):
         # type: (str, str) -> Optional[int]
         """Return the storage policy of a channel, None if there is no such channel."""

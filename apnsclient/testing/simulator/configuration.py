@@ -14,10 +14,12 @@ Addresses = namedtuple("Addresses", "gateway feedback provider channels")
 #:
 #: - ``record``, ``devices``, ``channels``, ``keys``: what they write to and what they look up;
 #: - ``gateway_context``, ``http2_context``: TLS contexts of the server;
-#: - ``gateway_script``, ``provider_script``: scripts of connections that have none of their own;
+#: - ``usual_scripts``: those of connections that have none of their own, by service (dict);
+#: - ``interventions``: what is done to clients from outside
+#:   (:class:`.interventions.Interventions`);
 #: - ``limits``: what the gateway takes (:class:`.gateway_conversation.Limits`);
 #: - ``is_production``, ``clock``: the environment, and the time by which tokens are judged;
 #: - ``linger``, ``receive_buffer``: see :class:`.Simulator`.
 Configuration = namedtuple(
-    "Configuration", "record devices channels keys gateway_context http2_context gateway_script "
-                     "provider_script limits is_production clock linger receive_buffer")
+    "Configuration", "record devices channels keys gateway_context http2_context usual_scripts "
+                     "interventions limits is_production clock linger receive_buffer")

@@ -118,6 +118,23 @@ class Devices(object):
             with self._lock:
                 self._feedback.pop(raw, None)
 
+    def snapshot(self):
+        # type: () -> Any
+        """Return the state of all tokens and the feedback list, for :meth:`restore`."""
+        with self._lock:
+            return (self.strict, set(self._known), dict(self._bad), dict(self._reasons),
+                    dict(self._topics), dict(self._uninstalled), OrderedDict(self._feedback))
+
+    def restore(self, snapshot):
+        # type: (Any) -> None
+        """Make everything as it was when :meth:`snapshot` returned this."""
+        strict, known, bad, reasons, topics, uninstalled, feedback = snapshot
+        with self._lock:
+            self.strict, self._known = strict, set(known)
+            self._bad, self._reasons = dict(bad), dict(reasons)
+            self._topics, self._uninstalled = dict(topics), dict(uninstalled)
+            self._feedback = OrderedDict(feedback)
+
     @property
     def feedback(self):
         # type: () -> List[Tuple[str, int]]

@@ -12,11 +12,12 @@ from .service import Service
 from .tls_connection import ConnectionHandler
 
 if MYPY:
-    from typing import Callable, Iterator, List, Optional
+    from typing import Any, Callable, Dict, Iterator, List, Optional
 
     from OpenSSL import SSL
 
     from .devices import Devices, Row
+    from .interventions import Interventions
     from .loop import Loop
     from .record import Record
     from .script import FeedbackScript
@@ -36,10 +37,10 @@ class FeedbackService(Service):
 
     name = "feedback"
 
-    def __init__(self, loop, record, context, script, linger, clock, devices):
-        # type: (Loop, Record, SSL.Context, FeedbackScript, float, Callable[[], float], Devices) -> None  # noqa: E501
+    def __init__(self, loop, record, context, usual_scripts, interventions, linger, clock, devices):
+        # type: (Loop, Record, SSL.Context, Dict[str, Any], Interventions, float, Callable[[], float], Devices) -> None  # noqa: E501
         super(FeedbackService, self).__init__(
-            loop, record, context, script, linger, clock, "feedback_")
+            loop, record, context, usual_scripts, interventions, linger, clock, "feedback_")
         self._devices = devices
 
     def new_handler(self, script):

@@ -15,13 +15,14 @@ from .service import Service
 from .tls_connection import ConnectionHandler
 
 if MYPY:
-    from typing import Any, Callable, Optional, Sequence
+    from typing import Any, Callable, Dict, Optional, Sequence
 
     from OpenSSL import SSL
 
     from ...protocols.binary import Notification
     from .devices import Devices
     from .gateway_conversation import Ending, Limits
+    from .interventions import Interventions
     from .loop import Loop, Timer
     from .record import Record
     from .script import Script
@@ -39,9 +40,11 @@ class GatewayService(Service):
 
     name = "gateway"
 
-    def __init__(self, loop, record, context, script, linger, clock, devices, limits):
-        # type: (Loop, Record, SSL.Context, Script, float, Callable[[], float], Devices, Limits) -> None  # noqa: E501
-        super(GatewayService, self).__init__(loop, record, context, script, linger, clock)
+    def __init__(self, loop, record, context, usual_scripts, interventions, linger, clock, devices,
+                 limits):
+        # type: (Loop, Record, SSL.Context, Dict[str, Any], Interventions, float, Callable[[], float], Devices, Limits) -> None  # noqa: E501
+        super(GatewayService, self).__init__(
+            loop, record, context, usual_scripts, interventions, linger, clock)
         self._devices, self.limits = devices, limits
 
     def new_handler(self, script):

@@ -11,15 +11,17 @@ from .exchange import DISCARDED, REFUSED, RESET, UNANSWERED, ProviderExchange
 from .provider_limits import ErrorLimits, OneApp, Throttle
 from .provider_policy import Verdict
 from .provider_responses import ResponseWriter
-from .provider_script import GOAWAY, SILENT
+from .provider_script import GOAWAY, SETTING_NAMES, SILENT
+from .request_script import RequestScript
 from .script import GARBAGE
 
 if MYPY:
-    from typing import Any, Callable, Dict, Iterator, List, Optional
+    from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
     from ...protocols.http2.server import Request
     from .connection_facts import ConnectionFacts
-    from .provider_head import HeadReader
+    from .interventions import Interventions
+    from .provider_head import Head, HeadReader
     from .provider_policy import Judge
     from .provider_responses import Ids
     from .provider_script import ProviderScript
@@ -36,6 +38,8 @@ SETTINGS = {
     frames.MAX_FRAME_SIZE: 16384,
     frames.MAX_HEADER_LIST_SIZE: 8000,
 }
+_SETTINGS_BY_NUMBER = dict((number, name) for name, number in SETTING_NAMES.items())
+_NO_INTERVENTION = RequestScript()
 #: Streams that are allowed before a valid token has come.
 _UNPROVEN_STREAMS = 1
 
@@ -54,25 +58,30 @@ class ProviderConversation(object):
     :param facts: what is known of the connection (:class:`.connection_facts.ConnectionFacts`).
     :param numbers: iterator of the numbers of exchanges.
     :param clock: returns the time in seconds since 1970.
+    :param interventions: what is done to requests from outside
+        (:class:`.interventions.Interventions`).
     :param page_url: see :class:`.provider_responses.ResponseWriter`.
 
     :ivar ending: in which way the connection has to end now, None as long as it goes on.
     """
 
     def __init__(self, heads, judge, caller, script, ids, is_sandbox, later, facts, numbers,
-                 clock, page_url=None):
-        # type: (HeadReader, Judge, Any, ProviderScript, Ids, bool, Later, ConnectionFacts, Iterator[int], Callable[[], float], Optional[bytes]) -> None  # noqa: E501
+                 clock, interventions, page_url=None):
+        # type: (HeadReader, Judge, Any, ProviderScript, Ids, bool, Later, ConnectionFacts, Iterator[int], Callable[[], float], Interventions, Optional[bytes]) -> None  # noqa: E501
         self._heads, self._caller = heads, caller
         self._judge = OneApp(judge) if script.one_app else judge
         self._script, self._later = script, later
         self._facts, self._numbers, self._clock = facts, numbers, clock
         self._settings = dict(SETTINGS)  # type: Dict[int, int]
         self._settings.update(dict(script.settings))
+        self._interventions = interventions
+        if interventions.most_streams is not None:
+            self._settings[frames.MAX_CONCURRENT_STREAMS] = interventions.most_streams
         self._is_proven = caller.is_proven
         first = dict(self._settings)
         if not self._is_proven:
-            first[frames.MAX_CONCURRENT_STREAMS] = min(
-                _UNPROVEN_STREAMS, first[frames.MAX_CONCURRENT_STREAMS])
+            first[frames.MAX_CONCURRENT_STREAMS] = _unproven(
+                first[frames.MAX_CONCURRENT_STREAMS])
         self._connection = ServerConnection(
             sorted(first.items()), script.window_step, script.compressed)
         self._responses = ResponseWriter(self._connection, script, ids, is_sandbox, page_url)
@@ -111,6 +120,7 @@ class ProviderConversation(object):
         if self._throttle is not None:
             self._throttle.arrived([request.stream for request in requests])
         now, facts, numbers = self._clock(), self._facts, self._numbers
+        interventions = self._interventions
         for request in requests:
             path, head = self._heads.read(request)
             exchange = ProviderExchange(
@@ -121,7 +131,7 @@ class ProviderConversation(object):
                 continue
             self._count += 1
             self._last = max(self._last, request.stream)
-            if self._is_plain:
+            if self._is_plain and not interventions.is_active:
                 verdict = self._judge(request, path, head, self._caller)
                 exchange.is_processed = verdict.is_accepted
                 self._responses.write_plain(now, exchange, verdict)
@@ -189,39 +199,45 @@ class ProviderConversation(object):
         # type: (Request, bytes, ProviderExchange) -> None
         """Take a request on a connection with a script."""
         number, stream = self._count, request.stream
-        code = self._resets.get(number)
+        own = self._interventions.take(exchange) or _NO_INTERVENTION
+        code = self._resets.get(number) if own.reset is None else own.reset
         if code == frames.REFUSED_STREAM:
             exchange.outcome = REFUSED
             self._reset(stream, code)
         else:
-            given = self._given.get(number)
-            if given is None:
-                verdict = self._judge(request, path, exchange.head, self._caller)
-            else:
-                verdict = Verdict(given[0], given[1], None, False, None)
+            verdict = self._decide(request, path, exchange.head, own)
             exchange.is_processed = verdict.is_accepted
             if code is not None:
                 exchange.outcome = RESET
                 self._reset(stream, code)
-            elif number in self._script.no_response_at:
+            elif own.no_response or number in self._script.no_response_at:
                 exchange.outcome = UNANSWERED
             else:
                 self._pending.append(exchange)
-                self._schedule(lambda: self._respond(exchange, verdict))
-        if number in self._changes:
-            self._connection.change_settings(self._changes[number])
-            self._add_event("settings", "settings changed: %s" % ", ".join(
-                "%d is %d" % setting for setting in self._changes[number]))
+                self._schedule(lambda: self._respond(exchange, verdict), own)
+        if number in self._changes or own.settings:
+            self._change_settings(own.settings or self._changes[number])
+        if own.goaway:
+            self._hang_up()
         if number == self._script.warning_after:
             self._warn()
 
-    def _schedule(self, respond):
-        # type: (Callable[[], Any]) -> None
+    def _decide(self, request, path, head, own):
+        # type: (Request, bytes, Head, RequestScript) -> Verdict
+        """Return the verdict on a request: that of a script, or what it deserves."""
+        given = self._given.get(self._count) if own.response is None else own.response
+        if given is None:
+            return self._judge(request, path, head, self._caller)
+        return Verdict(given[0], given[1], None, False, None)
+
+    def _schedule(self, respond, own):
+        # type: (Callable[[], Any], RequestScript) -> None
         number = self._count
-        delay = self._delays.get(number, self._script.delay)
+        delay = (own.delay or self._delays.get(number, self._script.delay)
+                 or self._interventions.delay)
         if self._end_at - self._script.late < number <= self._end_at:
             self._late.append(respond)
-        elif self._script.hold:
+        elif own.hold or self._script.hold:
             self._later(None, respond)
         elif delay:
             self._later(delay, respond)
@@ -262,11 +278,32 @@ class ProviderConversation(object):
         if self._throttle is None or not self._throttle.is_on:
             self._limit_streams(self._settings[frames.MAX_CONCURRENT_STREAMS])
 
+    def _change_settings(self, settings):
+        # type: (Sequence[Tuple[int, int]]) -> None
+        self._connection.change_settings(settings)
+        self._add_event("settings", "settings changed: %s" % ", ".join(
+            "%s to %d" % (_SETTINGS_BY_NUMBER.get(number, number), value)
+            for number, value in settings))
+
+    def limit_streams(self):
+        # type: () -> None
+        """Send the limit of streams that :class:`.interventions.Interventions` has now."""
+        most = self._interventions.most_streams
+        if most is None:
+            most = dict(self._script.settings).get(
+                frames.MAX_CONCURRENT_STREAMS, SETTINGS[frames.MAX_CONCURRENT_STREAMS])
+        self._limit_streams(most)
+
     def _limit_streams(self, most):
         # type: (int) -> None
-        """Send a limit of streams; before a valid token has come, keep it."""
+        """Send a limit of streams; before a valid token has come, what it allows for until then."""
+        before = _unproven(self._settings[frames.MAX_CONCURRENT_STREAMS])
         self._settings[frames.MAX_CONCURRENT_STREAMS] = most
-        if self._is_proven:
+        if not self._is_proven:
+            if _unproven(most) != before:
+                self._connection.change_settings((
+                    (frames.MAX_CONCURRENT_STREAMS, _unproven(most)),))
+        else:
             self._connection.change_settings(((frames.MAX_CONCURRENT_STREAMS, most),))
             self._add_event("settings", "limit of streams: %d" % most)
 
@@ -307,3 +344,9 @@ class ProviderConversation(object):
         late, self._late = self._late, []
         for respond in late:
             respond()
+
+
+def _unproven(most):
+    # type: (int) -> int
+    """Return the limit of streams before a valid token has come, for that of later."""
+    return min(_UNPROVEN_STREAMS, most)

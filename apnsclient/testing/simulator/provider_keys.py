@@ -92,6 +92,19 @@ class ProviderKeys(object):
             self._keys.pop(key_id, None)
             self._checked.clear()
 
+    def all(self):
+        # type: () -> Dict[str, ProviderKey]
+        """Return all keys by their identifiers (dict)."""
+        with self._lock:
+            return dict(self._keys)
+
+    def restore(self, keys):
+        # type: (Dict[str, ProviderKey]) -> None
+        """Have these keys, and no others; see :meth:`all`."""
+        with self._lock:
+            self._keys = dict(keys)
+            self._checked.clear()
+
     def check(self, authorization):
         # type: (bytes) -> Union[str, SignedToken]
         """Return the token in the value of an authorization header, or the reason against it."""

@@ -19,12 +19,13 @@ from .tls import HTTP2
 from .tls_connection import ConnectionHandler
 
 if MYPY:
-    from typing import Any, Callable, Optional
+    from typing import Any, Callable, Dict, Optional
 
     from OpenSSL import SSL
 
     from .connection_facts import ConnectionFacts
     from .exchange import ProviderExchange
+    from .interventions import Interventions
     from .loop import Loop
     from .provider_head import HeadReader
     from .provider_keys import ProviderKeys
@@ -87,10 +88,11 @@ class ProviderService(Service):
     :param judge: decides about requests, like :meth:`.provider_policy.ProviderPolicy.judge`.
     """
 
-    def __init__(self, loop, record, context, script, linger, name, kind, environment, judge):
-        # type: (Loop, Record, SSL.Context, ProviderScript, float, str, str, Environment, Judge) -> None  # noqa: E501
+    def __init__(self, loop, record, context, usual_scripts, interventions, linger, name, kind,
+                 environment, judge):
+        # type: (Loop, Record, SSL.Context, Dict[str, Any], Interventions, float, str, str, Environment, Judge) -> None  # noqa: E501
         super(ProviderService, self).__init__(
-            loop, record, context, script, linger, environment.clock, kind)
+            loop, record, context, usual_scripts, interventions, linger, environment.clock, kind)
         self.name = name
         self._environment = environment
         self._judge = judge
@@ -108,7 +110,15 @@ class ProviderService(Service):
         return ProviderConversation(
             environment.heads, self._judge, environment.caller(connection), script,
             environment.ids, not environment.is_production, later, facts, self.record.numbers,
-            environment.clock, None if page_url is None else page_url.encode("ascii"))
+            environment.clock, self.interventions,
+            None if page_url is None else page_url.encode("ascii"))
+
+    def limit_streams(self):
+        # type: () -> int
+        """Send the limit of streams on all connections; return how many that were."""
+        handlers = [connection.handler for connection in self.connections]
+        return sum(handler.limit_streams() for handler in handlers
+                   if isinstance(handler, _ProviderHandler))
 
     def goaway(self, reason, timestamp):
         # type: (Optional[str], Optional[int]) -> int
@@ -168,6 +178,16 @@ class _ProviderHandler(ConnectionHandler):
         if conversation is None or conversation.ending is not None:
             return 0
         conversation.goaway(reason=reason, timestamp=timestamp)
+        self._flush()
+        return 1
+
+    def limit_streams(self):
+        # type: () -> int
+        """Send the limit of streams that there is now; return 1 if it was sent."""
+        conversation = self._conversation
+        if conversation is None or conversation.ending is not None:
+            return 0
+        conversation.limit_streams()
         self._flush()
         return 1
 

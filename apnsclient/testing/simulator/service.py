@@ -19,6 +19,7 @@ if MYPY:
 
     from OpenSSL import SSL
 
+    from .interventions import Interventions
     from .loop import Loop
     from .record import Record
     from .tls_connection import ConnectionHandler
@@ -32,7 +33,8 @@ class Service(object):
     :param loop: event loop (:class:`.loop.Loop`).
     :param record: what happened (:class:`.record.Record`).
     :param context: TLS context of its connections.
-    :param script: how a connection goes for which there is no other script.
+    :param usual_scripts: script of a connection for which there is no other, by service (dict).
+    :param interventions: :class:`.interventions.Interventions`.
     :param linger: seconds (float) for which a connection that is finished discards what arrives.
     :param kind: begins the names of its counts in the record (str).
     :param clock: returns the time in seconds since 1970.
@@ -43,13 +45,14 @@ class Service(object):
     #: Its name, as :class:`.ConnectionFacts` has it.
     name = ""
 
-    def __init__(self, loop, record, context, script, linger, clock, kind=""):
-        # type: (Loop, Record, SSL.Context, Any, float, Callable[[], float], str) -> None
+    def __init__(self, loop, record, context, usual_scripts, interventions, linger, clock, kind=""):
+        # type: (Loop, Record, SSL.Context, Dict[str, Any], Interventions, float, Callable[[], float], str) -> None  # noqa: E501
         self.loop = loop
         self.record = record
         self.connections = set()  # type: Set[TLSConnection]
         self._scripts = deque()  # type: Deque[Any]
-        self._default_script = script
+        self._usual_scripts = usual_scripts
+        self.interventions = interventions
         self._context = context
         self._linger = linger
         self.clock = clock
@@ -77,13 +80,23 @@ class Service(object):
         # type: () -> Any
         """Return the script of the connection that comes next."""
         script = self._scripts.popleft() if self._scripts else None
-        return self._default_script if script is None else script
+        return self._usual_scripts[self.name] if script is None else script
+
+    def queued_scripts(self):
+        # type: () -> List[Any]
+        """Return the scripts of the connections to come, None for the usual one."""
+        return list(self._scripts)
+
+    def clear_scripts(self):
+        # type: () -> None
+        """Drop the scripts of the connections to come."""
+        self._scripts.clear()
 
     def accept(self, sock):
         # type: (socket.socket) -> None
         """Take a connection that was just accepted."""
         script = self.next_script()
-        if script.refuse:
+        if script.refuse or self.interventions.refuses_connections:
             self.record.handshake_failed(self.name, None)
             _sockets.abandon(sock)
             sock.close()

@@ -6,12 +6,11 @@ from ..._compat import MYPY
 from .broadcast_policy import BroadcastPolicy
 from .feedback_service import FeedbackService
 from .gateway_service import GatewayService
+from .interventions import Interventions
 from .provider_head import HeadReader
 from .provider_policy import ProviderPolicy
 from .provider_responses import Ids
-from .provider_script import ProviderScript
 from .provider_service import Environment, ProviderService
-from .script import FeedbackScript
 
 if MYPY:
     from typing import Any, List
@@ -40,23 +39,24 @@ class Services(object):
         # type: (Configuration, Loop) -> None
         c = configuration
         self.gateway = GatewayService(
-            loop, c.record, c.gateway_context, c.gateway_script, c.linger, c.clock,
+            loop, c.record, c.gateway_context, c.usual_scripts, c.interventions, c.linger, c.clock,
             c.devices, c.limits)
         self.feedback = FeedbackService(
-            loop, c.record, c.gateway_context, FeedbackScript(), c.linger, c.clock, c.devices)
+            loop, c.record, c.gateway_context, c.usual_scripts, c.interventions, c.linger, c.clock,
+            c.devices)
         broadcasts = BroadcastPolicy(c.channels)
         environment = Environment(
             c.keys, c.is_production, c.clock, Ids(), HeadReader())
 
-        def new(script, name, kind, judge):
-            # type: (ProviderScript, str, str, Any) -> ProviderService
-            return ProviderService(loop, c.record, c.http2_context, script, c.linger,
-                                   name, kind, environment, judge)
+        def new(interventions, name, kind, judge):
+            # type: (Interventions, str, str, Any) -> ProviderService
+            return ProviderService(loop, c.record, c.http2_context, c.usual_scripts, interventions,
+                                   c.linger, name, kind, environment, judge)
 
         self.provider = new(
-            c.provider_script, "provider", "provider_",
+            c.interventions, "provider", "provider_",
             ProviderPolicy(c.devices, broadcasts.judge_broadcast).judge)
-        self.channels = new(ProviderScript(), "channels", "channel_", broadcasts.judge_management)
+        self.channels = new(Interventions(), "channels", "channel_", broadcasts.judge_management)
         self._all = [self.gateway, self.feedback, self.provider,
                      self.channels]  # type: List[Service]
 

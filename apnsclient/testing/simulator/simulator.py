@@ -12,13 +12,15 @@ from .broadcast_channels import BroadcastChannels
 from .configuration import Addresses, Configuration
 from .devices import Devices
 from .engine import Engine
+from .faults import Faults
 from .gateway_conversation import Limits
+from .interventions import Interventions
 from .provider_keys import ProviderKeys
 from .provider_script import ProviderScript
 from .provider_service import find_missing_library
 from .query import Query
 from .record import Record
-from .script import Script
+from .script import FeedbackScript, Script
 from .tls import new_gateway_context, new_http2_context
 
 if MYPY:
@@ -28,7 +30,6 @@ if MYPY:
     from .journal import Journal, Wait
     from .observer import Observer
     from .record import Accepted, ChannelRequest, ErrorResponse
-    from .script import FeedbackScript
     from .services import Services
 
     Address = Tuple[str, int]
@@ -84,6 +85,7 @@ class Simulator(object):
     :ivar authority: the authority.
     :ivar devices: registry of devices (:class:`.Devices`).
     :ivar channels: broadcast channels of all applications (:class:`.BroadcastChannels`).
+    :ivar faults: faults that begin and end while it runs (:class:`.Faults`).
     """
 
     #: Identifier of the key that :attr:`key_string` holds.
@@ -112,14 +114,23 @@ class Simulator(object):
             (host, channels_port) if has_http2 else None)
         server = self.authority.issue(
             host, dns=["localhost"], addresses=["127.0.0.1", "::1"], usage="server").pem
+        interventions = Interventions()
+        usual_scripts = {
+            "gateway": Script() if script is None else script,
+            "feedback": FeedbackScript(),
+            "provider": ProviderScript() if provider_script is None else provider_script,
+            "channels": ProviderScript(),
+        }
+        self.faults = Faults(interventions, usual_scripts, self._started)
         self._configuration = Configuration(
             self._record, self.devices, self.channels, self._keys,
             new_gateway_context(server, self.authority.ca_string, tls_1_3),
             new_http2_context(server, self.authority.ca_string, tls_1_3),
-            Script() if script is None else script,
-            ProviderScript() if provider_script is None else provider_script,
+            usual_scripts, interventions,
             Limits(token_size, payload_size), production, clock, linger, receive_buffer)
         self._engine = None  # type: Optional[Engine]
+        #: Devices and keys as they were when it was started.
+        self._first_state = self.devices.snapshot(), self._keys.all()
 
     # Life.
 
@@ -134,6 +145,7 @@ class Simulator(object):
         if self._engine is not None:
             raise RuntimeError("the simulator runs already")
         self._engine = self._new_engine(self._configuration, self._addresses)
+        self._first_state = self.devices.snapshot(), self._keys.all()
         self._addresses = self._engine.addresses
         _running.add(self)
         return self
@@ -399,6 +411,19 @@ class Simulator(object):
         # type: () -> None
         """Drop what is recorded. The counts stay."""
         self._record.forget()
+
+    def reset(self):
+        # type: () -> None
+        """Make everything as it was when it was started: devices, keys, scripts, other faults.
+
+        There are no channels then, and nothing is kept. Connections stay open, and counts go on.
+        """
+        devices, keys = self._first_state
+        self.faults.clear()
+        self.devices.restore(devices)
+        self._keys.restore(keys)
+        self.channels.clear()
+        self.forget()
 
     def wait_for(self, predicate, timeout):
         # type: (Callable[[], Any], Optional[float]) -> bool
