@@ -11,7 +11,7 @@ from web_support import World
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[World]:
-    with Simulator() as simulator, WebServer(simulator, ("127.0.0.1", 0)) as server:
+    with Simulator(linger=0.1) as simulator, WebServer(simulator, ("127.0.0.1", 0)) as server:
         world = World(simulator, server)
         with world.http:
             yield world

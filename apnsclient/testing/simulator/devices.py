@@ -21,7 +21,7 @@ if MYPY:
     Text = Union[str, bytes]
     Row = Tuple[bytes, int]
 
-__all__ = ["Devices", "UNKNOWN_TOKEN"]
+__all__ = ["DeviceState", "Devices", "UNKNOWN_TOKEN"]
 
 #: Status for a token that is not registered: Apple's "Invalid token".
 UNKNOWN_TOKEN = 8
@@ -31,12 +31,38 @@ UNKNOWN_REASON = "BadDeviceToken"
 WRONG_TOPIC = "DeviceTokenNotForTopic"
 
 
+class DeviceState(object):
+    """What is known of a token, or of all that begin with a prefix. Immutable by convention.
+
+    :ivar token: in lower-case hexadecimal (str), ``*`` behind a prefix.
+    :ivar state: ``"known"``, ``"bad"`` or ``"uninstalled"``.
+    :ivar status: status of the gateway's error frame (int), here and below None where it does not
+        apply.
+    :ivar reason: reason that the provider API gives (str).
+    :ivar topic: topic that it is for (str).
+    :ivar since: since when the application is gone, in seconds since 1970 (int).
+    """
+
+    __slots__ = ("token", "state", "status", "reason", "topic", "since")
+
+    def __init__(self, token, state, status=None, reason=None, topic=None, since=None):
+        # type: (str, str, Optional[int], Optional[str], Optional[str], Optional[int]) -> None
+        self.token, self.state, self.status = token, state, status
+        self.reason, self.topic, self.since = reason, topic, since
+
+
+_HEXADECIMAL = frozenset("0123456789abcdef")
+
+
 class Devices(object):
     """The registry of devices. May be used from many threads.
 
     Tokens are hexadecimal digits in either case (str or bytes). A token is in at most one of the
     states *known*, *bad* and *uninstalled*, the last that was set. Tokens in none of them are
     accepted, unless the registry is strict.
+
+    With ``*`` behind it a token stands for all that begin so and are in no state of their own; of
+    several prefixes the longest counts.
 
     :param strict: True rejects tokens that are in no state, with status 8, or BadDeviceToken.
     :param clock: returns the time of the feedback rows that come without one, in seconds since
@@ -55,6 +81,8 @@ class Devices(object):
         self._topics = {}  # type: Dict[bytes, str]
         self._uninstalled = {}  # type: Dict[bytes, int]
         self._feedback = OrderedDict()  # type: OrderedDict[bytes, int]
+        #: States of prefixes, the longest first.
+        self._prefixes = []  # type: List[DeviceState]
 
     def add(self, *tokens):
         # type: (*Text) -> None
@@ -75,7 +103,7 @@ class Devices(object):
         :param topic: bundle identifier, with the suffix of the kind of push if there is one (str).
         :param tokens: device tokens in hexadecimal (str or bytes).
         """
-        raw = self._set_state(tokens, None, None)
+        raw = self._set_state(tokens, None, None, topic=topic)
         with self._lock:
             self._topics.update(dict.fromkeys(raw, topic))
 
@@ -109,7 +137,7 @@ class Devices(object):
         timestamp = _timestamp(self._clock() if when is None else when)
         raw = self._set_state([token], self._uninstalled, timestamp, check_reason(reason))
         with self._lock:
-            self._feedback[raw[0]] = timestamp
+            self._feedback.update(dict.fromkeys(raw, timestamp))
 
     def remove(self, *tokens):
         # type: (*Text) -> None
@@ -123,17 +151,36 @@ class Devices(object):
         """Return the state of all tokens and the feedback list, for :meth:`restore`."""
         with self._lock:
             return (self.strict, set(self._known), dict(self._bad), dict(self._reasons),
-                    dict(self._topics), dict(self._uninstalled), OrderedDict(self._feedback))
+                    dict(self._topics), dict(self._uninstalled), OrderedDict(self._feedback),
+                    list(self._prefixes))
 
     def restore(self, snapshot):
         # type: (Any) -> None
         """Make everything as it was when :meth:`snapshot` returned this."""
-        strict, known, bad, reasons, topics, uninstalled, feedback = snapshot
+        strict, known, bad, reasons, topics, uninstalled, feedback, prefixes = snapshot
         with self._lock:
             self.strict, self._known = strict, set(known)
             self._bad, self._reasons = dict(bad), dict(reasons)
             self._topics, self._uninstalled = dict(topics), dict(uninstalled)
             self._feedback = OrderedDict(feedback)
+            self._prefixes = list(prefixes)
+
+    def states(self):
+        # type: () -> List[DeviceState]
+        """Return every state that was set, prefixes first (list of :class:`DeviceState`)."""
+        with self._lock:
+            found = list(self._prefixes)
+            for token in sorted(self._known):
+                found.append(DeviceState(
+                    _text(token), "known", None, None, self._topics.get(token), None))
+            for token in sorted(self._bad):
+                found.append(DeviceState(
+                    _text(token), "bad", self._bad[token], self._reasons.get(token), None, None))
+            for token in sorted(self._uninstalled):
+                found.append(DeviceState(
+                    _text(token), "uninstalled", None, self._reasons.get(token), None,
+                    self._uninstalled[token]))
+        return found
 
     @property
     def feedback(self):
@@ -153,8 +200,12 @@ class Devices(object):
         if when is not None:
             with self._lock:
                 self._feedback.setdefault(token, when)
-        elif self.strict and token not in self._known:
-            return UNKNOWN_TOKEN
+        elif token not in self._known:
+            state = self._state_of_prefix(token) if self._prefixes else None
+            if state is not None:
+                return state.status
+            if self.strict:
+                return UNKNOWN_TOKEN
         return None
 
     def find_fault(self, token, topic):
@@ -170,8 +221,20 @@ class Devices(object):
             return reason, self._uninstalled.get(token)
         if self._topics and topic is not None and self._topics.get(token, topic) != topic:
             return WRONG_TOPIC, None
+        if self._prefixes and token not in self._known:
+            state = self._state_of_prefix(token)
+            if state is not None:
+                return _fault_of(state, topic)
         if self.strict and token not in self._known:
             return UNKNOWN_REASON, None
+        return None
+
+    def _state_of_prefix(self, token):
+        # type: (bytes) -> Optional[DeviceState]
+        text = _text(token)
+        for state in self._prefixes:
+            if text.startswith(state.token[:-1]):
+                return state
         return None
 
     def feedback_rows(self):
@@ -191,10 +254,15 @@ class Devices(object):
                 if self._feedback.get(token) == when:
                     del self._feedback[token]
 
-    def _set_state(self, tokens, state, value, reason=None):
-        # type: (Iterable[Text], Any, Any, Optional[str]) -> List[bytes]
-        raw = [decode_token(token) for token in tokens]
+    def _set_state(self, tokens, state, value, reason=None, topic=None):
+        # type: (Iterable[Text], Any, Any, Optional[str], Optional[str]) -> List[bytes]
+        """Set a state of tokens, and of prefixes; return the tokens as raw bytes."""
+        tokens = list(tokens)
+        prefixes = [_check_prefix(token) for token in tokens if _is_prefix(token)]
+        raw = [decode_token(token) for token in tokens if not _is_prefix(token)]
         with self._lock:
+            for prefix in prefixes:
+                self._set_prefix(prefix, state, value, reason, topic)
             for token in raw:
                 self._known.discard(token)
                 self._bad.pop(token, None)
@@ -208,6 +276,46 @@ class Devices(object):
                 else:
                     state[token] = value
         return raw
+
+
+    def _set_prefix(self, prefix, state, value, reason, topic):
+        # type: (str, Any, Any, Optional[str], Optional[str]) -> None
+        kept = [each for each in self._prefixes if each.token != prefix]
+        if state is None:
+            kept.append(DeviceState(prefix, "known", None, None, topic, None))
+        elif state is self._bad:
+            kept.append(DeviceState(prefix, "bad", value, reason, None, None))
+        elif state is self._uninstalled:
+            kept.append(DeviceState(prefix, "uninstalled", None, reason, None, value))
+        self._prefixes = sorted(kept, key=lambda each: -len(each.token))
+
+
+def _fault_of(state, topic):
+    # type: (DeviceState, Optional[str]) -> Optional[Tuple[str, Optional[int]]]
+    """Return what :meth:`Devices.find_fault` does for a token that has the state of a prefix."""
+    if state.reason is not None:
+        return state.reason, state.since
+    if state.topic is not None and topic is not None and state.topic != topic:
+        return WRONG_TOPIC, None
+    return None
+
+
+def _is_prefix(token):
+    # type: (Any) -> bool
+    return isinstance(token, (six.text_type, bytes)) and token[-1:] in (u"*", b"*")
+
+
+def _check_prefix(token):
+    # type: (Text) -> str
+    text = six.ensure_str(token).lower()
+    if not _HEXADECIMAL.issuperset(text[:-1]):
+        raise ValueError("a prefix of tokens has other characters than hexadecimal digits")
+    return text
+
+
+def _text(token):
+    # type: (bytes) -> str
+    return six.ensure_str(hexlify(token))
 
 
 def _timestamp(when):

@@ -281,6 +281,14 @@ class Simulator(object):
         """
         return self._keys.add(key_id, team_id, environment, topics, related=related)
 
+    def keys(self):
+        # type: () -> List[Dict[str, Any]]
+        """Return the keys whose tokens are accepted, as arguments of :meth:`add_key` (dicts)."""
+        return [{"key_id": key.key_id, "team_id": key.team_id, "environment": key.environment,
+                 "topics": None if key.topics is None else sorted(key.topics),
+                 "related": key.related}
+                for _, key in sorted(self._keys.all().items())]
+
     def revoke_key(self, key_id):
         # type: (str) -> None
         """Forget a key: tokens that it signed are refused from now on."""

@@ -4,11 +4,15 @@ from typing import List
 
 from fastapi import APIRouter
 
-from . import health
+from . import devices, faults, health, reset, scripts
 
 __all__ = ["ROUTERS"]
 
 #: All of them, in the order of the OpenAPI document.
 ROUTERS: List[APIRouter] = [
+    devices.router,
+    scripts.router,
+    faults.router,
+    reset.router,
     health.router,
 ]
