@@ -33,6 +33,9 @@ def add_web_arguments(parser):
     web.add_argument("--web", metavar="HOST:PORT", nargs="?", const=_DEFAULT, type=_address,
                      help="serve a page that shows what arrives, and an HTTP API, there (default: "
                           "not at all; without a value at %s; port 0 takes a free one)" % _DEFAULT)
+    web.add_argument("--keep", metavar="NUMBER", type=_options.number_from(1), default=100000,
+                     help="requests that are kept for it, the last ones, in up to 256 MiB of "
+                          "memory (default: 100000)")
     web.add_argument("--web-host", metavar="NAME", action="append", default=[],
                      help="a name by which browsers reach it, besides localhost and addresses; may "
                           "be given many times")

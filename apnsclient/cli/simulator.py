@@ -231,8 +231,8 @@ def _new_simulator(arguments, files, record, arrivals):
     errors = dict((name, getattr(arguments, name)) for name in (
         "throttle", "goaway_after_errors", "goaway_after_bad_tokens", "one_app"))
     apns = Simulator(
-        # It may run for days, so nothing is kept in memory.
-        record=False, observers=[arrivals, record],
+        # It may run for days, so that nothing is kept in memory for nobody.
+        record=arguments.keep if arguments.web else False, observers=[arrivals, record],
         authority=files.authority, key_string=files.key_string,
         strict=arguments.strict, host=arguments.host,
         script=Script(shutdown_after=arguments.shutdown_after, **options),

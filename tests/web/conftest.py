@@ -20,4 +20,5 @@ def running() -> Iterator[World]:
 @pytest.fixture
 def world(running: World) -> Any:
     """The simulator and its web server, as they were at first."""
+    running.simulator.reset()
     return running

@@ -12,7 +12,9 @@ import json
 import six
 
 from ..._compat import MYPY
+from ...reasons import reason_of, reason_of_response
 from .credentials import TokenFacts
+from .exchange import ACCEPTED
 
 if MYPY:
     from typing import Any, Dict, List, Optional, Tuple
@@ -26,6 +28,9 @@ __all__ = ["connection_document", "exchange_document", "exchange_summary", "read
 #: Characters of a title or a text in a summary.
 _MOST_CHARACTERS = 200
 
+#: How deep a payload may be nested to be in a document other than as text.
+_DEEPEST = 100
+
 _EPOCH = datetime.datetime(1970, 1, 1)
 
 
@@ -35,19 +40,54 @@ def rfc3339(time):
     if time is None:
         return None
     try:
-        moment = _EPOCH + datetime.timedelta(milliseconds=int(time * 1000))
+        moment = _EPOCH + datetime.timedelta(milliseconds=_milliseconds(time))
     except (OverflowError, ValueError):
         return None
     return "%s.%03dZ" % (moment.strftime("%Y-%m-%dT%H:%M:%S"), moment.microsecond // 1000)
 
 
+def _milliseconds(time):
+    # type: (float) -> int
+    """Return seconds as whole milliseconds; a time that was read from a text stays the same."""
+    return int(time * 1000 + 0.001)
+
+
 def read_payload(payload):
     # type: (bytes) -> Any
-    """Return what JSON there is in a payload, None if there is none, or none that can be read."""
+    """Return what JSON there is in a payload, None if there is none, or none that can be read.
+
+    Readers of our documents have limits as well: of what is nested very deep, and of numbers that
+    are too large for a float, they can have the text.
+    """
     try:
-        return json.loads(payload.decode("utf-8"))
+        value = json.loads(payload.decode("utf-8"), parse_constant=_refuse)
     except (ValueError, RuntimeError, MemoryError):  # RuntimeError: nested too deep.
         return None
+    return value if _is_plain(value) else None
+
+
+def _refuse(name):
+    # type: (str) -> Any
+    raise ValueError("%s is not JSON" % name)
+
+
+def _is_plain(value):
+    # type: (Any) -> bool
+    """Return True if a value can be written as JSON again."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        if not level:
+            return True
+        below = []  # type: List[Any]
+        for each in level:
+            if isinstance(each, dict):
+                below.extend(each.values())
+            elif isinstance(each, list):
+                below.extend(each)
+            elif isinstance(each, float) and each in (float("inf"), float("-inf")):
+                return False
+        level = below
+    return False
 
 
 def read_alert(value):
@@ -124,6 +164,7 @@ def exchange_document(exchange, page_url=None):
         response=None if exchange.responded is None else {
             "status": exchange.status,
             "reason": exchange.reason,
+            "meaning": _meaning_of(exchange),
             "headers": [list(field) for field in exchange.response_headers],
             "body": exchange.response_body.decode("utf-8", "replace"),
             "timestamp": exchange.timestamp,
@@ -150,12 +191,24 @@ def connection_document(connection):
     }
 
 
+def _meaning_of(exchange):
+    # type: (Exchange) -> Optional[str]
+    """Return what a response means (str), None for success."""
+    if exchange.outcome == ACCEPTED or exchange.status is None:
+        return None
+    if exchange.protocol == "binary":
+        return reason_of(exchange.status).explanation
+    return reason_of_response(exchange.status, exchange.reason).explanation
+
+
 def _credential_document(exchange):
     # type: (Exchange) -> Optional[Dict[str, Any]]
     credential = exchange.credential
     if not isinstance(credential, TokenFacts):
         return _certificate_document(credential)
-    age = None if credential.issued_at is None else exchange.time - credential.issued_at
+    age = None  # type: Optional[float]
+    if credential.issued_at is not None:
+        age = _milliseconds(exchange.time) / 1000.0 - credential.issued_at
     return {
         "kind": "token", "key_id": credential.key_id, "team_id": credential.team_id,
         "issued_at": rfc3339(credential.issued_at),

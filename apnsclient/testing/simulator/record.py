@@ -17,12 +17,17 @@ if MYPY:
     from .connection_facts import ConnectionFacts
     from .exchange import Exchange
     from .observer import Observer
+    from .stored_exchange import StoredExchange
 
     Exchanges = Sequence[Exchange]
 
 __all__ = ["Accepted", "ChannelRequest", "ErrorResponse", "Record"]
 
 _log = logging.getLogger(__name__)
+
+
+#: Bytes of memory that requests may take, about, where not all are kept.
+_MOST_BYTES = 256 << 20
 
 
 class Accepted(namedtuple("Accepted", "connection identifier token payload expiry priority topic "
@@ -119,7 +124,7 @@ class Record(object):
     def __init__(self, keep=True, observers=()):
         # type: (Union[bool, int], Sequence[Observer]) -> None
         size = None if keep is True else int(keep)
-        self.journal = Journal(size, None)
+        self.journal = Journal(size, _MOST_BYTES if size else None)
         self.numbers, self.connection_numbers = count(1), count(1)
         self.page_url = None  # type: Optional[str]
         self._errors = deque(maxlen=size)  # type: Deque[ErrorResponse]
@@ -202,6 +207,21 @@ class Record(object):
         self.refused += 1
         self._tell("handshake_failed", service, peer)
 
+    def load(self, exchanges):
+        # type: (Sequence[StoredExchange]) -> int
+        """Keep exchanges from elsewhere, with new numbers; return how many.
+
+        The counts stay, and observers are not told: nothing has come over a connection.
+        """
+        for exchange in exchanges:
+            exchange.number = next(self.numbers)
+            if not exchange.connection.number:
+                exchange.connection.number = next(self.connection_numbers)
+                self.journal.connection_opened(exchange.connection)
+        self.journal.arrived(exchanges)
+        self._written += 1
+        return len(exchanges)
+
     def publish(self):
         # type: () -> None
         """Wake those who wait, if there is news since the last call."""
@@ -220,6 +240,18 @@ class Record(object):
                 _log.exception("an observer of the simulator failed")
 
     # Called by any thread.
+
+    def add_observer(self, observer):
+        # type: (Observer) -> None
+        """Tell another observer what happens."""
+        with self._lock:
+            self._observers = self._observers + [observer]
+
+    def remove_observer(self, observer):
+        # type: (Observer) -> None
+        """Tell an observer nothing any more."""
+        with self._lock:
+            self._observers = [each for each in self._observers if each is not observer]
 
     def accepted(self):
         # type: () -> List[Accepted]

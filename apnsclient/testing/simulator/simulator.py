@@ -21,6 +21,7 @@ from .provider_service import find_missing_library
 from .query import Query
 from .record import Record
 from .script import FeedbackScript, Script
+from .stored_exchange import read_exchanges
 from .tls import new_gateway_context, new_http2_context
 
 if MYPY:
@@ -52,8 +53,8 @@ class Simulator(object):
 
     :param strict: True rejects tokens that were not added to :attr:`devices`, with status 8, or
         BadDeviceToken over HTTP/2.
-    :param record: True keeps every request, False none, an int that many of the last ones. The
-        counts are exact in any case.
+    :param record: True keeps every request, False none, an int that many of the last ones, in up to
+        256 MiB of memory. The counts are exact in any case.
     :param host: address to listen on (str).
     :param gateway_port: port of the gateway; 0 takes a free one.
     :param feedback_port: port of the feedback service; 0 takes a free one.
@@ -301,6 +302,31 @@ class Simulator(object):
         # type: () -> Journal
         """The last requests with what became of them, and connections (:class:`.Journal`)."""
         return self._record.journal
+
+    def load(self, documents):
+        # type: (Iterable[Dict[str, Any]]) -> int
+        """Add requests to the journal that were exported, from this simulator or another one.
+
+        They come after all others, with new numbers, and on connections of their own.
+
+        :param documents: what :func:`.documents.exchange_document` returns (iterable of dict).
+        :return: how many those were.
+        :raises ValueError: if one of them is none; nothing has been added then.
+        """
+        found = read_exchanges(documents)
+        if self._engine is None:
+            return self._record.load(found)
+        return self._do(lambda: self._record.load(found))
+
+    def add_observer(self, observer):
+        # type: (Observer) -> None
+        """Have another :class:`.Observer` told what happens."""
+        self._record.add_observer(observer)
+
+    def remove_observer(self, observer):
+        # type: (Observer) -> None
+        """Tell an observer nothing any more. What is being told meanwhile may still reach it."""
+        self._record.remove_observer(observer)
 
     @property
     def page_url(self):

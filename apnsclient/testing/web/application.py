@@ -9,7 +9,9 @@ from fastapi.security import HTTPBasic, HTTPBearer
 from ... import __version__
 from ..simulator import Simulator
 from .errors import RESPONSES, add_error_handlers
-from .routes import ROUTERS
+from .feed import Feed
+from .metrics import new_registry
+from .routes import PLAIN_ROUTERS, ROUTERS
 from .security import Access, Guard
 from .static_files import add_static_files
 
@@ -25,10 +27,11 @@ Times are RFC 3339, in UTC. Errors are `{"error": {"message": ..., "field": ...}
 """
 
 
-def new_application(simulator: Simulator, access: Access) -> FastAPI:
+def new_application(simulator: Simulator, feed: Feed, access: Access) -> FastAPI:
     """Return the ASGI application for a simulator.
 
     :param simulator: what it shows and controls.
+    :param feed: tells of news in it.
     :param access: who may ask.
     """
     # Their pages would load scripts from elsewhere; the document is there for tools.
@@ -37,9 +40,14 @@ def new_application(simulator: Simulator, access: Access) -> FastAPI:
         openapi_url=PREFIX + "/openapi.json", docs_url=None, redoc_url=None,
         generate_unique_id_function=_operation_of)
     application.state.simulator = simulator
+    application.state.feed = feed
+    application.state.metrics = new_registry(simulator, feed)
     for router in ROUTERS:
         application.include_router(
             router, prefix=PREFIX, responses=RESPONSES, dependencies=_security_schemes(access))
+    for router in PLAIN_ROUTERS:
+        application.include_router(router, responses=RESPONSES,
+                                   dependencies=_security_schemes(access))
     add_static_files(application)
     add_error_handlers(application)
     application.add_middleware(Guard, access=access)

@@ -1,15 +1,25 @@
 """What the functions behind the paths are given: FastAPI calls these for each request."""
 
 import contextlib
-from typing import Generator
+import datetime
+import re
+from typing import Any, Dict, Generator, Optional
 
 from fastapi import Depends, Request
-from typing_extensions import Annotated
+from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import Annotated, Literal
 
-from ..simulator import Simulator
+from ..simulator import Query, Simulator
 from .errors import ApiError
+from .feed import Feed
 
-__all__ = ["TheSimulator", "running"]
+__all__ = ["Filter", "LONGEST_WAIT", "TheFeed", "TheSimulator", "read_duration", "running"]
+
+#: Longest time in seconds that a request may wait.
+LONGEST_WAIT = 300.0
+
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|)")
+_UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0}
 
 
 async def _simulator_of(request: Request) -> Simulator:
@@ -18,8 +28,79 @@ async def _simulator_of(request: Request) -> Simulator:
     return simulator
 
 
+async def _feed_of(request: Request) -> Feed:
+    feed: Feed = request.app.state.feed
+    return feed
+
+
 #: Type of a parameter that is to be the simulator.
 TheSimulator = Annotated[Simulator, Depends(_simulator_of)]
+#: Type of one that is to be the feed of news.
+TheFeed = Annotated[Feed, Depends(_feed_of)]
+
+
+class Filter(BaseModel):
+    """Conditions on requests, all of which must be met.
+
+    A parameter that there is none of is refused: it would be a condition that nobody looks at.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    token: Optional[str] = Field(
+        None, description="Device token in hexadecimal, or how it begins, with `*` behind.")
+    topic: Optional[str] = Field(None, description="Topic.")
+    push_type: Optional[str] = Field(None, description="Push type.")
+    outcome: Optional[Literal["pending", "accepted", "rejected", "refused", "reset", "unanswered",
+                              "discarded"]] = Field(None, description="What became of it.")
+    reason: Optional[str] = Field(None, description="Reason in the response.")
+    status: Optional[int] = Field(
+        None, description="HTTP status, or status of the error frame.")
+    text: Optional[str] = Field(
+        None, description="What the payload contains, in either case.")
+    since: Optional[datetime.datetime] = Field(
+        None, description="Earliest time of arrival (RFC 3339, or seconds since 1970).")
+    until: Optional[datetime.datetime] = Field(
+        None, description="Time of arrival from which on it is too late.")
+    connection: Optional[int] = Field(None, description="Number of the connection.")
+    service: Optional[Literal["provider", "channels", "gateway"]] = Field(
+        None, description="The service that it came to.")
+    kind: Optional[Literal["notification", "broadcast", "channel", "other"]] = Field(
+        None, description="What it is.")
+    protocol: Optional[Literal["http2", "binary"]] = Field(None, description="The protocol.")
+    apns_id: Optional[str] = Field(None, description="Identifier that the client sent.")
+    collapse_id: Optional[str] = Field(None, description="Collapse identifier.")
+
+    def query(self) -> Optional[Query]:
+        """Return the conditions; None if there is none."""
+        conditions: Dict[str, Any] = {
+            name: getattr(self, name) for name in Filter.model_fields
+            if getattr(self, name) is not None}
+        for name in ("since", "until"):
+            if name in conditions:
+                # The milliseconds of a document may have been rounded up by this much.
+                conditions[name] = _seconds(conditions[name]) - 1e-6
+        return Query(**conditions) if conditions else None
+
+
+def _seconds(time: datetime.datetime) -> float:
+    """Return a time in seconds since 1970; without a time zone it is UTC."""
+    if time.tzinfo is None:
+        time = time.replace(tzinfo=datetime.timezone.utc)
+    return (time - datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)).total_seconds()
+
+
+def read_duration(value: str, field: str) -> float:
+    """Return a duration such as ``5s``, ``500ms``, ``1.5m`` or ``5`` in seconds.
+
+    :raises ApiError: if it is none, or longer than :data:`LONGEST_WAIT`.
+    """
+    found = _DURATION.fullmatch(value)
+    seconds = float(found.group(1)) * _UNITS[found.group(2)] if found else None
+    if seconds is None or seconds > LONGEST_WAIT:
+        raise ApiError(422, "%s: expected a duration such as 5s, 500ms or 1m, up to %d seconds"
+                       % (field, LONGEST_WAIT), field)
+    return seconds
 
 
 @contextlib.contextmanager

@@ -151,22 +151,27 @@ class Guard:
             await self._application(scope, receive, send)
             return
 
+        headers = Headers(scope=scope)
+        limit = LARGEST_BODIES.get(scope["path"], LARGEST_BODY)
+        body = _Body(receive, limit, headers)
+
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
+                if not body.is_complete:
+                    # Nobody is going to read the rest.
+                    headers["Connection"] = "close"
                 for name, value in HEADERS.items():
                     headers[name] = value
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
-        headers = Headers(scope=scope)
         refusal = self._refusal_of(scope, headers)
         if refusal is not None:
             status, text, more = refusal
             await error_response(status, text, headers=more)(scope, receive, send_with_headers)
             return
-        limit = LARGEST_BODIES.get(scope["path"], LARGEST_BODY)
-        await self._application(scope, _limited(receive, limit), send_with_headers)
+        await self._application(scope, body.receive, send_with_headers)
 
     def _refusal_of(self, scope: Scope,
                     headers: Headers) -> Optional[Tuple[int, str, Dict[str, str]]]:
@@ -184,7 +189,7 @@ class Guard:
         length = headers.get("content-length", "0")
         limit = LARGEST_BODIES.get(scope["path"], LARGEST_BODY)
         if not length.isdigit() or len(length) > 18 or int(length) > limit:
-            return 413, _too_large(limit), {"Connection": "close"}
+            return 413, _too_large(limit), {}
         return None
 
 
@@ -192,16 +197,30 @@ def _too_large(limit: int) -> str:
     return "the body is larger than %d bytes" % limit
 
 
-def _limited(receive: Receive, limit: int) -> Receive:
-    """Return a function that receives as another one does, until a body grows over the limit."""
-    left = limit
+class _Body:
+    """The body of a request, up to a limit.
 
-    async def receive_limited() -> Message:
-        nonlocal left
-        message = await receive()
-        left -= len(message.get("body", b""))
-        if left < 0:
-            raise HTTPException(413, _too_large(limit), {"Connection": "close"})
+    :param receive: where it comes from.
+    :param limit: its size in bytes, at most.
+    :param headers: those of the request.
+    """
+
+    def __init__(self, receive: Receive, limit: int, headers: Headers) -> None:
+        self._receive = receive
+        self._limit = self._left = limit
+        #: Whether there is none, or it has been received to its end.
+        self.is_complete = (
+            "transfer-encoding" not in headers and headers.get("content-length", "0") == "0")
+
+    async def receive(self) -> Message:
+        """Receive as an application does.
+
+        :raises HTTPException: if the body is larger than it may be.
+        """
+        message = await self._receive()
+        self._left -= len(message.get("body", b""))
+        if self._left < 0:
+            raise HTTPException(413, _too_large(self._limit))
+        if not message.get("more_body", False):
+            self.is_complete = True
         return message
-
-    return receive_limited

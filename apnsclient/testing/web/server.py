@@ -19,6 +19,7 @@ import uvicorn
 from .._listening import listen
 from ..simulator import Simulator
 from .application import new_application
+from .feed import Feed
 from .security import Access
 
 __all__ = ["WebServer"]
@@ -61,7 +62,9 @@ class WebServer:
         self._listening: Optional[socket.socket] = None
         self._process = 0
         access = Access([address[0]] + list(hosts), password)
-        self._application = new_application(simulator, access)
+        self._simulator = simulator
+        self._feed = Feed(simulator)
+        self._application = new_application(simulator, self._feed, access)
 
     def start(self) -> "WebServer":
         """Listen, and serve in a thread. After :meth:`stop`, at the same address again.
@@ -78,12 +81,13 @@ class WebServer:
         self._server = _Server(_Config(
             self._application, http="h11", ws="none", lifespan="off", loop="asyncio",
             access_log=False, log_config=None, server_header=False, proxy_headers=False,
-            limit_concurrency=_MOST_CONNECTIONS, timeout_graceful_shutdown=_GRACE))
+            limit_concurrency=_MOST_CONNECTIONS, timeout_graceful_shutdown=_GRACE), self._feed)
         self._thread = threading.Thread(
             target=self._server.run_in_thread, args=([self._listening],),
             name="apnsclient web server", daemon=True)
         self._thread.start()
         self._server.wait_until_started()
+        self._simulator.page_url = self.url + "#/notifications/{number}"
         _running.add(self)
         return self
 
@@ -97,6 +101,7 @@ class WebServer:
             return
         _running.discard(self)
         if os.getpid() == self._process:
+            self._simulator.page_url = None
             self._server.should_exit = True
             thread.join()
         self._listening.close()
@@ -115,6 +120,11 @@ class WebServer:
     def address(self) -> Tuple[str, int]:
         """``(host, port)`` that it listens at, once it has been started."""
         return self._address or self._wanted
+
+    @property
+    def reader_count(self) -> int:
+        """How many requests wait for news: readers of events, and those with ``wait`` (int)."""
+        return self._feed.reader_count
 
     @property
     def url(self) -> str:
@@ -140,10 +150,14 @@ class _Config(uvicorn.Config):
 
 
 class _Server(uvicorn.Server):
-    """Says when it serves; its own way is an attribute to look at again and again."""
+    """Says when it serves; its own way is an attribute to look at again and again.
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    The feed lives as long as it serves: what waits for news would hold up its end.
+    """
+
+    def __init__(self, config: uvicorn.Config, feed: Feed) -> None:
         super().__init__(config)
+        self._feed = feed
         self._has_started = threading.Event()
 
     def run_in_thread(self, sockets: List[socket.socket]) -> None:
@@ -153,8 +167,13 @@ class _Server(uvicorn.Server):
             self._has_started.set()
 
     async def startup(self, sockets: Optional[List[socket.socket]] = None) -> None:
+        self._feed.open()
         await super().startup(sockets=sockets)
         self._has_started.set()
+
+    async def shutdown(self, sockets: Optional[List[socket.socket]] = None) -> None:
+        self._feed.close()
+        await super().shutdown(sockets=sockets)
 
     def wait_until_started(self) -> None:
         self._has_started.wait()

@@ -4,15 +4,38 @@ from typing import List
 
 from fastapi import APIRouter
 
-from . import devices, faults, health, reset, scripts
+from . import (
+    connections,
+    credentials,
+    devices,
+    events,
+    faults,
+    health,
+    metrics,
+    notifications,
+    reset,
+    scripts,
+    transfer,
+)
 
-__all__ = ["ROUTERS"]
+__all__ = ["PLAIN_ROUTERS", "ROUTERS"]
 
 #: All of them, in the order of the OpenAPI document.
 ROUTERS: List[APIRouter] = [
+    notifications.router,
+    transfer.router,
+    events.router,
+    connections.router,
     devices.router,
     scripts.router,
     faults.router,
+    credentials.router,
     reset.router,
     health.router,
+]
+
+#: Those whose paths do not begin like the API's: other tools know them.
+PLAIN_ROUTERS: List[APIRouter] = [
+    credentials.plain_router,
+    metrics.plain_router,
 ]

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from typing_extensions import Annotated, Literal
 
 from ..errors import ApiError
-from ..parameters import TheSimulator, running
+from ..parameters import TheFeed, TheSimulator, running
 
 __all__ = ["router"]
 
@@ -46,10 +46,11 @@ class PrivateKey(BaseModel):
 
 
 @router.post("/reset", status_code=204)
-def reset(simulator: TheSimulator) -> None:
+def reset(simulator: TheSimulator, feed: TheFeed) -> None:
     """Make devices, keys, scripts and faults as they were, and keep nothing of what came."""
     with running(simulator):
         simulator.reset()
+    feed.tell_reset()
 
 
 @router.get("/keys")

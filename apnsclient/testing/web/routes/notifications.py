@@ -1,0 +1,136 @@
+"""Requests to the simulator: found, read, waited for, deleted."""
+
+import time
+from typing import Any, Dict, List, Optional
+
+from fastapi import APIRouter, Path, Response
+from fastapi import Query as QueryParameter
+from pydantic import Field
+from starlette.concurrency import run_in_threadpool
+from typing_extensions import Annotated
+
+from ...simulator import Exchange, Query, Simulator
+from ...simulator.documents import exchange_document, exchange_summary
+from ...simulator.journal import Search
+from ..documents import Deleted, DocumentResponse, NotEnough, Notification, NotificationList
+from ..errors import ApiError, ErrorDocument
+from ..feed import Feed
+from ..parameters import Filter, TheFeed, TheSimulator, read_duration
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/notifications", tags=["notifications"])
+
+#: Type of the number in a path.
+_Number = Annotated[int, Path(description="Number of the request.", ge=1, le=2 ** 53)]
+
+_NOT_FOUND: Dict[Any, Any] = {
+    404: {"model": ErrorDocument, "description": "It is not there, or not any more."}}
+
+
+class _Selection(Filter):
+    limit: int = Field(100, ge=1, le=1000, description="How many at most.")
+    before: Optional[int] = Field(
+        None, description="Only those that came before the request of this number.")
+    after: Optional[int] = Field(
+        None, description="Only those that came after the request of this number.")
+    full: bool = Field(False, description="Whole documents in place of summaries.")
+    wait: Optional[str] = Field(
+        None, description="Wait so long until enough match, of those that are kept and those to "
+                          "come: `5s`, `500ms`, `1m`; up to 300 seconds.")
+    count: int = Field(1, ge=1, le=1000, description="How many are enough, with `wait`.")
+
+
+@router.get("", response_model=NotificationList, responses={
+    408: {"model": NotEnough, "description": "With `wait`: too few have come in time."}})
+async def find_notifications(
+        selection: Annotated[_Selection, QueryParameter()], simulator: TheSimulator,
+        feed: TheFeed) -> Response:
+    """Return requests, newest first; or wait until as many as are expected have come."""
+    query = selection.query()
+    if selection.wait is None:
+        return await run_in_threadpool(_find, simulator, selection, query)
+    if selection.before is not None or selection.after is not None:
+        raise ApiError(422, "before and after cannot be combined with wait", "wait")
+    waited: Any = await _wait(simulator, feed, query or Query(), selection.count,
+                         read_duration(selection.wait, "wait"))
+    items: List[Exchange] = list(waited.exchanges)
+    if waited.is_enough:
+        return DocumentResponse(_list_document(simulator, selection, items, None, True))
+    near: List[Any] = [
+        {"notification": exchange_summary(exchange, simulator.page_url), "mismatches": mismatches}
+        for exchange, mismatches in waited.near_misses]
+    return DocumentResponse(
+        {"items": _documents(simulator, selection, items), "is_enough": False,
+         "near_misses": near}, 408)
+
+
+def _find(simulator: Simulator, selection: _Selection, query: Optional[Query]) -> Response:
+    found: List[Exchange] = simulator.journal.find(
+        query, selection.limit + 1, selection.before, selection.after)
+    items = found[:selection.limit]
+    return DocumentResponse(_list_document(
+        simulator, selection, items, items[-1].number if len(found) > len(items) else None))
+
+
+async def _wait(simulator: Simulator, feed: Feed, query: Query, count: int,
+                timeout: float) -> Any:
+    """Wait until enough requests match, for so many seconds at most; return :class:`.Wait`."""
+    search = Search(simulator.journal, query, count)
+    ends = time.monotonic() + timeout
+    reader = feed.new_reader()
+    try:
+        while not await run_in_threadpool(search.is_enough):
+            left = ends - time.monotonic()
+            if left <= 0 or not await reader.wait(left):
+                break
+        return await run_in_threadpool(search.result)
+    finally:
+        feed.remove_reader(reader)
+
+
+def _list_document(simulator: Simulator, selection: _Selection, items: List[Exchange],
+                   next_before: Optional[int], is_enough: Optional[bool] = None) -> Dict[str, Any]:
+    journal = simulator.journal
+    return {"items": _documents(simulator, selection, items), "is_enough": is_enough,
+            "last": journal.last_number, "kept": len(journal), "next": next_before}
+
+
+def _documents(simulator: Simulator, selection: _Selection,
+               items: List[Exchange]) -> List[Dict[str, Any]]:
+    make = exchange_document if selection.full else exchange_summary
+    return [make(each, simulator.page_url) for each in items]
+
+
+@router.delete("")
+async def delete_notifications(
+        selection: Annotated[Filter, QueryParameter()], simulator: TheSimulator,
+        feed: TheFeed) -> Deleted:
+    """Delete the requests that match; all of them without any condition."""
+    found = await run_in_threadpool(simulator.journal.remove, selection.query() or Query())
+    if found:
+        feed.tell_reset()
+    return Deleted(deleted=found)
+
+
+@router.get("/{number}", response_model=Notification, responses=_NOT_FOUND)
+async def read_notification(number: _Number, simulator: TheSimulator) -> Response:
+    """Return everything that is known of a request."""
+    exchange = simulator.journal.get(number)
+    if exchange is None:
+        raise _not_found(number)
+    return DocumentResponse(exchange_document(exchange, simulator.page_url))
+
+
+@router.delete("/{number}", status_code=204, responses=_NOT_FOUND)
+async def delete_notification(number: _Number, simulator: TheSimulator, feed: TheFeed) -> None:
+    """Delete a request."""
+    if not await run_in_threadpool(simulator.journal.remove_number, number):
+        raise _not_found(number)
+    feed.tell_reset()
+
+
+def _not_found(number: int) -> ApiError:
+    return ApiError(404, "there is no request %d, or not any more" % number, "number")
+
+
