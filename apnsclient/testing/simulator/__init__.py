@@ -18,7 +18,7 @@ from .broadcast_channels import BroadcastChannels
 from .devices import Devices
 from .exchange import Exchange
 from .faults import Faults
-from .journal import Journal
+from .journal import Journal, Wait
 from .observer import Observer
 from .provider_script import ProviderScript
 from .query import Query
@@ -43,4 +43,5 @@ __all__ = [
     "RequestScript",
     "Script",
     "Simulator",
+    "Wait",
 ]

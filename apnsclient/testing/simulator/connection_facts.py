@@ -16,13 +16,28 @@ __all__ = ["ConnectionEvent", "ConnectionFacts", "TLSFacts"]
 #: Events of a connection that are kept, at most so many of the last.
 _MOST_EVENTS = 200
 
-#: Something that happened on a connection: time in seconds since 1970 (float), which kind of event
-#: ("goaway", "settings", "reset", ...; str), and the same for people (str).
-ConnectionEvent = namedtuple("ConnectionEvent", "time kind text")
 
-#: What the handshake agreed upon: version, cipher and ALPN protocol (str), and whether a session
-#: was resumed (bool).
-TLSFacts = namedtuple("TLSFacts", "version cipher alpn is_resumed")
+class ConnectionEvent(namedtuple("ConnectionEvent", "time kind text")):
+    """Something that happened on a connection.
+
+    :ivar time: seconds since 1970 (float).
+    :ivar kind: ``"goaway"``, ``"settings"``, ``"reset"`` and others (str).
+    :ivar text: the same for people (str).
+    """
+
+    __slots__ = ()
+
+
+class TLSFacts(namedtuple("TLSFacts", "version cipher alpn is_resumed")):
+    """What a TLS handshake agreed upon.
+
+    :ivar version: version of TLS (str).
+    :ivar cipher: name of the cipher suite (str).
+    :ivar alpn: protocol that ALPN chose (str), or None.
+    :ivar is_resumed: whether an earlier session was resumed (bool).
+    """
+
+    __slots__ = ()
 
 
 class ConnectionFacts(object):
@@ -32,7 +47,7 @@ class ConnectionFacts(object):
     :ivar service_number: number among those to the same service, from 1 (int).
     :ivar service: ``"gateway"``, ``"feedback"``, ``"provider"`` or ``"channels"``.
     :ivar peer: address of the client, as its socket has it (tuple).
-    :ivar tls: :class:`TLSFacts`.
+    :ivar tls: :class:`.connection_facts.TLSFacts`.
     :ivar certificate: the client's (:class:`.credentials.CertificateFacts`), None without one.
     :ivar opened: when the handshake was complete, in seconds since 1970 (float).
     :ivar closed: when it was closed, None as long as it is open.
@@ -59,7 +74,7 @@ class ConnectionFacts(object):
 
     def add_event(self, time, kind, text):
         # type: (float, str, str) -> None
-        """Write down what happened on the connection; see :class:`ConnectionEvent`."""
+        """Write down what happened; see :class:`.connection_facts.ConnectionEvent`."""
         self._events.append(ConnectionEvent(time, kind, text))
 
     def close(self, time, ending):
@@ -70,7 +85,7 @@ class ConnectionFacts(object):
     @property
     def events(self):
         # type: () -> List[ConnectionEvent]
-        """What happened on it, in order: the last (list of :class:`ConnectionEvent`)."""
+        """What happened, in order (list of :class:`.connection_facts.ConnectionEvent`)."""
         while True:
             try:
                 return list(self._events)

@@ -18,13 +18,30 @@ if MYPY:
 
 __all__ = ["CertificateFacts", "TokenFacts", "read_certificate", "read_token"]
 
-#: A client certificate: common name of the subject, topics and environments that it names (tuples
-#: of str), serial number (hexadecimal str), and its end of validity in seconds since 1970 (int).
-CertificateFacts = namedtuple("CertificateFacts", "subject topics environments serial expires")
 
-#: A provider token as it says of itself: identifiers of key and team (str), and its time of issue
-#: in seconds since 1970; each of them None where the token does not have it.
-TokenFacts = namedtuple("TokenFacts", "key_id team_id issued_at")
+class CertificateFacts(namedtuple("CertificateFacts",
+                                  "subject topics environments serial expires")):
+    """A client certificate.
+
+    :ivar subject: common name of the subject (str), or None.
+    :ivar topics: topics that it names (tuple of str).
+    :ivar environments: Apple's environments that it is for (tuple of str).
+    :ivar serial: serial number, in hexadecimal (str).
+    :ivar expires: end of its validity, in seconds since 1970 (int).
+    """
+
+    __slots__ = ()
+
+
+class TokenFacts(namedtuple("TokenFacts", "key_id team_id issued_at")):
+    """A provider token as it says of itself; None where it does not have something.
+
+    :ivar key_id: identifier of the key (str).
+    :ivar team_id: identifier of the team (str).
+    :ivar issued_at: when it was issued, in seconds since 1970.
+    """
+
+    __slots__ = ()
 
 
 def read_certificate(certificate):

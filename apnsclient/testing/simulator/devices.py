@@ -167,7 +167,7 @@ class Devices(object):
 
     def states(self):
         # type: () -> List[DeviceState]
-        """Return every state that was set, prefixes first (list of :class:`DeviceState`)."""
+        """Return what was set, prefixes first (list of :class:`.devices.DeviceState`)."""
         with self._lock:
             found = list(self._prefixes)
             for token in sorted(self._known):

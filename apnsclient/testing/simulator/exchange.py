@@ -56,7 +56,7 @@ class Exchange(object):
         command 0.
     :param payload: its payload (bytes).
 
-    :ivar outcome: one of :data:`OUTCOMES` (str).
+    :ivar outcome: one of :data:`.exchange.OUTCOMES` (str).
     :ivar is_processed: True once a notification has been accepted, whatever response follows.
     :ivar status: HTTP status of the response, or status of the error frame (int), else None.
     :ivar reason: reason over HTTP/2 (str), or None.

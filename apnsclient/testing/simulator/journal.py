@@ -29,9 +29,17 @@ _MOST_NEAR_MISSES = 5
 #: How many of the last are looked at for them.
 _LOOKED_AT = 1000
 
-#: What came of waiting: the exchanges that match, oldest first; whether those are enough; and, if
-#: they are not, up to five others as ``(exchange, mismatches)``, the nearest first.
-Wait = namedtuple("Wait", "exchanges is_enough near_misses")
+
+class Wait(namedtuple("Wait", "exchanges is_enough near_misses")):
+    """What came of waiting.
+
+    :ivar exchanges: those that match, oldest first (list).
+    :ivar is_enough: whether they are as many as were waited for (bool).
+    :ivar near_misses: if they are not, up to five others as ``(exchange, mismatches)``, the nearest
+        first (list).
+    """
+
+    __slots__ = ()
 
 
 class Journal(Observer):
