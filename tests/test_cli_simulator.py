@@ -412,7 +412,7 @@ def test_options_for_errors_are_the_script_of_the_provider_api():
             goaway_after_bad_tokens=7))):
         with started(*arguments) as simulator:
             running, = _running
-            assert running._configuration.provider_script == script
+            assert running.faults.usual_script("provider") == script
             simulator.stop()
     for option, value in (("--limit-after-errors", "5"), ("--limit-after-errors", "0=5"),
                           ("--goaway-after-errors", "0")):

@@ -18,12 +18,14 @@ class World:
     """A simulator, its web server, and a client.
 
     :ivar simulator: the simulator; it stays the same for a module.
+    :ivar server: the web server.
     :ivar url: address of the web server, without a slash at the end.
     :ivar http: client (``httpx.Client``); paths that it is given are those of the API.
     """
 
     def __init__(self, simulator: Simulator, server: WebServer) -> None:
         self.simulator = simulator
+        self.server = server
         self.url = server.url.rstrip("/")
         self.http = httpx.Client(base_url=self.url + "/api/v1", timeout=LIMIT)
 

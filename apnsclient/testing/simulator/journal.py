@@ -52,7 +52,7 @@ class Journal(Observer):
     def __init__(self, keep=100000, keep_bytes=256 << 20):
         # type: (Optional[int], Optional[int]) -> None
         self._keep, self._keep_bytes = keep, keep_bytes
-        self._size = 0
+        self._size = self._last_number = 0
         self._exchanges = deque()  # type: Deque[Exchange]
         self._connections = deque(maxlen=_MOST_CONNECTIONS)  # type: Deque[ConnectionFacts]
         self._lock = threading.Lock()
@@ -64,6 +64,8 @@ class Journal(Observer):
     def arrived(self, exchanges):
         # type: (Sequence[Exchange]) -> None
         """Keep exchanges, and let go of the oldest where there are too many."""
+        for exchange in exchanges[-1:]:
+            self._last_number = exchange.number
         if self._keep == 0:
             return
         kept, most, most_bytes = self._exchanges, self._keep, self._keep_bytes
@@ -99,9 +101,8 @@ class Journal(Observer):
     @property
     def last_number(self):
         # type: () -> int
-        """Number of the last exchange that is kept; 0 if none is."""
-        with self._lock:
-            return self._exchanges[-1].number if self._exchanges else 0
+        """Number of the last exchange that came, whether it is kept still; 0 before the first."""
+        return self._last_number
 
     def exchanges(self):
         # type: () -> List[Exchange]

@@ -1,6 +1,6 @@
 """The application: what answers under which path."""
 
-from typing import Any, List
+from typing import Any, Dict, List
 
 from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
@@ -35,7 +35,7 @@ def new_application(simulator: Simulator, feed: Feed, access: Access) -> FastAPI
     :param access: who may ask.
     """
     # Their pages would load scripts from elsewhere; the document is there for tools.
-    application = FastAPI(
+    application = _Application(
         title="apns simulator", version=__version__, description=_DESCRIPTION,
         openapi_url=PREFIX + "/openapi.json", docs_url=None, redoc_url=None,
         generate_unique_id_function=_operation_of)
@@ -52,6 +52,20 @@ def new_application(simulator: Simulator, feed: Feed, access: Access) -> FastAPI
     add_error_handlers(application)
     application.add_middleware(Guard, access=access)
     return application
+
+
+class _Application(FastAPI):
+    """Describes errors as what they are: JSON, also where success is a text."""
+
+    def openapi(self) -> Dict[str, Any]:
+        document = super().openapi()
+        for operations in document["paths"].values():
+            for operation in operations.values():
+                for status, response in operation["responses"].items():
+                    if int(status) >= 400:
+                        schema, = response["content"].values()
+                        response["content"] = {"application/json": schema}
+        return document
 
 
 def _operation_of(route: APIRoute) -> str:

@@ -126,7 +126,7 @@ class NotificationList(BaseModel):
         description="`Summary` of each; with `full`, `Notification`.")
     is_enough: Optional[bool] = Field(
         description="Whether as many as were waited for have come; null without `wait`.")
-    last: int = Field(description="Number of the last request of all that are kept, else 0.")
+    last: int = Field(description="Number of the last request that came; 0 before the first.")
     kept: int = Field(description="How many requests are kept.")
     next: Optional[int] = Field(
         description="What to give as `before` for the next older ones; null if there are none.")

@@ -33,9 +33,13 @@ class ErrorDocument(BaseModel):
 
 #: What each path of the API may respond with, besides its own.
 RESPONSES: Dict[Union[int, str], Dict[str, Any]] = {
+    400: {"model": ErrorDocument, "description": "The body is cut off, or not what it says."},
     401: {"model": ErrorDocument, "description": "The password is missing or wrong."},
     403: {"model": ErrorDocument,
           "description": "The name in Host, or the site in Origin, is not this server's."},
+    404: {"model": ErrorDocument, "description": "It is not there, or not any more."},
+    409: {"model": ErrorDocument,
+          "description": "The simulator does not run, or a library that it needs is missing."},
     413: {"model": ErrorDocument, "description": "The body is too large."},
     422: {"model": ErrorDocument, "description": "A parameter, or the body, is not usable."},
 }

@@ -9,7 +9,7 @@ from typing_extensions import Annotated, Literal
 from ...simulator.connection_facts import ConnectionFacts
 from ...simulator.documents import connection_document
 from ..documents import Connection, ConnectionList, DocumentResponse
-from ..errors import ApiError, ErrorDocument
+from ..errors import ApiError
 from ..parameters import TheSimulator
 
 __all__ = ["router"]
@@ -35,8 +35,7 @@ async def find_connections(
     return DocumentResponse({"items": [connection_document(each) for each in found[:limit]]})
 
 
-@router.get("/{number}", response_model=Connection, responses={
-    404: {"model": ErrorDocument, "description": "It is not there, or not any more."}})
+@router.get("/{number}", response_model=Connection)
 async def read_connection(
         number: Annotated[int, Path(description="Its number.", ge=1, le=2 ** 53)],
         simulator: TheSimulator) -> Response:

@@ -13,7 +13,7 @@ from ...simulator import Exchange, Query, Simulator
 from ...simulator.documents import exchange_document, exchange_summary
 from ...simulator.journal import Search
 from ..documents import Deleted, DocumentResponse, NotEnough, Notification, NotificationList
-from ..errors import ApiError, ErrorDocument
+from ..errors import ApiError
 from ..feed import Feed
 from ..parameters import Filter, TheFeed, TheSimulator, read_duration
 
@@ -23,9 +23,6 @@ router = APIRouter(prefix="/notifications", tags=["notifications"])
 
 #: Type of the number in a path.
 _Number = Annotated[int, Path(description="Number of the request.", ge=1, le=2 ** 53)]
-
-_NOT_FOUND: Dict[Any, Any] = {
-    404: {"model": ErrorDocument, "description": "It is not there, or not any more."}}
 
 
 class _Selection(Filter):
@@ -113,7 +110,7 @@ async def delete_notifications(
     return Deleted(deleted=found)
 
 
-@router.get("/{number}", response_model=Notification, responses=_NOT_FOUND)
+@router.get("/{number}", response_model=Notification)
 async def read_notification(number: _Number, simulator: TheSimulator) -> Response:
     """Return everything that is known of a request."""
     exchange = simulator.journal.get(number)
@@ -122,7 +119,7 @@ async def read_notification(number: _Number, simulator: TheSimulator) -> Respons
     return DocumentResponse(exchange_document(exchange, simulator.page_url))
 
 
-@router.delete("/{number}", status_code=204, responses=_NOT_FOUND)
+@router.delete("/{number}", status_code=204)
 async def delete_notification(number: _Number, simulator: TheSimulator, feed: TheFeed) -> None:
     """Delete a request."""
     if not await run_in_threadpool(simulator.journal.remove_number, number):

@@ -2,7 +2,7 @@
 
 from typing import Any, Callable, Dict, List, Optional, Union
 
-from fastapi import APIRouter, Body
+from fastapi import APIRouter, Body, Path
 from pydantic import BaseModel, Field
 from typing_extensions import Annotated, Literal
 
@@ -15,8 +15,10 @@ __all__ = ["router"]
 
 router = APIRouter(tags=["scripts"])
 
-Service = Literal["gateway", "feedback", "provider", "channels"]
-Target = Literal["gateway", "feedback", "provider", "channels", "requests"]
+Service = Annotated[Literal["gateway", "feedback", "provider", "channels"], Path(
+    description="The service whose connections they are for.")]
+Target = Annotated[Literal["gateway", "feedback", "provider", "channels", "requests"], Path(
+    description="The service whose connections they are for; or `requests`, to the provider API.")]
 
 #: A script as JSON has it, see apnsclient.testing.simulator.script_documents.
 Document = Dict[str, Any]
