@@ -35,7 +35,7 @@ from multiprocessing.pool import ThreadPool
 
 import pytest
 
-from docs_support import FOLDER, find_blocks, read_files, read_page
+from docs_support import FOLDER, ROOT, find_blocks, read_files, read_page
 from modern import can_import
 
 PAGES = ["README.rst"] + sorted("docs/" + name for name in os.listdir(FOLDER)
@@ -113,6 +113,15 @@ def test_the_examples_of_every_page_run(tmpdir):
 def test_the_page_has_examples(page):
     """A page that lost its examples, or marks them in another way, is noticed."""
     assert find_blocks(read_page(page), is_modern=True)
+
+
+def test_the_files_that_the_first_pages_link_to_are_there():
+    """README.rst and CONTRIBUTING.rst are read outside of the site, which checks its own links."""
+    for page in ("README.rst", "CONTRIBUTING.rst"):
+        targets = re.findall(r"<([\w./-]+\.rst)>`_|^\.\. image:: (\S+)", read_page(page), re.M)
+        assert targets
+        assert [name or image for name, image in targets
+                if not os.path.exists(os.path.join(ROOT, name or image))] == []
 
 
 def find_classes(page):
