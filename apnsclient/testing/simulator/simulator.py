@@ -309,7 +309,7 @@ class Simulator(object):
 
         They come after all others, with new numbers, and on connections of their own.
 
-        :param documents: what :func:`.documents.exchange_document` returns (iterable of dict).
+        :param documents: what ``exchange_document()`` returns (iterable of dict).
         :return: how many those were.
         :raises ValueError: if one of them is none; nothing has been added then.
         """

@@ -1,0 +1,168 @@
+// Everything about one notification.
+
+import {act, call} from "./api.js";
+import {bounded, clock, facts, fill, foreign, h, outcomeBadge, toast} from "./dom.js";
+import {preview} from "./preview.js";
+
+// Characters of a payload that are shown at first.
+const MOST = 20000;
+
+/** Show an exchange in an element; onGone is called when it has been deleted. */
+export async function showDetail(element, number, onGone) {
+  let item;
+  try {
+    item = await call("GET", `/notifications/${number}`);
+  } catch (error) {
+    fill(element, h("p", {class: "empty"}, error.message));
+    return;
+  }
+  fill(element,
+    heading(item),
+    actions(item, onGone),
+    h("div", {class: "columns"},
+      section("On the device", lockScreen(item)),
+      section("Findings", findings(item))),
+    section("Payload", payload(item)),
+    h("div", {class: "columns"},
+      section("Response", response(item)),
+      section("Sender", sender(item))),
+    section("Headers", facts(item.headers)));
+}
+
+function section(title, ...content) {
+  return content.flat(Infinity).some((part) => part !== null)
+    ? h("section", null, h("h2", null, title), ...content) : null;
+}
+
+function heading(item) {
+  return h("header", {class: "heading"},
+    h("a", {class: "back", href: "#/notifications"}, "\u2039 All notifications"),
+    h("h1", null, `Number ${item.number} `, outcomeBadge(item)),
+    h("p", null, clock(item.time), " to ", foreign(item.topic ?? "no topic"), ", ",
+      foreign(item.push_type ?? item.kind)),
+    item.token ? h("p", {class: "token"}, foreign(item.token)) : null);
+}
+
+function actions(item, onGone) {
+  const device = `/devices/${encodeURIComponent(item.token ?? "")}`;
+  const button = (text, onclick) => h("button", {type: "button", onclick}, text);
+  return h("p", {class: "actions"},
+    item.token ? button("Copy token", () => copy(item.token)) : null,
+    button("Copy as curl", () => copy(curl(item))),
+    item.token ? button("Make device bad", () => act(
+      "Pushes to this device are rejected now.", "PUT", device, {state: "bad"})) : null,
+    item.token ? button("Uninstall", () => act(
+      "The application is gone from this device.", "PUT", device, {state: "uninstalled"})) : null,
+    button("Delete", async () => {
+      await act("Deleted.", "DELETE", `/notifications/${item.number}`);
+      onGone(item.number);
+    }));
+}
+
+async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    toast("Copied.");
+  } catch {
+    toast("The browser does not allow for that.", true);
+  }
+}
+
+/** Return a command that sends the same again, but for the credential. */
+function curl(item) {
+  const quote = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+  const parts = ["curl --http2 --cacert ca.pem --cert client.pem"];
+  for (const [name, value] of item.headers) {
+    if (name.startsWith("apns-")) parts.push(`-H ${quote(`${name}: ${value}`)}`);
+  }
+  parts.push(`-d ${quote(item.payload_text ?? "")}`, quote(`https://localhost:PORT${item.path}`));
+  return parts.join(" \\\n  ");
+}
+
+function lockScreen(item) {
+  const shown = preview(item);
+  const note = shown.explanation ? h("p", {class: "note"}, shown.explanation) : null;
+  if (!shown.shows) {
+    return [h("p", {class: "silent"}, h("strong", null, "Shows nothing. ")), note];
+  }
+  return [
+    h("div", {class: "lock", "data-level": shown.level ?? "active"},
+      h("div", {class: "card"},
+        h("span", {class: "app", "aria-hidden": "true"}),
+        h("div", {class: "texts"},
+          h("p", {class: "from"}, foreign((item.topic ?? "application").slice(0, 80)),
+            h("span", null, "now")),
+          phrase(shown.title, "card-title"), phrase(shown.subtitle, "card-subtitle"),
+          phrase(shown.body, "card-body"),
+          shown.kind === "Live Activity" ? bounded(
+            JSON.stringify(shown.state ?? null, null, 2), 600, {class: "state"}) : null))),
+    note,
+    facts([
+      ["Badge", shown.badge], ["Sound", shown.sound && (shown.isCritical
+        ? `${shown.sound} (critical)` : shown.sound)],
+      ["Interruption level", shown.level], ["Thread", shown.thread],
+      ["Category", shown.category], ["Event", shown.event]]),
+  ];
+}
+
+function phrase(part, name) {
+  if (!part) return null;
+  if (part.text !== undefined) return h("p", {class: name}, foreign(part.text.slice(0, 2000)));
+  return h("p", {class: name}, h("code", {title: "The device looks this key up."},
+    foreign([part.key, ...part.values].join(", ").slice(0, 2000))));
+}
+
+function findings(item) {
+  if (!item.findings) return null;
+  if (!item.findings.length) return h("p", {class: "note"}, "Nothing to complain about.");
+  return h("ul", {class: "findings"}, item.findings.map((finding) =>
+    h("li", {"data-severity": finding.severity},
+      h("strong", null, finding.severity), " ", foreign(finding.message),
+      h("small", null, ` ${finding.rule}; ${finding.source}`))));
+}
+
+function payload(item) {
+  const meter = h("meter", {
+    min: "0", max: item.limit, high: item.limit * 0.9, value: Math.min(item.size, item.limit),
+    "aria-label": "Size of the payload"});
+  let text = item.payload_text;
+  try {
+    if (item.payload !== null) text = JSON.stringify(item.payload, null, 2);
+  } catch { /* Nested too deep to be laid out: as it came. */ }
+  return [
+    h("p", {class: "size"}, meter,
+      ` ${item.size.toLocaleString("en")} of ${item.limit.toLocaleString("en")} bytes`,
+      item.payload === null && item.size ? h("strong", null, ", no JSON object") : null),
+    ...bounded(text ?? item.payload_base64, MOST, {class: "payload"}),
+  ];
+}
+
+function response(item) {
+  const got = item.response;
+  if (!got) {
+    return h("p", {class: "note"}, item.outcome === "accepted"
+      ? "None: over the binary protocol success is silence." : `None: ${item.outcome}.`);
+  }
+  return facts([
+    ["Status", got.status], ["Reason", got.reason], ["Meaning", got.meaning],
+    ["After", got.milliseconds === null ? null : `${got.milliseconds} ms`],
+    ["Gone since", got.timestamp && new Date(got.timestamp * 1000).toLocaleString("en-GB")],
+    ...got.headers]);
+}
+
+function sender(item) {
+  const credential = item.credential;
+  const who = !credential ? [["Credential", "none"]] : credential.kind === "token" ? [
+    ["Key", credential.key_id], ["Team", credential.team_id],
+    ["Age of the token", credential.age_seconds === null ? null
+      : `${Math.round(credential.age_seconds)} s`],
+  ] : [["Certificate", credential.subject], ["For", credential.topics.join(", ")],
+    ["Expires", credential.expires]];
+  const tls = item.tls;
+  return facts([
+    ...who,
+    ["Connection", h("a", {href: `#/connections/${item.connection}`},
+      `number ${item.connection}, ${item.service}`)],
+    ["Stream", item.stream], ["From", item.peer],
+    ["TLS", tls && `${tls.version}, ${tls.cipher}${tls.resumed ? ", resumed" : ""}`]]);
+}

@@ -1,0 +1,85 @@
+// Small helpers for the document. Text from clients only ever becomes a text node.
+
+/** Return an element: h("a", {href: "#", class: "x", onclick: f}, "text", other). */
+export function h(tag, properties, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties || {})) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (name === "value") element.value = value;
+    else element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...given(children));
+  return element;
+}
+
+/** Return children out of lists within lists, without those that are missing. */
+function given(children) {
+  return children.flat(Infinity).filter((child) => child !== null && child !== undefined);
+}
+
+/** Return a text of a client, whose direction and control characters stay within it. */
+export function foreign(text, properties) {
+  return h("bdi", {...properties, class: ("foreign " + (properties?.class || "")).trim()},
+    visible(text));
+}
+
+/** Return a text with control and direction characters as their code points. */
+export function visible(text) {
+  return String(text).replace(
+    // eslint-disable-next-line no-control-regex
+    /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,
+    (found) => "\u27e8" + found.charCodeAt(0).toString(16).padStart(4, "0") + "\u27e9");
+}
+
+/** Replace the content of an element. */
+export function fill(element, ...children) {
+  element.replaceChildren(...children.flat(Infinity).filter((child) => child !== null));
+  return element;
+}
+
+/** Return a long text, bounded, with a button that shows all of it. */
+export function bounded(text, most, properties) {
+  const shown = visible(text);
+  const block = h("pre", {tabindex: "0", ...properties}, shown.slice(0, most));
+  if (shown.length <= most) return [block];
+  const more = h("button", {type: "button", onclick: () => {
+    block.textContent = shown;
+    more.remove();
+  }}, `Show all ${shown.length.toLocaleString("en")} characters`);
+  return [block, more];
+}
+
+/** Return rows of a definition list; those without a value are left out. */
+export function facts(rows) {
+  return h("dl", {class: "facts"}, rows
+    .filter(([, value]) => value !== null && value !== undefined && value !== "")
+    .map(([name, value]) => [
+      h("dt", null, name),
+      h("dd", null, value instanceof Node || Array.isArray(value) ? value : foreign(value))]));
+}
+
+/** Show a message for a moment. */
+export function toast(text, isError) {
+  const element = document.getElementById("toast");
+  element.textContent = text;
+  element.dataset.kind = isError ? "error" : "";
+  element.hidden = false;
+  clearTimeout(toast.timer);
+  toast.timer = setTimeout(() => { element.hidden = true; }, isError ? 8000 : 3000);
+}
+
+/** Return the time of an RFC 3339 text as the user's clock has it. */
+export function clock(text) {
+  const moment = new Date(text);
+  if (Number.isNaN(moment.getTime())) return "";
+  return h("time", {datetime: text, title: text},
+    moment.toLocaleTimeString("en-GB") + "." + String(moment.getMilliseconds()).padStart(3, "0"));
+}
+
+/** Return a badge with the outcome of an exchange. */
+export function outcomeBadge(item) {
+  const text = item.outcome === "rejected"
+    ? `${item.status ?? ""} ${item.reason ?? "rejected"}`.trim() : item.outcome;
+  return h("span", {class: "badge", "data-outcome": item.outcome}, visible(text));
+}

@@ -1,0 +1,318 @@
+"""The simulator's page in a real browser: what somebody sees, and what their clicks do."""
+
+import json
+from typing import Any, Iterator, List
+
+import pytest
+from browser import Window, open_browser
+from page_scene import APP, OTHER, TOKEN, Scene
+
+from apnsclient.testing.simulator.connection_facts import ConnectionFacts, TLSFacts
+from apnsclient.testing.simulator.exchange import ProviderExchange
+from apnsclient.testing.simulator.provider_head import Head
+from apnsclient.testing.simulator.provider_policy import Verdict
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with open_browser() as started:
+        yield started
+
+
+@pytest.fixture
+def scene(browser: Any) -> Iterator[Scene]:
+    with Scene(browser) as opened:
+        yield opened
+
+
+def rows(window: Window) -> List[str]:
+    """Return the titles of the rows that are there, from the top."""
+    found: List[str] = window.page.locator(".row .title").all_inner_texts()
+    return found
+
+
+def show_rows(window: Window, titles: List[str]) -> None:
+    """Wait until these are the rows."""
+    window.until("titles => JSON.stringify(titles) === JSON.stringify("
+                 "[...document.querySelectorAll('.row .title')].map((one) => one.textContent))",
+                 titles)
+
+
+def test_pushes_appear_without_a_reload(scene: Scene) -> None:
+    """With what became of them; and one that waits for its response changes when it has it."""
+    window = scene.window.open()
+    window.see("Nothing has come yet.")
+    scene.push()
+    window.see("Dinner is ready", ".rows")
+    scene.apns.devices.bad(OTHER)
+    assert scene.push(OTHER, alert={"title": "Lunch", "body": "Later"}) == "BadDeviceToken"
+    window.see("400 BadDeviceToken", ".rows")
+    window.see("2 notifications", ".count")
+    assert rows(window) == ["Lunch", "Dinner is ready"]
+
+
+def test_a_notification_is_shown_as_a_device_shows_it(scene: Scene) -> None:
+    """With everything that belongs to it; it opens with a click, and has an address of its own."""
+    scene.push(payload={"aps": {
+        "alert": {"title": "Table 7", "subtitle": "Bistro", "loc-key": "READY", "loc-args": ["x"]},
+        "badge": 3, "sound": "bell.caf", "interruption-level": "time-sensitive"}, "order": 7})
+    window = scene.window.open()
+    window.page.locator(".row a").click()
+    for text in ("Table 7", "Bistro", "READY, x"):
+        window.see(text, ".lock")
+    for text in ("bell.caf", "time-sensitive", '"order": 7', "of 4,096 bytes", scene.apns.key_id,
+                 "apns-unique-id", ":path", TOKEN, "TLSv1.3"):
+        window.see(text, ".detail")
+    assert window.page.url.endswith("#/notifications/1")
+    window.page.reload()
+    window.see("Table 7", ".lock")
+
+
+def test_what_shows_nothing_is_said_to(scene: Scene) -> None:
+    """Background pushes, calls, badges alone, and payloads that are none."""
+    pushes = [
+        ({"payload": {"aps": {"content-available": 1}}, "apns_push_type": "background",
+          "priority": 5}, "A background push"),
+        ({"payload": {"aps": {}}, "apns_push_type": "voip", "apns_topic": APP + ".voip"}, "A call"),
+        ({"payload": {"aps": {"badge": 5}}}, "sets the badge to 5"),
+        ({"payload": '{"x": 1}'}, "no aps dictionary"),
+    ]
+    window = scene.window.open()
+    for number, (options, text) in enumerate(pushes, 1):
+        assert scene.push(**options) is None
+        window.open("#/notifications/%d" % number)
+        window.see("Shows nothing.", ".detail")
+        window.see(text, ".detail")
+
+
+def test_what_is_looked_for_is_found(scene: Scene) -> None:
+    """By words, by fields and by outcome; what comes is looked at, too; the address has it."""
+    scene.apns.devices.bad(OTHER)
+    scene.push(TOKEN, OTHER, alert="First")
+    scene.push(alert="Second", apns_topic="com.example.other")
+    window = scene.window.open()
+    window.see("Second", ".rows")
+    search = window.page.locator("#search")
+    for words, found in (("second", ["Second"]), ("token:cd*", ["First"]),
+                         ("outcome:rejected", ["First"]), ("topic:com.example.other", ["Second"]),
+                         ("reason:BadDeviceToken first", ["First"]), ("nothing", [])):
+        search.fill(words)
+        show_rows(window, found)
+        window.see("Nothing matches" if not found else "%d found" % len(found), ".count")
+    window.press("Rejected")
+    show_rows(window, ["First"])
+    assert "q=outcome%3Arejected" in window.page.url
+    scene.push(OTHER, alert="Third")
+    window.see("Third", ".rows")
+    window.page.reload()
+    show_rows(window, ["Third", "First"])
+    search.fill("status:x")
+    window.see("status", ".count")
+
+
+def test_the_keyboard_is_enough(scene: Scene) -> None:
+    """To search, to walk, to open and to go back."""
+    for number in range(3):
+        scene.push(alert="Number %d" % number)
+    window = scene.window.open()
+    window.see("Number 2", ".rows")
+    keys = window.page.keyboard
+    keys.press("j")
+    keys.press("j")
+    keys.press("k")
+    keys.press("Enter")
+    window.see("Number 3", ".detail")
+    keys.press("Escape")
+    window.see("Choose a notification.", ".detail")
+    keys.press("/")
+    window.until("() => document.activeElement.id === 'search'")
+    keys.type("number 1")
+    window.until("() => document.querySelectorAll('.row').length === 1")
+    keys.press("Escape")
+    keys.press("?")
+    window.see("Keyboard", "#help")
+    keys.press("Escape")
+    assert not window.page.locator("#help").is_visible()
+
+
+def test_buttons_make_it_misbehave(scene: Scene) -> None:
+    """As a client of APNs finds out; and what is in force is shown, and taken back."""
+    window = scene.window.open("#/faults")
+    window.page.locator("#reason").select_option("TooManyRequests")
+    window.press("Script it")
+    window.see("TooManyRequests", "fieldset:has-text('Next requests')")
+    assert scene.push() == "TooManyRequests"
+    assert scene.push() is None
+    opened = scene.apns.provider_connections
+    window.press("Send GOAWAY")
+    window.see("GOAWAY on 1 connection.", "body")
+    assert scene.push() is None
+    assert scene.apns.provider_connections == opened + 1
+    window.press("Hang up")
+    window.see("Closed 1 connection.", "body")
+    window.page.locator("#streams").fill("3")
+    window.press("Limit")
+    window.see("Limited 0 connections.", "body")
+    assert scene.apns.faults.most_streams == 3
+    window.page.locator("#seconds").fill("0.01")
+    window.press("Slow down")
+    window.see("Responses are late now.", "body")
+    assert scene.apns.faults.delay == 0.01
+    window.press("Refuse them")
+    window.see("New connections are reset.", "body")
+    with pytest.raises(EnvironmentError):
+        scene.push()
+    window.press("Take back all faults")
+    window.see("All is as usual.", "body")
+    window.page.get_by_role("button", name="Refuse them").wait_for()
+    window.press("Revoke " + scene.apns.key_id)
+    window.see("Its tokens are refused now.", "body")
+    assert scene.push() == "InvalidProviderToken"
+    window.press("Reset the simulator")
+    window.page.get_by_role("button", name="Revoke " + scene.apns.key_id).wait_for()
+    assert scene.push() is None
+
+
+def test_a_script_is_written_as_json(scene: Scene) -> None:
+    """What is wrong with it is said; what is right with it happens."""
+    window = scene.window.open("#/faults")
+    script = window.page.locator("#script")
+    for text, said in (("{", "That is no JSON"), ('{"x": 1}', "there is no field 'x'"),
+                       ('{"response_at": {"1": "Forbidden"}}', "Scripted.")):
+        script.fill(text)
+        window.press("Add")
+        window.see(said, "#toast")
+    assert scene.push() == "Forbidden"
+
+
+def test_devices_are_set_by_hand(scene: Scene) -> None:
+    """In their view, by a prefix, and from a notification."""
+    scene.push()
+    window = scene.window.open("#/notifications/1")
+    window.press("Make device bad")
+    window.see("Pushes to this device are rejected now.", "#toast")
+    assert scene.push() == "BadDeviceToken"
+    window.press("Uninstall")
+    window.see("The application is gone from this device.", "#toast")
+    assert scene.push() == "Unregistered"
+    window.open("#/devices")
+    window.see("uninstalled", "table")
+    window.page.locator("[name=token]").fill("cd*")
+    window.page.locator("[name=state]").select_option("bad")
+    window.page.locator("[name=reason]").fill("Nonsense")
+    window.press("Set")
+    window.see("there is no reason 'Nonsense'", "#toast")
+    window.page.locator("[name=reason]").fill("DeviceTokenNotForTopic")
+    window.press("Set")
+    window.see("cd*", "table")
+    assert scene.push(OTHER) == "DeviceTokenNotForTopic"
+    window.page.locator("tr", has_text="cd*").get_by_role("button").click()
+    window.until("() => !document.querySelector('table').textContent.includes('cd*')")
+    assert scene.push(OTHER) is None
+
+
+def test_a_connection_has_a_timeline(scene: Scene) -> None:
+    """Its requests, and what happened between them; a request leads to its notification."""
+    scene.push(TOKEN, OTHER)
+    scene.apns.goaway_all("Shutdown")
+    window = scene.window.open("#/connections")
+    window.page.locator("td a").first.click()
+    window.see("GOAWAY (Shutdown)", ".timeline")
+    window.see("opened", ".timeline")
+    assert window.page.locator(".timeline a").count() == 2
+    window.page.locator(".timeline a").first.click()
+    window.see("Dinner is ready", ".lock")
+
+
+HOSTILE = [
+    json.dumps({"aps": {"alert": {
+        "title": "<img src=x onerror=alert(1)>", "body": "<script>alert(2)</script>",
+        "subtitle": "javascript:alert(3)"}}, "</script><script>alert(4)</script>": 1}),
+    json.dumps({"aps": {"alert": "\u202egnp.exe\u2066 \u0000\u001b[2J \u200f"}}),
+    json.dumps({"aps": {"alert": "x" * 3900}}),
+    "[" * 2000 + "]" * 2000,
+    '{"aps": ' * 400 + "1" + "}" * 400,
+    json.dumps({"aps": {"alert": {"title": [1], "body": {"a": 1}, "loc-key": "K", "loc-args": 7},
+                        "badge": "1e9999", "sound": [], "thread-id": {}}}),
+    json.dumps({"__proto__": {"polluted": 1}, "aps": {"constructor": 1, "alert": None}}),
+    '{"aps": {"alert": "\\ud800"}}',
+    "not JSON at all \u00ff",
+]
+
+
+def test_hostile_payloads_harm_nothing(scene: Scene) -> None:
+    """They are shown as text: nothing of them runs, loads, or breaks the page."""
+    window = scene.window.open()
+    for number, payload in enumerate(HOSTILE, 1):
+        scene.push(payload=payload)
+        window.until("count => document.querySelectorAll('.row').length >= Math.min(count, 5)",
+                     number)
+        window.open("#/notifications/%d" % number)
+        window.see("of 4,096 bytes", ".detail")
+        assert window.page.evaluate("() => ({}).polluted") is None
+    window.open("#/notifications/1")
+    window.see("<img src=x onerror=alert(1)>", ".lock")
+    assert window.page.locator("main img, main script, main iframe").count() == 0
+    window.open("#/notifications/2")
+    assert "\u202e" not in window.page.locator("main").inner_text()
+    assert "\u27e8202e\u27e9" in window.page.locator(".lock").inner_text()
+
+
+def test_a_hundred_thousand_stay_usable(scene: Scene) -> None:
+    """Few of them are in the document; old ones come when they are scrolled to, or looked for."""
+    facts = ConnectionFacts(1, 1, "provider", ("192.0.2.1", 5), TLSFacts(
+        "TLSv1.3", "x", "h2", False), None, 0.0)
+    head = Head([(b":method", b"POST"), (b"apns-topic", APP.encode("ascii"))])
+    many = []
+    for number in range(1, 100001):
+        exchange = ProviderExchange(
+            number, 1.7e9 + number, facts, 1, b'{"aps":{"alert":"Number %d"}}' % number,
+            b"/3/device/%064x" % number, head)
+        exchange.respond(1.7e9 + number, Verdict(200, None, None, True, None), (), b"")
+        many.append(exchange)
+    scene.apns.journal.arrived(many)
+    window = scene.window.open()
+    window.see("100,000 notifications", ".count")
+    window.see("Number 100000", ".rows")
+    for last in (99800, 99600):
+        window.page.evaluate("() => { const list = document.querySelector('.viewport');"
+                             " list.scrollTop = list.scrollHeight; }")
+        window.see("Number %d" % last, ".rows")
+    assert window.page.locator(".row").count() < 60
+    window.page.locator("#search").fill("token:%064x" % 7)
+    show_rows(window, ["Number 7"])
+
+
+def test_whoever_reads_is_not_disturbed_by_what_comes(scene: Scene) -> None:
+    """The list stays where it is, and a button says how many are new."""
+    for _ in range(3):
+        scene.push(*[TOKEN] * 20)
+    window = scene.window.open()
+    window.see("60 notifications", ".count")
+    window.page.evaluate("() => { document.querySelector('.viewport').scrollTop = 600; }")
+    scene.push(alert="A new one")
+    window.page.get_by_role("button", name="1 new").wait_for()
+    assert "A new one" not in rows(window)
+    window.press("1 new")
+    window.see("A new one", ".rows")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_a_phone_and_the_dark(browser: Any, scheme: str) -> None:
+    """Nothing scrolls sideways; a notification takes the place of the list."""
+    with Scene(browser, color_scheme=scheme, viewport={"width": 375, "height": 700}) as scene:
+        scene.push(payload={"aps": {"alert": {"title": "W" * 300, "body": "x" * 500}}},
+                   apns_topic=APP + ".with.a.long.name.that.does.not.end" * 2)
+        window = scene.window
+        for address in ("", "#/notifications/1", "#/connections", "#/connections/1", "#/devices",
+                        "#/faults"):
+            window.open(address)
+            window.until("() => document.querySelector('main').textContent.length > 20")
+            assert window.page.evaluate(
+                "() => document.documentElement.scrollWidth <= window.innerWidth"), address
+        window.open("#/notifications/1")
+        window.see("W" * 100, ".lock")
+        assert not window.page.locator(".side").is_visible()
+        ground = window.page.evaluate(
+            "() => getComputedStyle(document.documentElement).backgroundColor")
+        assert ground == {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 23, 28)"}[scheme]
