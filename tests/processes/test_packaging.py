@@ -98,7 +98,7 @@ def test_the_source_distribution_is_whole(sdist_names):
     expected = {"setup.py", "pyproject.toml", "README.rst", "LICENSE", "CHANGELOG.rst",
                 "CONTRIBUTING.rst", "tox.ini"}
     for folder, endings in [(".ci", ("run", ".py", "install_interpreters")),
-                            ("docs", (".rst", "conf.py", ".svg", ".css", ".txt")),
+                            ("docs", (".rst", "conf.py", ".svg", ".png", ".css", ".txt")),
                             ("tests", (".py", ".js", ".conf"))]:
         found = source_files(folder, *endings)
         assert found
