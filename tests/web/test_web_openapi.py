@@ -1,10 +1,12 @@
 """The HTTP API held against its own OpenAPI document, by clients that were made from it."""
 
+import re
 import sys
 
 import httpx
 import pytest
 
+from docs_support import read_page
 from web_support import LIMIT
 
 #: schemathesis is installed where it runs with the newest of everything.
@@ -49,6 +51,14 @@ def test_nothing_of_the_page_is_in_it(document):
     """It is for programs."""
     assert [path for path in document["paths"] if not path.startswith("/api/v1/")] == [
         "/ca.pem", "/metrics"]
+
+
+def test_the_paths_of_the_documentation_are_there(document):
+    """Under the methods that it gives."""
+    found = re.findall(r"^``([A-Z]+) (/\S*)``", read_page("docs/simulator-api.rst"), re.M)
+    assert len(found) > 30
+    assert [path for method, path in found
+            if method.lower() not in document["paths"].get("/api/v1" + path, {})] == []
 
 
 @pytest.mark.skipif(not IS_NEWEST, reason="schemathesis is not installed here")

@@ -155,9 +155,14 @@ def _read_payload(document):
     if found is None:
         raise ValueError("payload_base64: it is missing")
     try:
-        return base64.b64decode(found.encode("ascii"))
+        encoded = found.encode("ascii")
+        payload = base64.b64decode(encoded)
     except (UnicodeError, TypeError, binascii.Error):
+        payload = encoded = b""
+    # What is not of its alphabet is left out by the decoder.
+    if base64.b64encode(payload) != encoded or bool(payload) != bool(found):
         raise ValueError("payload_base64: it is not base64")
+    return payload
 
 
 def _get(document, name, kind):

@@ -42,7 +42,7 @@ class WebServer:
     Use it as a context manager, or call :meth:`start` and :meth:`stop`. The simulator is the
     caller's to start and stop; it need not run.
 
-    :param simulator: what it shows and controls (:class:`.Simulator`).
+    :param simulator: what it shows and controls (:class:`apnsclient.testing.simulator.Simulator`).
     :param address: ``(host, port)`` to listen at; port 0 takes a free one. Host ``0.0.0.0`` or
         ``::`` is each address of the machine.
     :param password: what a client has to give, with HTTP Basic (any user name) or as a bearer token
