@@ -18,6 +18,9 @@ if MYPY:
 
 __all__ = ["CertificateFacts", "TokenFacts", "read_certificate", "read_token"]
 
+#: No time in seconds since 1970 is as late.
+_LATEST = 10 ** 15
+
 
 class CertificateFacts(namedtuple("CertificateFacts",
                                   "subject topics environments serial expires")):
@@ -65,8 +68,9 @@ def read_token(authorization):
     claims = _decode(rest.partition(b".")[0])
     issued = claims.get("iat")
     is_number = isinstance(issued, six.integer_types + (float,)) and not isinstance(issued, bool)
+    # Nobody has verified it: it may be infinite, or too large to be calculated with.
     return TokenFacts(_text(_decode(header).get("kid")), _text(claims.get("iss")),
-                      issued if is_number else None)
+                      issued if is_number and abs(issued) < _LATEST else None)
 
 
 def _decode(part):
