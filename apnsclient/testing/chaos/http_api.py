@@ -34,7 +34,7 @@ if MYPY:
 
     from .proxy import ChaosProxy
 
-__all__ = ["HttpApi"]
+__all__ = ["HttpApi", "describe_handler"]
 
 #: Most bytes that the body of a request may have, and all of it.
 _LONGEST = 65536
@@ -287,7 +287,7 @@ class _Request(BaseHTTPServer.BaseHTTPRequestHandler):
     def _handlers(self):
         # type: () -> Any
         proxy = self.server.proxy  # type: ignore[attr-defined]
-        return {"handlers": dict((name, _describe(proxy.handler_class(name)))
+        return {"handlers": dict((name, describe_handler(proxy.handler_class(name)))
                                  for name in proxy.handler_names())}
 
     def _handler(self):
@@ -362,9 +362,9 @@ def _check_change(request):
             "settings": settings}
 
 
-def _describe(handler):
+def describe_handler(handler):
     # type: (Any) -> Dict[str, Any]
-    """Return what there is to know of a handler."""
+    """Return what there is to know of a handler, as JSON can have it."""
     text = (inspect.getdoc(handler) or "").partition("\n")[0]
     return {"description": text, "options": dict(
         (name, {"description": what, "type": getattr(kind, "__name__", str(kind)),

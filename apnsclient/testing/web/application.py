@@ -8,6 +8,7 @@ from fastapi.security import HTTPBasic, HTTPBearer
 
 from ... import __version__
 from ..simulator import Simulator
+from .chaos_proxies import ChaosProxies
 from .errors import RESPONSES, add_error_handlers
 from .feed import Feed
 from .metrics import new_registry
@@ -27,11 +28,13 @@ Times are RFC 3339, in UTC. Errors are `{"error": {"message": ..., "field": ...}
 """
 
 
-def new_application(simulator: Simulator, feed: Feed, access: Access) -> FastAPI:
+def new_application(simulator: Simulator, feed: Feed, chaos: ChaosProxies,
+                    access: Access) -> FastAPI:
     """Return the ASGI application for a simulator.
 
     :param simulator: what it shows and controls.
     :param feed: tells of news in it.
+    :param chaos: proxies in front of it.
     :param access: who may ask.
     """
     # Their pages would load scripts from elsewhere; the document is there for tools.
@@ -41,6 +44,7 @@ def new_application(simulator: Simulator, feed: Feed, access: Access) -> FastAPI
         generate_unique_id_function=_operation_of)
     application.state.simulator = simulator
     application.state.feed = feed
+    application.state.chaos = chaos
     application.state.metrics = new_registry(simulator, feed)
     for router in ROUTERS:
         application.include_router(

@@ -10,10 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import Annotated, Literal
 
 from ..simulator import Query, Simulator
+from .chaos_proxies import ChaosProxies
 from .errors import ApiError
 from .feed import Feed
 
-__all__ = ["Filter", "LONGEST_WAIT", "TheFeed", "TheSimulator", "read_duration", "running"]
+__all__ = ["Filter", "LONGEST_WAIT", "TheChaos", "TheFeed", "TheSimulator", "read_duration",
+           "running"]
 
 #: Longest time in seconds that a request may wait.
 LONGEST_WAIT = 300.0
@@ -33,10 +35,17 @@ async def _feed_of(request: Request) -> Feed:
     return feed
 
 
+async def _chaos_of(request: Request) -> ChaosProxies:
+    chaos: ChaosProxies = request.app.state.chaos
+    return chaos
+
+
 #: Type of a parameter that is to be the simulator.
 TheSimulator = Annotated[Simulator, Depends(_simulator_of)]
 #: Type of one that is to be the feed of news.
 TheFeed = Annotated[Feed, Depends(_feed_of)]
+#: Type of one that is to be the chaos proxies.
+TheChaos = Annotated[ChaosProxies, Depends(_chaos_of)]
 
 
 class Filter(BaseModel):

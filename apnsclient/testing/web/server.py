@@ -19,6 +19,7 @@ import uvicorn
 from .._listening import listen
 from ..simulator import Simulator
 from .application import new_application
+from .chaos_proxies import ChaosProxies
 from .feed import Feed
 from .security import Access
 
@@ -64,7 +65,8 @@ class WebServer:
         access = Access([address[0]] + list(hosts), password)
         self._simulator = simulator
         self._feed = Feed(simulator)
-        self._application = new_application(simulator, self._feed, access)
+        self._chaos = ChaosProxies(simulator)
+        self._application = new_application(simulator, self._feed, self._chaos, access)
 
     def start(self) -> "WebServer":
         """Listen, and serve in a thread. After :meth:`stop`, at the same address again.
@@ -94,7 +96,8 @@ class WebServer:
     def stop(self) -> None:
         """End what is being answered, close every connection, and end the thread.
 
-        May be called twice. In a forked child it closes the child's copy of the socket alone.
+        Chaos proxies are stopped. May be called twice. In a forked child it closes the child's
+        copy of the socket alone.
         """
         thread, self._thread = self._thread, None
         if thread is None or self._server is None or self._listening is None:
@@ -104,6 +107,7 @@ class WebServer:
             self._simulator.page_url = None
             self._server.should_exit = True
             thread.join()
+            self._chaos.stop()
         self._listening.close()
 
     def __enter__(self) -> "WebServer":

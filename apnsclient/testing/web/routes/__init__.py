@@ -5,11 +5,15 @@ from typing import List
 from fastapi import APIRouter
 
 from . import (
+    certificates,
+    channels,
+    chaos,
     connections,
     credentials,
     devices,
     events,
     faults,
+    feedback,
     health,
     metrics,
     notifications,
@@ -27,9 +31,13 @@ ROUTERS: List[APIRouter] = [
     events.router,
     connections.router,
     devices.router,
+    feedback.router,
+    channels.router,
     scripts.router,
     faults.router,
+    chaos.router,
     credentials.router,
+    certificates.router,
     reset.router,
     health.router,
 ]

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from typing_extensions import Annotated, Literal
 
 from ..errors import ApiError
-from ..parameters import TheFeed, TheSimulator, running
+from ..parameters import TheChaos, TheFeed, TheSimulator, running
 
 __all__ = ["router"]
 
@@ -46,10 +46,14 @@ class PrivateKey(BaseModel):
 
 
 @router.post("/reset", status_code=204)
-def reset(simulator: TheSimulator, feed: TheFeed) -> None:
-    """Make devices, keys, scripts and faults as they were, and keep nothing of what came."""
+def reset(simulator: TheSimulator, feed: TheFeed, chaos: TheChaos) -> None:
+    """Make devices, keys, scripts and faults as they were, and keep nothing of what came.
+
+    Chaos proxies are stopped.
+    """
     with running(simulator):
         simulator.reset()
+    chaos.stop()
     feed.tell_reset()
 
 
