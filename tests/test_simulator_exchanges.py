@@ -11,6 +11,7 @@ pytest.importorskip("jwt")
 
 from apnsclient import APNs, Message, Session
 from apnsclient.errors import ConnectError
+from apnsclient.protocols.http2 import frames
 from apnsclient.testing.simulator import ProviderScript, Script, Simulator
 from apnsclient.testing.simulator.documents import (
     connection_document,
@@ -170,6 +171,35 @@ def test_an_observer_that_fails_stops_nothing(caplog):
         assert client.push().status == 200
         assert apns.wait_for(lambda: observer.arrivals, HANG)
     assert "an observer of the simulator failed" in caplog.text
+
+
+def test_what_http2_forbids_is_an_event_of_the_connection():
+    """A stream beyond the limit, a request that breaks a rule, and an error that ends it."""
+    observer = Seen()
+    script = ProviderScript(settings={"max_concurrent_streams": 1}, hold=True)
+    with Simulator(provider_script=script, observers=[observer]) as running:
+        with with_certificate(running) as client:
+            assert running.wait_for(running.journal.connections, HANG)
+            client.request("/3/device/" + TOKEN)
+            refused = client.request("/3/device/" + TOKEN)
+            client.tls.sendall(frames.frame(frames.PUSH_PROMISE, 0, 1, b""))
+            facts, = running.journal.connections()
+            assert running.wait_for(lambda: len(facts.events) == 2, HANG)
+        assert running.wait_for(lambda: observer.told[-1][0] == "closed", HANG)
+    names = [name for name, _ in observer.told]
+    assert names[0] == "opened" and "changed" in names and names[-1] == "closed"
+    assert [event.kind for event in facts.events] == ["refused", "error"]
+    assert facts.events[0].text == (
+        "request on stream %d not taken: RST_STREAM with code 7" % refused)
+    assert "PUSH_PROMISE" in facts.events[1].text
+    assert [one.outcome for one in observer.arrivals] == ["unanswered"]
+
+
+def test_nothing_is_waited_for_where_nothing_is_kept():
+    """It is an error at once, not a long wait for what cannot come."""
+    with Simulator(record=False) as running, pytest.raises(RuntimeError) as caught:
+        running.wait_for_notification(timeout=HANG)
+    assert "record=False" in str(caught.value)
 
 
 def test_notifications_that_do_not_come_fail_with_what_came_near(apns):

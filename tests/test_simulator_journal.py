@@ -94,6 +94,23 @@ def test_exchanges_are_found_newest_first(arguments, found):
     assert numbers(journal.find(**arguments)) == found
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.sampled_from([b"\xab", b"\xcd"]), max_size=8), st.integers(-1, 9),
+       st.integers(-1, 9), st.integers(0, 9), st.booleans())
+def test_a_search_is_like_one_through_all(tokens, before, after, limit, is_filtered):
+    """Whatever range, limit and query are put together, with numbers that are missing."""
+    every = [exchange(number, token) for number, token in enumerate(tokens, 1) if number % 3]
+    query = Query(token="ab") if is_filtered else None
+    for low in (None, after):
+        for high in (None, before):
+            for most in (None, limit):
+                wanted = [one for one in reversed(every)
+                          if (low is None or one.number > low)
+                          and (high is None or one.number < high)
+                          and (query is None or one.token == "ab")]
+                assert filled(*every).find(query, most, high, low) == wanted[:most]
+
+
 def test_open_connections_stay_when_all_is_cleared():
     """Those that are closed go."""
     journal = Journal()
@@ -198,12 +215,15 @@ def test_what_has_not_come_is_told_with_what_came_near():
 
 
 def test_whoever_has_subscribed_is_called_until_it_ends():
-    """Once a round."""
+    """Once a round, as often as it has subscribed."""
     journal, called = Journal(), []
-    end = journal.subscribe(lambda: called.append(1))
-    journal.round_ended()
-    journal.round_ended()
-    end()
-    end()
+    ends = [journal.subscribe(call) for call in [lambda: called.append(1)] * 2]
     journal.round_ended()
     assert called == [1, 1]
+    ends[0]()
+    ends[0]()
+    journal.round_ended()
+    assert called == [1, 1, 1]
+    ends[1]()
+    journal.round_ended()
+    assert called == [1, 1, 1]

@@ -54,6 +54,9 @@ MOST_CONTINUATIONS = 256
 #: Bytes of the connection's window that are given back in one go.
 _WINDOW_STEP = frames.DEFAULT_WINDOW // 2
 
+#: Refused requests that are kept until they are taken, at most so many of the last.
+_MOST_REFUSALS = 200
+
 _checker = FieldChecker()
 
 #: A request that is complete: number of the stream (int), fields (list of ``(name, value)`` in
@@ -102,6 +105,7 @@ class ServerConnection(object):
         self._output = []  # type: List[bytes]
         self._responses = ResponseSender(self._output, has_encoder)
         self._requests = []  # type: List[Request]
+        self._refusals = deque(maxlen=_MOST_REFUSALS)  # type: Deque[Tuple[int, int]]
         self._takers = {
             frames.SETTINGS: self._settings, frames.WINDOW_UPDATE: self._window_update,
             frames.RST_STREAM: self._rst_stream, frames.PING: self._ping,
@@ -146,6 +150,16 @@ class ServerConnection(object):
         output = b"".join(self._output)
         del self._output[:]
         return output
+
+    def take_refusals(self):
+        # type: () -> List[Tuple[int, int]]
+        """Return the streams whose request was not taken, with the code of RST_STREAM, once.
+
+        Those are streams beyond the limit, and requests that break a rule. Of many, the last.
+        """
+        refusals = list(self._refusals)
+        self._refusals.clear()
+        return refusals
 
     @property
     def open_streams(self):
@@ -347,7 +361,7 @@ class ServerConnection(object):
             if not is_end:
                 raise Http2Error("trailers that do not end the stream", PROTOCOL_ERROR, stream)
         except Http2Error as error:
-            self.reset(stream, error.code)
+            self._fail(stream, error.code)
             return
         self._complete(stream, state)
 
@@ -371,7 +385,7 @@ class ServerConnection(object):
         state.size += size
         # An empty frame needs no room, also where the window has shrunk below zero.
         if size and state.size > self._window + state.given:
-            self.reset(stream, FLOW_CONTROL_ERROR)
+            self._fail(stream, FLOW_CONTROL_ERROR)
             return
         if flags & frames.PADDED:
             payload = frames.strip(DATA, flags, payload)
@@ -387,7 +401,7 @@ class ServerConnection(object):
         # type: (int, Stream) -> None
         if state.length is not None and state.length != len(state.body):
             if len(state.body) <= LARGEST_BODY:
-                self.reset(stream, PROTOCOL_ERROR)
+                self._fail(stream, PROTOCOL_ERROR)
                 return
         state.is_complete = True
         self._requests.append(Request(stream, state.fields, state.body))
@@ -459,7 +473,14 @@ class ServerConnection(object):
     def _refuse(self, stream, code):
         # type: (int, int) -> None
         self._closed.add(stream, self.resets_late_data)
+        self._refusals.append((stream, code))
         self._output.append(frames.rst_stream(stream, code))
+
+    def _fail(self, stream, code):
+        # type: (int, int) -> None
+        """Reset a stream whose request is not complete, and will not be."""
+        self._refusals.append((stream, code))
+        self.reset(stream, code)
 
     def _reset_late_data(self, stream):
         # type: (int) -> None

@@ -223,9 +223,9 @@ class ProviderExchange(Exchange):
         :param fields: its header apart from the status, pairs of bytes.
         """
         self.status, self.reason, self.timestamp = verdict[:3]
+        self.responded, self._fields, self.response_body = time, fields, body
+        # Last: whoever waits for the outcome finds the rest.
         self.outcome = ACCEPTED if self.is_success else REJECTED
-        self.responded = time
-        self._fields, self.response_body = fields, body
 
     @property
     def is_success(self):
@@ -355,7 +355,8 @@ class GatewayExchange(Exchange):
     def reject(self, time, status):
         # type: (float, int) -> None
         """Write down that the error frame is sent."""
-        self.outcome, self.status, self.responded = REJECTED, status, time
+        self.status, self.responded = status, time
+        self.outcome = REJECTED
 
     @property
     def token(self):

@@ -7,6 +7,9 @@ from __future__ import absolute_import, division, print_function
 
 import threading
 from collections import deque, namedtuple
+from itertools import islice
+
+from six.moves import filter
 
 from ..._compat import MYPY
 from .._changes import Changes
@@ -41,23 +44,40 @@ class Wait(namedtuple("Wait", "exchanges is_enough near_misses")):
 
     __slots__ = ()
 
+    def describe(self, query, count):
+        # type: (Query, int) -> str
+        """Return why it is not enough (str of several lines).
+
+        :param query: which were waited for, and ``count`` how many.
+        """
+        conditions = ", ".join("%s=%r" % each for each in sorted(query.conditions.items()))
+        lines = ["%d of %d notifications came with %s" % (len(self.exchanges), count, conditions)]
+        lines += ["  number %d does not match: %s" % (exchange.number, "; ".join(mismatches))
+                  for exchange, mismatches in self.near_misses]
+        if not self.near_misses and not self.exchanges:
+            lines.append("  nothing else came")
+        return "\n".join(lines)
+
 
 class Journal(Observer):
     """Keeps the last exchanges and connections.
 
     :param keep: how many exchanges, at most; None for no limit.
     :param keep_bytes: how many bytes of memory they may take, about; None for no limit.
+
+    :ivar keep: how many exchanges it keeps, at most, None for no limit.
     """
 
     def __init__(self, keep=100000, keep_bytes=256 << 20):
         # type: (Optional[int], Optional[int]) -> None
-        self._keep, self._keep_bytes = keep, keep_bytes
+        self.keep, self._keep_bytes = keep, keep_bytes
         self._size = self._last_number = 0
         self._exchanges = deque()  # type: Deque[Exchange]
         self._connections = deque(maxlen=_MOST_CONNECTIONS)  # type: Deque[ConnectionFacts]
         self._lock = threading.Lock()
         self._changes = Changes()
-        self._subscribers = []  # type: List[Callable[[], Any]]
+        #: Each is a list of its function, which may be there more than once.
+        self._subscriptions = []  # type: List[List[Callable[[], Any]]]
 
     # Called by the simulator's thread.
 
@@ -66,9 +86,9 @@ class Journal(Observer):
         """Keep exchanges, and let go of the oldest where there are too many."""
         for exchange in exchanges[-1:]:
             self._last_number = exchange.number
-        if self._keep == 0:
+        if self.keep == 0:
             return
-        kept, most, most_bytes = self._exchanges, self._keep, self._keep_bytes
+        kept, most, most_bytes = self._exchanges, self.keep, self._keep_bytes
         with self._lock:
             kept.extend(exchanges)
             if most is not None:
@@ -89,7 +109,7 @@ class Journal(Observer):
         # type: () -> None
         """Wake those who wait, and call those who want to be called."""
         self._changes.announce()
-        for callback in list(self._subscribers):
+        for callback, in self._subscriptions:
             callback()
 
     # Called by any thread.
@@ -120,24 +140,27 @@ class Journal(Observer):
         :param after: number of an exchange (int): only those that came after it.
         :return: list of :class:`.exchange.Exchange`.
         """
-        every = self.exchanges()
-        begin = 0 if after is None else _position(every, after + 1)
-        end = len(every) if before is None else _position(every, before)
-        found = []  # type: List[Exchange]
-        for exchange in reversed(every[begin:end]):
-            if limit is not None and len(found) >= limit:
-                break
-            if query is None or query.matches(exchange):
-                found.append(exchange)
-        return found
+        most = None if limit is None else max(0, limit)
+        with self._lock:
+            # Counted from the newest: what is asked for again and again is not far from there.
+            kept = self._exchanges
+            begin = 0 if before is None else len(kept) - _position(kept, before)
+            end = len(kept) if after is None else len(kept) - _position(kept, after + 1)
+            if query is None and most is not None:
+                end = min(end, begin + most)
+            candidates = list(islice(reversed(kept), begin, end))
+        if query is None:
+            return candidates
+        return list(islice(filter(query.matches, candidates), most))
 
     def get(self, number):
         # type: (int) -> Optional[Exchange]
         """Return the exchange of a number, None if it is not kept."""
-        every = self.exchanges()
-        position = _position(every, number)
-        if position < len(every) and every[position].number == number:
-            return every[position]
+        with self._lock:
+            kept = self._exchanges
+            position = _position(kept, number)
+            if position < len(kept) and kept[position].number == number:
+                return kept[position]
         return None
 
     def connections(self):
@@ -185,12 +208,15 @@ class Journal(Observer):
         :param callback: function without arguments; it must not take long, nor raise.
         :return: function that ends it.
         """
-        self._subscribers.append(callback)
+        subscription = [callback]
+        with self._lock:
+            self._subscriptions = self._subscriptions + [subscription]
 
         def end():
             # type: () -> None
-            if callback in self._subscribers:
-                self._subscribers.remove(callback)
+            with self._lock:
+                self._subscriptions = [
+                    each for each in self._subscriptions if each is not subscription]
 
         return end
 
@@ -235,7 +261,8 @@ class Search(object):
             elif self._query.matches(exchange):
                 self._found.append(exchange)
             self._last = max(self._last, exchange.number)
-        return len(self._matches()) >= self._count
+        likely = len([True for each in self._pending if self._query.matches(each)])
+        return len(self._found) + likely >= self._count
 
     def result(self):
         # type: () -> Wait
@@ -256,8 +283,8 @@ class Search(object):
 
 
 def _position(exchanges, number):
-    # type: (List[Exchange], int) -> int
-    """Return where in a list by number the first exchange stands that is not below a number."""
+    # type: (Deque[Exchange], int) -> int
+    """Return where by number the first exchange stands that is not below a number."""
     low, high = 0, len(exchanges)
     while low < high:
         middle = (low + high) // 2

@@ -62,6 +62,7 @@ class ProviderConversation(object):
         (:class:`.interventions.Interventions`).
     :param page_url: see :class:`.provider_responses.ResponseWriter`.
 
+    :ivar facts: the same as the parameter.
     :ivar ending: in which way the connection has to end now, None as long as it goes on.
     """
 
@@ -71,7 +72,7 @@ class ProviderConversation(object):
         self._heads, self._caller = heads, caller
         self._judge = OneApp(judge) if script.one_app else judge
         self._script, self._later = script, later
-        self._facts, self._numbers, self._clock = facts, numbers, clock
+        self.facts, self._numbers, self._clock = facts, numbers, clock
         self._settings = dict(SETTINGS)  # type: Dict[int, int]
         self._settings.update(dict(script.settings))
         self._interventions = interventions
@@ -100,6 +101,7 @@ class ProviderConversation(object):
         self._last_words = b""
         #: Those that have their response, until they are taken, and those that are to get one.
         self._ended = []  # type: List[ProviderExchange]
+        self._has_events = self._is_broken = False
         self._pending = []  # type: List[ProviderExchange]
 
     def begin(self):
@@ -115,11 +117,12 @@ class ProviderConversation(object):
         """Take bytes; return the requests that they completed, with their responses or without."""
         exchanges = []  # type: List[ProviderExchange]
         requests = self._connection.receive(data)
+        self._note_refusals()
         if not requests:
             return exchanges
         if self._throttle is not None:
             self._throttle.arrived([request.stream for request in requests])
-        now, facts, numbers = self._clock(), self._facts, self._numbers
+        now, facts, numbers = self._clock(), self.facts, self._numbers
         interventions = self._interventions
         for request in requests:
             path, head = self._heads.read(request)
@@ -159,6 +162,12 @@ class ProviderConversation(object):
         """Return the exchanges that are complete, in the order of their responses, once."""
         ended, self._ended = self._ended, []
         return ended
+
+    def take_news(self):
+        # type: () -> bool
+        """Return whether events have been added to the connection, once."""
+        has_events, self._has_events = self._has_events, False
+        return has_events
 
     def close(self):
         # type: () -> None
@@ -267,7 +276,19 @@ class ProviderConversation(object):
 
     def _add_event(self, kind, text):
         # type: (str, str) -> None
-        self._facts.add_event(self._clock(), kind, text)
+        self.facts.add_event(self._clock(), kind, text)
+        self._has_events = True
+
+    def _note_refusals(self):
+        # type: () -> None
+        """Write down what HTTP/2 forbade, and no exchange is made of."""
+        for stream, code in self._connection.take_refusals():
+            self._add_event("refused", "request on stream %d not taken: RST_STREAM with code %d"
+                            % (stream, code))
+        error = self._connection.error
+        if error is not None and not self._is_broken:
+            self._is_broken = True
+            self._add_event("error", "GOAWAY with code %d: %s" % (error.code, error))
 
     # Limits of streams.
 

@@ -213,10 +213,12 @@ class _ProviderHandler(ConnectionHandler):
         changed = [each for each in ended if first_new is None or each.number < first_new]
         if changed:
             record.changed(changed)
+        is_about_channels = self._service.name == "channels"
         for exchange in ended:
             if exchange.outcome == REJECTED:
                 record.add_error(_error_of(exchange))
-            elif exchange.outcome == ACCEPTED and exchange.kind == "channel":
+            elif (is_about_channels and exchange.outcome == ACCEPTED
+                  and exchange.kind == "channel"):
                 record.add_channel_request(ChannelRequest(
                     exchange.connection.service_number, exchange.status, exchange.stream,
                     exchange.method, exchange.path, exchange.channel_id))
@@ -228,6 +230,8 @@ class _ProviderHandler(ConnectionHandler):
         if conversation is None or connection is None:
             return
         self._record_ended(conversation)
+        if conversation.take_news():
+            self._service.record.connection_changed(conversation.facts)
         output = conversation.take_output()
         if output:
             connection.send(output)

@@ -28,7 +28,7 @@ if MYPY:
     from typing import Any, Callable, Dict, Iterable, List, Optional, Set, Tuple, Union
 
     from .exchange import Exchange
-    from .journal import Journal, Wait
+    from .journal import Journal
     from .observer import Observer
     from .record import Accepted, ChannelRequest, ErrorResponse
     from .services import Services
@@ -481,12 +481,16 @@ class Simulator(object):
         :return: the first ``count`` that were kept, in order of arrival (list of
             :class:`.Exchange`).
         :raises AssertionError: if they have not come in time. Its text has what came near.
+        :raises RuntimeError: if nothing is kept (``record=False``).
         """
+        if self.journal.keep == 0:
+            raise RuntimeError("nothing is kept that could be waited for (record=False), "
+                               "expected record=True or how many")
         conditions.setdefault("kind", "notification")
         query = Query(**conditions)
         found = self._record.journal.wait_for(query, count, timeout)
         if not found.is_enough:
-            raise AssertionError(_describe(found, query, count))
+            raise AssertionError(found.describe(query, count))
         return list(found.exchanges)
 
     # What is to happen.
@@ -570,18 +574,6 @@ class Simulator(object):
         if self._engine is None:
             raise RuntimeError("the simulator does not run; start it first")
         return self._engine
-
-
-def _describe(found, query, count):
-    # type: (Wait, Query, int) -> str
-    """Return why notifications that were waited for have not come."""
-    conditions = ", ".join("%s=%r" % each for each in sorted(query.conditions.items()))
-    lines = ["%d of %d notifications came with %s" % (len(found.exchanges), count, conditions)]
-    for exchange, mismatches in found.near_misses:
-        lines.append("  number %d does not match: %s" % (exchange.number, "; ".join(mismatches)))
-    if not found.near_misses and not found.exchanges:
-        lines.append("  nothing else came")
-    return "\n".join(lines)
 
 
 def _now():
