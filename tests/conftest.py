@@ -38,6 +38,17 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def data_home(tmp_path_factory):
+    """The folder in which programs keep files for the user: not that of whoever runs the tests."""
+    before, folder = os.environ.get("XDG_DATA_HOME"), tmp_path_factory.mktemp("data")
+    os.environ["XDG_DATA_HOME"] = str(folder)
+    yield folder
+    os.environ.pop("XDG_DATA_HOME")
+    if before is not None:
+        os.environ["XDG_DATA_HOME"] = before
+
+
 @pytest.fixture
 def simulator():
     """A simulator of Apple's gateway and feedback service, which runs as long as the test."""

@@ -13,6 +13,7 @@ import socket
 import stat
 import sys
 import tempfile
+import threading
 from collections import Counter
 
 import pytest
@@ -20,6 +21,8 @@ import pytest
 from apnsclient._compat import PY2
 from apnsclient.apns import APNs, Message
 from apnsclient.cli._arrivals import Arrivals
+from apnsclient.cli._console import Console
+from apnsclient.cli._simulator_files import Files, lock_of
 from apnsclient.testing.certs import Authority
 from apnsclient.testing.simulator import ProviderScript, Simulator
 from apnsclient.transport import Session
@@ -27,6 +30,7 @@ from cli_support import (
     QUIET,
     apns,
     assert_wrong_usage,
+    environment,
     serving,
     token,
     unread_pipe,
@@ -86,6 +90,9 @@ class Lines(object):
     def __init__(self, lines):
         self.line = lines.append
 
+    def styled(self, text, style):
+        return text
+
     def flush(self):
         pass
 
@@ -105,7 +112,7 @@ def _address(text):
 
 def test_it_runs_until_its_end_and_reports_what_happened():
     """Status 0. The temporary files are gone then."""
-    with started("--bad", GOOD[4]) as simulator:
+    with started("--temporary", "--bad", GOOD[4]) as simulator:
         assert simulator.ready["event"] == "ready"
         assert simulator.ready["pid"] == os.getpid()
         assert list(simulator.send(*GOOD).failed) == [GOOD[4]]
@@ -182,6 +189,48 @@ def test_what_is_in_the_directory_is_used_and_the_rest_is_made(tmp_path):
     assert [name for name in sorted(first) if first[name] != second[name]] == [
         "client.pem", "key.p8"]
     assert run_once() == second
+
+
+def test_without_a_directory_it_keeps_them_for_the_user(tmp_path, monkeypatch):
+    """Where programs keep their data, for the user's eyes alone; a relative path does not count."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for variable, place in ((tmp_path / "data", tmp_path / "data"),
+                            ("relative", tmp_path / "home" / ".local" / "share")):
+        monkeypatch.setenv("XDG_DATA_HOME", str(variable))
+        folder = place / "apnsclient" / "simulator"
+        found = []
+        for _ in range(2):
+            with started() as simulator:
+                assert simulator.ready["ca_file"] == str(folder / "ca.pem")
+                assert simulator.stop().status == 0
+            found.append(dict((one.name, one.read_bytes()) for one in folder.iterdir()))
+        assert found[0] == found[1] and len(found[0]) == 4
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    monkeypatch.setenv("XDG_DATA_HOME", "/dev/null")
+    ended = apns("simulator")
+    assert (ended.status, ended.out) == (2, "")
+    assert "choose another with --directory, or --temporary" in ended.err
+
+
+def test_two_that_start_at_the_same_moment_share_what_one_has_made(tmp_path):
+    """The second one waits until all files are there, and trusts the same authority."""
+    directory, has_read, found = str(tmp_path), threading.Event(), []
+
+    def be_second():
+        has_read.set()
+        with lock_of(directory):
+            found.append(Files(directory))
+
+    second = threading.Thread(target=be_second)
+    with lock_of(directory):
+        first = Files(directory)
+        second.start()
+        assert has_read.wait(SOON)
+        second.join(SILENCE)
+        assert found == []
+        first.save(Simulator())
+    second.join(SOON)
+    assert found[0].authority.ca_string == Files(directory).authority.ca_string
 
 
 def test_what_cannot_be_used_is_reported_and_left_alone(tmp_path):
@@ -280,6 +329,33 @@ def test_a_line_tells_of_each_request_about_channels():
     arrivals.show()
     assert [line.partition("  ")[2] for line in lines] == [
         "http2   GET /other  404 BadPath", "http2   -            -  -  400 MissingChannelId  Hi"]
+
+
+def test_a_terminal_shows_outcomes_in_colours(monkeypatch):
+    """Unless NO_COLOR is set. What clients send brings no control characters along."""
+    with Simulator() as simulator, with_certificate(simulator) as client:
+        simulator.devices.bad(GOOD[1])
+        client.push(GOOD[0], body=u'{"aps": {"alert": "a\\u001b[2J\\u202eb"}}'.encode("ascii"))
+        client.push(GOOD[1])
+        exchanges = list(reversed(simulator.journal.find()))
+
+    def shown(env):
+        def show(*_):
+            arrivals = Arrivals(Console(), lambda: None, False, True)
+            arrivals.arrived(exchanges)
+            arrivals.show("http://page/{number}")
+            return 0
+
+        monkeypatch.setattr("apnsclient.cli.simulator.run", show)
+        return apns("simulator", terminal=["stdout"], env=env).shown
+
+    coloured, plain = shown(environment()), shown(environment(NO_COLOR="1"))
+    assert b"\x1b[32maccepted\x1b[0m" in coloured
+    assert b"\x1b[31m400 BadDeviceToken\x1b[0m" in coloured
+    assert b"http://page/2" in coloured and b"http://page/2" in plain
+    for output in (coloured, plain):
+        assert b"\x1b[2J" not in output and u"\u202e".encode("utf-8") not in output
+    assert b"\x1b" not in plain and b"accepted  a" in plain
 
 
 def test_lines_of_json_say_the_same():
@@ -485,6 +561,7 @@ MISTAKES = [
     (["--uninstalled", "5"], "odd number of digits"),
     (["--close-after", "1", "--stall-after", "1"], "not allowed with"),
     (["--record", "/nonexistent/record"], "cannot write the record '/nonexistent/record'"),
+    (["--directory", "x", "--temporary"], "not allowed with"),
     (["--directory", "/dev/null/x"], "cannot make the directory '/dev/null/x'"),
 ]
 
@@ -538,7 +615,7 @@ def test_a_reader_that_goes_away_ends_it_quietly(tmp_path, monkeypatch):
     """And takes the temporary files with it."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with unread_pipe() as writer:
-        ended = apns("simulator", stdout=writer)
+        ended = apns("simulator", "--temporary", stdout=writer)
     assert (ended.status, ended.err) == (141, "")
     assert os.listdir(str(tmp_path)) == []
 

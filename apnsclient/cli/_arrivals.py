@@ -13,7 +13,7 @@ from ..testing.simulator.observer import Observer
 from ._console import Failure, OutputClosed, printable
 
 if MYPY:
-    from typing import Any, Callable, Deque, Optional, Sequence
+    from typing import Any, Callable, Deque, List, Optional, Sequence
 
     from ..testing.simulator import Exchange
     from ._console import Console
@@ -24,6 +24,8 @@ __all__ = ["Arrivals"]
 _LARGEST_BACKLOG = 10000
 #: Characters of a title or a text that are shown, and of a device token.
 _TEXT_LENGTH, _TOKEN_LENGTH = 40, 8
+#: How outcomes are shown on a terminal, if not in red.
+_STYLES = {ACCEPTED: "green", UNANSWERED: "yellow"}
 
 
 class Arrivals(Observer):
@@ -68,12 +70,15 @@ class Arrivals(Observer):
 
     # Called by the command's own thread.
 
-    def show(self):
-        # type: () -> None
-        """Show what has come since the last call."""
+    def show(self, page_url=None):
+        # type: (Optional[str]) -> None
+        """Show what has come since the last call.
+
+        :param page_url: address of a request's page with ``{number}`` in it, None if there is none.
+        """
         try:
             while self._waiting:
-                self._show(self._waiting.popleft())
+                self._show(self._waiting.popleft(), page_url)
             skipped, self._skipped = self._skipped, 0
             if skipped and not self._as_json:
                 self._console.line("... and %d more, too fast to be shown" % skipped)
@@ -88,33 +93,40 @@ class Arrivals(Observer):
         if self._failure is not None:
             raise self._failure
 
-    def _show(self, exchange):
-        # type: (Exchange) -> None
+    def _show(self, exchange, page_url):
+        # type: (Exchange, Optional[str]) -> None
         is_push = exchange.kind in ("notification", "broadcast")
         if self._as_json:
-            self._console.document(dict(
-                exchange_document(exchange), event="notification" if is_push else "request"))
+            self._console.document(dict(exchange_document(exchange, page_url),
+                                        event="notification" if is_push else "request"))
             return
-        self._console.line("%s  %-6s  %s" % (
-            time.strftime("%H:%M:%S", time.localtime(exchange.time)), exchange.protocol,
-            _show_push(exchange) if is_push else _show_request(exchange)))
+        styled = self._console.styled
+        parts = [styled(time.strftime("%H:%M:%S", time.localtime(exchange.time)), "dim"),
+                 "%-6s" % exchange.protocol]
+        parts += _describe_push(exchange) if is_push else [_describe_request(exchange)]
+        parts.append(styled(_show_outcome(exchange) if is_push else _show_response(exchange),
+                            _STYLES.get(exchange.outcome, "red")))
+        parts += [_show_alert(exchange)] * is_push
+        if page_url is not None:
+            parts.append(styled(page_url.replace("{number}", str(exchange.number)), "dim"))
+        self._console.line("  ".join(part for part in parts if part))
 
 
-def _show_push(exchange):
+def _describe_push(exchange):
+    # type: (Exchange) -> List[str]
+    return ["%-11s" % _shortened(exchange.token, _TOKEN_LENGTH), printable(exchange.topic or "-"),
+            printable(exchange.push_type or "-")]
+
+
+def _show_alert(exchange):
     # type: (Exchange) -> str
-    token = _shortened(exchange.token, _TOKEN_LENGTH)
-    title, body = read_alert(read_payload(exchange.payload))
-    line = "%-11s  %s  %s  %s" % (
-        token, printable(exchange.topic or "-"), printable(exchange.push_type or "-"),
-        _show_outcome(exchange))
-    texts = [_shortened(text, _TEXT_LENGTH) for text in (title, body) if text]
-    return "  ".join([line] + [": ".join(texts)] * bool(texts))
+    return ": ".join(_shortened(text, _TEXT_LENGTH)
+                     for text in read_alert(read_payload(exchange.payload)) if text)
 
 
-def _show_request(exchange):
+def _describe_request(exchange):
     # type: (Exchange) -> str
-    return "%s %s  %s" % (printable(exchange.method or ""), printable(exchange.path or ""),
-                          _show_response(exchange))
+    return "%s %s" % (printable(exchange.method or ""), printable(exchange.path or ""))
 
 
 def _show_outcome(exchange):

@@ -14,33 +14,95 @@ import tempfile
 
 import six
 
+try:
+    import fcntl
+except ImportError:  # Windows.
+    fcntl = None  # type: ignore[assignment]
+
 from .._compat import MYPY
 from ._console import USAGE, Failure, one_line
 
 if MYPY:
     from typing import Any, Iterator, Optional
 
-__all__ = ["Files", "directory_of"]
+__all__ = ["Files", "directory_of", "lock_of"]
 
 
 @contextlib.contextmanager
-def directory_of(name):
-    # type: (Optional[str]) -> Iterator[str]
-    """Create the directory for the files. Without a name it is a temporary one."""
-    if name is None:
+def directory_of(name, is_temporary):
+    # type: (Optional[str], bool) -> Iterator[str]
+    """Create the directory for the files, and yield its name (str).
+
+    :param name: its name, or None for that of the user.
+    :param is_temporary: True for one that is removed in the end, whatever the name (bool).
+    :raises Failure: if that cannot be done.
+    """
+    if is_temporary:
         directory = tempfile.mkdtemp(prefix="apns-simulator-")
         try:
             yield directory
         finally:
             shutil.rmtree(directory, ignore_errors=True)
         return
-    if not os.path.isdir(name):
+    if name is None:
+        directory = _directory_of_user()
+        _make_directory(directory, 0o700, "; choose another with --directory, or --temporary")
+    else:
+        directory = name
+        _make_directory(directory, 0o777, "")
+    yield directory
+
+
+def _directory_of_user():
+    # type: () -> str
+    """Return where a program keeps its files for a user (XDG Base Directory Specification).
+
+    A relative path in the variable is not valid there, and is to be ignored.
+    """
+    data = os.environ.get("XDG_DATA_HOME", "")
+    if not os.path.isabs(data):
+        data = os.path.join(os.path.expanduser("~"), ".local", "share")
+    return os.path.join(data, "apnsclient", "simulator")
+
+
+def _make_directory(name, mode, remedy):
+    # type: (str, int, str) -> None
+    try:
+        os.makedirs(name, mode)
+    except EnvironmentError as error:
+        if not os.path.isdir(name):
+            raise Failure("cannot make the directory %r: %s%s"
+                          % (str(name), os.strerror(error.errno or 0), remedy), USAGE)
+
+
+@contextlib.contextmanager
+def lock_of(directory):
+    # type: (str) -> Iterator[None]
+    """Keep other simulators from reading or writing the files in a directory meanwhile.
+
+    Of two that start at the same moment one makes the files, and the other one uses them. Where a
+    file system has no locks it does nothing.
+    """
+    if fcntl is None:
+        yield
+        return
+    descriptor = _open_directory(directory)
+    try:
         try:
-            os.makedirs(name)
-        except EnvironmentError as error:
-            raise Failure("cannot make the directory %r: %s"
-                          % (str(name), os.strerror(error.errno or 0)), USAGE)
-    yield name
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except EnvironmentError:
+            pass  # It is let go of when the descriptor is closed.
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _open_directory(name):
+    # type: (str) -> int
+    try:
+        return os.open(name, os.O_RDONLY)
+    except EnvironmentError as error:
+        raise Failure("cannot read %r: %s" % (str(name), os.strerror(error.errno or 0)), USAGE)
 
 
 class Files(object):

@@ -14,7 +14,7 @@ from .._compat import MYPY
 from .._extras import installation
 from . import _options
 from ._console import NO_CONNECTION, OUTPUT_FAILED, SUCCESS, USAGE, Failure, one_line
-from ._simulator_files import Files, directory_of
+from ._simulator_files import Files, directory_of, lock_of
 from ._stop import Stop
 from ._web import add_web_arguments, open_web_server
 
@@ -42,7 +42,7 @@ the binary protocol and its feedback service, and over HTTP/2 the provider API a
 broadcast channels. Prints commands that send to it, and a line for each notification that arrives.
 
 An authority (ca.pem, and its key in ca-key.pem), a client certificate (client.pem) and a key for
-provider tokens (key.p8) are created, unless --directory has them from an earlier start.
+provider tokens (key.p8) are created at the first start, and used again at the next ones.
 """
 _EPILOG = """\
 output:
@@ -78,9 +78,13 @@ def add_parser(commands):
     for name, what in _SERVICES:
         parser.add_argument("--%s-port" % name, metavar="PORT", type=_options.port, default=0,
                             help="port of the %s (default: a free one)" % what)
-    parser.add_argument("--directory", metavar="DIR",
-                        help="keep authority, certificate and key there from one start to the "
-                             "next (default: a temporary directory that is removed at the end)")
+    places = parser.add_mutually_exclusive_group()
+    places.add_argument("--directory", metavar="DIR",
+                        help="keep authority, certificate and key there from one start to the next "
+                             "(default: apnsclient/simulator in $XDG_DATA_HOME, or in "
+                             "~/.local/share)")
+    places.add_argument("--temporary", action="store_true",
+                        help="keep them in a temporary directory that is removed at the end")
     parser.add_argument("--record", metavar="FILE",
                         help="append each notification that is accepted to this file, one JSON "
                              "object a line")
@@ -158,30 +162,37 @@ def run(arguments, console):
     from ._arrivals import Arrivals
     from ._record_file import RecordFile
 
-    with directory_of(arguments.directory) as directory, Stop() as stop:
-        files = Files(directory)
+    with directory_of(arguments.directory, arguments.temporary) as directory, Stop() as stop:
         arrivals = Arrivals(console, stop.wake, arguments.json, not arguments.quiet)
         with RecordFile(arguments.record) as record:
-            apns = _new_simulator(arguments, files, record, arrivals)
-            try:
-                apns.start()
-            except EnvironmentError as error:
-                raise Failure("cannot listen at %s: %s%s" % (
-                    arguments.host, _find_taken_port(arguments), one_line(error)), NO_CONNECTION)
-            try:
+            with lock_of(directory):
+                files = Files(directory)
+                apns = _new_simulator(arguments, files, record, arrivals)
                 files.save(apns)
+            _start(arguments, apns)
+            try:
                 with open_web_server(arguments, apns, console) as page:
                     _announce(apns, files, page, arguments.json, console)
+                    page_url = apns.page_url
                     while not stop.wait():
-                        arrivals.show()
+                        arrivals.show(page_url)
             finally:
                 apns.stop()
-        arrivals.show()
+        arrivals.show(page_url)
         arrivals.raise_failure()
         _summarise(apns, arguments.json, console)
     if record.error is not None:
         raise Failure("cannot write the record: %s" % record.error, OUTPUT_FAILED)
     return SUCCESS
+
+
+def _start(arguments, apns):
+    # type: (argparse.Namespace, Any) -> None
+    try:
+        apns.start()
+    except EnvironmentError as error:
+        raise Failure("cannot listen at %s: %s%s" % (
+            arguments.host, _find_taken_port(arguments), one_line(error)), NO_CONNECTION)
 
 
 def _check_ports(arguments):
