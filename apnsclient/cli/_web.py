@@ -7,6 +7,7 @@ import contextlib
 import os
 
 from .._compat import MYPY
+from ..errors import CertificateError
 from . import _options
 from ._console import NO_CONNECTION, USAGE, Failure, one_line
 
@@ -42,6 +43,27 @@ def add_web_arguments(parser):
     web.add_argument("--web-password-file", metavar="FILE",
                      help="ask for the password in the first line of this file (default: the value "
                           "of %s, if there is one)" % _VARIABLE)
+    _add_release_arguments(parser)
+
+
+def _add_release_arguments(parser):
+    # type: (argparse.ArgumentParser) -> None
+    release = parser.add_argument_group(
+        "release", "sends notifications on to devices when the HTTP API is asked to (default: not "
+                   "at all); the first four options belong together, and need --web")
+    release.add_argument("--release-key", metavar="FILE",
+                         help="key for provider tokens, one of Apple's .p8 files")
+    release.add_argument("--release-key-id", metavar="ID", help="identifier of that key")
+    release.add_argument("--release-team-id", metavar="ID", help="team that the key belongs to")
+    release.add_argument("--release-token", metavar="TOKEN", action="append", default=[],
+                         help="a device token that may be sent to; may be given many times")
+    release.add_argument("--release-address", metavar="HOST:PORT", type=_options.address,
+                         default="push_sandbox",
+                         help="where to: host:port, push_sandbox or push_production (default: "
+                              "push_sandbox)")
+    release.add_argument("--release-ca-file", metavar="FILE",
+                         help="verify the server there with the authorities in this PEM file, in "
+                              "place of the system's")
 
 
 def _address(value):
@@ -63,8 +85,8 @@ def open_web_server(arguments, apns, console):
     :raises Failure: if it cannot run.
     """
     if arguments.web is None:
-        if arguments.web_host or arguments.web_password_file:
-            raise Failure("--web-host and --web-password-file need --web", USAGE)
+        if arguments.web_host or arguments.web_password_file or _wants_release(arguments):
+            raise Failure("--web-host, --web-password-file and --release-... need --web", USAGE)
         yield None
         return
     try:
@@ -73,7 +95,17 @@ def open_web_server(arguments, apns, console):
         raise Failure("--web: %s" % one_line(error), USAGE)
     host, port = arguments.web
     password = _read_password(arguments.web_password_file)
-    server = WebServer(apns, (host, port), password, arguments.web_host)
+    with _open_releaser(arguments) as releaser:
+        server = WebServer(apns, (host, port), password, arguments.web_host, releaser)
+        with _serving(server, arguments, password, console):
+            yield server.url
+
+
+@contextlib.contextmanager
+def _serving(server, arguments, password, console):
+    # type: (Any, argparse.Namespace, Optional[str], Console) -> Iterator[None]
+    """Run a web server."""
+    host, port = arguments.web
     try:
         server.start()
     except EnvironmentError as error:
@@ -84,9 +116,53 @@ def open_web_server(arguments, apns, console):
             console.note("apns simulator: whoever reaches %s can read what arrives, and control "
                          "the simulator: --web-password-file asks for a password"
                          % _show(*server.address))
-        yield server.url
+        yield
     finally:
         server.stop()
+
+
+def _wants_release(arguments):
+    # type: (argparse.Namespace) -> bool
+    return bool(arguments.release_key or arguments.release_key_id or arguments.release_team_id
+                or arguments.release_token)
+
+
+@contextlib.contextmanager
+def _open_releaser(arguments):
+    # type: (argparse.Namespace) -> Iterator[Any]
+    """Yield what sends notifications on, None if the arguments do not ask for it.
+
+    :raises Failure: if something for it is missing, or cannot be used.
+    """
+    if not _wants_release(arguments):
+        yield None
+        return
+    if not (arguments.release_key and arguments.release_key_id and arguments.release_team_id
+            and arguments.release_token):
+        raise Failure("--release-key, --release-key-id, --release-team-id and --release-token "
+                      "belong together", USAGE)
+    from ..testing.web import Releaser
+    try:
+        releaser = Releaser(
+            _read_text(arguments.release_key, "the key of --release-key"),
+            arguments.release_key_id, arguments.release_team_id, arguments.release_token,
+            arguments.release_address, None if arguments.release_ca_file is None else _read_text(
+                arguments.release_ca_file, "the file of authorities"))
+    except CertificateError:
+        raise Failure("--release-key: %s holds no key that can be used; expected the .p8 file that "
+                      "Apple issued" % arguments.release_key, USAGE)
+    except (ValueError, ImportError) as error:
+        raise Failure("--release-address or --release-ca-file: %s" % one_line(error), USAGE)
+    with contextlib.closing(releaser):
+        yield releaser
+
+
+def _read_text(name, what):
+    # type: (str, str) -> Any
+    try:
+        return _options.as_utf8(_options.read_file(name, what, USAGE)).decode("utf-8")
+    except UnicodeError:
+        raise Failure("%s is not text in UTF-8" % what, USAGE)
 
 
 def _show(host, port):

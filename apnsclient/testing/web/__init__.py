@@ -19,6 +19,7 @@ try:
 except ImportError as error:
     raise not_installed("the simulator's web server", "web", error)
 
+from .releaser import Releaser
 from .server import WebServer
 
-__all__ = ["WebServer"]
+__all__ = ["Releaser", "WebServer"]

@@ -1,6 +1,6 @@
 """The application: what answers under which path."""
 
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
@@ -12,6 +12,7 @@ from .chaos_proxies import ChaosProxies
 from .errors import RESPONSES, add_error_handlers
 from .feed import Feed
 from .metrics import new_registry
+from .releaser import Releaser
 from .routes import PLAIN_ROUTERS, ROUTERS
 from .security import Access, Guard
 from .static_files import add_static_files
@@ -29,12 +30,13 @@ Times are RFC 3339, in UTC. Errors are `{"error": {"message": ..., "field": ...}
 
 
 def new_application(simulator: Simulator, feed: Feed, chaos: ChaosProxies,
-                    access: Access) -> FastAPI:
+                    releaser: Optional[Releaser], access: Access) -> FastAPI:
     """Return the ASGI application for a simulator.
 
     :param simulator: what it shows and controls.
     :param feed: tells of news in it.
     :param chaos: proxies in front of it.
+    :param releaser: sends notifications on; None if nothing may.
     :param access: who may ask.
     """
     # Their pages would load scripts from elsewhere; the document is there for tools.
@@ -45,6 +47,7 @@ def new_application(simulator: Simulator, feed: Feed, chaos: ChaosProxies,
     application.state.simulator = simulator
     application.state.feed = feed
     application.state.chaos = chaos
+    application.state.releaser = releaser
     application.state.metrics = new_registry(simulator, feed)
     for router in ROUTERS:
         application.include_router(

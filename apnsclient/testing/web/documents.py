@@ -9,10 +9,11 @@ from typing import Any, Dict, List, Optional
 
 from pydantic import BaseModel, Field
 from starlette.responses import Response
+from typing_extensions import Literal
 
 __all__ = ["Certificate", "Connection", "ConnectionEvent", "ConnectionList", "Credential",
            "Deleted", "DocumentResponse", "NearMiss", "NotEnough", "Notification",
-           "NotificationList", "ResponseOfNotification", "Summary", "TLS", "encode"]
+           "NotificationList", "Release", "ResponseOfNotification", "Summary", "TLS", "encode"]
 
 
 def encode(document: Any) -> str:
@@ -100,6 +101,16 @@ class ResponseOfNotification(BaseModel):
     milliseconds: Optional[float] = Field(description="How long after the request.")
 
 
+class Release(BaseModel):
+    """What became of a notification that was sent on to Apple."""
+
+    outcome: Literal["accepted", "rejected", "failed"] = Field(
+        description="What Apple did; `failed` if it did not respond.")
+    status: Optional[int] = Field(description="HTTP status of Apple's response.")
+    reason: Optional[str] = Field(description="Reason in Apple's response.")
+    message: Optional[str] = Field(description="What that means, or why there is no response.")
+
+
 class Notification(Summary):
     """Everything that is known of a request."""
 
@@ -117,6 +128,8 @@ class Notification(Summary):
     peer: Optional[str] = Field(description="Address of the client.")
     response: Optional[ResponseOfNotification] = Field(
         description="Null as long as there is none.")
+    release: Optional[Release] = Field(
+        None, description="What became of it when it was sent on to Apple; null if it was not.")
 
 
 class NotificationList(BaseModel):

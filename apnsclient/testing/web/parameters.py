@@ -13,9 +13,10 @@ from ..simulator import Query, Simulator
 from .chaos_proxies import ChaosProxies
 from .errors import ApiError
 from .feed import Feed
+from .releaser import Releaser
 
-__all__ = ["Filter", "LONGEST_WAIT", "TheChaos", "TheFeed", "TheSimulator", "read_duration",
-           "running"]
+__all__ = ["Filter", "LONGEST_WAIT", "TheChaos", "TheFeed", "TheReleaser", "TheSimulator",
+           "read_duration", "running"]
 
 #: Longest time in seconds that a request may wait.
 LONGEST_WAIT = 300.0
@@ -40,12 +41,19 @@ async def _chaos_of(request: Request) -> ChaosProxies:
     return chaos
 
 
+async def _releaser_of(request: Request) -> Optional[Releaser]:
+    releaser: Optional[Releaser] = request.app.state.releaser
+    return releaser
+
+
 #: Type of a parameter that is to be the simulator.
 TheSimulator = Annotated[Simulator, Depends(_simulator_of)]
 #: Type of one that is to be the feed of news.
 TheFeed = Annotated[Feed, Depends(_feed_of)]
 #: Type of one that is to be the chaos proxies.
 TheChaos = Annotated[ChaosProxies, Depends(_chaos_of)]
+#: Type of one that is to be what sends notifications on; None if nothing does.
+TheReleaser = Annotated[Optional[Releaser], Depends(_releaser_of)]
 
 
 class Filter(BaseModel):

@@ -21,6 +21,7 @@ from ..simulator import Simulator
 from .application import new_application
 from .chaos_proxies import ChaosProxies
 from .feed import Feed
+from .releaser import Releaser
 from .security import Access
 
 __all__ = ["WebServer"]
@@ -51,11 +52,14 @@ class WebServer:
     :param hosts: names by which browsers may reach it (iterable of str), besides ``localhost``,
         addresses and the host of ``address``. Requests to other names are refused: a page that
         somebody visits could have its own name lead to this machine (DNS rebinding).
+    :param releaser: sends notifications on to Apple when it is asked to (:class:`Releaser`), and is
+        the caller's to close; None for nothing of that kind.
     :raises ValueError: if the password is empty.
     """
 
     def __init__(self, simulator: Simulator, address: Tuple[str, int] = ("127.0.0.1", 8025),
-                 password: Optional[str] = None, hosts: Sequence[str] = ()) -> None:
+                 password: Optional[str] = None, hosts: Sequence[str] = (),
+                 releaser: Optional[Releaser] = None) -> None:
         self._wanted = address
         self._address: Optional[Tuple[str, int]] = None
         self._thread: Optional[threading.Thread] = None
@@ -66,7 +70,8 @@ class WebServer:
         self._simulator = simulator
         self._feed = Feed(simulator)
         self._chaos = ChaosProxies(simulator)
-        self._application = new_application(simulator, self._feed, self._chaos, access)
+        self._application = new_application(simulator, self._feed, self._chaos, releaser,
+                                            access)
 
     def start(self) -> "WebServer":
         """Listen, and serve in a thread. After :meth:`stop`, at the same address again.

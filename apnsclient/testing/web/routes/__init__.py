@@ -17,6 +17,7 @@ from . import (
     health,
     metrics,
     notifications,
+    release,
     reset,
     scripts,
     transfer,
@@ -27,6 +28,7 @@ __all__ = ["PLAIN_ROUTERS", "ROUTERS"]
 #: All of them, in the order of the OpenAPI document.
 ROUTERS: List[APIRouter] = [
     notifications.router,
+    release.router,
     transfer.router,
     events.router,
     connections.router,

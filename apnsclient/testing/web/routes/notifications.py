@@ -15,7 +15,7 @@ from ...simulator.journal import Search
 from ..documents import Deleted, DocumentResponse, NotEnough, Notification, NotificationList
 from ..errors import ApiError
 from ..feed import Feed
-from ..parameters import Filter, TheFeed, TheSimulator, read_duration
+from ..parameters import Filter, TheFeed, TheReleaser, TheSimulator, read_duration
 
 __all__ = ["router"]
 
@@ -111,12 +111,15 @@ async def delete_notifications(
 
 
 @router.get("/{number}", response_model=Notification)
-async def read_notification(number: _Number, simulator: TheSimulator) -> Response:
+async def read_notification(number: _Number, simulator: TheSimulator,
+                            releaser: TheReleaser) -> Response:
     """Return everything that is known of a request."""
     exchange = simulator.journal.get(number)
     if exchange is None:
         raise _not_found(number)
-    return DocumentResponse(exchange_document(exchange, simulator.page_url))
+    document = exchange_document(exchange, simulator.page_url)
+    document["release"] = None if releaser is None else releaser.result_of(exchange)
+    return DocumentResponse(document)
 
 
 @router.delete("/{number}", status_code=204)
