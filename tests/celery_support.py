@@ -14,6 +14,7 @@ import time
 from contextlib import ExitStack, contextmanager
 
 import redis
+from celery import signals
 
 from apnsclient.testing.chaos import ChaosProxy
 from apnsclient.testing.simulator import Simulator
@@ -196,6 +197,9 @@ class Site:
                 "application", str(self.folder / "application.py"))
             self._module = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(self._module)
+            # They are for workers: tasks of other tests, which run here, would call them, too.
+            signals.task_prerun.disconnect(self._module.begin)
+            signals.task_postrun.disconnect(self._module.end)
         return self._module
 
     def take(self, kind, limit=HANG):

@@ -183,14 +183,18 @@ def _variables(wanted):
 
 @contextlib.contextmanager
 def _interrupts_restored():
-    """Handle SIGINT as before in the end: a command that was interrupted ignores it for good."""
-    before = signal.getsignal(signal.SIGINT)
+    """Handle signals as before in the end: one that has interrupted a command is ignored for good.
+
+    A process that a later test forks would ignore SIGTERM, too, and could not be ended by it.
+    """
+    before = [(number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
     try:
         yield
     except KeyboardInterrupt:
         raise AssertionError("an interruption came while the command did not handle it")
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before:
+            signal.signal(number, handler)
 
 
 class Running(object):
