@@ -228,7 +228,7 @@ HOSTILE = [
     json.dumps({"aps": {"alert": {
         "title": "<img src=x onerror=alert(1)>", "body": "<script>alert(2)</script>",
         "subtitle": "javascript:alert(3)"}}, "</script><script>alert(4)</script>": 1}),
-    json.dumps({"aps": {"alert": "\u202egnp.exe\u2066 \u0000\u001b[2J \u200f"}}),
+    json.dumps({"aps": {"alert": "\u202egnp.exe\u2066\u061c \u0000\u001b[2J \u200f"}}),
     json.dumps({"aps": {"alert": "x" * 3900}}),
     "[" * 2000 + "]" * 2000,
     '{"aps": ' * 400 + "1" + "}" * 400,
@@ -254,7 +254,8 @@ def test_hostile_payloads_harm_nothing(scene: Scene) -> None:
     window.see("<img src=x onerror=alert(1)>", ".lock")
     assert window.page.locator("main img, main script, main iframe").count() == 0
     window.open("#/notifications/2")
-    assert "\u202e" not in window.page.locator("main").inner_text()
+    for control in ("\u202e", "\u061c"):
+        assert control not in window.page.locator("main").inner_text()
     assert "\u27e8202e\u27e9" in window.page.locator(".lock").inner_text()
 
 
@@ -295,6 +296,24 @@ def test_whoever_reads_is_not_disturbed_by_what_comes(scene: Scene) -> None:
     assert "A new one" not in rows(window)
     window.press("1 new")
     window.see("A new one", ".rows")
+
+
+@pytest.mark.parametrize("search", ["", "?q=outcome%3Aaccepted"])
+def test_what_was_missed_is_counted_once_and_found(scene: Scene, search: str) -> None:
+    """However often the page looks; who scrolls to the top by hand finds it without a hole."""
+    for _ in range(3):
+        scene.push(*[TOKEN] * 20)
+    window = scene.window.open("#/notifications" + search)
+    window.until("() => document.querySelectorAll('.row').length > 5")
+    window.page.evaluate("() => { document.querySelector('.viewport').scrollTop = 600; }")
+    for number, title in enumerate(("Missed", "Missed, too"), 1):
+        scene.push(alert=title)
+        window.page.get_by_role("button", name="%d new" % number, exact=True).wait_for()
+    window.page.evaluate("() => { document.querySelector('.viewport').scrollTop = 0; }")
+    scene.push(alert="The newest")
+    window.until("() => [...document.querySelectorAll('.row .title')].slice(0, 3)"
+                 ".map((one) => one.textContent).join() === 'The newest,Missed, too,Missed'")
+    assert not window.page.locator(".newer").is_visible()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

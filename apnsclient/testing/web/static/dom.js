@@ -28,7 +28,7 @@ export function foreign(text, properties) {
 export function visible(text) {
   return String(text).replace(
     // eslint-disable-next-line no-control-regex
-    /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,
+    /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,
     (found) => "\u27e8" + found.charCodeAt(0).toString(16).padStart(4, "0") + "\u27e9");
 }
 

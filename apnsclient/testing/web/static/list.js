@@ -20,6 +20,8 @@ export class List {
     this.hasOlder = true;
     this.isLoading = false;
     this.missed = 0;
+    // The highest number that is in the list or counted as missed.
+    this.newest = 0;
     this.generation = 0;
     this.rows = h("ol", {class: "rows", role: "list"});
     this.viewport = h("div", {class: "viewport", tabindex: "0", "aria-label": "Notifications"},
@@ -39,6 +41,7 @@ export class List {
     this.set([]);
     this.hasOlder = true;
     this.missed = 0;
+    this.newest = 0;
     this.viewport.scrollTop = 0;
     this.isLoading = false;
     await this.loadOlder();
@@ -46,6 +49,7 @@ export class List {
 
   set(items) {
     this.items = items;
+    this.newest = Math.max(this.newest, items[0]?.number ?? 0);
     this.byNumber = new Map(items.map((item) => [item.number, item]));
     this.schedule();
   }
@@ -77,7 +81,14 @@ export class List {
 
   /** Take news: summaries, oldest first, and how many were left out. */
   news({items, skipped}) {
+    const fresh = [];
+    for (const item of items) {
+      const known = this.byNumber.get(item.number);
+      if (known) Object.assign(known, item);
+      else if (item.number > this.newest) fresh.unshift(item);
+    }
     if (this.q) {
+      this.schedule();
       if (!this.timer) {
         this.timer = setTimeout(() => {
           this.timer = null;
@@ -85,13 +96,6 @@ export class List {
         }, LOOK);
       }
       return;
-    }
-    const newest = this.items[0]?.number ?? 0;
-    const fresh = [];
-    for (const item of items) {
-      const known = this.byNumber.get(item.number);
-      if (known) Object.assign(known, item);
-      else if (item.number > newest) fresh.unshift(item);
     }
     this.kept = Math.max(this.kept ?? 0, this.items.length) + fresh.length + skipped;
     this.addNewest(fresh, skipped);
@@ -102,10 +106,13 @@ export class List {
     if (!isAtTop) {
       // Nothing moves under the eyes of whoever reads.
       this.missed += fresh.length + skipped;
+      this.newest = Math.max(this.newest, fresh[0]?.number ?? 0);
       this.schedule();
       return;
     }
-    if (skipped) {
+    if (fresh.length && (skipped || this.missed)) {
+      // What lies between is loaded like everything that is older.
+      this.missed = 0;
       this.hasOlder = true;
       this.set(fresh);
     } else if (fresh.length) {
@@ -118,7 +125,7 @@ export class List {
   async lookAgain() {
     const generation = this.generation;
     const page = await call("GET", "/notifications" + query(
-      {...parse(this.q), limit: PAGE, after: this.items[0]?.number ?? 0})).catch(() => null);
+      {...parse(this.q), limit: PAGE, after: this.newest})).catch(() => null);
     if (page === null || generation !== this.generation) return;
     this.addNewest(page.items.filter((item) => !this.byNumber.has(item.number)),
       page.next === null ? 0 : 1);
