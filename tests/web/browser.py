@@ -68,6 +68,10 @@ class Window:
         """Wait until a text can be seen in a part of the page."""
         self.page.locator(inside).get_by_text(text, exact=False).first.wait_for()
 
+    def told(self, text: str) -> None:
+        """Wait until a button has told that; what it tells disappears after a while."""
+        self.until("text => document.getElementById('toast').textContent.includes(text)", text)
+
     def press(self, name: str, inside: str = "main") -> None:
         """Click on a button."""
         self.page.locator(inside).get_by_role("button", name=name, exact=True).click()
