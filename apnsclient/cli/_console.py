@@ -28,6 +28,10 @@ SUCCESS, INCOMPLETE, USAGE, NO_CONNECTION, OUTPUT_FAILED = range(5)
 #: The exit statuses that a shell reports for a program that SIGINT or SIGPIPE has ended.
 INTERRUPTED, OUTPUT_CLOSED = 130, 141
 
+#: Characters that separate lines, or change the direction of text (Unicode, Annex 9).
+_DIRECTIONS = frozenset(u"\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067"
+                        u"\u2068\u2069")
+
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
 
 
@@ -261,8 +265,11 @@ def one_line(value):
 
 def printable(text):
     # type: (str) -> str
-    """Return a text with control characters as escapes, so that a terminal does not act on them."""
-    return u"".join(one if u" " <= one <= u"~" or one >= u"\xa1" else
+    """Return a text with control characters as escapes, so that a terminal does not act on them.
+
+    Those that separate lines, or change the direction of what stands around them, are among them.
+    """
+    return u"".join(one if u" " <= one <= u"~" or one >= u"\xa1" and one not in _DIRECTIONS else
                     one.encode("unicode_escape").decode("ascii")
                     for one in six.ensure_text(text, "utf-8", "replace"))
 
