@@ -350,3 +350,20 @@ def test_metrics(world):
         "apns_simulator_connections_total", "apns_simulator_open_connections",
         "apns_simulator_failed_handshakes_total", "apns_simulator_held"}
     assert not [name for name, _ in after if not name.startswith("apns_simulator_")]
+
+
+def test_findings_and_appearance(world):
+    """A whole document says what is wrong, also in the light of others, and what is shown."""
+    identifier = "123e4567-e89b-12d3-a456-42665544000a"
+    for token in (FIRST, SECOND):
+        world.send(token, alert="Dinner", badge="1", apns_id=identifier)
+    newest = world.find(full=True)[0]
+    whole = world.http.get("/notifications/%d" % newest["number"]).json()
+    assert whole == dict(newest, release=None)
+    assert [(each["rule"], each["severity"], each["field"]) for each in newest["findings"]] == [
+        ("one-id-for-many-tokens", "error", "apns-id"), ("wrong-type", "warning", "aps.badge")]
+    found = newest["appearance"]
+    assert (found["kind"], found["body"], found["badge"]) == ("alert", "Dinner", None)
+    world.simulator.journal.clear()
+    world.send(BAD, alert="Dinner", apns_id=identifier)
+    assert world.find(full=True)[0]["findings"] == []

@@ -10,7 +10,7 @@ import six
 from ..._compat import MYPY
 
 if MYPY:
-    from typing import Any, Iterable, List
+    from typing import Any, Dict, Iterable, List
 
 __all__ = ["ERROR", "Finding", "NOTE", "Place", "Rule", "WARNING", "apply_rules", "is_number",
            "is_text", "show"]
@@ -39,6 +39,11 @@ class Finding(namedtuple("Finding", "rule severity message source field")):
     """
 
     __slots__ = ()
+
+    def as_dict(self):
+        # type: () -> Dict[str, str]
+        """Return it as a plain dict, as the HTTP API has it."""
+        return dict(self._asdict())
 
 
 class Place(namedtuple("Place", "field message")):

@@ -11,6 +11,7 @@ from ..simulator import Simulator
 from .chaos_proxies import ChaosProxies
 from .errors import RESPONSES, add_error_handlers
 from .feed import Feed
+from .linter import Linter
 from .metrics import new_registry
 from .releaser import Releaser
 from .routes import PLAIN_ROUTERS, ROUTERS
@@ -46,6 +47,7 @@ def new_application(simulator: Simulator, feed: Feed, chaos: ChaosProxies,
         generate_unique_id_function=_operation_of)
     application.state.simulator = simulator
     application.state.feed = feed
+    application.state.linter = Linter(simulator)
     application.state.chaos = chaos
     application.state.releaser = releaser
     application.state.metrics = new_registry(simulator, feed)

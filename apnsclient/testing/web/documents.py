@@ -12,7 +12,7 @@ from starlette.responses import Response
 from typing_extensions import Literal
 
 __all__ = ["Certificate", "Connection", "ConnectionEvent", "ConnectionList", "Credential",
-           "Deleted", "DocumentResponse", "NearMiss", "NotEnough", "Notification",
+           "Deleted", "DocumentResponse", "Finding", "NearMiss", "NotEnough", "Notification",
            "NotificationList", "Release", "ResponseOfNotification", "Summary", "TLS", "encode"]
 
 
@@ -111,6 +111,18 @@ class Release(BaseModel):
     message: Optional[str] = Field(description="What that means, or why there is no response.")
 
 
+class Finding(BaseModel):
+    """Something about a request that is wrong, or worth a look."""
+
+    rule: str = Field(description="Name of the rule.")
+    severity: str = Field(
+        description="`error` (Apple rejects it, or it cannot work), `warning` (it will not do what "
+                    "was meant) or `note`.")
+    message: str = Field(description="What it is, and what to do.")
+    source: str = Field(description="Apple's page, or where it has been seen.")
+    field: str = Field(description="The part that it is about: a header field, or a key.")
+
+
 class Notification(Summary):
     """Everything that is known of a request."""
 
@@ -130,6 +142,11 @@ class Notification(Summary):
         description="Null as long as there is none.")
     release: Optional[Release] = Field(
         None, description="What became of it when it was sent on to Apple; null if it was not.")
+    findings: List[Finding] = Field(description="What is wrong with it, the worst first.")
+    appearance: Dict[str, Any] = Field(
+        description="What a device would show: `kind`, `shows`, `explanation`, `title`, "
+                    "`subtitle`, `body` (texts, or `key` and `arguments`), `badge`, `sound` and "
+                    "others.")
 
 
 class NotificationList(BaseModel):

@@ -13,10 +13,11 @@ from ..simulator import Query, Simulator
 from .chaos_proxies import ChaosProxies
 from .errors import ApiError
 from .feed import Feed
+from .linter import Linter
 from .releaser import Releaser
 
-__all__ = ["Filter", "LONGEST_WAIT", "TheChaos", "TheFeed", "TheReleaser", "TheSimulator",
-           "read_duration", "running"]
+__all__ = ["Filter", "LONGEST_WAIT", "TheChaos", "TheFeed", "TheLinter", "TheReleaser",
+           "TheSimulator", "read_duration", "running"]
 
 #: Longest time in seconds that a request may wait.
 LONGEST_WAIT = 300.0
@@ -36,6 +37,11 @@ async def _feed_of(request: Request) -> Feed:
     return feed
 
 
+async def _linter_of(request: Request) -> Linter:
+    linter: Linter = request.app.state.linter
+    return linter
+
+
 async def _chaos_of(request: Request) -> ChaosProxies:
     chaos: ChaosProxies = request.app.state.chaos
     return chaos
@@ -50,6 +56,8 @@ async def _releaser_of(request: Request) -> Optional[Releaser]:
 TheSimulator = Annotated[Simulator, Depends(_simulator_of)]
 #: Type of one that is to be the feed of news.
 TheFeed = Annotated[Feed, Depends(_feed_of)]
+#: Type of one that is to be what makes whole documents.
+TheLinter = Annotated[Linter, Depends(_linter_of)]
 #: Type of one that is to be the chaos proxies.
 TheChaos = Annotated[ChaosProxies, Depends(_chaos_of)]
 #: Type of one that is to be what sends notifications on; None if nothing does.

@@ -10,12 +10,13 @@ from starlette.concurrency import run_in_threadpool
 from typing_extensions import Annotated
 
 from ...simulator import Exchange, Query, Simulator
-from ...simulator.documents import exchange_document, exchange_summary
+from ...simulator.documents import exchange_summary
 from ...simulator.journal import Search
 from ..documents import Deleted, DocumentResponse, NotEnough, Notification, NotificationList
 from ..errors import ApiError
 from ..feed import Feed
-from ..parameters import Filter, TheFeed, TheReleaser, TheSimulator, read_duration
+from ..linter import Linter
+from ..parameters import Filter, TheFeed, TheLinter, TheReleaser, TheSimulator, read_duration
 
 __all__ = ["router"]
 
@@ -42,32 +43,33 @@ class _Selection(Filter):
     408: {"model": NotEnough, "description": "With `wait`: too few have come in time."}})
 async def find_notifications(
         selection: Annotated[_Selection, QueryParameter()], simulator: TheSimulator,
-        feed: TheFeed) -> Response:
+        feed: TheFeed, linter: TheLinter) -> Response:
     """Return requests, newest first; or wait until as many as are expected have come."""
     query = selection.query()
     if selection.wait is None:
-        return await run_in_threadpool(_find, simulator, selection, query)
+        return await run_in_threadpool(_find, simulator, linter, selection, query)
     if selection.before is not None or selection.after is not None:
         raise ApiError(422, "before and after cannot be combined with wait", "wait")
     waited: Any = await _wait(simulator, feed, query or Query(), selection.count,
                          read_duration(selection.wait, "wait"))
     items: List[Exchange] = list(waited.exchanges)
     if waited.is_enough:
-        return DocumentResponse(_list_document(simulator, selection, items, None, True))
+        return DocumentResponse(_list_document(simulator, linter, selection, items, None, True))
     near: List[Any] = [
         {"notification": exchange_summary(exchange, simulator.page_url), "mismatches": mismatches}
         for exchange, mismatches in waited.near_misses]
     return DocumentResponse(
-        {"items": _documents(simulator, selection, items), "is_enough": False,
+        {"items": _documents(simulator, linter, selection, items), "is_enough": False,
          "near_misses": near}, 408)
 
 
-def _find(simulator: Simulator, selection: _Selection, query: Optional[Query]) -> Response:
+def _find(simulator: Simulator, linter: Linter, selection: _Selection,
+          query: Optional[Query]) -> Response:
     found: List[Exchange] = simulator.journal.find(
         query, selection.limit + 1, selection.before, selection.after)
     items = found[:selection.limit]
     return DocumentResponse(_list_document(
-        simulator, selection, items, items[-1].number if len(found) > len(items) else None))
+        simulator, linter, selection, items, items[-1].number if len(found) > len(items) else None))
 
 
 async def _wait(simulator: Simulator, feed: Feed, query: Query, count: int,
@@ -86,17 +88,19 @@ async def _wait(simulator: Simulator, feed: Feed, query: Query, count: int,
         feed.remove_reader(reader)
 
 
-def _list_document(simulator: Simulator, selection: _Selection, items: List[Exchange],
-                   next_before: Optional[int], is_enough: Optional[bool] = None) -> Dict[str, Any]:
+def _list_document(simulator: Simulator, linter: Linter, selection: _Selection,
+                   items: List[Exchange], next_before: Optional[int],
+                   is_enough: Optional[bool] = None) -> Dict[str, Any]:
     journal = simulator.journal
-    return {"items": _documents(simulator, selection, items), "is_enough": is_enough,
+    return {"items": _documents(simulator, linter, selection, items), "is_enough": is_enough,
             "last": journal.last_number, "kept": len(journal), "next": next_before}
 
 
-def _documents(simulator: Simulator, selection: _Selection,
+def _documents(simulator: Simulator, linter: Linter, selection: _Selection,
                items: List[Exchange]) -> List[Dict[str, Any]]:
-    make = exchange_document if selection.full else exchange_summary
-    return [make(each, simulator.page_url) for each in items]
+    if selection.full:
+        return [linter.document(each) for each in items]
+    return [exchange_summary(each, simulator.page_url) for each in items]
 
 
 @router.delete("")
@@ -111,13 +115,13 @@ async def delete_notifications(
 
 
 @router.get("/{number}", response_model=Notification)
-async def read_notification(number: _Number, simulator: TheSimulator,
+async def read_notification(number: _Number, simulator: TheSimulator, linter: TheLinter,
                             releaser: TheReleaser) -> Response:
     """Return everything that is known of a request."""
     exchange = simulator.journal.get(number)
     if exchange is None:
         raise _not_found(number)
-    document = exchange_document(exchange, simulator.page_url)
+    document = await run_in_threadpool(linter.document, exchange)
     document["release"] = None if releaser is None else releaser.result_of(exchange)
     return DocumentResponse(document)
 
