@@ -151,7 +151,7 @@ class Journal(Observer):
             candidates = list(islice(reversed(kept), begin, end))
         if query is None:
             return candidates
-        return list(islice(filter(query.matches, candidates), most))
+        return list(islice(filter(query.new_test(), candidates), most))
 
     def get(self, number):
         # type: (int) -> Optional[Exchange]
@@ -172,7 +172,7 @@ class Journal(Observer):
     def remove(self, query):
         # type: (Query) -> int
         """Let go of all exchanges that match; return how many those were."""
-        return self._remove(query.matches)
+        return self._remove(query.new_test())
 
     def remove_number(self, number):
         # type: (int) -> bool
@@ -245,6 +245,7 @@ class Search(object):
     def __init__(self, journal, query, count):
         # type: (Journal, Query, int) -> None
         self._journal, self._query, self._count = journal, query, count
+        self._matches_query = query.new_test()
         self._last = 0
         self._found = []  # type: List[Exchange]
         #: Those that may still change, and with that begin or cease to match.
@@ -258,10 +259,10 @@ class Search(object):
         for exchange in news:
             if exchange.outcome == PENDING:
                 self._pending.append(exchange)
-            elif self._query.matches(exchange):
+            elif self._matches_query(exchange):
                 self._found.append(exchange)
             self._last = max(self._last, exchange.number)
-        likely = len([True for each in self._pending if self._query.matches(each)])
+        likely = len([True for each in self._pending if self._matches_query(each)])
         return len(self._found) + likely >= self._count
 
     def result(self):
@@ -278,7 +279,7 @@ class Search(object):
     def _matches(self):
         # type: () -> List[Exchange]
         """Return those that match, in the order of their arrival."""
-        pending = [each for each in self._pending if self._query.matches(each)]
+        pending = [each for each in self._pending if self._matches_query(each)]
         return sorted(self._found + pending, key=lambda exchange: exchange.number)
 
 

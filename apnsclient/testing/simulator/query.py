@@ -3,21 +3,20 @@
 from __future__ import absolute_import, division, print_function
 
 from collections import namedtuple
+from operator import attrgetter
 
 import six
 
 from ..._compat import MYPY
 
 if MYPY:
-    from typing import Any, Callable, Dict, List, Optional, Union
+    from typing import Any, Callable, Dict, List, Union
 
     from .exchange import Exchange
 
-__all__ = ["Query"]
+    Test = Callable[[Exchange], bool]
 
-#: Conditions that are met by an attribute of the same name that is equal.
-_EQUAL = frozenset(["topic", "push_type", "outcome", "reason", "service", "kind", "protocol",
-                    "apns_id", "collapse_id"])
+__all__ = ["Query"]
 
 
 class Query(namedtuple("Query", [
@@ -60,12 +59,30 @@ class Query(namedtuple("Query", [
     def matches(self, exchange):
         # type: (Exchange) -> bool
         """Return True if an exchange meets all conditions."""
-        return not any(True for _ in self._mismatches(exchange))
+        return self.new_test()(exchange)
+
+    def new_test(self):
+        # type: () -> Test
+        """Return a function that does what :meth:`matches` does, quickly for many exchanges."""
+        tests = [_test_of(name, value) for name, value in self.conditions.items()]
+        if len(tests) == 1:
+            return tests[0]
+
+        def meets_all(exchange):
+            # type: (Exchange) -> bool
+            for test in tests:
+                if not test(exchange):
+                    return False
+            return True
+
+        return meets_all
 
     def mismatches(self, exchange):
         # type: (Exchange) -> List[str]
         """Return which conditions an exchange does not meet, a text for each (list of str)."""
-        return list(self._mismatches(exchange))
+        return [_describe(name, value, exchange)
+                for name, value in zip(self._fields, self)
+                if value is not None and not _test_of(name, value)(exchange)]
 
     @property
     def conditions(self):
@@ -73,72 +90,71 @@ class Query(namedtuple("Query", [
         """Those that are not None, by name (dict)."""
         return dict((name, value) for name, value in zip(self._fields, self) if value is not None)
 
-    def _mismatches(self, exchange):
-        # type: (Exchange) -> Any
-        for name, value in zip(self._fields, self):
-            if value is None:
-                continue
-            if name in _EQUAL:
-                actual = getattr(exchange, name)
-                if actual != value:
-                    yield "%s is %s, expected %s" % (name, _show(actual), _show(value))
-            else:
-                mismatch = _OTHERS[name](exchange, value)
-                if mismatch is not None:
-                    yield mismatch
-
     def __repr__(self):
         # type: () -> str
         return "Query(%s)" % ", ".join("%s=%r" % each for each in zip(self._fields, self)
                                        if each[1] is not None)
 
 
-def _token(exchange, value):
-    # type: (Any, str) -> Optional[str]
-    token, wanted = (exchange.token or "").lower(), value.lower()
+def _test_of(name, value):
+    # type: (str, Any) -> Test
+    """Return a function that returns True if an exchange meets a condition."""
+    if name in _TESTS:
+        return _TESTS[name](value)
+    actual = attrgetter(name)
+    return lambda exchange: bool(actual(exchange) == value)
+
+
+def _is_token(value):
+    # type: (str) -> Test
+    wanted = value.lower()
     if wanted.endswith("*"):
-        if token.startswith(wanted[:-1]):
-            return None
-        return "token is %s, expected one that begins with %s" % (_show(token), wanted[:-1])
-    return None if token == wanted else "token is %s, expected %s" % (_show(token), _show(wanted))
+        beginning = wanted[:-1]
+        return lambda exchange: (exchange.token or "").lower().startswith(beginning)
+    return lambda exchange: (exchange.token or "").lower() == wanted
 
 
-def _text(exchange, value):
-    # type: (Any, Union[str, bytes]) -> Optional[str]
-    payload = exchange.payload.decode("utf-8", "replace").lower()
-    if six.ensure_text(value).lower() in payload:
-        return None
-    return "the payload does not contain %s" % _show(value)
+def _has_text(value):
+    # type: (Union[str, bytes]) -> Test
+    wanted = six.ensure_text(value).lower()
+    return lambda exchange: wanted in exchange.payload.decode("utf-8", "replace").lower()
 
 
-def _connection(exchange, value):
-    # type: (Any, int) -> Optional[str]
-    number = exchange.connection.number
-    return None if number == value else "connection is %d, expected %d" % (number, value)
+def _is_connection(value):
+    # type: (int) -> Test
+    return lambda exchange: exchange.connection.number == value
 
 
-def _status(exchange, value):
-    # type: (Any, int) -> Optional[str]
-    actual = exchange.status
-    return None if actual == value else "status is %s, expected %d" % (_show(actual), value)
+def _is_since(value):
+    # type: (float) -> Test
+    return lambda exchange: value <= exchange.time
 
 
-def _since(exchange, value):
-    # type: (Any, float) -> Optional[str]
-    early = value - exchange.time
-    return None if early <= 0 else "it came %.3f seconds too early" % early
+def _is_until(value):
+    # type: (float) -> Test
+    return lambda exchange: exchange.time < value
 
 
-def _until(exchange, value):
-    # type: (Any, float) -> Optional[str]
-    late = exchange.time - value
-    return None if late < 0 else "it came %.3f seconds too late" % late
+_TESTS = {
+    "token": _is_token, "text": _has_text, "connection": _is_connection, "since": _is_since,
+    "until": _is_until,
+}  # type: Dict[str, Callable[[Any], Test]]
 
 
-_OTHERS = {
-    "token": _token, "text": _text, "connection": _connection, "status": _status,
-    "since": _since, "until": _until,
-}  # type: Dict[str, Callable[[Any, Any], Optional[str]]]
+def _describe(name, value, exchange):
+    # type: (str, Any, Exchange) -> str
+    """Return why an exchange does not meet a condition."""
+    if name == "text":
+        return "the payload does not contain %s" % _show(value)
+    if name == "since":
+        return "it came %.3f seconds too early" % (value - exchange.time)
+    if name == "until":
+        return "it came %.3f seconds too late" % (exchange.time - value)
+    actual = exchange.connection.number if name == "connection" else getattr(exchange, name)
+    if name == "token" and value.endswith("*"):
+        return "token is %s, expected one that begins with %s" % (
+            _show(actual), value[:-1].lower())
+    return "%s is %s, expected %s" % (name, _show(actual), _show(value))
 
 
 def _show(value):
