@@ -13,10 +13,13 @@ import six
 
 from ..._compat import MYPY
 from ...protocols.binary import decode_token
+from .magic_tokens import GONE_SINCE, MAGIC, find_magic
 from .provider_reasons import check_reason
 
 if MYPY:
     from typing import Any, Callable, Dict, Iterable, List, Optional, Set, Tuple, Union
+
+    from .magic_tokens import MagicToken
 
     Text = Union[str, bytes]
     Row = Tuple[bytes, int]
@@ -29,6 +32,8 @@ UNKNOWN_TOKEN = 8
 UNKNOWN_REASON = "BadDeviceToken"
 #: Reason for a token that belongs to another topic.
 WRONG_TOPIC = "DeviceTokenNotForTopic"
+#: Reasons that come with a time, and a row in the feedback list.
+_GONE = frozenset(["Unregistered", "ExpiredToken"])
 
 
 class DeviceState(object):
@@ -67,11 +72,13 @@ class Devices(object):
     :param strict: True rejects tokens that are in no state, with status 8, or BadDeviceToken.
     :param clock: returns the time of the feedback rows that come without one, in seconds since
         1970.
+    :param has_magic: False takes the tokens of :mod:`.magic_tokens` as any others.
     """
 
-    def __init__(self, strict=False, clock=time.time):
-        # type: (bool, Callable[[], float]) -> None
+    def __init__(self, strict=False, clock=time.time, has_magic=True):
+        # type: (bool, Callable[[], float], bool) -> None
         self.strict = strict
+        self._magic = MAGIC if has_magic else None
         self._clock = clock
         self._lock = threading.Lock()
         self._known = set()  # type: Set[bytes]
@@ -201,6 +208,12 @@ class Devices(object):
             with self._lock:
                 self._feedback.setdefault(token, when)
         elif token not in self._known:
+            magic = find_magic(token) if token[:4] == self._magic else None
+            if magic is not None:
+                if magic.reason in _GONE:
+                    with self._lock:
+                        self._feedback.setdefault(token, GONE_SINCE)
+                return magic.status
             state = self._state_of_prefix(token) if self._prefixes else None
             if state is not None:
                 return state.status
@@ -221,6 +234,11 @@ class Devices(object):
             return reason, self._uninstalled.get(token)
         if self._topics and topic is not None and self._topics.get(token, topic) != topic:
             return WRONG_TOPIC, None
+        if token[:4] == self._magic and token not in self._known:
+            magic = find_magic(token)
+            if magic is not None:
+                return None if magic.reason is None else (
+                    magic.reason, GONE_SINCE if magic.reason in _GONE else None)
         if self._prefixes and token not in self._known:
             state = self._state_of_prefix(token)
             if state is not None:
@@ -228,6 +246,13 @@ class Devices(object):
         if self.strict and token not in self._known:
             return UNKNOWN_REASON, None
         return None
+
+    def find_magic(self, token):
+        # type: (bytes) -> Optional[MagicToken]
+        """Return what a token does that says so itself, given as raw bytes; None for another."""
+        if token[:4] != self._magic or token in self._known or token in self._reasons:
+            return None
+        return find_magic(token)
 
     def _state_of_prefix(self, token):
         # type: (bytes) -> Optional[DeviceState]
@@ -276,7 +301,6 @@ class Devices(object):
                 else:
                     state[token] = value
         return raw
-
 
     def _set_prefix(self, prefix, state, value, reason, topic):
         # type: (str, Any, Any, Optional[str], Optional[str]) -> None

@@ -11,6 +11,7 @@ from __future__ import absolute_import, division, print_function
 from collections import namedtuple
 
 from ..._compat import MYPY
+from .magic_tokens import MAGIC
 from .script import CLOSE, ERROR, SHUTDOWN
 
 if MYPY:
@@ -55,7 +56,7 @@ class GatewayConversation(object):
 
     def __init__(self, devices, limits, script):
         # type: (Devices, Limits, Script) -> None
-        self._push = devices.push
+        self._push, self._find_magic = devices.push, devices.find_magic
         self._limits = limits
         self._statuses = script.statuses
         #: What happens after how many accepted notifications; never by default.
@@ -86,6 +87,10 @@ class GatewayConversation(object):
             self.accepted_count += 1
             if self.accepted_count == self._count:
                 return accepted, self._scripted()
+            if notification.token[:4] == MAGIC:
+                ending = self._magic_ending(notification.token)
+                if ending is not None:
+                    return accepted, ending
         if error is not None:
             return accepted, Ending(ERROR, PROCESSING_ERROR, error.identifier or 0)
         return accepted, None
@@ -119,6 +124,14 @@ class GatewayConversation(object):
         if self._kind == SHUTDOWN:
             return self._shutdown()
         return Ending(self._kind, None, None)
+
+    def _magic_ending(self, token):
+        # type: (bytes) -> Optional[Ending]
+        """Return the ending that a token asks for itself, behind its notification."""
+        magic = self._find_magic(token)
+        if magic is None or magic.ending is None:
+            return None
+        return self._shutdown() if magic.ending == SHUTDOWN else Ending(magic.ending, None, None)
 
     def _shutdown(self):
         # type: () -> Ending

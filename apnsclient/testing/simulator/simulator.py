@@ -72,6 +72,7 @@ class Simulator(object):
         it to the system. A small one makes a client block soon when the gateway stalls.
     :param observers: are told what happens, by the simulator's thread (iterable of
         :class:`.Observer`).
+    :param magic_tokens: False takes tokens that begin with ``decafbad`` as any others.
     :param provider_port: port of the provider API; 0 takes a free one.
     :param provider_script: :class:`.ProviderScript` of the connections that
         :meth:`script_provider` says nothing about.
@@ -98,10 +99,10 @@ class Simulator(object):
                  feedback_port=0, token_size=32, payload_size=2048, script=None, authority=None,
                  tls_1_3=True, linger=5.0, receive_buffer=None, provider_port=0,
                  provider_script=None, channels_port=0, production=False, clock=time.time,
-                 key_string=None, observers=()):
-        # type: (bool, Union[bool, int], str, int, int, Optional[int], int, Optional[Script], Optional[Authority], bool, float, Optional[int], int, Optional[ProviderScript], int, bool, Callable[[], float], Optional[str], Iterable[Observer]) -> None  # noqa: E501
+                 key_string=None, observers=(), magic_tokens=True):
+        # type: (bool, Union[bool, int], str, int, int, Optional[int], int, Optional[Script], Optional[Authority], bool, float, Optional[int], int, Optional[ProviderScript], int, bool, Callable[[], float], Optional[str], Iterable[Observer], bool) -> None  # noqa: E501
         self.authority = Authority() if authority is None else authority
-        self.devices = Devices(strict)
+        self.devices = Devices(strict, has_magic=magic_tokens)
         self.channels = BroadcastChannels()
         self._keys = ProviderKeys()
         self._key_string = self._keys.add(_KEY_ID, _TEAM_ID, key_string=key_string)
@@ -115,7 +116,7 @@ class Simulator(object):
             (host, channels_port) if has_http2 else None)
         server = self.authority.issue(
             host, dns=["localhost"], addresses=["127.0.0.1", "::1"], usage="server").pem
-        interventions = Interventions()
+        interventions = Interventions(self.devices.find_magic if magic_tokens else None)
         usual_scripts = {
             "gateway": Script() if script is None else script,
             "feedback": FeedbackScript(),
