@@ -66,7 +66,7 @@ def test_ctrl_c_twice_does_not_wait(tmp_path):
 
 def test_the_simulator_runs_until_a_signal():
     """Status 0. The temporary files are gone then."""
-    with running(command("simulator", "--json")) as process:
+    with running(command("simulator", "--json", "--temporary")) as process:
         ready = json.loads(process.stdout.readline().decode("ascii"))
         assert ready["pid"] == process.pid
         assert os.path.exists(ready["cert_file"])
