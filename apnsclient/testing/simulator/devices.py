@@ -72,7 +72,7 @@ class Devices(object):
     :param strict: True rejects tokens that are in no state, with status 8, or BadDeviceToken.
     :param clock: returns the time of the feedback rows that come without one, in seconds since
         1970.
-    :param has_magic: False takes the tokens of :mod:`.magic_tokens` as any others.
+    :param has_magic: False takes the tokens of ``magic_tokens`` as any others.
     """
 
     def __init__(self, strict=False, clock=time.time, has_magic=True):
