@@ -72,17 +72,18 @@ def test_what_shows_nothing_is_said_to(scene: Scene) -> None:
     """Background pushes, calls, badges alone, and payloads that are none."""
     pushes = [
         ({"payload": {"aps": {"content-available": 1}}, "apns_push_type": "background",
-          "priority": 5}, "A background push"),
-        ({"payload": {"aps": {}}, "apns_push_type": "voip", "apns_topic": APP + ".voip"}, "A call"),
-        ({"payload": {"aps": {"badge": 5}}}, "sets the badge to 5"),
-        ({"payload": '{"x": 1}'}, "no aps dictionary"),
+          "priority": 5}, "the application is woken"),
+        ({"payload": {"aps": {}}, "apns_push_type": "voip", "apns_topic": APP + ".voip"},
+         "CallKit"),
+        ({"payload": {"aps": {"badge": 5}}}, "Sets the badge of the application."),
+        ({"payload": '{"x": 1}'}, "there is no alert, badge or sound"),
     ]
     window = scene.window.open()
     for number, (options, text) in enumerate(pushes, 1):
         assert scene.push(**options) is None
         window.open("#/notifications/%d" % number)
-        window.see("Shows nothing.", ".detail")
         window.see(text, ".detail")
+        assert window.page.locator(".lock").count() == 0
 
 
 def test_what_is_looked_for_is_found(scene: Scene) -> None:

@@ -2,7 +2,6 @@
 
 import {act, call} from "./api.js";
 import {bounded, clock, facts, fill, foreign, h, outcomeBadge, toast} from "./dom.js";
-import {preview} from "./preview.js";
 
 // Characters of a payload that are shown at first.
 const MOST = 20000;
@@ -80,13 +79,13 @@ function curl(item) {
 }
 
 function lockScreen(item) {
-  const shown = preview(item);
-  const note = shown.explanation ? h("p", {class: "note"}, shown.explanation) : null;
-  if (!shown.shows) {
-    return [h("p", {class: "silent"}, h("strong", null, "Shows nothing. ")), note];
-  }
+  const shown = item.appearance;
+  const text = shown.explanation.slice(0, 1).toUpperCase() + shown.explanation.slice(1) + ".";
+  if (!shown.shows) return h("p", {class: "silent"}, foreign(text));
+  const state = shown.content_state;
+  const isDrawn = shown.kind === "live activity" || shown.title || shown.subtitle || shown.body;
   return [
-    h("div", {class: "lock", "data-level": shown.level ?? "active"},
+    !isDrawn ? null : h("div", {class: "lock", "data-level": shown.interruption_level ?? "active"},
       h("div", {class: "card"},
         h("span", {class: "app", "aria-hidden": "true"}),
         h("div", {class: "texts"},
@@ -94,26 +93,26 @@ function lockScreen(item) {
             h("span", null, "now")),
           phrase(shown.title, "card-title"), phrase(shown.subtitle, "card-subtitle"),
           phrase(shown.body, "card-body"),
-          shown.kind === "Live Activity" ? bounded(
-            JSON.stringify(shown.state ?? null, null, 2), 600, {class: "state"}) : null))),
-    note,
+          state === null ? null : bounded(JSON.stringify(state, null, 2), 600,
+            {class: "state"})))),
+    h("p", {class: "note"}, foreign(text)),
     facts([
-      ["Badge", shown.badge], ["Sound", shown.sound && (shown.isCritical
+      ["Badge", shown.badge], ["Sound", shown.sound && (shown.critical
         ? `${shown.sound} (critical)` : shown.sound)],
-      ["Interruption level", shown.level], ["Thread", shown.thread],
+      ["Interruption level", shown.interruption_level], ["Thread", shown.thread],
       ["Category", shown.category], ["Event", shown.event]]),
   ];
 }
 
+/** Return a paragraph with a text, or with the key that the device looks it up by. */
 function phrase(part, name) {
-  if (!part) return null;
-  if (part.text !== undefined) return h("p", {class: name}, foreign(part.text.slice(0, 2000)));
+  if (part === null) return null;
+  if (typeof part === "string") return h("p", {class: name}, foreign(part));
   return h("p", {class: name}, h("code", {title: "The device looks this key up."},
-    foreign([part.key, ...part.values].join(", ").slice(0, 2000))));
+    foreign([part.key, ...part.arguments].join(", "))));
 }
 
 function findings(item) {
-  if (!item.findings) return null;
   if (!item.findings.length) return h("p", {class: "note"}, "Nothing to complain about.");
   return h("ul", {class: "findings"}, item.findings.map((finding) =>
     h("li", {"data-severity": finding.severity},
