@@ -212,18 +212,3 @@ def test_what_has_not_come_is_told_with_what_came_near():
     assert [(one.number, len(mismatches)) for one, mismatches in found.near_misses] == [
         (2, 1), (1, 1), (11, 2), (10, 2), (9, 2)]
     assert found.near_misses[0][1] == ["outcome is 'rejected', expected 'accepted'"]
-
-
-def test_whoever_has_subscribed_is_called_until_it_ends():
-    """Once a round, as often as it has subscribed."""
-    journal, called = Journal(), []
-    ends = [journal.subscribe(call) for call in [lambda: called.append(1)] * 2]
-    journal.round_ended()
-    assert called == [1, 1]
-    ends[0]()
-    ends[0]()
-    journal.round_ended()
-    assert called == [1, 1, 1]
-    ends[1]()
-    journal.round_ended()
-    assert called == [1, 1, 1]

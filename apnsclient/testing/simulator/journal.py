@@ -17,7 +17,7 @@ from .exchange import PENDING
 from .observer import Observer
 
 if MYPY:
-    from typing import Any, Callable, Deque, List, Optional, Sequence
+    from typing import Callable, Deque, List, Optional, Sequence
 
     from .connection_facts import ConnectionFacts
     from .exchange import Exchange
@@ -76,8 +76,6 @@ class Journal(Observer):
         self._connections = deque(maxlen=_MOST_CONNECTIONS)  # type: Deque[ConnectionFacts]
         self._lock = threading.Lock()
         self._changes = Changes()
-        #: Each is a list of its function, which may be there more than once.
-        self._subscriptions = []  # type: List[List[Callable[[], Any]]]
 
     # Called by the simulator's thread.
 
@@ -107,10 +105,8 @@ class Journal(Observer):
 
     def round_ended(self):
         # type: () -> None
-        """Wake those who wait, and call those who want to be called."""
+        """Wake those who wait."""
         self._changes.announce()
-        for callback, in self._subscriptions:
-            callback()
 
     # Called by any thread.
 
@@ -200,25 +196,6 @@ class Journal(Observer):
         search = Search(self, query, count)
         self._changes.wait_for(search.is_enough, timeout)
         return search.result()
-
-    def subscribe(self, callback):
-        # type: (Callable[[], Any]) -> Callable[[], None]
-        """Have a function called by the simulator's thread whenever there is news.
-
-        :param callback: function without arguments; it must not take long, nor raise.
-        :return: function that ends it.
-        """
-        subscription = [callback]
-        with self._lock:
-            self._subscriptions = self._subscriptions + [subscription]
-
-        def end():
-            # type: () -> None
-            with self._lock:
-                self._subscriptions = [
-                    each for each in self._subscriptions if each is not subscription]
-
-        return end
 
     def _remove(self, is_unwanted):
         # type: (Callable[[Exchange], bool]) -> int
