@@ -37,9 +37,6 @@ def add_web_arguments(parser):
     web.add_argument("--keep", metavar="NUMBER", type=_options.number_from(1), default=100000,
                      help="requests that are kept for it, the last ones, in up to 256 MiB of "
                           "memory (default: 100000)")
-    web.add_argument("--web-host", metavar="NAME", action="append", default=[],
-                     help="a name by which browsers reach it, besides localhost and addresses; may "
-                          "be given many times")
     web.add_argument("--web-password-file", metavar="FILE",
                      help="ask for the password in the first line of this file (default: the value "
                           "of %s, if there is one)" % _VARIABLE)
@@ -85,8 +82,8 @@ def open_web_server(arguments, apns, console):
     :raises Failure: if it cannot run.
     """
     if arguments.web is None:
-        if arguments.web_host or arguments.web_password_file or _wants_release(arguments):
-            raise Failure("--web-host, --web-password-file and --release-... need --web", USAGE)
+        if arguments.web_password_file or _wants_release(arguments):
+            raise Failure("--web-password-file and --release-... need --web", USAGE)
         yield None
         return
     try:
@@ -96,7 +93,7 @@ def open_web_server(arguments, apns, console):
     host, port = arguments.web
     password = _read_password(arguments.web_password_file)
     with _open_releaser(arguments) as releaser:
-        server = WebServer(apns, (host, port), password, arguments.web_host, releaser)
+        server = WebServer(apns, (host, port), password, releaser)
         with _serving(server, arguments, password, console):
             yield server.url
 

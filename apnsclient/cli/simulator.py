@@ -75,6 +75,9 @@ def add_parser(commands):
         epilog=_EPILOG)
     parser.add_argument("--host", default="127.0.0.1",
                         help="address to listen at (default: 127.0.0.1)")
+    parser.add_argument("--name", metavar="NAME", action="append", default=[], dest="names",
+                        help="a host name or address by which others reach it, besides localhost "
+                             "and --host: certificate and page are for it; may be given many times")
     for name, what in _SERVICES:
         parser.add_argument("--%s-port" % name, metavar="PORT", type=_options.port, default=0,
                             help="port of the %s (default: a free one)" % what)
@@ -238,20 +241,20 @@ def _new_simulator(arguments, files, record, arrivals):
 
     options = dict((name, getattr(arguments, name)) for name in (
         "delay", "close_after", "stall_after", "reset_after", "garbage_after"))
-    has_shutdown = arguments.shutdown_after is not None
+    goaway = dict(options, goaway_after=arguments.shutdown_after, goaway_reason=None
+                  if arguments.shutdown_after is None else "Shutdown")
     errors = dict((name, getattr(arguments, name)) for name in (
-        "throttle", "goaway_after_errors", "goaway_after_bad_tokens", "one_app"))
-    apns = Simulator(
-        # It may run for days, so that nothing is kept in memory for nobody.
-        record=arguments.keep if arguments.web else False, observers=[arrivals, record],
-        authority=files.authority, key_string=files.key_string,
-        strict=arguments.strict, host=arguments.host,
-        script=Script(shutdown_after=arguments.shutdown_after, **options),
-        provider_script=ProviderScript(
-            goaway_after=arguments.shutdown_after, goaway_reason="Shutdown" if has_shutdown
-            else None, limit_after_errors=arguments.limit_after_errors, **dict(options, **errors)),
-        **dict((name + "_port", getattr(arguments, name + "_port")) for name, _ in _SERVICES))
+        "throttle", "limit_after_errors", "goaway_after_errors", "goaway_after_bad_tokens",
+        "one_app"))
     try:
+        apns = Simulator(
+            # It may run for days, so that nothing is kept in memory for nobody.
+            record=arguments.keep if arguments.web else False, observers=[arrivals, record],
+            authority=files.authority, key_string=files.key_string, names=arguments.names,
+            strict=arguments.strict, host=arguments.host,
+            script=Script(shutdown_after=arguments.shutdown_after, **options),
+            provider_script=ProviderScript(**dict(goaway, **errors)),
+            **dict((name + "_port", getattr(arguments, name + "_port")) for name, _ in _SERVICES))
         apns.devices.add(*arguments.device)
         for token, options in arguments.bad:
             apns.devices.bad(token, **options)

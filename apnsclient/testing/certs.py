@@ -144,6 +144,15 @@ class Authority(object):
         """The authority's certificate as PEM text, for verifiers."""
         return _certificate_pem(self._certificate)
 
+    @property
+    def not_after(self):
+        # type: () -> datetime.datetime
+        """End of its validity (UTC, without a time zone)."""
+        end = (self._certificate.not_valid_after_utc
+               if hasattr(self._certificate, "not_valid_after_utc")
+               else self._certificate.not_valid_after)
+        return _naive_utc(end)  # type: ignore[return-value]
+
     def issue(self, common_name, dns=(), addresses=(), not_before=None, not_after=None,
               usage="client", key="ec", topic=None, passphrase=None, topics=(), environments=()):
         # type: (Text, Iterable[Text], Iterable[Text], Optional[datetime.datetime], Optional[datetime.datetime], str, str, Optional[Text], Optional[Text], Iterable[Text], Iterable[str]) -> Credential

@@ -48,7 +48,7 @@ def test_the_password_comes_from_a_file_or_the_environment(tmp_path, monkeypatch
 
 def test_a_name_is_served_that_was_given():
     """As for a container that others reach by the name of its service."""
-    with serving("simulator", "--json", "--web", "127.0.0.1:0", "--web-host", "push") as command:
+    with serving("simulator", "--json", "--web", "127.0.0.1:0", "--name", "push") as command:
         page = command.read_document()["page"]
         for host, status in [("push:8025", 200), ("other:8025", 403)]:
             assert httpx.get(page, timeout=LIMIT, headers={"Host": host}).status_code == status
@@ -71,7 +71,7 @@ def test_what_cannot_be_served(tmp_path):
         (["simulator", "--web", "8025"], "'8025' is not host:port"),
         (["simulator", "--web", "localhost:99999"], "99999 is not a port"),
         (["simulator", "--web", "::1:80"], "'::1:80' is ambiguous"),
-        (["simulator", "--web-host", "push"], "need --web"),
+        (["simulator", "--name", "no name"], "'no name' is not a host name"),
         (["simulator", "--web-password-file", empty], "need --web"),
         (["simulator", "--web", "--web-password-file", empty], "is empty"),
         (["simulator", "--web", "--web-password-file", latin], "is not text in UTF-8"),

@@ -18,7 +18,7 @@ PASSWORD = "Grüße: an alle"
 @pytest.fixture(scope="module")
 def guarded():
     """A server with a password, which also goes by a name."""
-    with WebServer(Simulator(), ("127.0.0.1", 0), PASSWORD, ["Push.Example.com."]) as server:
+    with WebServer(Simulator(names=["Push.Example.com"]), ("127.0.0.1", 0), PASSWORD) as server:
         yield server
 
 

@@ -22,7 +22,7 @@ from .query import Query
 from .record import Record
 from .script import FeedbackScript, Script
 from .stored_exchange import read_exchanges
-from .tls import new_gateway_context, new_http2_context
+from .tls import issue_server_certificate, new_gateway_context, new_http2_context
 
 if MYPY:
     from typing import Any, Callable, Dict, Iterable, List, Optional, Set, Tuple, Union
@@ -56,6 +56,8 @@ class Simulator(object):
     :param record: True keeps every request, False none, an int that many of the last ones, in up to
         256 MiB of memory. The counts are exact in any case.
     :param host: address to listen on (str).
+    :param names: names and IP addresses by which clients reach it besides ``host``, ``localhost``
+        and loopback addresses (iterable of str). Its certificate is for them.
     :param gateway_port: port of the gateway; 0 takes a free one.
     :param feedback_port: port of the feedback service; 0 takes a free one.
     :param token_size: size of a device token in bytes at the gateway; None accepts any. The
@@ -84,7 +86,10 @@ class Simulator(object):
     :param key_string: PEM text of the key for provider tokens, EC on the curve P-256 (str); None
         makes a new one.
 
+    :raises ValueError: if something of it is invalid; the message says what.
+
     :ivar authority: the authority.
+    :ivar names: the names that were given (tuple of str).
     :ivar devices: registry of devices (:class:`.Devices`).
     :ivar channels: broadcast channels of all applications (:class:`.BroadcastChannels`).
     :ivar faults: faults that begin and end while it runs (:class:`.Faults`).
@@ -99,14 +104,16 @@ class Simulator(object):
                  feedback_port=0, token_size=32, payload_size=2048, script=None, authority=None,
                  tls_1_3=True, linger=5.0, receive_buffer=None, provider_port=0,
                  provider_script=None, channels_port=0, production=False, clock=time.time,
-                 key_string=None, observers=(), magic_tokens=True):
-        # type: (bool, Union[bool, int], str, int, int, Optional[int], int, Optional[Script], Optional[Authority], bool, float, Optional[int], int, Optional[ProviderScript], int, bool, Callable[[], float], Optional[str], Iterable[Observer], bool) -> None  # noqa: E501
+                 key_string=None, observers=(), magic_tokens=True, names=()):
+        # type: (bool, Union[bool, int], str, int, int, Optional[int], int, Optional[Script], Optional[Authority], bool, float, Optional[int], int, Optional[ProviderScript], int, bool, Callable[[], float], Optional[str], Iterable[Observer], bool, Iterable[str]) -> None  # noqa: E501
         self.authority = Authority() if authority is None else authority
+        self.names = tuple(names)
         self.devices = Devices(strict, has_magic=magic_tokens)
         self.channels = BroadcastChannels()
         self._keys = ProviderKeys()
         self._key_string = self._keys.add(_KEY_ID, _TEAM_ID, key_string=key_string)
-        self._credential = self.authority.issue("apnsclient simulator client")
+        self._credential = self.authority.issue(
+            "apnsclient simulator client", not_after=self.authority.not_after)
         self._record = Record(record, list(observers))
         self._missing = find_missing_library()
         has_http2 = self._missing is None
@@ -114,8 +121,7 @@ class Simulator(object):
             (host, gateway_port), (host, feedback_port),
             (host, provider_port) if has_http2 else None,
             (host, channels_port) if has_http2 else None)
-        server = self.authority.issue(
-            host, dns=["localhost"], addresses=["127.0.0.1", "::1"], usage="server").pem
+        server = issue_server_certificate(self.authority, host, self.names)
         interventions = Interventions(self.devices.find_magic if magic_tokens else None)
         usual_scripts = {
             "gateway": Script() if script is None else script,

@@ -10,24 +10,69 @@ recognise one.
 
 from __future__ import absolute_import, division, print_function
 
+import ipaddress
+import re
+
+import six
 from OpenSSL import SSL
 
 from ..._compat import MYPY
 from .. import server_tls
 
 if MYPY:
-    from typing import List
+    from typing import Any, Iterable, List
 
     from OpenSSL import crypto
 
-__all__ = ["HTTP2", "new_gateway_context", "new_http2_context"]
+    from ..certs import Authority
+
+__all__ = ["HTTP2", "issue_server_certificate", "new_gateway_context", "new_http2_context"]
 
 #: Name of HTTP/2 in ALPN (RFC 9113, 3.2).
 HTTP2 = b"h2"
 
 
+#: The shape of a host name: names of containers may have underscores, and Unicode has to come as
+#: Punycode.
+_HOST_NAME = re.compile(r"(?!.{254})(?!-)[A-Za-z0-9_-]{1,63}(\.(?!-)[A-Za-z0-9_-]{1,63})*\Z")
+
+#: Each address of the machine: nothing that a client connects to.
+_ANY_ADDRESS = ("", "0.0.0.0", "::")
+
+
 class _NoCommonProtocol(SSL.Error):
     """The client offers protocols, and HTTP/2 is none of them."""
+
+
+def issue_server_certificate(authority, host, names):
+    # type: (Authority, str, Iterable[str]) -> str
+    """Return a certificate for a server, and its key, as one PEM text.
+
+    It is for ``localhost``, ``127.0.0.1`` and ``::1`` in any case.
+
+    :param authority: issues it.
+    :param host: where the server listens.
+    :param names: more names and addresses by which clients reach it.
+    :raises ValueError: if one of them is neither a host name nor an address.
+    """
+    dns, addresses = ["localhost"], ["127.0.0.1", "::1"]
+    for name in list(names) + [host.partition("%")[0]] * (host not in _ANY_ADDRESS):
+        kind = addresses if _is_address(name) else dns
+        if kind is dns and not _HOST_NAME.match(name):
+            raise ValueError("%r is not a host name, such as push.example.com, nor an IP address"
+                             % (name,))
+        if name not in kind:
+            kind.append(name)
+    return authority.issue("apnsclient simulator", dns, addresses, usage="server").pem
+
+
+def _is_address(name):
+    # type: (Any) -> bool
+    try:
+        ipaddress.ip_address(six.ensure_text(name))
+    except ValueError:
+        return False
+    return True
 
 
 def new_gateway_context(pem, ca_string, tls_1_3):

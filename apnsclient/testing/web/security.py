@@ -179,7 +179,7 @@ class Guard:
         hosts: List[str] = headers.getlist("host")
         if len(hosts) != 1 or not self._access.is_known_host(hosts[0]):
             return 403, ("this server does not go by the name in the Host header. If the name is "
-                         "yours, say so with --web-host."), {}
+                         "yours, say so with --name."), {}
         if scope["method"] not in _SAFE_METHODS and self._access.is_from_elsewhere(headers):
             return 403, ("the request comes from another site's page, by its Origin or "
                          "Sec-Fetch-Site header"), {}

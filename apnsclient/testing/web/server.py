@@ -12,7 +12,7 @@ import logging
 import os
 import socket
 import threading
-from typing import Any, List, Optional, Sequence, Set, Tuple
+from typing import Any, List, Optional, Set, Tuple
 
 import uvicorn
 
@@ -46,19 +46,18 @@ class WebServer:
 
     :param simulator: what it shows and controls (:class:`apnsclient.testing.simulator.Simulator`).
     :param address: ``(host, port)`` to listen at; port 0 takes a free one. Host ``0.0.0.0`` or
-        ``::`` is each address of the machine.
+        ``::`` is each address of the machine. Requests to names other than this host,
+        ``localhost`` and those of the simulator are refused: a page that somebody visits could have
+        its own name lead to this machine (DNS rebinding).
     :param password: what a client has to give, with HTTP Basic (any user name) or as a bearer token
         (str); None for none.
-    :param hosts: names by which browsers may reach it (iterable of str), besides ``localhost``,
-        addresses and the host of ``address``. Requests to other names are refused: a page that
-        somebody visits could have its own name lead to this machine (DNS rebinding).
     :param releaser: sends notifications on to Apple when it is asked to (:class:`Releaser`), and is
         the caller's to close; None for nothing of that kind.
     :raises ValueError: if the password is empty.
     """
 
     def __init__(self, simulator: Simulator, address: Tuple[str, int] = ("127.0.0.1", 8025),
-                 password: Optional[str] = None, hosts: Sequence[str] = (),
+                 password: Optional[str] = None,
                  releaser: Optional[Releaser] = None) -> None:
         self._wanted = address
         self._address: Optional[Tuple[str, int]] = None
@@ -66,7 +65,7 @@ class WebServer:
         self._server: Optional[_Server] = None
         self._listening: Optional[socket.socket] = None
         self._process = 0
-        access = Access([address[0]] + list(hosts), password)
+        access = Access((address[0],) + simulator.names, password)
         self._simulator = simulator
         self._feed = Feed(simulator)
         self._chaos = ChaosProxies(simulator)
