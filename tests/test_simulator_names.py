@@ -55,6 +55,19 @@ def test_where_it_listens_makes_it_no_less_valid(host):
         assert not is_valid_for(simulator, "0.0.0.0")
 
 
+def test_its_addresses_can_be_connected_to():
+    """Each address of the machine is none of them."""
+    for host, loopback in (("0.0.0.0", "127.0.0.1"), ("::", "::1"), ("127.0.0.2", "127.0.0.2")):
+        with Simulator(host=host) as simulator:
+            for service in ("gateway", "feedback", "provider", "channels"):
+                address = getattr(simulator, service + "_address")
+                assert address[0] == loopback
+                socket.create_connection(address, SOON).close()
+            assert simulator.host == host
+            simulator.stop()
+            assert simulator.start().gateway_address[0] == loopback
+
+
 def test_what_is_no_name_is_refused():
     """Before it listens; the command says it as a wrong usage."""
     for name in ("", "no name", "-x", "a..b", u"b\xfccher.example", "a:80", "*.example", "x" * 64,

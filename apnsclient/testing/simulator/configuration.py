@@ -4,10 +4,28 @@ from __future__ import absolute_import, division, print_function
 
 from collections import namedtuple
 
-__all__ = ["Addresses", "Configuration"]
+from ..._compat import MYPY
 
-#: ``(host, port)`` of each service; those of the latter two are None without their libraries.
-Addresses = namedtuple("Addresses", "gateway feedback provider channels")
+if MYPY:
+    from typing import Tuple
+
+__all__ = ["EVERYWHERE", "Addresses", "Configuration"]
+
+#: Hosts that are each address of the machine, and where a client on it finds them.
+EVERYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
+
+
+class Addresses(namedtuple("Addresses", "gateway feedback provider channels")):
+    """``(host, port)`` of each service; that of the latter two is None without their libraries."""
+
+    __slots__ = ()
+
+    def to_connect_to(self, service):
+        # type: (str) -> Tuple[str, int]
+        """Return where a client on this machine reaches a service, by its name (str)."""
+        host, port = getattr(self, service)
+        return EVERYWHERE.get(host, host), port
+
 
 #: All that :class:`.engine.Engine` and :class:`.services.Services` are made of, apart from
 #: addresses:

@@ -89,7 +89,7 @@ class Simulator(object):
     :raises ValueError: if something of it is invalid; the message says what.
 
     :ivar authority: the authority.
-    :ivar names: the names that were given (tuple of str).
+    :ivar host: where it listens (str); ``names`` are the other names (tuple of str).
     :ivar devices: registry of devices (:class:`.Devices`).
     :ivar channels: broadcast channels of all applications (:class:`.BroadcastChannels`).
     :ivar faults: faults that begin and end while it runs (:class:`.Faults`).
@@ -107,7 +107,7 @@ class Simulator(object):
                  key_string=None, observers=(), magic_tokens=True, names=()):
         # type: (bool, Union[bool, int], str, int, int, Optional[int], int, Optional[Script], Optional[Authority], bool, float, Optional[int], int, Optional[ProviderScript], int, bool, Callable[[], float], Optional[str], Iterable[Observer], bool, Iterable[str]) -> None  # noqa: E501
         self.authority = Authority() if authority is None else authority
-        self.names = tuple(names)
+        self.host, self.names = host, tuple(names)
         self.devices = Devices(strict, has_magic=magic_tokens)
         self.channels = BroadcastChannels()
         self._keys = ProviderKeys()
@@ -196,13 +196,13 @@ class Simulator(object):
     def gateway_address(self):
         # type: () -> Address
         """``(host, port)`` of the gateway, once it has been started."""
-        return self._addresses.gateway
+        return self._addresses.to_connect_to("gateway")
 
     @property
     def feedback_address(self):
         # type: () -> Address
         """``(host, port)`` of the feedback service, once it has been started."""
-        return self._addresses.feedback
+        return self._addresses.to_connect_to("feedback")
 
     @property
     def provider_address(self):
@@ -212,7 +212,7 @@ class Simulator(object):
         :raises ImportError: if ``hpack`` or ``PyJWT`` is not installed, which it needs.
         """
         self._need_http2()
-        return self._addresses.provider
+        return self._addresses.to_connect_to("provider")
 
     @property
     def channels_address(self):
@@ -222,7 +222,7 @@ class Simulator(object):
         :raises ImportError: as :attr:`provider_address` does.
         """
         self._need_http2()
-        return self._addresses.channels
+        return self._addresses.to_connect_to("channels")
 
     def _need_http2(self):
         # type: () -> None

@@ -18,6 +18,7 @@ from OpenSSL import SSL
 
 from ..._compat import MYPY
 from .. import server_tls
+from .configuration import EVERYWHERE
 
 if MYPY:
     from typing import Any, Iterable, List
@@ -36,9 +37,6 @@ HTTP2 = b"h2"
 #: Punycode.
 _HOST_NAME = re.compile(r"(?!.{254})(?!-)[A-Za-z0-9_-]{1,63}(\.(?!-)[A-Za-z0-9_-]{1,63})*\Z")
 
-#: Each address of the machine: nothing that a client connects to.
-_ANY_ADDRESS = ("", "0.0.0.0", "::")
-
 
 class _NoCommonProtocol(SSL.Error):
     """The client offers protocols, and HTTP/2 is none of them."""
@@ -56,7 +54,7 @@ def issue_server_certificate(authority, host, names):
     :raises ValueError: if one of them is neither a host name nor an address.
     """
     dns, addresses = ["localhost"], ["127.0.0.1", "::1"]
-    for name in list(names) + [host.partition("%")[0]] * (host not in _ANY_ADDRESS):
+    for name in list(names) + [host.partition("%")[0]] * (host not in EVERYWHERE):
         kind = addresses if _is_address(name) else dns
         if kind is dns and not _HOST_NAME.match(name):
             raise ValueError("%r is not a host name, such as push.example.com, nor an IP address"

@@ -2,10 +2,11 @@
 
 from typing import Dict, Optional
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 from starlette.responses import PlainTextResponse
 
+from ...simulator.configuration import EVERYWHERE
 from ..parameters import TheSimulator
 
 __all__ = ["plain_router", "router"]
@@ -30,8 +31,12 @@ class Credentials(BaseModel):
 
 
 @router.get("/credentials")
-async def read_credentials(simulator: TheSimulator) -> Credentials:
-    """Return addresses of the services, and credentials that they accept."""
+async def read_credentials(simulator: TheSimulator, request: Request) -> Credentials:
+    """Return addresses of the services, and credentials that they accept.
+
+    Where the simulator listens at each address of the machine, its host is the one that the request
+    came to.
+    """
     addresses: Dict[str, Optional[str]] = {}
     for name in _SERVICES:
         try:
@@ -39,6 +44,8 @@ async def read_credentials(simulator: TheSimulator) -> Credentials:
         except ImportError:
             addresses[name] = None
         else:
+            if simulator.host in EVERYWHERE:
+                host = request.url.hostname or host
             addresses[name] = ("[%s]:%d" if ":" in host else "%s:%d") % (host, port)
     return Credentials(
         addresses=addresses, ca=simulator.ca_string, certificate=simulator.cert_string,
