@@ -61,7 +61,7 @@ def issue_server_certificate(authority, host, names):
                              % (name,))
         if name not in kind:
             kind.append(name)
-    return authority.issue("apnsclient simulator", dns, addresses, usage="server").pem
+    return authority.issue(host, dns=dns, addresses=addresses, usage="server").pem
 
 
 def _is_address(name):
