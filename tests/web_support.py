@@ -1,5 +1,7 @@
 """A simulator with its web server, and a client of it, for the tests of the web server."""
 
+import threading
+
 import httpx
 
 from apnsclient import APNs, Message, Session
@@ -52,3 +54,13 @@ class World:
         response = self.http.get("/notifications", params=parameters)
         assert response.status_code == 200, response.text
         return response.json()["items"]
+
+
+def await_waiters(server: WebServer, count: int) -> None:
+    """Wait until so many readers are listening, or requests waiting."""
+    waiting = threading.Event()
+    for _ in range(LIMIT * 100):
+        if server.waiter_count == count:
+            return
+        waiting.wait(0.01)
+    raise AssertionError("there are %d that wait" % server.waiter_count)

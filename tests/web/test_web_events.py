@@ -9,9 +9,12 @@ import httpx
 import pytest
 
 from apnsclient.testing.simulator import RequestScript, Simulator
+from apnsclient.testing.simulator.connection_facts import ConnectionFacts
 from apnsclient.testing.web import WebServer, documents
-from apnsclient.testing.web.feed import Reader
-from web_support import LIMIT
+from apnsclient.testing.web import feed as feed_module
+from apnsclient.testing.web.feed import Feed, Reader, Waiter
+from apnsclient.testing.web.routes import events as route
+from web_support import LIMIT, await_waiters
 
 FIRST, SECOND = "aa" * 32, "ab" * 32
 
@@ -69,21 +72,11 @@ def listen(world):
         yield start
 
 
-def await_readers(server, count):
-    """Wait until so many readers are listening."""
-    waiting = threading.Event()
-    for _ in range(LIMIT * 100):
-        if server.reader_count == count:
-            return
-        waiting.wait(0.01)
-    raise AssertionError("there are %d readers" % server.reader_count)
-
-
 def test_requests_and_connections_are_told_as_they_come(world, listen):
     """Not those that were there before."""
     world.send(FIRST)
     events = listen()
-    await_readers(world.server, 1)
+    await_waiters(world.server, 1)
     world.send(SECOND)
     last = world.find()[0]["number"]
     items, skipped = events.items_until(last)
@@ -115,12 +108,19 @@ def test_a_number_of_another_life_is_a_reset(world, listen):
     assert [item["number"] for item in events.items_until(last)[0]] == [last]
 
 
+def test_what_is_no_number_of_a_request_is_none(world):
+    """Whatever somebody sends as the last one that they received."""
+    for value in (b"\xb2", b"x", b"-1", b"9" * 40, b""):
+        with world.http.stream("GET", "/events", headers={"Last-Event-ID": value}) as response:
+            assert (value, response.status_code) == (value, 200)
+
+
 def test_what_is_deleted_is_a_reset(world, listen):
     """Whichever way it is deleted."""
     world.send(FIRST, SECOND, FIRST)
     numbers = [item["number"] for item in world.find()]
     events = listen()
-    await_readers(world.server, 1)
+    await_waiters(world.server, 1)
     for method, path in [("DELETE", "/notifications/%d" % numbers[0]),
                          ("DELETE", "/notifications?token=" + SECOND), ("POST", "/reset")]:
         assert world.http.request(method, path).is_success
@@ -131,7 +131,7 @@ def test_a_late_response_is_told_of(world, listen):
     """The same request again, with its outcome."""
     world.simulator.faults.script_requests(RequestScript(hold=True))
     events = listen()
-    await_readers(world.server, 1)
+    await_waiters(world.server, 1)
     sending = threading.Thread(target=world.send, args=[FIRST])
     sending.start()
     assert world.simulator.wait_for(lambda: world.simulator.held == 1, LIMIT)
@@ -148,7 +148,7 @@ def test_a_late_response_is_told_of(world, listen):
 def test_a_reader_that_is_slow_is_told_what_it_missed(world, listen):
     """Every request is told of, or counted; nobody else waits for it."""
     slow = listen()
-    await_readers(world.server, 1)
+    await_waiters(world.server, 1)
     first = world.simulator.journal.last_number
     for _ in range(4):
         world.send(*["%064x" % number for number in range(400)])
@@ -184,24 +184,87 @@ def test_a_reader_takes_no_memory_for_what_it_misses():
         assert reader.take_exchanges(100) == ([], 0)
 
 
+def test_nobody_is_woken_for_the_same_thing_again(monkeypatch):
+    """Neither those who wait, nor readers who have not looked yet; what comes later wakes them."""
+    woken = []
+    monkeypatch.setattr(feed_module, "INTERVAL", 0)
+    monkeypatch.setattr(Waiter, "wake", lambda waiter: woken.append(type(waiter)))
+
+    async def run():
+        feed = Feed(Simulator())
+        feed.open()
+        feed.new_waiter()
+        feed.new_reader()
+        for rounds, expected in [(1, 2), (0, 2), (1, 4), (3, 8), (0, 8)]:
+            for _ in range(rounds):
+                feed.connection_opened(ConnectionFacts(1, 1, "provider", (), None, None, 0.0))
+                feed.round_ended()
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert len(woken) == expected
+        feed.close()
+
+    asyncio.run(run())
+
+
+def test_a_reader_hears_nothing_when_there_are_no_news():
+    """A comment is for the end of a long silence."""
+    async def run():
+        feed = Feed(Simulator())
+        feed.open()
+        reader = feed.new_reader()
+        messages = route._messages(Simulator(), reader)
+        assert await messages.__anext__() == "retry: 1000\n\n"
+        task = asyncio.ensure_future(messages.__anext__())
+        for _ in range(3):
+            reader.wake()
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert not task.done()
+        reader.was_reset = True
+        reader.wake()
+        assert await task == "event: reset\ndata: {}\n\n"
+        await messages.aclose()
+        feed.close()
+
+    asyncio.run(run())
+
+
+def test_a_reader_that_goes_at_once_is_forgotten():
+    """Before the first byte was sent to it."""
+    async def run():
+        feed = Feed(Simulator())
+        stream = route._Stream(Simulator(), feed, feed.new_reader())
+
+        async def receive():
+            return {"type": "http.disconnect"}
+
+        async def send(message):
+            raise OSError("it is gone")
+
+        with contextlib.suppress(Exception):
+            await stream({"type": "http"}, receive, send)
+        return feed
+
+    assert asyncio.run(run()).waiter_count == 0
+
+
 def test_streams_end_with_the_server_and_with_their_reader():
     """Neither holds up the other."""
     server = WebServer(Simulator(), ("127.0.0.1", 0))
     with server, httpx.Client(timeout=LIMIT) as client:
         with client.stream("GET", server.url + "api/v1/events"):
-            await_readers(server, 1)
-        await_readers(server, 0)
+            await_waiters(server, 1)
+        await_waiters(server, 0)
         with client.stream("GET", server.url + "api/v1/events") as response:
-            await_readers(server, 1)
+            await_waiters(server, 1)
             server.stop()
             assert [line for line in response.iter_lines() if line] == ["retry: 1000"]
-    assert server.reader_count == 0
+    assert server.waiter_count == 0
 
 
 def test_there_are_no_more_readers_than_can_be_served(world, monkeypatch):
     """One more is told so."""
-    from apnsclient.testing.web.routes import events
-
-    monkeypatch.setattr(events, "_MOST_READERS", 0)
+    monkeypatch.setattr(route, "_MOST_READERS", 0)
     response = world.http.get("/events")
     assert (response.status_code, response.json()["error"]["field"]) == (503, None)

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import socket
 import threading
 
 import httpx
@@ -10,7 +11,7 @@ import pytest
 from apnsclient import APNs, Message, Session
 from apnsclient.testing.simulator import RequestScript, Simulator
 from apnsclient.testing.web import WebServer, documents
-from web_support import LIMIT, TOPIC, World
+from web_support import LIMIT, TOPIC, World, await_waiters
 
 FIRST, SECOND, BAD = "aa" * 32, "ab" * 32, "bb" * 32
 
@@ -171,10 +172,20 @@ def test_a_wait_ends_with_the_server():
         waiting = threading.Thread(target=lambda: answers.append(httpx.get(
             server.url + "api/v1/notifications?wait=300s", timeout=400)))
         waiting.start()
-        while not server.reader_count:
+        while not server.waiter_count:
             waiting.join(0.01)
     waiting.join(LIMIT)
     assert answers[0].status_code == 408
+
+
+def test_a_wait_ends_with_its_client():
+    """There is room for a limited number of requests: one of nobody must not take it."""
+    with WebServer(Simulator(), ("127.0.0.1", 0)) as server:
+        with socket.create_connection(server.address, LIMIT) as client:
+            client.sendall(b"GET /api/v1/notifications?wait=300s HTTP/1.1\r\n"
+                           b"Host: localhost\r\n\r\n")
+            await_waiters(server, 1)
+        await_waiters(server, 0)
 
 
 def test_deleting(three):

@@ -13,7 +13,7 @@ from typing import Dict, List, Optional, Sequence, Set, Tuple
 from ..simulator import Exchange, Observer, Simulator
 from ..simulator.connection_facts import ConnectionFacts
 
-__all__ = ["Feed", "INTERVAL", "Reader"]
+__all__ = ["Feed", "INTERVAL", "Reader", "Waiter"]
 
 #: Shortest time in seconds from one message to the next.
 INTERVAL = 0.1
@@ -33,7 +33,10 @@ class Feed(Observer):
         self._loop: Optional[asyncio.AbstractEventLoop] = None
         self._lock = threading.Lock()
         self._readers: Set[Reader] = set()
-        self._is_waking = False
+        #: Those who wait: readers, and others that collect nothing.
+        self._waiters: Set[Waiter] = set()
+        #: Whether they have been woken lately, and whether something has happened since.
+        self._is_quiet = self._has_missed = False
         self._counts: Dict[Tuple[str, str, str], int] = {}
 
     # Called by the web server.
@@ -41,16 +44,16 @@ class Feed(Observer):
     def open(self) -> None:
         """Begin to tell, in the event loop that runs."""
         self._loop = asyncio.get_running_loop()
-        self._is_waking = False
+        self._is_quiet = self._has_missed = False
         self._simulator.add_observer(self)
 
     def close(self) -> None:
-        """Tell nothing any more; end every reader."""
+        """Tell nothing any more; end every wait."""
         self._simulator.remove_observer(self)
         with self._lock:
             self._loop = None
-        for reader in list(self._readers):
-            reader.end()
+        for waiter in self._all_waiters():
+            waiter.end()
 
     def new_reader(self, after: Optional[int] = None) -> "Reader":
         """Return a reader of what is to come.
@@ -58,21 +61,39 @@ class Feed(Observer):
         :param after: number of the last request that is known already; None for all that there are.
         """
         reader = Reader(self._simulator, self._lock, after)
-        if self._loop is None:
-            reader.end()
         with self._lock:
             self._readers.add(reader)
+        self._add(reader)
         return reader
 
-    def remove_reader(self, reader: "Reader") -> None:
-        """Tell a reader nothing any more."""
+    def new_waiter(self) -> "Waiter":
+        """Return what is woken when something happens, and collects nothing."""
+        waiter = Waiter()
+        self._add(waiter)
+        return waiter
+
+    def remove(self, waiter: "Waiter") -> None:
+        """Wake somebody no more, and tell a reader nothing any more."""
         with self._lock:
-            self._readers.discard(reader)
+            self._waiters.discard(waiter)
+            if isinstance(waiter, Reader):
+                self._readers.discard(waiter)
 
     @property
     def reader_count(self) -> int:
         """How many readers there are."""
         return len(self._readers)
+
+    @property
+    def waiter_count(self) -> int:
+        """How many there are that wait, readers among them."""
+        return len(self._waiters)
+
+    def _add(self, waiter: "Waiter") -> None:
+        if self._loop is None:
+            waiter.end()
+        with self._lock:
+            self._waiters.add(waiter)
 
     def tell_reset(self) -> None:
         """Tell readers that what they know is not there any more. May be called by any thread."""
@@ -112,10 +133,13 @@ class Feed(Observer):
     def round_ended(self) -> None:
         """Wake the event loop, unless it is about to look."""
         with self._lock:
-            if self._is_waking or self._loop is None or not self._readers:
+            if self._loop is None or not self._waiters:
                 return
-            self._is_waking = True
-            self._loop.call_soon_threadsafe(self._wake_readers)
+            if self._is_quiet:
+                self._has_missed = True
+                return
+            self._is_quiet = True
+            self._loop.call_soon_threadsafe(self._wake)
 
     def _add_connection(self, connection: ConnectionFacts) -> None:
         with self._lock:
@@ -131,39 +155,66 @@ class Feed(Observer):
 
     # In the event loop.
 
-    def _wake_readers(self) -> None:
+    def _wake(self) -> None:
         loop = self._loop
         if loop is None:
             return
-        for reader in self._copy():
-            reader.wake()
+        for waiter in self._all_waiters():
+            waiter.wake()
         # Until then nothing that happens wakes anybody.
         loop.call_later(INTERVAL, self._look_again, loop)
-        with self._lock:
-            self._is_waking = True
 
     def _look_again(self, loop: asyncio.AbstractEventLoop) -> None:
         """End the time of quiet; what has happened in it must not wait for the next thing."""
         if loop is not self._loop:
             return
         with self._lock:
-            self._is_waking = False
-        for reader in self._copy():
-            if reader.has_news():
-                self._wake_readers()
-                break
+            has_missed, self._has_missed = self._has_missed, False
+            self._is_quiet = has_missed
+        if has_missed:
+            self._wake()
 
     def _reset_readers(self) -> None:
-        for reader in self._copy():
+        with self._lock:
+            readers = list(self._readers)
+        for reader in readers:
             reader.was_reset = True
             reader.wake()
 
-    def _copy(self) -> "List[Reader]":
+    def _all_waiters(self) -> "List[Waiter]":
         with self._lock:
-            return list(self._readers)
+            return list(self._waiters)
 
 
-class Reader:
+class Waiter:
+    """Waits until something happens. For the event loop."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+        self._is_ended = False
+
+    def wake(self) -> None:
+        """End a wait."""
+        self._event.set()
+
+    def end(self) -> None:
+        """End a wait, and each one to come."""
+        self._is_ended = True
+        self._event.set()
+
+    async def wait(self, timeout: float) -> bool:
+        """Wait until something has happened, or for some seconds; return False when it has ended.
+        """
+        try:
+            await asyncio.wait_for(self._event.wait(), timeout)
+        except asyncio.TimeoutError:
+            pass
+        if not self._is_ended:
+            self._event.clear()
+        return not self._is_ended
+
+
+class Reader(Waiter):
     """Waits for news, and collects them. All but the methods ``add_...`` is for the event loop.
 
     :param simulator: whose news.
@@ -174,6 +225,7 @@ class Reader:
     """
 
     def __init__(self, simulator: Simulator, lock: threading.Lock, after: Optional[int]) -> None:
+        super().__init__()
         self._lock = lock
         self._journal = simulator.journal
         last = self._journal.last_number
@@ -182,8 +234,6 @@ class Reader:
         self.was_reset = self._last > last
         if self.was_reset:
             self._last = 0
-        self._event = asyncio.Event()
-        self._is_ended = False
         self._changed: Dict[int, Exchange] = {}
         self._connections: Dict[int, ConnectionFacts] = {}
         self._overflow = 0
@@ -204,30 +254,6 @@ class Reader:
             self._connections[connection.number] = connection
 
     # In the event loop.
-
-    def has_news(self) -> bool:
-        """Return True if there is something to tell."""
-        return bool(self._changed or self._connections or self.was_reset
-                    or self._journal.last_number > self._last)
-
-    def wake(self) -> None:
-        """End a wait."""
-        self._event.set()
-
-    def end(self) -> None:
-        """End a wait, and each one to come."""
-        self._is_ended = True
-        self._event.set()
-
-    async def wait(self, timeout: float) -> bool:
-        """Wait until there may be news, or for some seconds; return False when it has ended."""
-        try:
-            await asyncio.wait_for(self._event.wait(), timeout)
-        except asyncio.TimeoutError:
-            pass
-        if not self._is_ended:
-            self._event.clear()
-        return not self._is_ended
 
     def take_exchanges(self, limit: int) -> Tuple[List[Exchange], int]:
         """Return what has come or changed since the last call, oldest first.

@@ -188,7 +188,7 @@ class Guard:
                 "WWW-Authenticate": 'Basic realm="apns simulator", charset="UTF-8"'}
         length = headers.get("content-length", "0")
         limit = LARGEST_BODIES.get(scope["path"], LARGEST_BODY)
-        if not length.isdigit() or len(length) > 18 or int(length) > limit:
+        if not length.isdecimal() or len(length) > 18 or int(length) > limit:
             return 413, _too_large(limit), {}
         return None
 

@@ -130,9 +130,9 @@ class WebServer:
         return self._address or self._wanted
 
     @property
-    def reader_count(self) -> int:
+    def waiter_count(self) -> int:
         """How many requests wait for news: readers of events, and those with ``wait`` (int)."""
-        return self._feed.reader_count
+        return self._feed.waiter_count
 
     @property
     def url(self) -> str:

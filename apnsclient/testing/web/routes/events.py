@@ -1,11 +1,13 @@
 """What happens, as it happens: server-sent events (WHATWG, HTML, section 9.2)."""
 
 import asyncio
+import time
 from typing import AsyncIterator, List, Optional
 
 from fastapi import APIRouter, Header, Response
 from fastapi import Query as QueryParameter
 from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 from typing_extensions import Annotated
 
 from ...simulator import Simulator
@@ -44,25 +46,43 @@ async def read_events(
     and how many were skipped.
     """
     number = after
-    if last_event_id and last_event_id.isdigit() and len(last_event_id) < 16:
+    if last_event_id and last_event_id.isdecimal() and len(last_event_id) < 16:
         number = int(last_event_id)
     if feed.reader_count >= _MOST_READERS:
         raise ApiError(503, "there are %d readers of events already" % _MOST_READERS)
-    return StreamingResponse(_messages(simulator, feed, feed.new_reader(number)),
-                             media_type="text/event-stream")
+    return _Stream(simulator, feed, feed.new_reader(number))
 
 
-async def _messages(simulator: Simulator, feed: Feed, reader: Reader) -> AsyncIterator[str]:
-    try:
-        # The head, and something for readers that wait for the first bytes.
-        yield "retry: 1000\n\n"
-        while await reader.wait(_KEEP_ALIVE):
-            text = "".join(_news(simulator, reader))
-            yield text or ": nothing new\n\n"
-            if text:
-                await asyncio.sleep(INTERVAL)
-    finally:
-        feed.remove_reader(reader)
+class _Stream(StreamingResponse):
+    """The messages for a reader, who is forgotten however it ends."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, simulator: Simulator, feed: Feed, reader: Reader) -> None:
+        super().__init__(_messages(simulator, reader))
+        self._feed, self._reader = feed, reader
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._feed.remove(self._reader)
+
+
+async def _messages(simulator: Simulator, reader: Reader) -> AsyncIterator[str]:
+    # The head, and something for readers that wait for the first bytes.
+    yield "retry: 1000\n\n"
+    comment_at = time.monotonic() + _KEEP_ALIVE
+    while await reader.wait(comment_at - time.monotonic()):
+        text = "".join(_news(simulator, reader))
+        if text:
+            yield text
+            await asyncio.sleep(INTERVAL)
+        elif time.monotonic() >= comment_at:
+            yield ": nothing new\n\n"
+        else:
+            continue
+        comment_at = time.monotonic() + _KEEP_ALIVE
 
 
 def _news(simulator: Simulator, reader: Reader) -> List[str]:

@@ -1,9 +1,11 @@
 """Requests to the simulator: found, read, waited for, deleted."""
 
+import asyncio
+import contextlib
 import time
 from typing import Any, Dict, List, Optional
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Request, Response
 from fastapi import Query as QueryParameter
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
@@ -14,7 +16,7 @@ from ...simulator.documents import exchange_summary
 from ...simulator.journal import Search
 from ..documents import Deleted, DocumentResponse, NotEnough, Notification, NotificationList
 from ..errors import ApiError
-from ..feed import Feed
+from ..feed import Feed, Waiter
 from ..linter import Linter
 from ..parameters import Filter, TheFeed, TheLinter, TheReleaser, TheSimulator, read_duration
 
@@ -42,16 +44,16 @@ class _Selection(Filter):
 @router.get("", response_model=NotificationList, responses={
     408: {"model": NotEnough, "description": "With `wait`: too few have come in time."}})
 async def find_notifications(
-        selection: Annotated[_Selection, QueryParameter()], simulator: TheSimulator,
-        feed: TheFeed, linter: TheLinter) -> Response:
+        request: Request, selection: Annotated[_Selection, QueryParameter()],
+        simulator: TheSimulator, feed: TheFeed, linter: TheLinter) -> Response:
     """Return requests, newest first; or wait until as many as are expected have come."""
     query = selection.query()
     if selection.wait is None:
         return await run_in_threadpool(_find, simulator, linter, selection, query)
     if selection.before is not None or selection.after is not None:
         raise ApiError(422, "before and after cannot be combined with wait", "wait")
-    waited: Any = await _wait(simulator, feed, query or Query(), selection.count,
-                         read_duration(selection.wait, "wait"))
+    waited: Any = await _wait(request, simulator, feed, query or Query(), selection.count,
+                              read_duration(selection.wait, "wait"))
     items: List[Exchange] = list(waited.exchanges)
     if waited.is_enough:
         return DocumentResponse(_list_document(simulator, linter, selection, items, None, True))
@@ -72,20 +74,35 @@ def _find(simulator: Simulator, linter: Linter, selection: _Selection,
         simulator, linter, selection, items, items[-1].number if len(found) > len(items) else None))
 
 
-async def _wait(simulator: Simulator, feed: Feed, query: Query, count: int,
+async def _wait(request: Request, simulator: Simulator, feed: Feed, query: Query, count: int,
                 timeout: float) -> Any:
-    """Wait until enough requests match, for so many seconds at most; return :class:`.Wait`."""
+    """Wait until enough requests match, for so many seconds at most; return :class:`.Wait`.
+
+    It ends when its client has gone: connections are few.
+    """
     search = Search(simulator.journal, query, count)
     ends = time.monotonic() + timeout
-    reader = feed.new_reader()
+    waiter = feed.new_waiter()
+    leaving = asyncio.ensure_future(_end_when_gone(request, waiter))
     try:
         while not await run_in_threadpool(search.is_enough):
             left = ends - time.monotonic()
-            if left <= 0 or not await reader.wait(left):
+            if left <= 0 or not await waiter.wait(left):
                 break
         return await run_in_threadpool(search.result)
     finally:
-        feed.remove_reader(reader)
+        feed.remove(waiter)
+        leaving.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await leaving
+
+
+async def _end_when_gone(request: Request, waiter: Waiter) -> None:
+    try:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+    finally:
+        waiter.end()
 
 
 def _list_document(simulator: Simulator, linter: Linter, selection: _Selection,
