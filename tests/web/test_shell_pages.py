@@ -1,8 +1,8 @@
-"""The page of the documentation that has curl alone: each of its lines runs, and says what it says.
+"""The pages of the documentation that are for a shell: each line runs, and says what it says.
 
 Blocks of ``sh`` run in one shell, in order; a block of ``text`` behind one is its output, in which
 ``...`` stands for anything. A block with a caption is stored under that name. The ports of the page
-are replaced by free ones.
+are replaced by free ones. Blocks of ``console`` are for the reader alone.
 """
 
 import doctest
@@ -18,7 +18,7 @@ import pytest
 
 from stdio_support import free_port
 
-PAGE = os.path.join(os.path.dirname(__file__), "..", "..", "docs", "simulator-curl.rst")
+DOCS = Path(__file__).parents[2] / "docs"
 #: Seconds after which it hangs.
 LIMIT = 200
 
@@ -33,9 +33,8 @@ class Block(NamedTuple):
     text: str
 
 
-def read_blocks() -> List[Block]:
-    with open(PAGE, encoding="utf-8") as stream:
-        page = stream.read()
+def read_blocks(name: str) -> List[Block]:
+    page = (DOCS / name).read_text(encoding="utf-8")
     found = re.findall(r"^\.\. code-block:: (\w+)\n(?:   :caption: (.+)\n)?\n((?:   .*\n|\n)+)",
                        page, re.MULTILINE)
     return [Block(language, caption, re.sub("^   ", "", text, flags=re.MULTILINE).strip() + "\n")
@@ -49,16 +48,18 @@ def need(program: str) -> None:
         pytest.skip("%s is not installed" % program)
 
 
-def test_each_line_of_the_page_does_what_it_says(tmp_path: Path) -> None:
+@pytest.mark.parametrize("page, least", [("simulator-curl.rst", 12), ("simulator-recipes.rst", 8)])
+def test_each_line_of_a_page_does_what_it_says(page: str, least: int, tmp_path: Path) -> None:
     """In one shell, from the start of the simulator to its reset."""
     need("curl")
     need("node")
-    blocks = read_blocks()
-    assert len([block for block in blocks if block.language == "sh"]) >= 12
+    blocks = read_blocks(page)
+    assert len([block for block in blocks if block.language == "sh"]) >= least
     ports = {"8025": str(free_port()), "2197": str(free_port())}
-    command = tmp_path / "apns"
-    command.write_text("#!/bin/sh\nexec '%s' -m apnsclient.cli \"$@\"\n" % sys.executable)
-    command.chmod(0o700)
+    for name, options in (("apns", "-m apnsclient.cli"), ("python", "")):
+        command = tmp_path / name
+        command.write_text("#!/bin/sh\nexec '%s' %s \"$@\"\n" % (sys.executable, options))
+        command.chmod(0o700)
     script, expected = ["set -eu", "PATH=.:$PATH", "trap 'kill $(jobs -p)' EXIT"], []
     for block in blocks:
         text = re.sub(r"\b(8025|2197)\b", lambda found: ports[found.group()], block.text)
@@ -73,7 +74,7 @@ def test_each_line_of_the_page_does_what_it_says(tmp_path: Path) -> None:
         ["bash", "-c", "\n".join(script)], cwd=str(tmp_path), timeout=LIMIT,
         capture_output=True, encoding="utf-8", check=False)
     outputs = done.stdout.split(_MARK + "\n")
-    for (command, wanted), output in zip(expected, outputs):
+    for (line, wanted), output in zip(expected, outputs):
         assert not wanted or doctest.OutputChecker().check_output(
-            wanted, output.strip() + "\n", doctest.ELLIPSIS), (command, output, done.stderr)
+            wanted, output.strip() + "\n", doctest.ELLIPSIS), (line, output, done.stderr)
     assert len(outputs) == len(expected) + 1, (done.stdout, done.stderr)
