@@ -5,6 +5,7 @@ from __future__ import absolute_import, division, print_function
 import json
 
 import pytest
+import six
 
 pytest.importorskip("hpack")
 pytest.importorskip("jwt")
@@ -277,6 +278,8 @@ def test_each_field_of_each_script_is_in_a_document():
      ProviderScript(reset_at={1: 7})),
     ("provider", {"settings": {"max_concurrent_streams": 1, "77": 2}, "delay": 1},
      ProviderScript(settings={"max_concurrent_streams": 1, 77: 2}, delay=1.0)),
+    ("provider", {"settings": {"SETTINGS_MAX_CONCURRENT_STREAMS": 1, "ENABLE_PUSH": 0}},
+     ProviderScript(settings={"max_concurrent_streams": 1, "enable_push": 0})),
     ("gateway", {"garbage": "text", "close_after": None}, Script(garbage=b"text")),
     ("feedback", {"garbage": {"base64": "AAE="}}, FeedbackScript(garbage=b"\0\1")),
 ])
@@ -301,6 +304,10 @@ def test_a_document_may_have_names_in_place_of_numbers(kind, document, expected)
     ("provider", {"close_after": 1, "reset_after": 1}, "exclude one another"),
     ("gateway", {"garbage": {"base64": 7}}, "garbage is {'base64': 7}, expected a string"),
     ("gateway", {"status_at": {"1": 256}}, "status_at status is 256"),
+    ("gateway", {"garbage": {"base64": "AAE=!"}}, "expected a string, or {"),
+    ("provider", {"response_at": {u"\xb2": "BadTopic"}}, ", expected the number"),
+    ("provider", {"response_at": {"9" * 5000: "BadTopic"}}, ", expected the number"),
+    ("provider", {"settings": {u"\xb2": 1}}, "there is no setting "),
     ("requests", {"count": 0}, "count is 0, expected an integer, 1 or more"),
     ("provider", {"goaway_reason": "x" * 1000, "hold": "y" * 1000}, "..., expected true or false"),
 ])
@@ -310,6 +317,18 @@ def test_a_document_that_is_none_says_what_is_wrong(kind, document, text):
         script_from_document(kind, document)
     said = str(caught.value).replace("u'", "'")
     assert text in said and len(said) < 800
+
+
+@pytest.mark.skipif(not six.PY3, reason="Python 2 encodes half characters")
+def test_half_a_character_is_no_text():
+    """JSON has it, and nobody who reads the script could encode it again."""
+    for kind, document in [("provider", {"goaway_reason": u"\ud800"}),
+                           ("provider", {"garbage": u"\ud800"}),
+                           ("provider", {"garbage": {"base64": u"\ud800"}}),
+                           ("requests", {"topic": u"\udfff"}),
+                           ("requests", {"response": u"\udfff"})]:
+        with pytest.raises(ValueError, match="expected a "):
+            script_from_document(kind, document)
 
 
 def test_the_limit_of_streams_comes_back_before_a_token_has_come():

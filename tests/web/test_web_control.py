@@ -1,5 +1,6 @@
 """What the HTTP API has the simulator do, as a client of APNs sees it."""
 
+import json
 from typing import Any, Iterator, List
 
 import httpx
@@ -195,14 +196,26 @@ REFUSED = [
     ("DELETE", "/devices/ab", None, 404, "nothing is known"),
     ("POST", "/scripts/nowhere", {}, 422, "service"),
     ("POST", "/scripts/provider", {"nonsense": 1}, 422, "there is no field 'nonsense'"),
-    ("POST", "/scripts/provider", "text", 422, ""),
+    ("POST", "/scripts/provider", "text", 422, "body"),
     ("POST", "/scripts/provider", {"late": "1"}, 422, "late is '1', expected an integer"),
     ("POST", "/scripts/requests", [None], 422, "is null"),
     ("PUT", "/scripts/requests/usual", {}, 422, "service"),
     ("POST", "/faults/slow", {"seconds": -1}, 422, "seconds"),
     ("POST", "/faults/slow", {}, 422, "seconds"),
     ("POST", "/faults/limit-streams", {"limit": -1}, 422, "limit"),
-    ("POST", "/faults/nonsense", {}, 404, ""),
+    ("POST", "/faults/nonsense", {}, 404, "there is no such path"),
+    ("POST", "/faults/limit-streams", {"limit": True}, 422, "limit: Input should be a valid int"),
+    ("POST", "/faults/limit-streams", {"limit": "3"}, 422, "limit: Input should be a valid int"),
+    ("PATCH", "/devices", {"strict": "yes"}, 422, "strict: Input should be a valid boolean"),
+    ("POST", "/scripts/provider", {"goaway_reason": "\ud800"}, 422, "expected a string"),
+    ("POST", "/scripts/provider", {"garbage": "\ud800"}, 422, "expected a string, or"),
+    ("POST", "/scripts/provider", {"garbage": {"base64": "!!"}}, 422, "expected a string, or"),
+    ("POST", "/scripts/requests", {"topic": "\udfff"}, 422, "expected a string"),
+    ("POST", "/scripts/requests", {"response": "\udfff"}, 422, "expected a reason"),
+    ("POST", "/scripts/provider", {"settings": {"\ud800": "x"}}, 422, "expected an integer"),
+    ("POST", "/scripts/provider", {"settings": {"\xb2": 1}}, 422, "there is no setting"),
+    ("POST", "/scripts/provider", {"response_at": {"\xb2": "BadTopic"}}, 422,
+     "expected the number of a request"),
     ("PUT", "/keys/x", {"environment": "moon"}, 422, "environment"),
     ("PUT", "/keys/x", {"related": "nobody"}, 422, "no key 'nobody'"),
 ]
@@ -212,11 +225,51 @@ def test_what_makes_no_sense_is_refused(world: World) -> None:
     """With a text that says what is wrong; nothing is changed by it."""
     before = world.http.get("/devices").json()
     for method, path, body, status, text in REFUSED:
-        response = world.http.request(method, path, json=body)
+        response = world.http.request(method, path, content=json.dumps(body),
+                                      headers={"Content-Type": "application/json"})
         assert response.status_code == status, (path, body, response.text)
         error = response.json()["error"]
         assert text in "%s %s" % (error["message"], error["field"]), (path, body)
     assert world.http.get("/devices").json() == before
+
+
+def test_a_field_that_there_is_none_of_is_refused(world: World) -> None:
+    """It is a typing error, and what would happen without it was not meant."""
+    for method, path in [
+            ("PUT", "/devices/ab"), ("POST", "/devices"), ("PATCH", "/devices"),
+            ("POST", "/channels"), ("POST", "/faults/goaway"), ("POST", "/faults/hang-up"),
+            ("POST", "/faults/limit-streams"), ("POST", "/faults/slow"), ("POST", "/faults/refuse"),
+            ("PUT", "/keys/K"), ("POST", "/certificates"), ("PUT", "/chaos/provider")]:
+        response = world.http.request(method, path, json={
+            "state": "bad", "tokens": [], "strict": True, "application": "x", "limit": 1,
+            "seconds": 1, "tpyo": 1})
+        assert (path, response.status_code) == (path, 422)
+        assert "there is no such field" in response.json()["error"]["message"]
+    assert world.simulator.faults.delay == 0
+    assert [key["key_id"] for key in world.simulator.keys()] == [world.simulator.key_id]
+
+
+#: Bodies that are no documents, as they are sent, and what is said to it.
+NO_DOCUMENTS = [
+    (b"[1,", "application/json", 422, "the body is not JSON: Expecting value at character 4"),
+    (b"\xff\xfe", "application/json", 422, "the body is not JSON: "),
+    (b'{"seconds":0}', "application/x-www-form-urlencoded", 422, "curl --json"),
+    (b"[]", "application/json", 422, "body: "),
+    (b"", "application/json", 422, "body: Field required"),
+    (b'{"a":' * 30000 + b"1" + b"}" * 30000, "application/json", None, ""),
+    (b'{"seconds":' + b"9" * 5000 + b"}", "application/json", None, ""),
+]
+
+
+def test_a_body_that_is_no_document_is_said_to_be_none(world: World) -> None:
+    """With what would help whoever has sent it by hand."""
+    for body, kind, status, text in NO_DOCUMENTS:
+        response = world.http.post("/faults/slow", content=body,
+                                   headers={} if kind is None else {"Content-Type": kind})
+        assert status in (None, response.status_code), (body[:20], response.text)
+        assert 400 <= response.status_code < 500
+        error = response.json()["error"]
+        assert text in error["message"] and (not text or error["field"] is None), body[:20]
 
 
 def test_a_simulator_that_does_not_run_is_said_to(world: World) -> None:

@@ -114,16 +114,33 @@ def test_only_files_of_the_page_can_be_read(world):
                  "/index.html/..", "/static/index.html", "/..\\server.py", "/index.html%00"):
         connection.request("GET", path)
         response = connection.getresponse()
-        assert (path, response.status, response.read()) == (
-            path, 404, b'{"error":{"message":"Not Found","field":null}}')
+        assert (path, response.status) == (path, 404)
+        assert b"there is no such path" in response.read()
     connection.close()
 
 
 def test_a_method_that_a_path_has_not(world):
     """The response says which ones it has."""
-    response = world.http.post("/health")
-    assert (response.status_code, response.headers["allow"]) == (405, "GET")
-    assert response.json() == {"error": {"message": "Method Not Allowed", "field": None}}
+    for path, methods in [("/api/v1/health", "GET, HEAD"), ("/", "GET, HEAD"),
+                          ("/api/v1/events", "GET"),
+                          ("/api/v1/notifications/7", "DELETE, GET, HEAD")]:
+        response = httpx.post(world.url + path, timeout=LIMIT)
+        assert (response.status_code, response.headers["allow"]) == (405, methods)
+        assert response.json() == {"error": {
+            "message": "there is no POST of this path, expected " + methods, "field": None}}
+
+
+def test_head_is_get_without_a_body(world):
+    """Health checks send it; what does not end has none."""
+    for path, status in [("/api/v1/health", 200), ("/api/v1/notifications", 200), ("/ca.pem", 200),
+                         ("/", 200), ("/api/v1/notifications/99", 404), ("/api/v1/events", 405),
+                         ("/api/v1/reset", 405)]:
+        head = httpx.head(world.url + path, timeout=LIMIT)
+        assert (path, head.status_code, head.content) == (path, status, b"")
+        if status == 200:
+            whole = httpx.get(world.url + path, timeout=LIMIT)
+            assert head.headers["content-length"] == str(len(whole.content))
+            assert head.headers["content-type"] == whole.headers["content-type"]
 
 
 def test_every_file_of_the_page_has_a_type_that_is_served(world):

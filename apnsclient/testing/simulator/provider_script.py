@@ -178,7 +178,7 @@ def read_settings(settings):
     :raises ValueError: if there is no setting of a name, or a number does not fit.
     """
     pairs = []
-    for name, value in sorted(dict(settings).items(), key=lambda pair: str(pair[0])):
+    for name, value in sorted(dict(settings).items(), key=lambda pair: "%s" % (pair[0],)):
         number = SETTING_NAMES.get(name, name)  # type: Any
         if not _is_int(number, 0, 0xFFFF):
             raise ValueError("there is no setting %r, expected one of: %s, or a number"

@@ -9,6 +9,7 @@ RST_STREAM and GOAWAY have the names that RFC 9113 gives them, or numbers.
 from __future__ import absolute_import, division, print_function
 
 import base64
+import re
 
 import six
 
@@ -33,6 +34,7 @@ _CODES = dict((name, getattr(frames, name)) for name in (
     "NO_ERROR PROTOCOL_ERROR INTERNAL_ERROR FLOW_CONTROL_ERROR SETTINGS_TIMEOUT STREAM_CLOSED "
     "FRAME_SIZE_ERROR REFUSED_STREAM CANCEL COMPRESSION_ERROR CONNECT_ERROR ENHANCE_YOUR_CALM "
     "INADEQUATE_SECURITY HTTP_1_1_REQUIRED").split() if hasattr(frames, name))
+_is_number = re.compile(r"[0-9]{1,9}\Z").match
 _SETTINGS = dict((number, name) for name, number in SETTING_NAMES.items())
 
 
@@ -102,20 +104,36 @@ def _read_number(name, value):
 
 def _read_text(name, value):
     # type: (str, Any) -> str
-    if isinstance(value, six.string_types):
+    if _is_text(value):
         return six.ensure_str(value)
     raise _unexpected(name, value, "a string")
 
 
+def _is_text(value):
+    # type: (Any) -> bool
+    """Return True if a value is a text that can be encoded; JSON has half characters, too."""
+    if not isinstance(value, six.string_types):
+        return False
+    try:
+        value.encode("utf-8")
+    except UnicodeError:
+        return False
+    return True
+
+
 def _read_bytes(name, value):
     # type: (str, Any) -> bytes
-    if isinstance(value, six.string_types):
+    if _is_text(value):
         return six.ensure_binary(value)
-    if isinstance(value, dict) and set(value) == {"base64"}:
+    if isinstance(value, dict) and set(value) == {"base64"} and _is_text(value["base64"]):
+        encoded = six.ensure_binary(value["base64"])
         try:
-            return base64.b64decode(six.ensure_binary(value["base64"]))
+            decoded = base64.b64decode(encoded)
         except (TypeError, ValueError):
-            pass
+            decoded = b""
+        # The decoder leaves out what is not of its alphabet.
+        if base64.b64encode(decoded) == encoded:
+            return decoded
     raise _unexpected(name, value, 'a string, or {"base64": "..."}')
 
 
@@ -130,7 +148,7 @@ def _read_code(name, value):
 
 def _read_response(name, value):
     # type: (str, Any) -> Any
-    if isinstance(value, six.string_types):
+    if _is_text(value):
         return six.ensure_str(value)
     if isinstance(value, dict) and set(value) <= {"status", "reason"} and "status" in value:
         reason = value.get("reason")
@@ -145,9 +163,16 @@ def _read_settings(name, value):
         raise _unexpected(name, value, "an object")
     settings = {}  # type: Dict[Any, int]
     for key, number in value.items():
-        settings[int(key) if key.isdigit() else str(key)] = _read_integer(
+        settings[int(key) if _is_number(key) else _setting_of(key)] = _read_integer(
             "%s.%s" % (name, key), number)
     return settings
+
+
+def _setting_of(name):
+    # type: (str) -> str
+    """Return the name of a setting as scripts have it; RFC 9113 writes SETTINGS_ENABLE_PUSH."""
+    lower = name.lower()
+    return lower[len("settings_"):] if lower.startswith("settings_") else lower
 
 
 def _by_number(read):
@@ -158,7 +183,7 @@ def _by_number(read):
             raise _unexpected(name, value, "an object by the number of the request")
         found = {}
         for key, one in value.items():
-            if not key.isdigit():
+            if not _is_number(key):
                 raise _unexpected(name, key, "the number of a request as the name of each member")
             found[int(key)] = read("%s.%s" % (name, key), one)
         return found

@@ -12,6 +12,7 @@ from .chaos_proxies import ChaosProxies
 from .errors import RESPONSES, add_error_handlers
 from .feed import Feed
 from .linter import Linter
+from .methods import HeadAsGet
 from .metrics import new_registry
 from .releaser import Releaser
 from .routes import PLAIN_ROUTERS, ROUTERS
@@ -59,6 +60,7 @@ def new_application(simulator: Simulator, feed: Feed, chaos: ChaosProxies,
                                    dependencies=_security_schemes(access))
     add_static_files(application)
     add_error_handlers(application)
+    application.add_middleware(HeadAsGet)
     application.add_middleware(Guard, access=access)
     return application
 

@@ -5,7 +5,7 @@ that come from clients need not be valid Unicode, which JSON can hold as escapes
 """
 
 import json
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Mapping, Optional
 
 from pydantic import BaseModel, Field
 from starlette.responses import Response
@@ -29,8 +29,9 @@ class DocumentResponse(Response):
 
     media_type = "application/json"
 
-    def __init__(self, document: Any, status_code: int = 200) -> None:
-        super().__init__(encode(document), status_code)
+    def __init__(self, document: Any, status_code: int = 200,
+                 headers: Optional[Mapping[str, str]] = None) -> None:
+        super().__init__(encode(document), status_code, headers)
 
 
 class Summary(BaseModel):

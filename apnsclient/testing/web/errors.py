@@ -2,14 +2,16 @@
 """
 
 import logging
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, Response
-from starlette.routing import compile_path
+from starlette.responses import Response
+
+from .documents import DocumentResponse
+from .methods import methods_of
 
 __all__ = ["Error", "ErrorDocument", "ApiError", "RESPONSES", "add_error_handlers",
            "error_response"]
@@ -62,8 +64,7 @@ class ApiError(Exception):
 def error_response(status: int, message: str, field: Optional[str] = None,
                    headers: Optional[Mapping[str, str]] = None) -> Response:
     """Return a response with an error document."""
-    return JSONResponse({"error": {"message": message, "field": field}}, status,
-                        dict(headers or {}))
+    return DocumentResponse({"error": {"message": message, "field": field}}, status, headers)
 
 
 def add_error_handlers(application: FastAPI) -> None:
@@ -84,13 +85,29 @@ def _on_invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     errors: Sequence[Any] = error.errors()
     first = errors[0]
-    field = _name_of(first["loc"])
-    return error_response(422, "%s: %s" % (field or "body", first["msg"]), field)
+    kind, location = first["type"], first["loc"]
+    if kind == "json_invalid":
+        return error_response(422, "the body is not JSON: %s at character %d"
+                              % (first["ctx"]["error"], location[-1] + 1))
+    if location == ("body",) and kind != "missing" and not _is_json(request):
+        return error_response(422, "the body is not said to be JSON: expected the header field "
+                                   "Content-Type: application/json (curl --json sends it)")
+    field = _name_of(location)
+    message = first["msg"]
+    if kind == "extra_forbidden":
+        message = "there is no such %s" % ("field" if location[0] == "body" else "parameter")
+    return error_response(422, "%s: %s" % (field or "body", message), field)
+
+
+def _is_json(request: Request) -> bool:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return kind == "application/json" or kind.endswith("+json")
 
 
 def _name_of(location: Sequence[Union[str, int]]) -> Optional[str]:
     """Return the name of a parameter, or the place in the body such as ``script.errors.3``."""
-    parts: List[str] = [str(part) for part in location]
+    # Where a value may be of several types, their names stand in it: dict[str,any].
+    parts: List[str] = [str(part) for part in location if "[" not in str(part)]
     if parts[0] in ("body", "query", "path", "header"):
         del parts[0]
     return ".".join(parts) or None
@@ -99,20 +116,17 @@ def _name_of(location: Sequence[Union[str, int]]) -> Optional[str]:
 def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     headers = dict(error.headers or {})
-    if error.status_code == 405:
-        methods = _methods_of(request)
-        if methods:
-            headers["Allow"] = ", ".join(methods)
-    return error_response(error.status_code, str(error.detail), None, headers)
-
-
-def _methods_of(request: Request) -> List[str]:
-    """Return the methods of a path of the API; Starlette knows those of the first function only."""
-    found: Set[str] = set()
-    for template, operations in request.app.openapi()["paths"].items():
-        if compile_path(template)[0].match(request.url.path):
-            found.update(method.upper() for method in operations)
-    return sorted(found)
+    message = str(error.detail)
+    if error.status_code == 400:
+        message = ("the body cannot be read: it is cut off, nested too deep, or has a number that "
+                   "is too large")
+    elif error.status_code == 404:
+        message = "there is no such path; /api/v1/openapi.json has those that there are"
+    elif error.status_code == 405:
+        methods = methods_of(request.app, request.url.path) or ["GET", "HEAD"]
+        headers["Allow"] = ", ".join(methods)
+        message = "there is no %s of this path, expected %s" % (request.method, headers["Allow"])
+    return error_response(error.status_code, message, None, headers)
 
 
 def _on_failure(request: Request, error: Exception) -> Response:

@@ -16,7 +16,7 @@ from .feed import Feed
 from .linter import Linter
 from .releaser import Releaser
 
-__all__ = ["Filter", "LONGEST_WAIT", "TheChaos", "TheFeed", "TheLinter", "TheReleaser",
+__all__ = ["Body", "Filter", "LONGEST_WAIT", "TheChaos", "TheFeed", "TheLinter", "TheReleaser",
            "TheSimulator", "read_duration", "running"]
 
 #: Longest time in seconds that a request may wait.
@@ -62,6 +62,16 @@ TheLinter = Annotated[Linter, Depends(_linter_of)]
 TheChaos = Annotated[ChaosProxies, Depends(_chaos_of)]
 #: Type of one that is to be what sends notifications on; None if nothing does.
 TheReleaser = Annotated[Optional[Releaser], Depends(_releaser_of)]
+
+
+class Body(BaseModel):
+    """What is wanted in the body of a request: fields of these types, and no others.
+
+    A field that there is none of is most likely a typing error, and what would happen without it is
+    not what was meant.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class Filter(BaseModel):

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from typing_extensions import Annotated, Literal
 
 from ..errors import ApiError
-from ..parameters import TheSimulator
+from ..parameters import Body, TheSimulator
 
 __all__ = ["router"]
 
@@ -17,7 +17,7 @@ router = APIRouter(tags=["server"])
 _Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[ -~]+$")]
 
 
-class NewCertificate(BaseModel):
+class NewCertificate(Body):
     """What a certificate is to be like."""
 
     common_name: _Name = Field(

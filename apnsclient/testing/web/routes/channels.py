@@ -4,11 +4,11 @@ from typing import List, Optional
 
 from fastapi import APIRouter
 from fastapi import Query as QueryParameter
-from pydantic import BaseModel, Field
+from pydantic import Field
 from typing_extensions import Annotated, Literal
 
 from ..errors import ApiError
-from ..parameters import TheSimulator
+from ..parameters import Body, TheSimulator
 
 __all__ = ["router"]
 
@@ -19,7 +19,7 @@ _APPLICATION = "Bundle identifier of the application."
 _PATTERN = r"^[0-9A-Za-z.-]+$"
 
 
-class NewChannel(BaseModel):
+class NewChannel(Body):
     """A channel to be made."""
 
     application: str = Field(description=_APPLICATION, max_length=255, pattern=_PATTERN)

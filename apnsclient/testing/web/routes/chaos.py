@@ -3,14 +3,14 @@
 from typing import Any, Dict, List, Optional, Union
 
 from fastapi import APIRouter, Path
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from typing_extensions import Annotated, Literal
 
 from ...chaos import ChaosProxy, ConfigurationError
 from ...chaos.http_api import describe_handler
 from ..chaos_proxies import ChaosProxies
 from ..errors import ApiError
-from ..parameters import TheChaos, running
+from ..parameters import Body, TheChaos, running
 
 __all__ = ["router"]
 
@@ -68,10 +68,8 @@ class Proxy(BaseModel):
     connections: List[ChaosConnection] = Field(description="The last hundred, newest first.")
 
 
-class WantedProxy(BaseModel):
+class WantedProxy(Body):
     """What a proxy is to do."""
-
-    model_config = ConfigDict(extra="forbid")
 
     behavior: Optional[str] = Field(
         default=None, max_length=1000, examples=["100:delay", "20:reset,10:hang"],

@@ -10,7 +10,7 @@ from ...simulator import Devices
 from ...simulator.devices import DeviceState
 from ...simulator.documents import rfc3339
 from ..errors import ApiError
-from ..parameters import TheSimulator
+from ..parameters import Body, TheSimulator
 
 __all__ = ["router"]
 
@@ -24,7 +24,7 @@ _TOKEN = "Device token in hexadecimal, or how it begins, with `*` behind."
 Token = Annotated[str, Path(description=_TOKEN, max_length=2 * 65535, pattern=r"^[0-9A-Fa-f]*\*?$")]
 
 
-class State(BaseModel):
+class State(Body):
     """What is known of a device."""
 
     state: Literal["known", "bad", "uninstalled"] = Field(
@@ -66,7 +66,7 @@ class ManyDevices(State):
     tokens: List[str] = Field(description=_TOKEN, max_length=_MOST_TOKENS)
 
 
-class Strictness(BaseModel):
+class Strictness(Body):
     """Whether tokens that are not known are rejected."""
 
     strict: bool

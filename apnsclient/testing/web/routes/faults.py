@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from typing_extensions import Literal
 
-from ..parameters import TheSimulator, running
+from ..parameters import Body, TheSimulator, running
 
 __all__ = ["router"]
 
@@ -38,7 +38,7 @@ class Released(BaseModel):
     responses: int
 
 
-class Goaway(BaseModel):
+class Goaway(Body):
     """What GOAWAY says."""
 
     reason: Optional[str] = Field(default=None, max_length=200, description="Such as `Shutdown`.")
@@ -46,7 +46,7 @@ class Goaway(BaseModel):
         default=None, ge=0, le=(1 << 63) - 1, description="Milliseconds since 1970.")
 
 
-class HangUp(BaseModel):
+class HangUp(Body):
     """Which connections end, and how."""
 
     service: Literal["provider", "gateway"] = "provider"
@@ -55,20 +55,20 @@ class HangUp(BaseModel):
                                            "orderly manner, without GOAWAY.")
 
 
-class StreamLimit(BaseModel):
+class StreamLimit(Body):
     """A limit of streams."""
 
     limit: Optional[int] = Field(
         description="Streams at a time; null takes it back.", ge=0, le=_MOST_STREAMS)
 
 
-class Slowness(BaseModel):
+class Slowness(Body):
     """How slow responses are."""
 
     seconds: float = Field(ge=0, le=_LONGEST_DELAY, description="0 takes it back.")
 
 
-class Refusal(BaseModel):
+class Refusal(Body):
     """Whether new connections are reset."""
 
     refuse: bool = True

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from typing_extensions import Annotated, Literal
 
 from ..errors import ApiError
-from ..parameters import TheChaos, TheFeed, TheSimulator, running
+from ..parameters import Body, TheChaos, TheFeed, TheSimulator, running
 
 __all__ = ["router"]
 
@@ -28,7 +28,7 @@ class Key(BaseModel):
         description="Another key whose tokens may be used over the same connection.")
 
 
-class NewKey(BaseModel):
+class NewKey(Body):
     """What a new key is for."""
 
     team_id: Optional[str] = Field(
