@@ -12,7 +12,7 @@ pytest.importorskip("jwt")
 from apnsclient import APNs, Message, Session
 from apnsclient.errors import ConnectError
 from apnsclient.protocols.http2 import frames
-from apnsclient.testing.simulator import ProviderScript, Script, Simulator
+from apnsclient.testing.simulator import ProviderScript, Query, Script, Simulator
 from apnsclient.testing.simulator.documents import (
     connection_document,
     exchange_document,
@@ -72,6 +72,17 @@ def test_a_notification_is_known_with_all_that_belongs_to_it(apns):
     assert (told["number"], told["service"], told["requests"], told["ending"]) == (
         1, "provider", 1, "by the client")
     assert told["peer"].startswith("127.0.0.1:")
+
+
+def test_whatever_a_client_sends_counts_as_memory(apns):
+    """Else there is no limit to what is kept."""
+    with with_token(apns) as client:
+        for options in ({}, {"body": b"x" * 3000}, {"token": "ab" * 1500},
+                        {"apns_collapse_id": "x" * 3000}):
+            client.push(apns_topic="com.x", **options)
+    apns.journal.wait_for(Query(), 4, HANG)
+    sizes = [each.size for each in apns.journal.exchanges()]
+    assert [size - sizes[0] > 2500 for size in sizes] == [False, True, True, True]
 
 
 def test_a_certificate_is_told_with_what_it_is_for(apns):
@@ -230,7 +241,8 @@ def test_title_and_text_are_read_of_whatever_comes(payload, alert):
 
 @each("time, text", [
     (0, "1970-01-01T00:00:00.000Z"), (1.5, "1970-01-01T00:00:01.500Z"), (None, None), (1e30, None),
-    (float("nan"), None), (-1e30, None), (1700000000.0004, "2023-11-14T22:13:20.000Z"),
+    (float("nan"), None), (-1e30, None), (-6e10, "0068-09-03T13:20:00.000Z"),
+    (-1, "1969-12-31T23:59:59.000Z"), (1700000000.0004, "2023-11-14T22:13:20.000Z"),
 ])
 def test_times_are_utc_in_milliseconds(time, text):
     assert rfc3339(time) == text

@@ -2,6 +2,7 @@
 
 from __future__ import absolute_import, division, print_function
 
+import gc
 import json
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from apnsclient.apns import Message
 from apnsclient.testing.simulator import Observer, Simulator
 from apnsclient.testing.simulator.documents import exchange_document
+from apnsclient.testing.simulator.stored_exchange import StoredExchange, read_exchanges
 
 #: What belongs to the simulator that a request came to.
 OWN = ("number", "connection", "response")
@@ -71,6 +73,27 @@ def test_a_document_that_is_none_is_refused_with_all_others(documents):
     with pytest.raises(ValueError, match="it is not an object"):
         target.load([[]])
     assert len(target.journal) == 0
+
+
+def test_what_is_not_kept_takes_no_memory(documents):
+    """Of however many documents, the last are kept; all are looked at, and counted."""
+    alive = []
+
+    def count_alive():
+        return len([each for each in gc.get_objects() if type(each) is StoredExchange])
+
+    def many(before):
+        for number in range(50):
+            yield dict(documents[0], token="%064x" % number, connection=number // 10)
+        alive.append(count_alive() - before)
+
+    target = Simulator(record=3)
+    assert target.load(many(count_alive())) == 50
+    assert [int(each.token, 16) for each in target.journal.exchanges()] == [47, 48, 49]
+    assert alive[0] <= 4
+    size = StoredExchange(target.journal.connections()[0], documents[0]).size
+    found, count = read_exchanges(many(0), keep_bytes=2 * size)
+    assert (len(found), count) == (2, 50)
 
 
 def test_an_observer_comes_and_goes_while_it_runs(simulator, client):

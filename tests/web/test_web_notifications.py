@@ -262,8 +262,8 @@ def test_an_import_of_anything_else_is_refused_whole(three):
     good = three.http.get("/export").content.splitlines()[0]
     document = dict(json.loads(good), connection=77)
     cases = [
-        (b"[]", "line 2"), (b"{", "line 2"), (b"\xff", "line 2"), (b"[" * 5000, "line 2"),
-        (b"{}", "service"),
+        (b"[]", None), (b"{", None), (b"\xff", None), (b"[" * 5000, None),
+        (b'{"a":' + b"9" * 5000 + b"}", None), (b"{}", "service"),
     ] + [(json.dumps(dict(document, **changes)).encode("ascii"), field) for changes, field in [
         ({"service": "feedback"}, "service"), ({"time": "now"}, "time"), ({"time": None}, "time"),
         ({"time": "9999-99-99T99:99:99Z"}, "time"), ({"stream": "x"}, "stream"),
@@ -274,12 +274,15 @@ def test_an_import_of_anything_else_is_refused_whole(three):
         ({"priority": True}, "priority"), ({"tls": "1.3"}, "tls"),
         ({"credential": {"kind": "password"}}, "kind"), ({"response": []}, "response"),
         ({"response": {"status": "200"}}, "status"), ({"limit": 1.5}, "limit"),
-        ({"connection": "1"}, "connection"),
+        ({"connection": "1"}, "connection"), ({"limit": 1 << 64}, "limit"),
+        ({"expiration": -1 << 64}, "expiration"), ({"time": "2026-02-30T00:00:00Z"}, "time"),
     ]]
     for line, field in cases:
         response = three.http.post("/import", content=good + b"\n" + line + b"\n\n")
         assert (line[:100], response.status_code) == (line[:100], 422)
-        assert (line[:100], response.json()["error"]["field"]) == (line[:100], field)
+        error = response.json()["error"]
+        assert (line[:100], error["field"]) == (line[:100], field)
+        assert error["message"].startswith("line 2: %s" % (field or "it is not a JSON object"))
     assert len(three.find()) == 3
     assert three.http.post("/import", content=b"\n\n").json() == {"imported": 0}
 

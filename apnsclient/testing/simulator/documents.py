@@ -8,6 +8,7 @@ from __future__ import absolute_import, division, print_function
 import base64
 import datetime
 import json
+import math
 
 import six
 
@@ -43,13 +44,13 @@ def rfc3339(time):
         moment = _EPOCH + datetime.timedelta(milliseconds=_milliseconds(time))
     except (OverflowError, ValueError):
         return None
-    return "%s.%03dZ" % (moment.strftime("%Y-%m-%dT%H:%M:%S"), moment.microsecond // 1000)
+    return "%s.%03dZ" % (moment.replace(microsecond=0).isoformat(), moment.microsecond // 1000)
 
 
 def _milliseconds(time):
     # type: (float) -> int
     """Return seconds as whole milliseconds; a time that was read from a text stays the same."""
-    return int(time * 1000 + 0.001)
+    return int(math.floor(time * 1000 + 0.001))
 
 
 def read_payload(payload):

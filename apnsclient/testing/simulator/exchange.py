@@ -331,7 +331,7 @@ class ProviderExchange(Exchange):
     @property
     def size(self):
         # type: () -> int
-        return _OVERHEAD + len(self.payload) + self.head.size
+        return _OVERHEAD + len(self.payload) + len(self._path) + self.head.size
 
 
 class GatewayExchange(Exchange):

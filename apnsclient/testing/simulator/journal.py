@@ -66,11 +66,12 @@ class Journal(Observer):
     :param keep_bytes: how many bytes of memory they may take, about; None for no limit.
 
     :ivar keep: how many exchanges it keeps, at most, None for no limit.
+    :ivar keep_bytes: how many bytes of memory they may take, about, None for no limit.
     """
 
     def __init__(self, keep=100000, keep_bytes=256 << 20):
         # type: (Optional[int], Optional[int]) -> None
-        self.keep, self._keep_bytes = keep, keep_bytes
+        self.keep, self.keep_bytes = keep, keep_bytes
         self._size = self._last_number = 0
         self._exchanges = deque()  # type: Deque[Exchange]
         self._connections = deque(maxlen=_MOST_CONNECTIONS)  # type: Deque[ConnectionFacts]
@@ -86,7 +87,7 @@ class Journal(Observer):
             self._last_number = exchange.number
         if self.keep == 0:
             return
-        kept, most, most_bytes = self._exchanges, self.keep, self._keep_bytes
+        kept, most, most_bytes = self._exchanges, self.keep, self.keep_bytes
         with self._lock:
             kept.extend(exchanges)
             if most is not None:
@@ -206,7 +207,7 @@ class Journal(Observer):
             kept = [each for each in self._exchanges if each.number not in gone]
             self._exchanges.clear()
             self._exchanges.extend(kept)
-            if self._keep_bytes is not None:
+            if self.keep_bytes is not None:
                 self._size = sum(each.size for each in kept)
             return before - len(kept)
 

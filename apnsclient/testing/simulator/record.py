@@ -208,8 +208,8 @@ class Record(object):
         self._tell("handshake_failed", service, peer)
 
     def load(self, exchanges):
-        # type: (Sequence[StoredExchange]) -> int
-        """Keep exchanges from elsewhere, with new numbers; return how many.
+        # type: (Sequence[StoredExchange]) -> None
+        """Keep exchanges from elsewhere, with new numbers.
 
         The counts stay, and observers are not told: nothing has come over a connection.
         """
@@ -220,7 +220,6 @@ class Record(object):
                 self.journal.connection_opened(exchange.connection)
         self.journal.arrived(exchanges)
         self._written += 1
-        return len(exchanges)
 
     def publish(self):
         # type: () -> None

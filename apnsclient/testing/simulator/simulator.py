@@ -317,13 +317,15 @@ class Simulator(object):
         They come after all others, with new numbers, and on connections of their own.
 
         :param documents: what ``exchange_document()`` returns (iterable of dict).
-        :return: how many those were.
+        :return: how many those were; the last are kept.
         :raises ValueError: if one of them is none; nothing has been added then.
         """
-        found = read_exchanges(documents)
+        found, count = read_exchanges(documents, self.journal.keep, self.journal.keep_bytes)
         if self._engine is None:
-            return self._record.load(found)
-        return self._do(lambda: self._record.load(found))
+            self._record.load(found)
+        else:
+            self._engine.loop.ask(lambda: self._record.load(found))
+        return count
 
     def add_observer(self, observer):
         # type: (Observer) -> None

@@ -8,7 +8,9 @@ from __future__ import absolute_import, division, print_function
 import base64
 import binascii
 import calendar
+import datetime
 import re
+from collections import OrderedDict, deque
 
 import six
 
@@ -18,7 +20,7 @@ from .credentials import CertificateFacts, TokenFacts
 from .exchange import ACCEPTED, OUTCOMES, PENDING, UNANSWERED, Exchange
 
 if MYPY:
-    from typing import Any, Dict, Iterable, List, Optional, Tuple
+    from typing import Any, Deque, Dict, Iterable, List, Optional, Tuple
 
     Document = Dict[str, Any]
 
@@ -27,6 +29,13 @@ __all__ = ["StoredExchange", "read_exchanges"]
 _TEXT, _NUMBER = six.string_types, six.integer_types
 _KINDS = ("notification", "broadcast", "channel", "other")
 _TIME = re.compile(r"^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(\.\d{1,9})?Z\Z")
+
+#: Address and port of a client.
+_PEER = re.compile(r"^([0-9A-Za-z.:%\[\]-]{1,100}):(\d{1,5})\Z", re.ASCII if six.PY3 else 0)
+#: Whole numbers have fewer digits in binary.
+_MOST_BITS = 63
+#: Connections of which more requests may come.
+_MOST_CONNECTIONS = 10000
 
 #: The attributes that a document has as they are.
 _TEXTS = ("method", "path", "token", "topic", "push_type", "apns_id", "collapse_id", "channel_id")
@@ -79,34 +88,55 @@ class StoredExchange(Exchange):
         return super(StoredExchange, self).size + 1000 + 200 * len(self.headers)
 
 
-def read_exchanges(documents):
-    # type: (Iterable[Document]) -> List[StoredExchange]
-    """Return the exchanges that documents describe. They, and their connections, have no numbers.
+def read_exchanges(documents, keep=None, keep_bytes=None):
+    # type: (Iterable[Document], Optional[int], Optional[int]) -> Tuple[List[StoredExchange], int]
+    """Read the exchanges that documents describe. They, and their connections, have no numbers.
+
+    What would not be kept takes no memory, however many documents there are.
 
     :param documents: iterable of dict.
+    :param keep: how many of the last are kept, None for all.
+    :param keep_bytes: how many bytes of memory those may take, None for any number.
+    :return: those that are kept (list), and how many there were (int).
     :raises ValueError: if one is none of an exchange; the text begins with the name of the field.
     """
-    connections = {}  # type: Dict[Tuple[Optional[int], str], ConnectionFacts]
-    found = []  # type: List[StoredExchange]
+    connections = OrderedDict()  # type: OrderedDict[Any, ConnectionFacts]
+    kept = deque()  # type: Deque[StoredExchange]
+    size = count = 0
     for document in documents:
-        if not isinstance(document, dict):
-            raise ValueError("it is not an object")
-        service = _one_of(document, "service", ("gateway", "provider", "channels"))
-        key = _get(document, "connection", _NUMBER), service
-        connection = connections.get(key)
-        if connection is None:
-            connection = connections[key] = _read_connection(document, service)
-        found.append(StoredExchange(connection, document))
-        connection.request_count += 1
-        connection.closed = found[-1].time
-    return found
+        exchange = _read_exchange(document, connections)
+        kept.append(exchange)
+        size += exchange.size
+        count += 1
+        while kept and (keep is not None and len(kept) > keep
+                        or keep_bytes is not None and size > keep_bytes):
+            size -= kept.popleft().size
+    return list(kept), count
+
+
+def _read_exchange(document, connections):
+    # type: (Document, OrderedDict[Any, ConnectionFacts]) -> StoredExchange
+    """Read an exchange, and its connection unless that is one of the last ones."""
+    if not isinstance(document, dict):
+        raise ValueError("it is not an object")
+    service = _one_of(document, "service", ("gateway", "provider", "channels"))
+    key = _get(document, "connection", _NUMBER), service
+    connection = connections.get(key)
+    if connection is None:
+        connection = connections[key] = _read_connection(document, service)
+        if len(connections) > _MOST_CONNECTIONS:
+            connections.popitem(last=False)
+    exchange = StoredExchange(connection, document)
+    connection.request_count += 1
+    connection.closed = exchange.time
+    return exchange
 
 
 def _read_connection(document, service):
     # type: (Document, str) -> ConnectionFacts
     tls = _get(document, "tls", dict) or {}
-    host, _, port = (_get(document, "peer", _TEXT) or u"").rpartition(u":")
-    peer = (six.ensure_str(host.strip("[]")), int(port)) if port.isdigit() else ()
+    found = _PEER.match(_get(document, "peer", _TEXT) or u"")
+    peer = (six.ensure_str(found.group(1).strip("[]")), int(found.group(2))) if found else ()
     credential = _read_credential(document)
     made = ConnectionFacts(
         0, 0, service, peer,
@@ -169,12 +199,16 @@ def _get(document, name, kind):
     # type: (Document, str, Any) -> Any
     """Return a value of a type, or None if it is null or missing."""
     value = document.get(name)
-    is_number = kind is _NUMBER
-    if value is None or isinstance(value, kind) and not (is_number and isinstance(value, bool)):
+    if value is None or isinstance(value, kind) and (kind is not _NUMBER or _is_number(value)):
         return value
     wanted = {bool: "true or false", dict: "an object", list: "an array"}.get(
-        kind, "a whole number" if is_number else "a text")
+        kind, "a whole number of up to 63 bits" if kind is _NUMBER else "a text")
     raise ValueError("%s: expected %s" % (name, wanted))
+
+
+def _is_number(value):
+    # type: (Any) -> bool
+    return not isinstance(value, bool) and value.bit_length() <= _MOST_BITS
 
 
 def _one_of(document, name, values):
@@ -197,8 +231,9 @@ def _time(document, name):
     found = _TIME.match(value or "")
     if found is None:
         raise ValueError("%s: expected a time such as 2026-12-01T09:30:00.000Z" % name)
-    parts = [int(part) for part in found.groups()[:6]]
+    year, month, day, hour, minute, second = [int(part) for part in found.groups()[:6]]
     try:
-        return calendar.timegm(tuple(parts) + (0, 0, 0)) + round(float(found.group(7) or 0), 3)
-    except (OverflowError, ValueError):
+        moment = datetime.datetime(year, month, day, hour, minute, second)
+    except ValueError:
         raise ValueError("%s: there is no such time" % name)
+    return calendar.timegm(moment.timetuple()) + round(float(found.group(7) or 0), 3)

@@ -1,6 +1,7 @@
 """Requests as a file of JSON lines: out of one simulator, and into another."""
 
-from typing import Any, AsyncIterator, Dict, Iterator, List
+import tempfile
+from typing import IO, Any, Dict, Iterator, List
 
 from fastapi import APIRouter, Request, Response
 from fastapi import Query as QueryParameter
@@ -26,6 +27,8 @@ _CHUNK = 200
 _OBJECT: "TypeAdapter[Dict[str, Any]]" = TypeAdapter(Dict[str, Any])
 #: Longest line in bytes; a request with a payload of 5 KB and all headers takes a tenth of it.
 _LONGEST_LINE = 1024 * 1024
+#: Bytes of an import that are in memory before they are read; the rest is on disk.
+_IN_MEMORY = 16 * 1024 * 1024
 
 
 class Imported(BaseModel):
@@ -57,33 +60,51 @@ def _lines(exchanges: List[Exchange]) -> Iterator[str]:
     "content": {_TYPE: {"schema": {"type": "string"}}}}})
 async def import_notifications(request: Request, simulator: TheSimulator) -> Imported:
     """Add requests that were exported. They get new numbers; nothing is added if one is wrong."""
-    documents: List[Dict[str, Any]] = []
-    number = 0
-    async for line in _read_lines(request):
-        number += 1
-        if line.strip():
-            documents.append(_read_document(line, number))
-    try:
-        count = await run_in_threadpool(simulator.load, documents)
-    except ValueError as error:
-        raise ApiError(422, str(error), str(error).partition(":")[0])
+    with tempfile.SpooledTemporaryFile(_IN_MEMORY) as body:
+        await _receive(request, body)
+        body.seek(0)
+        lines = _Lines(body)
+        try:
+            count = await run_in_threadpool(simulator.load, lines)
+        except ValueError as error:
+            field = None if isinstance(error, _NoObject) else str(error).partition(":")[0]
+            raise ApiError(422, "line %d: %s" % (lines.number, error), field) from None
     return Imported(imported=count)
 
 
-def _read_document(line: bytes, number: int) -> Dict[str, Any]:
-    try:
-        document: Dict[str, Any] = _OBJECT.validate_json(line)
-    except ValidationError:
-        raise ApiError(422, "line %d is not a JSON object" % number, "line %d" % number)
-    return document
-
-
-async def _read_lines(request: Request) -> AsyncIterator[bytes]:
-    rest = b""
+async def _receive(request: Request, body: IO[bytes]) -> None:
+    """Write the body of a request to a file, unless one of its lines is too long."""
+    size = 0
     async for chunk in request.stream():
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            yield line
-        if len(rest) > _LONGEST_LINE:
+        end = chunk.rfind(b"\n")
+        size = size + len(chunk) if end < 0 else len(chunk) - end - 1
+        if size > _LONGEST_LINE:
             raise ApiError(413, "a line is longer than %d bytes" % _LONGEST_LINE)
-    yield rest
+        body.write(chunk)
+
+
+class _NoObject(ValueError):
+    """A line that is not a JSON object."""
+
+
+class _Lines:
+    """The documents in a file, one a line.
+
+    :param file: the file.
+
+    :ivar number: number of the line that was read last.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.number = 0
+
+    def __iter__(self) -> Iterator[Dict[str, Any]]:
+        for line in self._file:
+            self.number += 1
+            if not line.strip():
+                continue
+            try:
+                yield _OBJECT.validate_json(line)
+            except ValidationError:
+                raise _NoObject("it is not a JSON object") from None
