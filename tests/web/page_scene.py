@@ -7,7 +7,7 @@ from browser import Window
 
 from apnsclient import APNs, Message, ProviderToken, Session
 from apnsclient.testing.simulator import Simulator
-from apnsclient.testing.web import WebServer
+from apnsclient.testing.web import Releaser, WebServer
 
 __all__ = ["APP", "OTHER", "Scene", "TOKEN"]
 
@@ -20,16 +20,19 @@ class Scene:
 
     :param browser: the browser.
     :param clock: that of the simulator.
+    :param releaser: sends notifications on.
     :param options: those of the window.
     """
 
     def __init__(self, browser: Any, clock: Callable[[], float] = time.time,
-                 **options: Any) -> None:
+                 releaser: Optional[Releaser] = None, **options: Any) -> None:
         self._browser, self._clock, self._options = browser, clock, options
+        self._releaser = releaser
 
     def __enter__(self) -> "Scene":
         self.apns = Simulator(linger=0.1, clock=self._clock).start()
-        self.server = WebServer(self.apns, ("127.0.0.1", 0)).start()
+        self.server = WebServer(
+            self.apns, ("127.0.0.1", 0), releaser=self._releaser).start()
         self._credential = ProviderToken(clock=self._clock, **self.apns.token_parameters)
         self.session = Session(protocol="http2", ca_string=self.apns.ca_string)
         self.window = Window(self._browser, self.server.url, **self._options)

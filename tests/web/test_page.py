@@ -1,16 +1,21 @@
 """The simulator's page in a real browser: what somebody sees, and what their clicks do."""
 
+import contextlib
 import json
+import subprocess
+from pathlib import Path
 from typing import Any, Iterator, List
 
 import pytest
 from browser import Window, open_browser
 from page_scene import APP, OTHER, TOKEN, Scene
 
+from apnsclient.testing.simulator import Simulator
 from apnsclient.testing.simulator.connection_facts import ConnectionFacts, TLSFacts
 from apnsclient.testing.simulator.exchange import ProviderExchange
 from apnsclient.testing.simulator.provider_head import Head
 from apnsclient.testing.simulator.provider_policy import Verdict
+from apnsclient.testing.web import Releaser
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +114,90 @@ def test_what_is_looked_for_is_found(scene: Scene) -> None:
     show_rows(window, ["Third", "First"])
     search.fill("status:x")
     window.see("status", ".count")
+
+
+def test_the_list_says_what_each_is_and_what_is_wrong(scene: Scene) -> None:
+    """What has no text is named by its kind; errors and warnings of lint are counted."""
+    scene.push(payload={"aps": {"alert": "Plain"}})
+    scene.push(payload={"aps": {"content-available": 1}}, apns_push_type="background")
+    scene.push(payload={"aps": {"badge": 3}})
+    scene.push(payload={"aps": {"event": "update"}}, apns_push_type="liveactivity",
+               apns_topic=APP + ".push-type.liveactivity")
+    window = scene.window.open()
+    show_rows(window, ["live activity", "badge", "background", "Plain"])
+    marks = window.page.locator(".row").nth(0).locator(".marks [role=img]")
+    assert marks.first.get_attribute("aria-label") == "2 errors"
+    assert marks.first.inner_text() == "\u2715 2"
+    assert window.page.locator(".row").nth(3).locator(".marks [role=img]").count() == 0
+    scene.push(payload={"aps": {"alert": "x", "badge": "1"}})
+    window.page.locator(".row", has_text="x").first.locator(
+        ".marks [aria-label='1 warning']").wait_for()
+
+
+def test_what_was_looked_for_stays(scene: Scene) -> None:
+    """In a notification, on the way back, and after a look at its connection."""
+    scene.push(alert="One")
+    scene.push(alert="Two")
+    window = scene.window.open("#/notifications?q=one")
+    show_rows(window, ["One"])
+    window.page.locator(".row a").click()
+    window.see("One", ".lock")
+    window.page.locator(".detail a", has_text="number 1, provider").click()
+    window.see("opened", ".timeline")
+    window.page.locator(".timeline a").nth(1).click()
+    window.see("Two", ".lock")
+    show_rows(window, ["One"])
+    assert window.page.url.endswith("#/notifications/2?q=one")
+    window.page.locator("nav a", has_text="Devices").click()
+    window.see("Set", ".panel")
+    window.page.locator("nav a", has_text="Notifications").click()
+    show_rows(window, ["One"])
+    window.page.locator("nav a", has_text="Notifications").click()
+    show_rows(window, ["Two", "One"])
+
+
+def test_a_copied_command_sends_the_same_again(scene: Scene, tmp_path: Path) -> None:
+    """With quotes and all, by whoever has the authority and the certificate in files."""
+    payload = '{"aps": {"alert": "It\'s $HOME, \\"now\\" `x` \u00e9"}}'
+    (tmp_path / "ca.pem").write_text(scene.apns.ca_string)
+    (tmp_path / "client.pem").write_text(scene.apns.cert_string)
+    scene.push(payload=payload, apns_collapse_id="it's")
+    window = scene.window.open("#/notifications/1")
+    window.allow_clipboard()
+    window.press("Copy as curl")
+    window.told("Copied.")
+    command = window.page.evaluate("() => navigator.clipboard.readText()")
+    subprocess.run(["bash", "-c", command], cwd=str(tmp_path), check=True, timeout=60)
+    exchange = scene.apns.journal.get(2)
+    assert exchange is not None
+    assert exchange.payload == payload.encode("utf-8")
+    assert (exchange.topic, exchange.push_type, exchange.collapse_id, exchange.outcome) == (
+        APP, "alert", "it's", "accepted")
+
+
+def test_a_notification_is_released_after_a_question(browser: Any) -> None:
+    """To a device on the list alone; what Apple said stays with the notification."""
+    with Simulator(linger=0.1) as apple:
+        apple.devices.uninstall(TOKEN, 1700000000)
+        with contextlib.closing(Releaser(
+                apple.key_string, apple.key_id, apple.team_id, [TOKEN], apple.provider_address,
+                apple.ca_string)) as releaser, Scene(browser, releaser=releaser) as scene:
+            scene.push(TOKEN, OTHER)
+            window = scene.window.open("#/notifications/2")
+            window.see(OTHER, ".detail")
+            assert window.page.get_by_role("button", name="Release").count() == 0
+            window.open("#/notifications/1")
+            window.press("Release")
+            window.see("Send it on to Apple?", "dialog[open]")
+            window.page.keyboard.press("Escape")
+            window.until("() => !document.querySelector('dialog[open] #confirm-title')")
+            assert apple.journal.last_number == 0
+            assert window.page.url.endswith("/1")
+            window.press("Release")
+            window.press("Send", "dialog[open]")
+            window.told("Apple: rejected.")
+            window.see("Unregistered", "section:has-text('Released to Apple')")
+            assert [each.token for each in apple.journal.find()] == [TOKEN]
 
 
 def test_the_keyboard_is_enough(scene: Scene) -> None:

@@ -373,11 +373,30 @@ def test_findings_and_appearance(world):
         world.send(token, alert="Dinner", badge="1", apns_id=identifier)
     newest = world.find(full=True)[0]
     whole = world.http.get("/notifications/%d" % newest["number"]).json()
-    assert whole == dict(newest, release=None)
+    assert whole == newest
     assert [(each["rule"], each["severity"], each["field"]) for each in newest["findings"]] == [
         ("one-id-for-many-tokens", "error", "apns-id"), ("wrong-type", "warning", "aps.badge")]
+    assert newest["finding_counts"] == {"error": 1, "warning": 1, "note": 0}
+    summary = world.find()[0]
+    assert set(summary) < set(newest)
+    assert {name: newest[name] for name in summary} == summary
     found = newest["appearance"]
     assert (found["kind"], found["body"], found["badge"]) == ("alert", "Dinner", None)
     world.simulator.journal.clear()
     world.send(BAD, alert="Dinner", apns_id=identifier)
     assert world.find(full=True)[0]["findings"] == []
+    assert world.find()[0]["finding_counts"] == {"error": 0, "warning": 0, "note": 0}
+
+
+def test_what_a_response_changes_is_found_anew(world):
+    """What was found is kept for the next one who asks, until there is a response."""
+    world.simulator.devices.bad(BAD)
+    world.simulator.faults.script_requests(RequestScript(hold=True))
+    sending = threading.Thread(target=world.send, args=[BAD])
+    sending.start()
+    assert world.simulator.wait_for(lambda: world.simulator.held == 1, LIMIT)
+    assert world.find()[0]["finding_counts"]["warning"] == 0
+    world.simulator.release_held()
+    sending.join(LIMIT)
+    assert world.find()[0]["outcome"] == "rejected"
+    assert world.find()[0]["finding_counts"]["warning"] == 1

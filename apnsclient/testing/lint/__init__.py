@@ -17,7 +17,8 @@ from .subject import Subject
 if MYPY:
     from typing import Any, List, Optional
 
-__all__ = ["ERROR", "Finding", "History", "NOTE", "RULES", "Rule", "WARNING", "check", "describe"]
+__all__ = ["ERROR", "Finding", "History", "NOTE", "RULES", "Rule", "SEVERITIES", "WARNING",
+           "check", "describe"]
 
 #: All rules, by their subjects.
 RULES = (
@@ -25,9 +26,12 @@ RULES = (
     + keys.RULES + alert.RULES + live_activity.RULES + live_activity.OTHER_RULES + dates.APS_RULES
     + history_rules.HISTORY_RULES)
 
+#: How bad a finding can be, the worst first.
+SEVERITIES = (ERROR, WARNING, NOTE)
+
 #: Most findings about one notification.
 _MOST_FINDINGS = 50
-_ORDER = {ERROR: 0, WARNING: 1, NOTE: 2}
+_ORDER = dict((severity, rank) for rank, severity in enumerate(SEVERITIES))
 
 
 def check(exchange, history=None):

@@ -12,8 +12,9 @@ from starlette.responses import Response
 from typing_extensions import Literal
 
 __all__ = ["Certificate", "Connection", "ConnectionEvent", "ConnectionList", "Credential",
-           "Deleted", "DocumentResponse", "Finding", "NearMiss", "NotEnough", "Notification",
-           "NotificationList", "Release", "ResponseOfNotification", "Summary", "TLS", "encode"]
+           "Deleted", "DocumentResponse", "Finding", "FindingCounts", "NearMiss", "NotEnough",
+           "Notification", "NotificationList", "Release", "ResponseOfNotification", "Summary",
+           "TLS", "encode"]
 
 
 def encode(document: Any) -> str:
@@ -32,6 +33,14 @@ class DocumentResponse(Response):
     def __init__(self, document: Any, status_code: int = 200,
                  headers: Optional[Mapping[str, str]] = None) -> None:
         super().__init__(encode(document), status_code, headers)
+
+
+class FindingCounts(BaseModel):
+    """How many findings there are of each severity."""
+
+    error: int = Field(description="Apple rejects it, or it cannot work.")
+    warning: int = Field(description="It will not do what was meant.")
+    note: int = Field(description="Worth a look.")
 
 
 class Summary(BaseModel):
@@ -63,6 +72,8 @@ class Summary(BaseModel):
     size: int = Field(description="Size of the payload in bytes.")
     limit: int = Field(description="Largest size that is taken.")
     url: Optional[str] = Field(description="Address of its page.")
+    shown_as: str = Field(description="What a device takes it for: `kind` of its `appearance`.")
+    finding_counts: FindingCounts
 
 
 class Credential(BaseModel):
@@ -143,6 +154,9 @@ class Notification(Summary):
         description="Null as long as there is none.")
     release: Optional[Release] = Field(
         None, description="What became of it when it was sent on to Apple; null if it was not.")
+    releasable: bool = Field(
+        description="Whether it can be sent on to Apple: the server was started for that, and its "
+                    "device token is on the list.")
     findings: List[Finding] = Field(description="What is wrong with it, the worst first.")
     appearance: Dict[str, Any] = Field(
         description="What a device would show: `kind`, `shows`, `explanation`, `title`, "

@@ -215,7 +215,9 @@ class Waiter:
 
 
 class Reader(Waiter):
-    """Waits for news, and collects them. All but the methods ``add_...`` is for the event loop.
+    """Waits for news, and collects them.
+
+    Waiting is for the event loop. Taking is for one thread at a time, while nobody waits.
 
     :param simulator: whose news.
     :param lock: guards what the simulator's thread adds.
@@ -253,7 +255,7 @@ class Reader(Waiter):
         if len(self._connections) < _MOST_CHANGES:
             self._connections[connection.number] = connection
 
-    # In the event loop.
+    # By the one who waits.
 
     def take_exchanges(self, limit: int) -> Tuple[List[Exchange], int]:
         """Return what has come or changed since the last call, oldest first.

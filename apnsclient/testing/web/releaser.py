@@ -54,6 +54,14 @@ class Releaser:
         """Return what became of a notification that was sent on last, None if it was not."""
         return self._results.get(_key(exchange))
 
+    def is_allowed(self, exchange: Exchange) -> bool:
+        """Return True if a notification is to a device that may be sent to, and can be sent on."""
+        try:
+            self._message_of(exchange)
+        except NotReleasable:
+            return False
+        return True
+
     def release(self, exchange: Exchange) -> Dict[str, Any]:
         """Send a notification on, and return what became of it.
 

@@ -6,16 +6,17 @@ from typing import AsyncIterator, List, Optional
 
 from fastapi import APIRouter, Header, Response
 from fastapi import Query as QueryParameter
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 from typing_extensions import Annotated
 
-from ...simulator import Simulator
-from ...simulator.documents import connection_document, exchange_summary
+from ...simulator.documents import connection_document
 from ..documents import encode
 from ..errors import ApiError, ErrorDocument
 from ..feed import INTERVAL, Feed, Reader
-from ..parameters import TheFeed, TheSimulator
+from ..linter import Linter
+from ..parameters import TheFeed, TheLinter
 
 __all__ = ["router"]
 
@@ -34,7 +35,7 @@ _MOST_READERS = 100
           "description": "Events `notifications`, `connections` and `reset`."},
     503: {"model": ErrorDocument, "description": "There are too many readers."}})
 async def read_events(
-        simulator: TheSimulator, feed: TheFeed,
+        linter: TheLinter, feed: TheFeed,
         last_event_id: Annotated[Optional[str], Header(
             description="The last `id` that was received, to go on from there.")] = None,
         after: Annotated[Optional[int], QueryParameter(
@@ -50,7 +51,7 @@ async def read_events(
         number = int(last_event_id)
     if feed.reader_count >= _MOST_READERS:
         raise ApiError(503, "there are %d readers of events already" % _MOST_READERS)
-    return _Stream(simulator, feed, feed.new_reader(number))
+    return _Stream(linter, feed, feed.new_reader(number))
 
 
 class _Stream(StreamingResponse):
@@ -58,8 +59,8 @@ class _Stream(StreamingResponse):
 
     media_type = "text/event-stream"
 
-    def __init__(self, simulator: Simulator, feed: Feed, reader: Reader) -> None:
-        super().__init__(_messages(simulator, reader))
+    def __init__(self, linter: Linter, feed: Feed, reader: Reader) -> None:
+        super().__init__(_messages(linter, reader))
         self._feed, self._reader = feed, reader
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,12 +70,13 @@ class _Stream(StreamingResponse):
             self._feed.remove(self._reader)
 
 
-async def _messages(simulator: Simulator, reader: Reader) -> AsyncIterator[str]:
+async def _messages(linter: Linter, reader: Reader) -> AsyncIterator[str]:
     # The head, and something for readers that wait for the first bytes.
     yield "retry: 1000\n\n"
     comment_at = time.monotonic() + _KEEP_ALIVE
     while await reader.wait(comment_at - time.monotonic()):
-        text = "".join(_news(simulator, reader))
+        # Elsewhere: lint reads each of them, and may have much to catch up with.
+        text = "".join(await run_in_threadpool(_news, linter, reader))
         if text:
             yield text
             await asyncio.sleep(INTERVAL)
@@ -85,7 +87,7 @@ async def _messages(simulator: Simulator, reader: Reader) -> AsyncIterator[str]:
         comment_at = time.monotonic() + _KEEP_ALIVE
 
 
-def _news(simulator: Simulator, reader: Reader) -> List[str]:
+def _news(linter: Linter, reader: Reader) -> List[str]:
     """Return the messages about what is new."""
     messages: List[str] = []
     if reader.was_reset:
@@ -94,7 +96,7 @@ def _news(simulator: Simulator, reader: Reader) -> List[str]:
     items, skipped = reader.take_exchanges(_MOST_ITEMS)
     if items or skipped:
         messages.append("id: %d\n" % reader.last + _message("notifications", encode({
-            "items": [exchange_summary(each, simulator.page_url) for each in items],
+            "items": [linter.summary(each) for each in items],
             "skipped": skipped, "last": reader.last})))
     connections = reader.take_connections()
     if connections:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 from fastapi import APIRouter, Path, Request, Response
 from fastapi import Query as QueryParameter
@@ -12,17 +12,19 @@ from starlette.concurrency import run_in_threadpool
 from typing_extensions import Annotated
 
 from ...simulator import Exchange, Query, Simulator
-from ...simulator.documents import exchange_summary
 from ...simulator.journal import Search
 from ..documents import Deleted, DocumentResponse, NotEnough, Notification, NotificationList
 from ..errors import ApiError
 from ..feed import Feed, Waiter
 from ..linter import Linter
 from ..parameters import Filter, TheFeed, TheLinter, TheReleaser, TheSimulator, read_duration
+from ..releaser import Releaser
 
 __all__ = ["router"]
 
 router = APIRouter(prefix="/notifications", tags=["notifications"])
+
+_DocumentOf = Callable[[Exchange], Dict[str, Any]]
 
 #: Type of the number in a path.
 _Number = Annotated[int, Path(description="Number of the request.", ge=1, le=2 ** 53)]
@@ -45,33 +47,43 @@ class _Selection(Filter):
     408: {"model": NotEnough, "description": "With `wait`: too few have come in time."}})
 async def find_notifications(
         request: Request, selection: Annotated[_Selection, QueryParameter()],
-        simulator: TheSimulator, feed: TheFeed, linter: TheLinter) -> Response:
+        simulator: TheSimulator, feed: TheFeed, linter: TheLinter,
+        releaser: TheReleaser) -> Response:
     """Return requests, newest first; or wait until as many as are expected have come."""
     query = selection.query()
+
+    def document_of(exchange: Exchange) -> Dict[str, Any]:
+        return (_whole_document(linter, releaser, exchange) if selection.full
+                else linter.summary(exchange))
+
     if selection.wait is None:
-        return await run_in_threadpool(_find, simulator, linter, selection, query)
+        return await run_in_threadpool(_find, simulator, document_of, selection, query)
     if selection.before is not None or selection.after is not None:
         raise ApiError(422, "before and after cannot be combined with wait", "wait")
     waited: Any = await _wait(request, simulator, feed, query or Query(), selection.count,
                               read_duration(selection.wait, "wait"))
-    items: List[Exchange] = list(waited.exchanges)
-    if waited.is_enough:
-        return DocumentResponse(_list_document(simulator, linter, selection, items, None, True))
-    near: List[Any] = [
-        {"notification": exchange_summary(exchange, simulator.page_url), "mismatches": mismatches}
-        for exchange, mismatches in waited.near_misses]
-    return DocumentResponse(
-        {"items": _documents(simulator, linter, selection, items), "is_enough": False,
-         "near_misses": near}, 408)
+    return await run_in_threadpool(_tell, simulator, linter, document_of, waited)
 
 
-def _find(simulator: Simulator, linter: Linter, selection: _Selection,
+def _find(simulator: Simulator, document_of: _DocumentOf, selection: _Selection,
           query: Optional[Query]) -> Response:
     found: List[Exchange] = simulator.journal.find(
         query, selection.limit + 1, selection.before, selection.after)
     items = found[:selection.limit]
     return DocumentResponse(_list_document(
-        simulator, linter, selection, items, items[-1].number if len(found) > len(items) else None))
+        simulator, document_of, items, items[-1].number if len(found) > len(items) else None))
+
+
+def _tell(simulator: Simulator, linter: Linter, document_of: _DocumentOf,
+          waited: Any) -> Response:
+    """Return the response for somebody who has waited."""
+    items: List[Exchange] = list(waited.exchanges)
+    if waited.is_enough:
+        return DocumentResponse(_list_document(simulator, document_of, items, None, True))
+    near: List[Any] = [{"notification": linter.summary(exchange), "mismatches": mismatches}
+                       for exchange, mismatches in waited.near_misses]
+    return DocumentResponse({"items": [document_of(each) for each in items], "is_enough": False,
+                             "near_misses": near}, 408)
 
 
 async def _wait(request: Request, simulator: Simulator, feed: Feed, query: Query, count: int,
@@ -105,19 +117,19 @@ async def _end_when_gone(request: Request, waiter: Waiter) -> None:
         waiter.end()
 
 
-def _list_document(simulator: Simulator, linter: Linter, selection: _Selection,
-                   items: List[Exchange], next_before: Optional[int],
-                   is_enough: Optional[bool] = None) -> Dict[str, Any]:
+def _list_document(simulator: Simulator, document_of: _DocumentOf, items: List[Exchange],
+                   next_before: Optional[int], is_enough: Optional[bool] = None) -> Dict[str, Any]:
     journal = simulator.journal
-    return {"items": _documents(simulator, linter, selection, items), "is_enough": is_enough,
+    return {"items": [document_of(each) for each in items], "is_enough": is_enough,
             "last": journal.last_number, "kept": len(journal), "next": next_before}
 
 
-def _documents(simulator: Simulator, linter: Linter, selection: _Selection,
-               items: List[Exchange]) -> List[Dict[str, Any]]:
-    if selection.full:
-        return [linter.document(each) for each in items]
-    return [exchange_summary(each, simulator.page_url) for each in items]
+def _whole_document(linter: Linter, releaser: Optional[Releaser],
+                    exchange: Exchange) -> Dict[str, Any]:
+    return dict(
+        linter.document(exchange),
+        release=None if releaser is None else releaser.result_of(exchange),
+        releasable=releaser is not None and releaser.is_allowed(exchange))
 
 
 @router.delete("")
@@ -138,9 +150,8 @@ async def read_notification(number: _Number, simulator: TheSimulator, linter: Th
     exchange = simulator.journal.get(number)
     if exchange is None:
         raise _not_found(number)
-    document = await run_in_threadpool(linter.document, exchange)
-    document["release"] = None if releaser is None else releaser.result_of(exchange)
-    return DocumentResponse(document)
+    return DocumentResponse(await run_in_threadpool(
+        _whole_document, linter, releaser, exchange))
 
 
 @router.delete("/{number}", status_code=204)

@@ -6,18 +6,31 @@ import {bounded, clock, facts, fill, foreign, h, outcomeBadge, toast} from "./do
 // Characters of a payload that are shown at first.
 const MOST = 20000;
 
-/** Show an exchange in an element; onGone is called when it has been deleted. */
-export async function showDetail(element, number, onGone) {
+// Where clients of the simulator connect to, by service; asked for once.
+let addresses = null;
+
+/** Show an exchange in an element.
+ *
+ * list: the address of the list that it was chosen from.
+ * onGone: called when it has been deleted.
+ */
+export async function showDetail(element, number, {list, onGone}) {
+  element.dataset.number = number;
   let item;
   try {
+    addresses ??= (await call("GET", "/credentials")).addresses;
     item = await call("GET", `/notifications/${number}`);
   } catch (error) {
+    item = null;
     fill(element, h("p", {class: "empty"}, error.message));
-    return;
   }
+  // Somebody may have gone on to another one meanwhile.
+  if (item === null || element.dataset.number !== String(number)) return;
+  const again = () => showDetail(element, number, {list, onGone});
   fill(element,
-    heading(item),
-    actions(item, onGone),
+    heading(item, list),
+    actions(item, onGone, again),
+    released(item),
     h("div", {class: "columns"},
       section("On the device", lockScreen(item)),
       section("Findings", findings(item))),
@@ -33,25 +46,32 @@ function section(title, ...content) {
     ? h("section", null, h("h2", null, title), ...content) : null;
 }
 
-function heading(item) {
+function heading(item, list) {
   return h("header", {class: "heading"},
-    h("a", {class: "back", href: "#/notifications"}, "\u2039 All notifications"),
+    h("a", {class: "back", href: list}, "\u2039 All notifications"),
     h("h1", null, `Number ${item.number} `, outcomeBadge(item)),
     h("p", null, clock(item.time), " to ", foreign(item.topic ?? "no topic"), ", ",
       foreign(item.push_type ?? item.kind)),
     item.token ? h("p", {class: "token"}, foreign(item.token)) : null);
 }
 
-function actions(item, onGone) {
+function actions(item, onGone, again) {
   const device = `/devices/${encodeURIComponent(item.token ?? "")}`;
   const button = (text, onclick) => h("button", {type: "button", onclick}, text);
   return h("p", {class: "actions"},
     item.token ? button("Copy token", () => copy(item.token)) : null,
-    button("Copy as curl", () => copy(curl(item))),
+    item.path === null ? null : button("Copy as curl", () => copy(curl(item))),
     item.token ? button("Make device bad", () => act(
       "Pushes to this device are rejected now.", "PUT", device, {state: "bad"})) : null,
     item.token ? button("Uninstall", () => act(
       "The application is gone from this device.", "PUT", device, {state: "uninstalled"})) : null,
+    item.releasable ? button("Release", async () => {
+      if (await confirmed("Send it on to Apple?", `It goes to the device ${item.token}.`)) {
+        await act(({outcome}) => `Apple: ${outcome}.`, "POST",
+          `/notifications/${item.number}/release`);
+        await again();
+      }
+    }) : null,
     button("Delete", async () => {
       await act("Deleted.", "DELETE", `/notifications/${item.number}`);
       onGone(item.number);
@@ -67,15 +87,40 @@ async function copy(text) {
   }
 }
 
-/** Return a command that sends the same again, but for the credential. */
+/** Return a command that sends the same again, with the certificate of the simulator. */
 function curl(item) {
   const quote = (text) => `'${text.replaceAll("'", "'\\''")}'`;
   const parts = ["curl --http2 --cacert ca.pem --cert client.pem"];
   for (const [name, value] of item.headers) {
     if (name.startsWith("apns-")) parts.push(`-H ${quote(`${name}: ${value}`)}`);
   }
-  parts.push(`-d ${quote(item.payload_text ?? "")}`, quote(`https://localhost:PORT${item.path}`));
-  return parts.join(" \\\n  ");
+  if (item.method !== "POST") parts.push(`-X ${quote(item.method)}`);
+  const isText = item.payload_text !== null;
+  if (item.size) parts.push(isText ? `--data-raw ${quote(item.payload_text)}` : "--data-binary @-");
+  parts.push(quote(`https://${addresses[item.service]}${item.path}`));
+  const command = parts.join(" \\\n  ");
+  return isText ? command : `echo ${item.payload_base64} | base64 -d | ${command}`;
+}
+
+/** Ask whether something is to be done; return a promise of the answer. */
+function confirmed(title, text) {
+  return new Promise((resolve) => {
+    const dialog = h("dialog", {"aria-labelledby": "confirm-title", onclose: () => {
+      resolve(dialog.returnValue === "yes");
+      dialog.remove();
+    }},
+    h("h2", {id: "confirm-title"}, title), h("p", null, foreign(text)),
+    h("form", {method: "dialog"}, h("button", {value: "no"}, "Cancel"),
+      h("button", {value: "yes"}, "Send")));
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}
+
+function released(item) {
+  const got = item.release;
+  return got ? section("Released to Apple", facts([["Outcome", got.outcome],
+    ["Status", got.status], ["Reason", got.reason], ["Meaning", got.message]])) : null;
 }
 
 function lockScreen(item) {

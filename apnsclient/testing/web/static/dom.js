@@ -83,3 +83,14 @@ export function outcomeBadge(item) {
     ? `${item.status ?? ""} ${item.reason ?? "rejected"}`.trim() : item.outcome;
   return h("span", {class: "badge", "data-outcome": item.outcome}, visible(text));
 }
+
+/** Return how many errors and warnings lint has found. */
+export function findingMarks(counts) {
+  return h("span", {class: "marks"}, [["error", "\u2715"], ["warning", "!"]]
+    .filter(([severity]) => counts[severity])
+    .map(([severity, sign]) => {
+      const text = `${counts[severity]} ${severity}${counts[severity] > 1 ? "s" : ""}`;
+      return h("span", {"data-severity": severity, role: "img", "aria-label": text, title: text},
+        `${sign} ${counts[severity]}`);
+    }));
+}

@@ -1,7 +1,7 @@
 // The list of notifications: newest first, alive, and only as long in the document as the window.
 
 import {call, query} from "./api.js";
-import {clock, fill, foreign, h, outcomeBadge} from "./dom.js";
+import {clock, fill, findingMarks, foreign, h, outcomeBadge} from "./dom.js";
 import {parse} from "./search.js";
 
 const ROW = 60;
@@ -182,7 +182,8 @@ export class List {
   }
 
   row(item) {
-    const title = item.title || item.body || (item.kind === "notification" ? "" : item.path);
+    const title = item.title || item.body
+      || (["notification", "broadcast"].includes(item.kind) ? "" : item.path);
     return h("li", {
       class: "row", "data-number": item.number,
       "aria-current": item.number === this.selected ? "true" : null,
@@ -191,10 +192,11 @@ export class List {
       this.open(item.number);
     }},
     h("span", {class: "first"}, outcomeBadge(item),
-      title ? foreign(title, {class: "title"}) : h("span", {class: "title none"}, "no alert"),
+      title ? foreign(title, {class: "title"}) : h("span", {class: "title none"}, item.shown_as),
       clock(item.time)),
     h("span", {class: "second"},
       foreign(item.token ? item.token.slice(0, 12) + "\u2026" : item.method ?? ""),
-      foreign(item.topic ?? "no topic"), foreign(item.push_type ?? item.kind))));
+      foreign(item.topic ?? "no topic"), foreign(item.push_type ?? item.kind),
+      findingMarks(item.finding_counts))));
   }
 }

@@ -48,8 +48,19 @@ async function clear() {
 async function show() {
   const wanted = readAddress(location.hash);
   const previous = now;
+  if (wanted.view === "notifications" && wanted.number && !wanted.q
+      && previous.view && previous.view !== "notifications") {
+    // From a connection, say: what was looked for before stays.
+    wanted.q = search.value;
+    history.replaceState(null, "", address(wanted.view, wanted.number, wanted.q));
+  }
   now = wanted;
   for (const link of document.querySelectorAll("nav a")) {
+    if (link.dataset.view === "notifications") {
+      // Leads back to what was looked for; from there, to all.
+      link.href = address("notifications", null,
+        wanted.view === "notifications" ? "" : search.value);
+    }
     if (link.dataset.view === wanted.view) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
@@ -90,14 +101,20 @@ async function showNotifications({number, q}, previous) {
   const before = previous.view === "notifications" ? previous : {};
   if (before.q !== q) list.search(q);
   if (number && before.number !== number) {
-    await showDetail(detail, number, () => {
-      go(address("notifications", null, search.value));
-      list.search(search.value);
-    });
+    await openDetail();
     detail.scrollTop = 0;
   } else if (!number) {
+    delete detail.dataset.number;
     fill(detail, h("p", {class: "empty"}, "Choose a notification."));
   }
+}
+
+async function openDetail() {
+  const back = address("notifications", null, now.q);
+  await showDetail(detail, now.number, {list: back, onGone: () => {
+    go(back);
+    list.search(search.value);
+  }});
 }
 
 // News.
@@ -115,7 +132,7 @@ listen({
   notifications: (message) => {
     list.news(message);
     const changed = message.items.some((item) => item.number === now.number);
-    if (changed && now.view === "notifications") showDetail(detail, now.number, () => {});
+    if (changed && now.view === "notifications") openDetail();
   },
   connections: lookSoon,
   reset: () => list.search(search.value),
@@ -133,7 +150,8 @@ search.addEventListener("input", () => {
 });
 
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || help.open) return;
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (document.querySelector("dialog[open]")) return;
   const isTyping = event.target.matches("input, textarea, select");
   if (event.key === "Escape") {
     if (isTyping) event.target.blur();
