@@ -8,7 +8,7 @@ from typing import Any, Iterator, List
 
 import pytest
 
-__all__ = ["Window", "open_browser"]
+__all__ = ["LIMIT", "Window", "open_browser"]
 
 #: Milliseconds after which something that is expected is not going to come any more.
 LIMIT = 60000

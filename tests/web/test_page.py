@@ -3,14 +3,15 @@
 import contextlib
 import json
 import subprocess
+import threading
 from pathlib import Path
 from typing import Any, Iterator, List
 
 import pytest
-from browser import Window, open_browser
+from browser import LIMIT, Window, open_browser
 from page_scene import APP, OTHER, TOKEN, Scene
 
-from apnsclient.testing.simulator import Simulator
+from apnsclient.testing.simulator import RequestScript, Simulator
 from apnsclient.testing.simulator.connection_facts import ConnectionFacts, TLSFacts
 from apnsclient.testing.simulator.exchange import ProviderExchange
 from apnsclient.testing.simulator.provider_head import Head
@@ -404,6 +405,67 @@ def test_what_was_missed_is_counted_once_and_found(scene: Scene, search: str) ->
     window.until("() => [...document.querySelectorAll('.row .title')].slice(0, 3)"
                  ".map((one) => one.textContent).join() === 'The newest,Missed, too,Missed'")
     assert not window.page.locator(".newer").is_visible()
+
+
+def test_a_row_stays_what_it_is_while_others_come(scene: Scene) -> None:
+    """Whoever is about to click on it, or has the keyboard there, does not lose it."""
+    scene.push(alert="First")
+    window = scene.window.open()
+    window.page.keyboard.press("j")
+    window.until("() => document.activeElement.textContent.includes('First')")
+    row = window.page.locator(".row").element_handle()
+    scene.push(alert="Second")
+    show_rows(window, ["Second", "First"])
+    assert row.evaluate("row => row.isConnected && row.contains(document.activeElement)")
+    window.page.keyboard.press("ArrowUp")
+    window.until("() => document.activeElement.textContent.includes('Second')")
+    assert window.page.locator(".row a[tabindex='0']").count() == 1
+    window.page.keyboard.press("Tab")
+    window.page.keyboard.press("Shift+Tab")
+    window.until("() => document.activeElement.textContent.includes('Second')")
+
+
+@contextlib.contextmanager
+def holding(scene: Scene, alert: str) -> Iterator[None]:
+    """Have a request wait for its response."""
+    scene.apns.faults.script_requests(RequestScript(hold=True))
+    pushing = threading.Thread(target=scene.push, kwargs={"alert": alert})
+    pushing.start()
+    try:
+        assert scene.apns.wait_for(lambda: scene.apns.held == 1, LIMIT / 1000)
+        yield
+    finally:
+        scene.apns.release_held()
+        pushing.join()
+
+
+def test_what_changes_is_where_it_belongs(scene: Scene) -> None:
+    """It leaves what it does not match any more, and appears behind newer ones that were there."""
+    window = scene.window.open("#/notifications?q=outcome%3Apending")
+    with holding(scene, "First"):
+        show_rows(window, ["First"])
+    show_rows(window, [])
+    window.press("Accepted")
+    show_rows(window, ["First"])
+    with holding(scene, "Second"):
+        scene.push(alert="Third")
+        show_rows(window, ["Third", "First"])
+    show_rows(window, ["Third", "Second", "First"])
+
+
+def test_a_page_that_is_open_for_long_forgets_what_is_old(scene: Scene) -> None:
+    """What scrolling needs of it is loaded again; the simulator says how many it keeps."""
+    found = scene.window.open().page.evaluate("""async () => {
+      const list = new (await import("/list.js")).List(() => {});
+      for (let last = 100; last <= 5000; last += 100) {
+        const items = Array.from({length: 100}, (_, index) => ({
+          number: last - 99 + index, outcome: "accepted", finding_counts: {}}));
+        list.news({items, skipped: 0, kept: 700});
+      }
+      list.draw();
+      return [list.items.length, list.items[0].number, list.hasOlder, list.count.textContent];
+    }""")
+    assert found == [2000, 5000, True, "700 notifications"]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

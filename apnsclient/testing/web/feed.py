@@ -288,3 +288,8 @@ class Reader(Waiter):
         """Number of the last request that was returned."""
         return self._last
 
+    @property
+    def kept(self) -> int:
+        """How many requests are kept."""
+        return len(self._journal)
+

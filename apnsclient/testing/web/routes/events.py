@@ -97,7 +97,7 @@ def _news(linter: Linter, reader: Reader) -> List[str]:
     if items or skipped:
         messages.append("id: %d\n" % reader.last + _message("notifications", encode({
             "items": [linter.summary(each) for each in items],
-            "skipped": skipped, "last": reader.last})))
+            "skipped": skipped, "last": reader.last, "kept": reader.kept})))
     connections = reader.take_connections()
     if connections:
         messages.append(_message("connections", encode({

@@ -69,6 +69,16 @@ export function toast(text, isError) {
   toast.timer = setTimeout(() => { element.hidden = true; }, isError ? 8000 : 3000);
 }
 
+/** Have a screen reader tell something, but not more often than somebody can listen to. */
+export function announce(text) {
+  if (announce.text === text) return;
+  announce.text = text;
+  announce.timer ??= setTimeout(() => {
+    announce.timer = null;
+    document.getElementById("announcement").textContent = announce.text;
+  }, 1500);
+}
+
 /** Return the time of an RFC 3339 text as the user's clock has it. */
 export function clock(text) {
   const moment = new Date(text);

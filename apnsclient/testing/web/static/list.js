@@ -1,13 +1,15 @@
 // The list of notifications: newest first, alive, and only as long in the document as the window.
 
 import {call, query} from "./api.js";
-import {clock, fill, findingMarks, foreign, h, outcomeBadge} from "./dom.js";
+import {announce, clock, findingMarks, foreign, h, outcomeBadge} from "./dom.js";
 import {parse} from "./search.js";
 
 const ROW = 60;
 const PAGE = 200;
 // Milliseconds between two looks at what is new while something is looked for.
 const LOOK = 500;
+// Of more than so many the oldest are forgotten when new ones come; scrolling brings them back.
+const MOST = 2000;
 
 export class List {
   /** open(number) is called when a notification is chosen. */
@@ -23,14 +25,21 @@ export class List {
     // The highest number that is in the list or counted as missed.
     this.newest = 0;
     this.generation = 0;
-    this.rows = h("ol", {class: "rows", role: "list"});
-    this.viewport = h("div", {class: "viewport", tabindex: "0", "aria-label": "Notifications"},
-      this.rows);
+    // The rows in the document, by item: whoever is about to click on one must not lose it.
+    this.drawn = new Map();
+    this.rows = h("ol", {class: "rows", role: "list", "aria-label": "Notifications, newest first"});
+    this.viewport = h("div", {class: "viewport", tabindex: "-1"}, this.rows);
     this.newer = h("button", {class: "newer", type: "button", hidden: true,
       onclick: () => this.toTop()});
-    this.count = h("p", {class: "count", role: "status"});
+    this.count = h("p", {class: "count"});
     this.element = h("div", {class: "list"}, this.count, this.newer, this.viewport);
     this.viewport.addEventListener("scroll", () => this.draw());
+    this.viewport.addEventListener("keydown", (event) => {
+      const step = {ArrowDown: 1, ArrowUp: -1}[event.key];
+      if (!step || event.ctrlKey || event.metaKey || event.altKey) return;
+      event.preventDefault();
+      this.move(step);
+    });
     new ResizeObserver(() => this.draw()).observe(this.viewport);
   }
 
@@ -64,10 +73,14 @@ export class List {
         {...parse(this.q), limit: PAGE, before: last?.number}));
       if (generation !== this.generation) return;
       this.kept = page.kept;
-      this.hasOlder = page.next !== null;
       this.fault = null;
-      // What came alive meanwhile is there already.
-      this.set(this.items.concat(page.items.filter((item) => !this.byNumber.has(item.number))));
+      if (this.items[this.items.length - 1] !== last) {
+        // The list is another one by now: what lies between would be missing.
+        this.schedule();
+        return;
+      }
+      this.hasOlder = page.next !== null;
+      this.set(this.items.concat(page.items));
     } catch (error) {
       if (generation === this.generation) {
         this.fault = error.message;
@@ -80,13 +93,14 @@ export class List {
   }
 
   /** Take news: summaries, oldest first, and how many were left out. */
-  news({items, skipped}) {
+  news({items, skipped, kept}) {
     const fresh = [];
     for (const item of items) {
       const known = this.byNumber.get(item.number);
-      if (known) Object.assign(known, item);
+      if (known) this.change(known, item);
       else if (item.number > this.newest) fresh.unshift(item);
     }
+    this.kept = kept;
     if (this.q) {
       this.schedule();
       if (!this.timer) {
@@ -97,13 +111,23 @@ export class List {
       }
       return;
     }
-    this.kept = Math.max(this.kept ?? 0, this.items.length) + fresh.length + skipped;
     this.addNewest(fresh, skipped);
   }
 
+  /** Have a new row for what has changed. */
+  change(known, item) {
+    if (JSON.stringify(known) === JSON.stringify(item)) return;
+    Object.assign(known, item);
+    const row = this.drawn.get(known);
+    if (!row) return;
+    const hadFocus = row.contains(document.activeElement);
+    this.drawn.set(known, this.row(known));
+    row.replaceWith(this.drawn.get(known));
+    if (hadFocus) this.focus(known);
+  }
+
   addNewest(fresh, skipped) {
-    const isAtTop = this.viewport.scrollTop < ROW / 2;
-    if (!isAtTop) {
+    if (!this.isAtTop) {
       // Nothing moves under the eyes of whoever reads.
       this.missed += fresh.length + skipped;
       this.newest = Math.max(this.newest, fresh[0]?.number ?? 0);
@@ -116,19 +140,37 @@ export class List {
       this.hasOlder = true;
       this.set(fresh);
     } else if (fresh.length) {
-      this.set(fresh.concat(this.items));
+      this.hasOlder ||= fresh.length + this.items.length > MOST;
+      this.set(fresh.concat(this.items).slice(0, MOST));
     } else {
       this.schedule();
     }
   }
 
+  /** Look for the newest that match: some have come, and of some it has changed what they are. */
   async lookAgain() {
     const generation = this.generation;
     const page = await call("GET", "/notifications" + query(
-      {...parse(this.q), limit: PAGE, after: this.newest})).catch(() => null);
+      {...parse(this.q), limit: PAGE})).catch(() => null);
     if (page === null || generation !== this.generation) return;
-    this.addNewest(page.items.filter((item) => !this.byNumber.has(item.number)),
-      page.next === null ? 0 : 1);
+    const fresh = page.items.filter((item) => item.number > this.newest);
+    if (!this.isAtTop) {
+      this.addNewest(fresh, page.next !== null && fresh.length === page.items.length ? 1 : 0);
+      return;
+    }
+    const known = page.items.map((item) => this.byNumber.get(item.number));
+    page.items.forEach((item, index) => known[index] && this.change(known[index], item));
+    // What lies between the page and the list, if they do not meet, is loaded when it is needed.
+    const doMeet = known.some((item) => item);
+    const oldest = page.next === null || !doMeet ? 0 : page.items[page.items.length - 1].number;
+    this.missed = 0;
+    this.hasOlder = page.next !== null && (this.hasOlder || !doMeet);
+    this.set([...page.items.map((item, index) => known[index] ?? item),
+      ...this.items.filter((item) => item.number < oldest)]);
+  }
+
+  get isAtTop() {
+    return this.viewport.scrollTop < ROW / 2;
   }
 
   toTop() {
@@ -151,6 +193,12 @@ export class List {
     const bottom = top + ROW - this.viewport.clientHeight;
     if (bottom > this.viewport.scrollTop) this.viewport.scrollTop = bottom;
     this.draw();
+    this.focus(this.items[next]);
+  }
+
+  /** Have the keyboard go on from the row of an item; from the list, if it has none. */
+  focus(item) {
+    (this.drawn.get(item)?.querySelector("a") ?? this.viewport).focus({preventScroll: true});
   }
 
   /** Draw once before the next frame, however often it is called. */
@@ -167,27 +215,52 @@ export class List {
     const begin = Math.max(0, Math.floor(scrollTop / ROW) - 4);
     const end = Math.min(this.items.length, Math.ceil((scrollTop + clientHeight) / ROW) + 4);
     this.rows.style.height = this.items.length * ROW + "px";
-    fill(this.rows, this.items.slice(begin, end).map((item, offset) => {
-      const row = this.row(item);
-      row.style.top = (begin + offset) * ROW + "px";
-      return row;
-    }));
+    this.drawRows(begin, end);
     const total = this.q ? `${this.items.length}${this.hasOlder ? "+" : ""} found`
-      : `${Math.max(this.kept ?? 0, this.items.length).toLocaleString("en")} notifications`;
+      : `${(this.kept ?? 0).toLocaleString("en")} notifications`;
     this.count.textContent = this.fault ?? (this.items.length || this.isLoading ? total
       : this.q ? "Nothing matches." : "Nothing has come yet.");
+    if (!this.isLoading) announce(this.count.textContent);
     this.newer.hidden = this.missed === 0;
     this.newer.textContent = `${this.missed.toLocaleString("en")} new`;
     if (end > this.items.length - PAGE / 4) this.loadOlder();
   }
 
+  /** Have these items in the document and no others; what is there already stays. */
+  drawRows(begin, end) {
+    const wanted = this.items.slice(begin, end);
+    const isWanted = new Set(wanted);
+    for (const [item, row] of this.drawn) {
+      if (isWanted.has(item)) continue;
+      if (row.contains(document.activeElement)) this.viewport.focus({preventScroll: true});
+      row.remove();
+      this.drawn.delete(item);
+    }
+    // One of them is reached by Tab, and the others from there.
+    const reached = wanted.find((item) => item.number === this.selected) ?? wanted[0];
+    let place = this.rows.firstElementChild;
+    wanted.forEach((item, offset) => {
+      const row = this.drawn.get(item) ?? this.row(item);
+      if (row === place) place = place.nextElementSibling;
+      else this.rows.insertBefore(row, place);
+      this.drawn.set(item, row);
+      row.style.top = (begin + offset) * ROW + "px";
+      row.setAttribute("aria-posinset", begin + offset + 1);
+      row.setAttribute("aria-setsize", this.hasOlder ? -1 : this.items.length);
+      row.toggleAttribute("data-current", item.number === this.selected);
+      const link = row.querySelector("a");
+      link.tabIndex = item === reached ? 0 : -1;
+      if (item.number === this.selected) link.setAttribute("aria-current", "true");
+      else link.removeAttribute("aria-current");
+    });
+  }
+
   row(item) {
     const title = item.title || item.body
       || (["notification", "broadcast"].includes(item.kind) ? "" : item.path);
-    return h("li", {
-      class: "row", "data-number": item.number,
-      "aria-current": item.number === this.selected ? "true" : null,
+    return h("li", {class: "row", "data-number": item.number,
     }, h("a", {href: `#/notifications/${item.number}`, tabindex: "-1", onclick: (event) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey) return;
       event.preventDefault();
       this.open(item.number);
     }},
