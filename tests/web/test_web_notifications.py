@@ -9,8 +9,10 @@ import httpx
 import pytest
 
 from apnsclient import APNs, Message, Session
+from apnsclient.testing.lint import History
 from apnsclient.testing.simulator import RequestScript, Simulator
 from apnsclient.testing.web import WebServer, documents
+from apnsclient.testing.web.linter import Linter
 from web_support import LIMIT, TOPIC, World, await_waiters
 
 FIRST, SECOND, BAD = "aa" * 32, "ab" * 32, "bb" * 32
@@ -400,3 +402,28 @@ def test_what_a_response_changes_is_found_anew(world):
     sending.join(LIMIT)
     assert world.find()[0]["outcome"] == "rejected"
     assert world.find()[0]["finding_counts"]["warning"] == 1
+
+
+
+
+def test_findings_are_not_looked_for_in_all_that_is_kept(world):
+    """Again and again: each request is fed to the history once, whatever is deleted meanwhile."""
+    fed = []
+
+    class Counting(History):
+        def feed(self, exchanges):
+            fed.extend(each.number for each in exchanges)
+            super().feed(exchanges)
+
+    linter = Linter(world.simulator)
+    linter._history = Counting()
+    world.simulator.journal.exchanges = None  # All that is kept: nobody may ask for it.
+    try:
+        for tokens_to in ([FIRST, SECOND], [BAD], [], [FIRST]):
+            if tokens_to:
+                world.send(*tokens_to)
+            newest = world.simulator.journal.find(limit=1)[0]
+            assert linter.document(newest)["number"] == newest.number == fed[-1]
+    finally:
+        del world.simulator.journal.exchanges
+    assert fed == sorted(set(fed)) and len(fed) == 4

@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from apnsclient.testing.simulator import Simulator
-from apnsclient.testing.web import WebServer
+from apnsclient.testing.web import WebServer, security
+from apnsclient.testing.web import server as server_module
 from web_support import LIMIT
 
 
@@ -88,6 +89,36 @@ def test_it_leaves_signals_and_logging_alone(capfd):
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
     assert [logging.getLogger(name).level for name in ("uvicorn.error", "uvicorn.access")] == levels
     assert capfd.readouterr() == ("", "")
+
+
+def test_connections_that_ask_nothing_are_closed(monkeypatch):
+    """They would take the room of others: before the first request, amid one, and after one."""
+    monkeypatch.setattr(server_module, "_PATIENCE", 0.05)
+    health = b"GET /api/v1/health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with new_server() as server:
+        for sent in (b"", b"GET / HTTP/1.1\r\nHost: loc", health, health + b"GET"):
+            with socket.create_connection(server.address, LIMIT) as client:
+                client.sendall(sent)
+                received = b"".join(iter(lambda: client.recv(4096), b""))
+            assert received.startswith(b"HTTP/1.1 200 " if sent.startswith(health) else b"")
+        waiting = httpx.get(server.url + "api/v1/notifications?wait=500ms", timeout=LIMIT)
+        assert waiting.status_code == 408
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch):
+    """It is one that is cut off."""
+    monkeypatch.setattr(security, "_PATIENCE", 0.05)
+    with new_server() as server:
+        for path in ("faults/slow", "import"):
+            with socket.create_connection(server.address, LIMIT) as client:
+                client.sendall(b"POST /api/v1/%s HTTP/1.1\r\nHost: localhost\r\n"
+                               b"Content-Type: application/json\r\nContent-Length: 10\r\n\r\n{"
+                               % path.encode("ascii"))
+                received = b"".join(iter(lambda: client.recv(4096), b""))
+            assert received.startswith(b"HTTP/1.1 400 ") and b"cut off" in received
+        # What has come whole may wait for its response.
+        waiting = httpx.get(server.url + "api/v1/notifications?wait=500ms", timeout=LIMIT)
+        assert waiting.status_code == 408
 
 
 def test_a_forked_child_that_stops_it_leaves_it_to_the_parent(in_forked_child):

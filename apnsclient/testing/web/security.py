@@ -10,8 +10,10 @@ A browser asks whatever any page tells it to, so that listening on loopback is n
   browsers send neither.
 """
 
+import asyncio
 import base64
 import binascii
+import hashlib
 import hmac
 import ipaddress
 from typing import Dict, Iterable, List, Optional, Tuple
@@ -28,6 +30,9 @@ __all__ = ["Access", "HEADERS", "Guard", "LARGEST_BODY", "LARGEST_BODIES"]
 #: Size of a request's body in bytes that is taken at most, and for paths where it is another one.
 LARGEST_BODY = 1024 * 1024
 LARGEST_BODIES: Dict[str, int] = {"/api/v1/import": 512 * 1024 * 1024}
+
+#: Longest time in seconds without a part of a body that is on its way.
+_PATIENCE = 30.0
 
 #: What each response tells a browser. All that the page needs comes from this server.
 HEADERS = {
@@ -60,7 +65,7 @@ class Access:
         if password == "":
             raise ValueError("the password of the web server is empty")
         self._hosts = {host.lower().rstrip(".") for host in hosts}
-        self._password = None if password is None else password.encode("utf-8")
+        self._password = None if password is None else _digest(password.encode("utf-8"))
 
     @property
     def has_password(self) -> bool:
@@ -100,12 +105,16 @@ class Access:
     def is_authorized(self, headers: Headers) -> bool:
         """Return True if a request has the password, or needs none.
 
-        How long it takes says nothing about the password.
+        How long it takes says nothing about the password, its length among it.
         """
         if self._password is None:
             return True
-        return hmac.compare_digest(_given_password(headers.get("authorization", "")),
-                                   self._password)
+        return hmac.compare_digest(
+            _digest(_given_password(headers.get("authorization", ""))), self._password)
+
+
+def _digest(password: bytes) -> bytes:
+    return hashlib.sha256(password).digest()
 
 
 def _host_of(value: str) -> Optional[str]:
@@ -215,9 +224,14 @@ class _Body:
     async def receive(self) -> Message:
         """Receive as an application does.
 
-        :raises HTTPException: if the body is larger than it may be.
+        :raises HTTPException: if the body is larger than it may be, or does not come.
         """
-        message = await self._receive()
+        try:
+            # Behind a body comes the end of the connection, however late.
+            message = await asyncio.wait_for(
+                self._receive(), None if self.is_complete else _PATIENCE)
+        except asyncio.TimeoutError:
+            raise HTTPException(400) from None
         self._left -= len(message.get("body", b""))
         if self._left < 0:
             raise HTTPException(413, _too_large(self._limit))

@@ -15,6 +15,7 @@ import threading
 from typing import Any, List, Optional, Set, Tuple
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from .._listening import listen
 from ..simulator import Simulator
@@ -30,6 +31,8 @@ __all__ = ["WebServer"]
 _GRACE = 3
 #: Connections that are served at a time; further ones get 503.
 _MOST_CONNECTIONS = 500
+#: Seconds for which a connection may be without a request.
+_PATIENCE = 10.0
 
 #: Running servers, to be stopped before the interpreter takes their threads apart.
 _running: "Set[WebServer]" = set()
@@ -85,7 +88,7 @@ class WebServer:
         self._address = self._listening.getsockname()[:2]
         self._process = os.getpid()
         self._server = _Server(_Config(
-            self._application, http="h11", ws="none", lifespan="off", loop="asyncio",
+            self._application, http=_Protocol, ws="none", lifespan="off", loop="asyncio",
             access_log=False, log_config=None, server_header=False, proxy_headers=False,
             limit_concurrency=_MOST_CONNECTIONS, timeout_graceful_shutdown=_GRACE), self._feed)
         self._thread = threading.Thread(
@@ -155,6 +158,34 @@ class _Config(uvicorn.Config):
 
     def configure_logging(self) -> None:
         pass
+
+
+class _Protocol(H11Protocol):
+    """Ends connections over which no request comes: they would take the room of others.
+
+    uvicorn itself has a limit for the time from a response to the first byte of the next request.
+    """
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._last_cycle = self.cycle
+        self._look_later()
+
+    def connection_lost(self, exc: Optional[Exception]) -> None:
+        self._timer.cancel()
+        super().connection_lost(exc)
+
+    def _look_later(self) -> None:
+        self._timer = self.loop.call_later(_PATIENCE, self._look)
+
+    def _look(self) -> None:
+        """Close it if nothing has been asked, and nothing responded, since the last look."""
+        cycle = self.cycle
+        if cycle is self._last_cycle and (cycle is None or cycle.response_complete):
+            self.transport.close()
+            return
+        self._last_cycle = cycle
+        self._look_later()
 
 
 class _Server(uvicorn.Server):
