@@ -106,9 +106,12 @@ def test_what_is_looked_for_is_found(scene: Scene) -> None:
         search.fill(words)
         show_rows(window, found)
         window.see("Nothing matches" if not found else "%d found" % len(found), ".count")
+    search.fill("first")
+    show_rows(window, ["First", "First"])
     window.press("Rejected")
     show_rows(window, ["First"])
-    assert "q=outcome%3Arejected" in window.page.url
+    assert "q=outcome%3Arejected+first" in window.page.url
+    search.fill("outcome:rejected")
     scene.push(OTHER, alert="Third")
     window.see("Third", ".rows")
     window.page.reload()
@@ -201,6 +204,36 @@ def test_a_notification_is_released_after_a_question(browser: Any) -> None:
             assert [each.token for each in apple.journal.find()] == [TOKEN]
 
 
+def test_filters_are_chosen_in_a_form(scene: Scene) -> None:
+    """It and the text in the search field say the same; a time may be one that is so long ago."""
+    scene.apns.devices.bad(OTHER)
+    scene.push(TOKEN, OTHER, alert="First")
+    scene.push(payload={"aps": {"content-available": 1}}, apns_push_type="background", priority=5)
+    window = scene.window.open("#/notifications?q=outcome%3Aaccepted")
+    search, form = window.page.locator("#search"), window.page.locator("#filters")
+    window.press("Filters (1)")
+    assert form.get_by_label("Outcome").input_value() == "accepted"
+    form.get_by_label("Push type").select_option("alert")
+    show_rows(window, ["First"])
+    form.get_by_label("Outcome").select_option("any")
+    show_rows(window, ["First", "First"])
+    form.get_by_label("Reason").fill("BadDeviceToken")
+    show_rows(window, ["First"])
+    assert search.input_value() == "type:alert reason:BadDeviceToken"
+    window.press("Clear filters")
+    window.until("() => document.querySelectorAll('.row').length === 3")
+    for words, count in (("since:1h", 3), ("until:1h", 0), ("since:2001-01-01", 3),
+                         ("since:1d until:2030-01-01T09:30 type:alert", 2)):
+        search.fill(words)
+        window.until("count => document.querySelectorAll('.row').length === count", count)
+    search.fill("since:soon")
+    window.see("since: ", ".count")
+    assert window.page.evaluate("""async () => {
+      const {parse} = await import("/search.js");
+      return parse("since:09:30").since === new Date(new Date().setHours(9, 30, 0, 0)).toJSON();
+    }""")
+
+
 def test_the_keyboard_is_enough(scene: Scene) -> None:
     """To search, to walk, to open and to go back."""
     for number in range(3):
@@ -213,8 +246,11 @@ def test_the_keyboard_is_enough(scene: Scene) -> None:
     keys.press("k")
     keys.press("Enter")
     window.see("Number 3", ".detail")
+    window.until("() => document.activeElement.id === 'detail-title'")
+    assert window.page.title() == "Number 3 \u2013 apns simulator"
     keys.press("Escape")
     window.see("Choose a notification.", ".detail")
+    window.until("() => document.activeElement.closest('.row')?.dataset.number === '3'")
     keys.press("/")
     window.until("() => document.activeElement.id === 'search'")
     keys.type("number 1")
@@ -224,6 +260,10 @@ def test_the_keyboard_is_enough(scene: Scene) -> None:
     window.see("Keyboard", "#help")
     keys.press("Escape")
     assert not window.page.locator("#help").is_visible()
+    window.page.locator(".skip").focus()
+    keys.press("Enter")
+    window.until("() => document.activeElement.id === 'main'")
+    assert window.page.locator("nav [aria-current]").inner_text() == "Notifications"
 
 
 def test_buttons_make_it_misbehave(scene: Scene) -> None:

@@ -49,7 +49,7 @@ function section(title, ...content) {
 function heading(item, list) {
   return h("header", {class: "heading"},
     h("a", {class: "back", href: list}, "\u2039 All notifications"),
-    h("h1", null, `Number ${item.number} `, outcomeBadge(item)),
+    h("h1", {id: "detail-title", tabindex: "-1"}, `Number ${item.number} `, outcomeBadge(item)),
     h("p", null, clock(item.time), " to ", foreign(item.topic ?? "no topic"), ", ",
       foreign(item.push_type ?? item.kind)),
     item.token ? h("p", {class: "token"}, foreign(item.token)) : null);

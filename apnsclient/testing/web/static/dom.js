@@ -32,9 +32,16 @@ export function visible(text) {
     (found) => "\u27e8" + found.charCodeAt(0).toString(16).padStart(4, "0") + "\u27e9");
 }
 
-/** Replace the content of an element. */
+/** Replace the content of an element; the keyboard stays with what is there again. */
 export function fill(element, ...children) {
+  const before = element.contains(document.activeElement) ? document.activeElement : null;
   element.replaceChildren(...children.flat(Infinity).filter((child) => child !== null));
+  if (before && before !== element) {
+    const same = [...element.querySelectorAll(before.tagName)].find((other) => before.id
+      ? other.id === before.id : other.getAttribute("href") === before.getAttribute("href")
+        && other.textContent === before.textContent);
+    same?.focus({preventScroll: true});
+  }
   return element;
 }
 

@@ -201,6 +201,11 @@ export class List {
     (this.drawn.get(item)?.querySelector("a") ?? this.viewport).focus({preventScroll: true});
   }
 
+  /** The same for a number. */
+  focusNumber(number) {
+    this.focus(this.byNumber.get(number));
+  }
+
   /** Draw once before the next frame, however often it is called. */
   schedule() {
     if (this.frame) return;

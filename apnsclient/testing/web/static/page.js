@@ -6,6 +6,7 @@ import {showConnection, showConnections} from "./connections.js";
 import {showDetail} from "./detail.js";
 import {showDevices} from "./devices.js";
 import {showFaults} from "./faults.js";
+import {Filters} from "./filters.js";
 import {List} from "./list.js";
 import {address, readAddress} from "./search.js";
 
@@ -15,18 +16,21 @@ const help = document.getElementById("help");
 const LOOK = 1000;
 
 const detail = h("article", {class: "detail", "aria-label": "Notification"});
-const search = h("input", {type: "search", id: "search", "aria-label": "Search",
-  placeholder: "Search: words, token:5f*, outcome:rejected", autocomplete: "off",
-  spellcheck: "false"});
-const list = new List((number) => go(address("notifications", number, search.value)));
-const outcomes = h("p", {class: "chips", role: "group", "aria-label": "Outcomes"},
-  [["All", ""], ["Accepted", "outcome:accepted"], ["Rejected", "outcome:rejected"],
-    ["Pending", "outcome:pending"]].map(([text, q]) => h("button", {type: "button", "data-q": q,
-    onclick: () => go(address("notifications", null, q))}, text)));
+const list = new List((number) => go(address("notifications", number, filters.q)));
+const filters = new Filters((q, isTyped) => {
+  if (!isTyped) {
+    go(address("notifications", null, q));
+    return;
+  }
+  // Not one step back for each letter.
+  history.replaceState(null, "", address("notifications", null, q));
+  show();
+});
 const split = h("div", {class: "split"},
   h("div", {class: "side"},
-    h("form", {role: "search", onsubmit: (event) => event.preventDefault()}, search),
-    h("div", {class: "tools"}, outcomes, h("span", null,
+    h("h1", {class: "unseen"}, "Notifications"),
+    filters.element,
+    h("div", {class: "tools"}, filters.chips, h("span", null,
       h("a", {class: "button", href: "api/v1/export", download: ""}, "Export"),
       h("button", {type: "button", onclick: clear}, "Clear"))),
     list.element),
@@ -42,7 +46,7 @@ function go(hash) {
 async function clear() {
   await act(({deleted}) => `${deleted} deleted.`, "DELETE", "/notifications");
   go(address("notifications"));
-  await list.search(search.value);
+  await list.search(filters.q);
 }
 
 async function show() {
@@ -51,15 +55,16 @@ async function show() {
   if (wanted.view === "notifications" && wanted.number && !wanted.q
       && previous.view && previous.view !== "notifications") {
     // From a connection, say: what was looked for before stays.
-    wanted.q = search.value;
+    wanted.q = filters.q;
     history.replaceState(null, "", address(wanted.view, wanted.number, wanted.q));
   }
   now = wanted;
+  document.title = `${title(wanted)} \u2013 apns simulator`;
   for (const link of document.querySelectorAll("nav a")) {
     if (link.dataset.view === "notifications") {
       // Leads back to what was looked for; from there, to all.
       link.href = address("notifications", null,
-        wanted.view === "notifications" ? "" : search.value);
+        wanted.view === "notifications" ? "" : filters.q);
     }
     if (link.dataset.view === wanted.view) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
@@ -71,21 +76,30 @@ async function show() {
   }
 }
 
+function title({view, number}) {
+  if (number) return view === "connections" ? `Connection ${number}` : `Number ${number}`;
+  return view[0].toUpperCase() + view.slice(1);
+}
+
 async function showView(wanted, previous) {
   if (wanted.view === "connections") {
-    await (wanted.number ? showConnection(panel(), wanted.number) : showConnections(panel()));
+    const element = panel(wanted);
+    await (wanted.number ? showConnection(element, wanted.number) : showConnections(element));
   } else if (wanted.view === "devices") {
-    await showDevices(panel());
+    await showDevices(panel(wanted));
   } else if (wanted.view === "faults") {
-    await showFaults(panel());
+    await showFaults(panel(wanted));
   } else {
     await showNotifications(wanted, previous);
   }
 }
 
-/** Return an empty element in the place of what is shown. */
-function panel() {
-  const element = h("div", {class: "panel"});
+/** Return the element of a view; that which is there already keeps its content until it has new. */
+function panel({view, number}) {
+  const name = `${view}/${number ?? ""}`;
+  const there = main.firstElementChild;
+  if (there?.dataset.view === name) return there;
+  const element = h("div", {class: "panel", "data-view": name});
   fill(main, element);
   return element;
 }
@@ -93,27 +107,35 @@ function panel() {
 async function showNotifications({number, q}, previous) {
   if (!main.contains(split)) fill(main, split);
   document.body.dataset.open = number ? "detail" : "list";
-  for (const chip of outcomes.children) {
-    chip.setAttribute("aria-pressed", String(chip.dataset.q === q));
-  }
-  if (search.value !== q) search.value = q;
+  filters.show(q);
   list.select(number);
   const before = previous.view === "notifications" ? previous : {};
   if (before.q !== q) list.search(q);
   if (number && before.number !== number) {
     await openDetail();
     detail.scrollTop = 0;
+    // For the keyboard, and for who listens.
+    if (!isTyping()) detail.querySelector("h1")?.focus({preventScroll: true});
   } else if (!number) {
     delete detail.dataset.number;
-    fill(detail, h("p", {class: "empty"}, "Choose a notification."));
+    const hadFocus = detail.contains(document.activeElement);
+    fill(detail, nothingChosen());
+    if (hadFocus) list.focusNumber(before.number);
   }
+}
+
+function nothingChosen() {
+  const key = (name) => h("kbd", null, name);
+  return h("div", {class: "empty"}, h("p", null, "Choose a notification."),
+    h("p", {class: "hint"}, key("j"), " ", key("k"), " to walk, ", key("/"), " to search, ",
+      key("?"), " for help"));
 }
 
 async function openDetail() {
   const back = address("notifications", null, now.q);
   await showDetail(detail, now.number, {list: back, onGone: () => {
     go(back);
-    list.search(search.value);
+    list.search(filters.q);
   }});
 }
 
@@ -135,41 +157,41 @@ listen({
     if (changed && now.view === "notifications") openDetail();
   },
   connections: lookSoon,
-  reset: () => list.search(search.value),
+  reset: () => list.search(filters.q),
 });
 
-// The keyboard, and what is typed into the search field.
+// The keyboard.
 
-let typing = null;
-search.addEventListener("input", () => {
-  clearTimeout(typing);
-  typing = setTimeout(() => {
-    history.replaceState(null, "", address("notifications", null, search.value));
-    show();
-  }, 200);
+function isTyping() {
+  return document.activeElement.matches("input, textarea, select");
+}
+
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  main.focus();
 });
+document.getElementById("help-button").addEventListener("click", () => help.showModal());
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (document.querySelector("dialog[open]")) return;
-  const isTyping = event.target.matches("input, textarea, select");
   if (event.key === "Escape") {
-    if (isTyping) event.target.blur();
+    if (isTyping()) event.target.blur();
     else if (now.number) go(address(now.view, null, now.q));
     return;
   }
-  if (isTyping) return;
+  if (isTyping()) return;
   if (event.key === "/") {
     event.preventDefault();
     if (now.view !== "notifications") go(address("notifications"));
-    setTimeout(() => search.focus());
+    setTimeout(() => filters.field.focus());
   } else if (event.key === "?") {
     help.showModal();
   } else if (now.view === "notifications" && (event.key === "j" || event.key === "k")) {
     list.move(event.key === "j" ? 1 : -1);
   } else if (now.view === "notifications" && event.key === "Enter" && list.selected
       && !event.target.matches("a, button")) {
-    go(address("notifications", list.selected, search.value));
+    go(address("notifications", list.selected, filters.q));
   }
 });
 
