@@ -8,7 +8,7 @@ import pytest
 from OpenSSL import SSL
 
 from apnsclient.protocols.http2 import frames
-from apnsclient.testing.simulator import ProviderScript, Simulator
+from apnsclient.testing.simulator import ProviderScript, RequestScript, Simulator
 from provider_client import TOKEN, events, with_certificate, with_token
 from simulator_client import reset
 
@@ -156,6 +156,28 @@ def test_goaway_with_what_is_late(apns):
     assert frames.read_goaway(seen[2][2]) == (
         streams[3], 0, b'{"reason": "Shutdown", "timestamp": 7}')
     assert accepted(apns) == [1, 2, 3, 4]
+
+
+def test_goaway_closes_in_spite_of_what_gets_no_response(apns):
+    """Whether a script of the connection, or of a request, leaves it out; others are waited for."""
+    for options, script in [({"no_response_at": [1], "goaway_after": 3}, None),
+                            ({"goaway_after": 3}, RequestScript(no_response=True))]:
+        if script is not None:
+            apns.faults.script_requests(script)
+        with scripted(apns, delay_at={2: 0.01}, **options) as client:
+            raw = []
+            client.h2.receive_data = lambda data: raw.append(data) or []
+            streams = send(client, 3)
+            client.read_to_end()
+        seen = [stream for kind, _, stream, _ in frames.FrameReader().feed(b"".join(raw))
+                if kind == frames.HEADERS]
+        assert seen == [streams[2], streams[1]]
+        assert apns.wait_for(lambda: apns.open_provider_connections == 0, HANG)
+    with scripted(apns, no_response_at=[1]) as client:
+        send(client, 1)
+        assert apns.wait_for(lambda: len(apns.accepted) == 7, HANG)
+        assert apns.goaway_all() == 1
+        client.read_to_end()
 
 
 def test_goaway_that_leaves_the_closing_to_the_client(apns):

@@ -167,6 +167,19 @@ class ServerConnection(object):
         """How many streams have neither had their response nor been reset."""
         return len(self._streams)
 
+    @property
+    def needs_response(self):
+        # type: () -> bool
+        """True if there is an open stream that was not abandoned."""
+        return any(not state.is_abandoned for state in self._streams.values())
+
+    def abandon(self, stream):
+        # type: (int) -> None
+        """Never respond on a stream. It stays open until the client resets it."""
+        state = self._streams.get(stream)
+        if state is not None:
+            state.is_abandoned = True
+
     def is_open(self, stream):
         # type: (int) -> bool
         """Return True if a stream has neither had its response nor been reset."""

@@ -46,7 +46,7 @@ class Stream(object):
     """
 
     __slots__ = ("fields", "length", "body", "size", "given", "is_complete", "granted", "sent",
-                 "waiting", "shape")
+                 "waiting", "shape", "is_abandoned")
 
     def __init__(self, fields, length, shape):
         # type: (List[Field], Optional[int], Shape) -> None
@@ -56,6 +56,8 @@ class Stream(object):
         #: Bytes that have been received, and by how much the window was extended for them.
         self.size = self.given = 0
         self.is_complete = False
+        #: Whether there is never going to be a response.
+        self.is_abandoned = False
         #: By how much the client extended its window, and bytes that have been sent.
         self.granted = self.sent = 0
         #: What is left of the response's body, None if there is nothing to be sent.

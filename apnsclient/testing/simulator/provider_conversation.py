@@ -187,8 +187,8 @@ class ProviderConversation(object):
     @property
     def is_drained(self):
         # type: () -> bool
-        """True if no response is missing after GOAWAY."""
-        return not self._late and not self._connection.open_streams
+        """True if no response is missing after GOAWAY, but for those that will never come."""
+        return not self._late and not self._connection.needs_response
 
     def goaway(self, last=None, code=frames.NO_ERROR, reason=None, timestamp=None):
         # type: (Optional[int], int, Optional[str], Optional[int]) -> None
@@ -222,6 +222,7 @@ class ProviderConversation(object):
                 self._reset(stream, code)
             elif own.no_response or number in self._script.no_response_at:
                 exchange.outcome = UNANSWERED
+                self._connection.abandon(stream)
             else:
                 self._pending.append(exchange)
                 self._schedule(lambda: self._respond(exchange, verdict), own)

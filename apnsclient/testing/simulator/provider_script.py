@@ -69,7 +69,8 @@ class ProviderScript(namedtuple("ProviderScript", [
     :param reset_at: ``{n: code}``: the n-th request gets RST_STREAM with that code (int, see
         ``apnsclient.protocols.http2.frames``). With REFUSED_STREAM it has not been processed;
         with every other code it has.
-    :param no_response_at: numbers of requests that are processed and never get a response.
+    :param no_response_at: numbers of requests that are processed and never get a response. GOAWAY
+        closes the connection in spite of them.
     :param delay: seconds by which each response is late.
     :param delay_at: ``{n: seconds}``: the same for single responses.
     :param hold: True keeps each response back until ``Simulator.release_held()``: late by no clock.

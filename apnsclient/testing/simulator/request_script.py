@@ -27,7 +27,8 @@ class RequestScript(namedtuple("RequestScript", [
         in ``ProviderScript(response_at=...)``; None judges it as ever.
     :param reset: code of RST_STREAM that it gets (int); with 7, REFUSED_STREAM, it has not been
         processed.
-    :param no_response: True processes it, and never responds.
+    :param no_response: True processes it, and never responds. GOAWAY closes the connection in spite
+        of it.
     :param delay: seconds by which its response is late.
     :param hold: True keeps the response back until ``Simulator.release_held()``.
     :param settings: settings that are sent behind it, as in ``ProviderScript(settings=...)``.
