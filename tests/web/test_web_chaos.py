@@ -124,6 +124,31 @@ def test_channels_are_those_of_the_simulator(fresh: World) -> None:
     session.shutdown()
 
 
+def test_an_application_loses_the_capability_and_gets_it_back(fresh: World) -> None:
+    """With its channels, which do not come back; a reset gives it back as well."""
+    http, apns = fresh.http, fresh.simulator
+    session = Session(protocol="http2", ca_string=apns.ca_string)
+    channels = Channels(
+        session.get_connection(apns.channels_address, **apns.token_parameters), TOPIC)
+    channels.create()
+    without = {"application": TOPIC, "enabled": False}
+    assert http.patch("/channels", json=without).json() == without
+    assert (http.get("/channels").json(), http.get("/channels/disabled").json()) == ([], [TOPIC])
+    with pytest.raises(APNsError, match="FeatureNotEnabled"):
+        channels.create()
+    refused = http.post("/channels", json={"application": TOPIC})
+    assert refused.status_code == 422 and "capability" in refused.json()["error"]["message"]
+    assert http.patch("/channels", json=dict(without, enabled=True)).status_code == 200
+    channels.create()
+    http.patch("/channels", json=without)
+    http.post("/reset")
+    assert http.get("/channels/disabled").json() == []
+    for wrong in ({"application": TOPIC}, {"application": "../x", "enabled": True},
+                  {"application": TOPIC, "enabled": 0}):
+        assert http.patch("/channels", json=wrong).status_code == 422
+    session.shutdown()
+
+
 def test_the_feedback_list_is_read_and_cleared(fresh: World) -> None:
     """Reading here takes nothing off it; a client does."""
     http, apns = fresh.http, fresh.simulator

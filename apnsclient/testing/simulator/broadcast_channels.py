@@ -47,11 +47,14 @@ class BroadcastChannels(object):
         :param bundle_id: identifier of the application (str).
         :param storage_policy: 0 stores no message, 1 the most recent one.
         :return: identifier of the channel (str, base64).
-        :raises ValueError: if there is no such policy, or the application has too many channels.
+        :raises ValueError: if there is no such policy, or the application has too many channels, or
+            not the broadcast capability.
         """
         if type(storage_policy) is not int or storage_policy not in STORAGE_POLICIES:
             raise ValueError("storage policy is %r, expected 0 or 1" % (storage_policy,))
         with self._lock:
+            if bundle_id in self._disabled:
+                raise ValueError("%s does not have the broadcast capability" % bundle_id)
             channels = self._channels.setdefault(bundle_id, OrderedDict())
             if len(channels) >= self.limit:
                 raise ValueError("%s has %d channels already" % (bundle_id, len(channels)))
@@ -107,6 +110,12 @@ class BroadcastChannels(object):
         """Give the broadcast capability back to an application. Everyone has it to begin with."""
         with self._lock:
             self._disabled.discard(bundle_id)
+
+    def disabled(self):
+        # type: () -> List[str]
+        """Return the applications that do not have the broadcast capability, in order."""
+        with self._lock:
+            return sorted(self._disabled)
 
     def is_enabled(self, bundle_id):
         # type: (str) -> bool

@@ -27,6 +27,13 @@ class NewChannel(Body):
         default=0, description="0 stores no message, 1 the most recent one.")
 
 
+class Capability(Body):
+    """Whether an application may broadcast."""
+
+    application: str = Field(description=_APPLICATION, max_length=255, pattern=_PATTERN)
+    enabled: bool = Field(description="False takes its channels as well.")
+
+
 class Channel(NewChannel):
     """A channel."""
 
@@ -56,6 +63,25 @@ def create_channel(simulator: TheSimulator, wanted: NewChannel) -> Channel:
         raise ApiError(422, str(error), "application") from None
     return Channel(application=wanted.application, channel_id=channel_id,
                    storage_policy=wanted.storage_policy)
+
+
+@router.patch("/channels")
+def set_capability(simulator: TheSimulator, wanted: Capability) -> Capability:
+    """Take the broadcast capability from an application, or give it back.
+
+    Requests about an application without it get FeatureNotEnabled. All have it to begin with.
+    """
+    if wanted.enabled:
+        simulator.channels.enable(wanted.application)
+    else:
+        simulator.channels.disable(wanted.application)
+    return wanted
+
+
+@router.get("/channels/disabled")
+def list_disabled_applications(simulator: TheSimulator) -> List[str]:
+    """Return the applications without the broadcast capability, in alphabetical order."""
+    return simulator.channels.disabled()
 
 
 @router.delete("/channels", status_code=204)
