@@ -35,8 +35,10 @@ def add_web_arguments(parser):
                      help="serve a page that shows what arrives, and an HTTP API, there (default: "
                           "not at all; without a value at %s; port 0 takes a free one)" % _DEFAULT)
     web.add_argument("--keep", metavar="NUMBER", type=_options.number_from(1), default=100000,
-                     help="requests that are kept for it, the last ones, in up to 256 MiB of "
-                          "memory (default: 100000)")
+                     help="requests that are kept for it, the last ones (default: 100000)")
+    web.add_argument("--keep-megabytes", metavar="NUMBER", type=_options.number_from(1),
+                     default=256,
+                     help="memory that they may take; then the oldest go (default: 256)")
     web.add_argument("--web-password-file", metavar="FILE",
                      help="ask for the password in the first line of this file (default: the value "
                           "of %s, if there is one)" % _VARIABLE)

@@ -237,7 +237,7 @@ def _is_taken(host, port):
 def _new_simulator(arguments, files, record, arrivals):
     # type: (argparse.Namespace, Files, RecordFile, Arrivals) -> Any
     """Return the simulator that the arguments describe, not started yet."""
-    from ..testing.simulator import ProviderScript, Script, Simulator
+    from ..testing.simulator import Journal, ProviderScript, Script, Simulator
 
     options = dict((name, getattr(arguments, name)) for name in (
         "delay", "close_after", "stall_after", "reset_after", "garbage_after"))
@@ -249,7 +249,8 @@ def _new_simulator(arguments, files, record, arrivals):
     try:
         apns = Simulator(
             # It may run for days, so that nothing is kept in memory for nobody.
-            record=arguments.keep if arguments.web else False, observers=[arrivals, record],
+            record=Journal(arguments.keep, arguments.keep_megabytes << 20)
+            if arguments.web else False, observers=[arrivals, record],
             authority=files.authority, key_string=files.key_string, names=arguments.names,
             strict=arguments.strict, host=arguments.host,
             script=Script(shutdown_after=arguments.shutdown_after, **options),

@@ -55,6 +55,21 @@ def test_a_name_is_served_that_was_given():
         command.end()
 
 
+def test_the_last_requests_are_kept(tmp_path):
+    """So many, and in so much memory: each of these takes more than two kilobytes."""
+    for options, most in ([["--keep", "3"], 3], [["--keep-megabytes", "1"], 500]):
+        with serving("simulator", "--json", "--quiet", "--web", "127.0.0.1:0", *options) as command:
+            ready = command.read_document()
+            sent = apns("send", "--address", ready["provider"], "--ca-file", ready["ca_file"],
+                        "--http2", "--cert", ready["cert_file"], "--topic", "com.example.app",
+                        "--alert", "x" * 2000, *["%064x" % number for number in range(600)])
+            assert sent.status == 0, sent.err
+            found = httpx.get(ready["page"] + "api/v1/notifications?limit=1", timeout=LIMIT).json()
+            command.end()
+        assert found["last"] == 600
+        assert 3 <= found["kept"] <= most
+
+
 def test_that_it_is_open_to_all_is_said():
     """Whoever reaches it controls it."""
     with serving("simulator", "--json", "--web", "0.0.0.0:0") as command:

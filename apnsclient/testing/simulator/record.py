@@ -26,10 +26,6 @@ __all__ = ["Accepted", "ChannelRequest", "ErrorResponse", "Record"]
 _log = logging.getLogger(__name__)
 
 
-#: Bytes of memory that requests may take, about, where not all are kept.
-_MOST_BYTES = 256 << 20
-
-
 class Accepted(namedtuple("Accepted", "connection identifier token payload expiry priority topic "
                                       "push_type apns_id collapse_id headers")):
     """A notification that was accepted. Over the binary protocol what follows priority is None.
@@ -98,7 +94,8 @@ class Record(object):
 
     The attributes are counts and may be read at any time; the methods return the rest.
 
-    :param keep: True keeps all, False nothing, an int that many of the last ones.
+    :param keep: True keeps all, False nothing, an int that many of the last ones; or the journal
+        to keep them in (:class:`.journal.Journal`).
     :param observers: are told of everything (sequence of :class:`.observer.Observer`).
 
     :ivar journal: the exchanges that are kept (:class:`.journal.Journal`).
@@ -122,9 +119,14 @@ class Record(object):
     """
 
     def __init__(self, keep=True, observers=()):
-        # type: (Union[bool, int], Sequence[Observer]) -> None
-        size = None if keep is True else int(keep)
-        self.journal = Journal(size, _MOST_BYTES if size else None)
+        # type: (Union[bool, int, Journal], Sequence[Observer]) -> None
+        if isinstance(keep, Journal):
+            self.journal = keep
+        elif keep is True:
+            self.journal = Journal(None, None)
+        else:
+            self.journal = Journal(int(keep))
+        size = self.journal.keep
         self.numbers, self.connection_numbers = count(1), count(1)
         self.page_url = None  # type: Optional[str]
         self._errors = deque(maxlen=size)  # type: Deque[ErrorResponse]

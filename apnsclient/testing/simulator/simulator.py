@@ -54,7 +54,7 @@ class Simulator(object):
     :param strict: True rejects tokens that were not added to :attr:`devices`, with status 8, or
         BadDeviceToken over HTTP/2.
     :param record: True keeps every request, False none, an int that many of the last ones, in up to
-        256 MiB of memory. The counts are exact in any case.
+        256 MiB of memory; a :class:`.Journal` has limits of its own. Counts are exact in any case.
     :param host: address to listen on (str).
     :param names: names and IP addresses by which clients reach it besides ``host``, ``localhost``
         and loopback addresses (iterable of str). Its certificate is for them.
@@ -105,7 +105,7 @@ class Simulator(object):
                  tls_1_3=True, linger=5.0, receive_buffer=None, provider_port=0,
                  provider_script=None, channels_port=0, production=False, clock=time.time,
                  key_string=None, observers=(), magic_tokens=True, names=()):
-        # type: (bool, Union[bool, int], str, int, int, Optional[int], int, Optional[Script], Optional[Authority], bool, float, Optional[int], int, Optional[ProviderScript], int, bool, Callable[[], float], Optional[str], Iterable[Observer], bool, Iterable[str]) -> None  # noqa: E501
+        # type: (bool, Union[bool, int, Journal], str, int, int, Optional[int], int, Optional[Script], Optional[Authority], bool, float, Optional[int], int, Optional[ProviderScript], int, bool, Callable[[], float], Optional[str], Iterable[Observer], bool, Iterable[str]) -> None  # noqa: E501
         self.authority = Authority() if authority is None else authority
         self.host, self.names = host, tuple(names)
         self.devices = Devices(strict, has_magic=magic_tokens)
