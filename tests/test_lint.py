@@ -291,6 +291,9 @@ _TEXTS = st.none() | st.text(max_size=8) | st.sampled_from([
        expiration=st.none() | st.integers(), kind=st.sampled_from(["notification", "broadcast"]),
        issued_at=st.none() | st.integers() | st.floats())
 @example(b"{}", None, None, None, None, 10 ** 400, "notification", 10 ** 400)
+@example(b'{"a":NaN}', "alert", "com.example", None, None, None, "notification", float("nan"))
+@example(b'{"aps":{"badge":-Infinity,"alert":NaN,"timestamp":NaN}}', "liveactivity", None, None,
+         None, None, "notification", float("-inf"))
 def test_hostile_notifications_are_survived(payload, push_type, topic, token, apns_id, expiration,
                                             kind, issued_at):
     """Whatever there is in a notification, nothing is raised, and what is said is bounded."""

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from apnsclient.testing.simulator import Simulator
+from apnsclient.testing.simulator.documents import exchange_document
 from apnsclient.testing.simulator.provider_callers import TokenCaller
 from apnsclient.testing.simulator.provider_keys import ProviderKeys
 from provider_client import TOKEN, ProviderClient, jwt, new_token, with_certificate, with_token
@@ -79,7 +80,10 @@ def test_tokens_that_nobody_should_accept(apns):
            new_token(apns, key_id="UNKNOWN123"), new_token(apns, team_id="OTHERTEAM1"),
            forged(apns, claims={"iat": int(time.time()) + 1}), forged(apns, header={"alg": "none"}),
            forged(apns, header={"kid": 5}), new_token(apns, iat="now"), new_token(apns, iat=True),
-           new_token(apns, iat=None), forged(apns, claims={"iss": None})]
+           new_token(apns, iat=None), new_token(apns, iat=str(int(time.time()))),
+           new_token(apns, iat=10 ** 400), new_token(apns, iat=-10 ** 400),
+           new_token(apns, iat=float("nan")), new_token(apns, iat=float("inf")),
+           forged(apns, claims={"iss": None})]
     hs256 = jwt.encode({"iss": apns.team_id, "iat": int(time.time())}, "x" * 32,
                        algorithm="HS256", headers={"kid": apns.key_id})
     bad.append(hs256 if isinstance(hs256, str) else hs256.decode("ascii"))
@@ -93,6 +97,20 @@ def test_a_token_is_good_for_an_hour(apns):
     assert push(apns, new_token(apns, age=3700)) == "ExpiredProviderToken"
     assert push(apns, new_token(apns, age=-30)) is None
     assert push(apns, new_token(apns, age=-300)) == "InvalidProviderToken"
+
+
+def test_whatever_a_token_says_of_its_time_can_be_shown(apns):
+    """As a time and an age in seconds where it is one; a fraction of a second is one, too."""
+    for issued, text in [(10 ** 400, None), (-10 ** 400, None), (float("nan"), None),
+                         ("1700000000", None), (-1, "1969-12-31T23:59:59.000Z"),
+                         (1700000000.5, "2023-11-14T22:13:20.500Z")]:
+        push(apns, new_token(apns, iat=issued))
+        document = exchange_document(apns.journal.find(limit=1)[0])
+        json.dumps(document, allow_nan=False)
+        credential = document["credential"]
+        assert (credential["key_id"], credential["issued_at"]) == (apns.key_id, text)
+        assert (credential["age_seconds"] is None) == (text is None)
+    assert push(apns, new_token(apns, iat=time.time())) is None
 
 
 def test_a_token_expires_while_it_is_used():

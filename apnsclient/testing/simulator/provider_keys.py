@@ -23,6 +23,8 @@ if MYPY:
 
 __all__ = ["INVALID", "ProviderKeys", "SignedToken", "load_jwt", "load_key"]
 
+#: No time in seconds since 1970 is as late.
+_LATEST = 10 ** 15
 #: Tokens whose signature has been checked, at most so many.
 _KEPT_TOKENS = 1024
 
@@ -135,10 +137,16 @@ class ProviderKeys(object):
         except (jwt.PyJWTError, ValueError, TypeError, AttributeError, RuntimeError):
             return INVALID
         issued = claims.get("iat")
-        if claims.get("iss") != key.team_id or isinstance(issued, bool) or not isinstance(
-                issued, six.integer_types + (float,)):
+        if claims.get("iss") != key.team_id or not _is_time(issued):
             return INVALID
         return SignedToken(key, issued)
+
+
+def _is_time(issued):
+    # type: (Any) -> bool
+    """Return True if a claim is a time that can be calculated with: JSON may have any number."""
+    return (isinstance(issued, six.integer_types + (float,)) and not isinstance(issued, bool)
+            and abs(issued) < _LATEST)
 
 
 def _new_key():
