@@ -50,11 +50,14 @@ def test_the_container_serves_what_its_check_asks_for(tmp_path: Path) -> None:
         check = with_free_ports(dockerfile_command("HEALTHCHECK"), port)
         assert check[0] == "python"
         subprocess.run([sys.executable] + check[1:], check=True, timeout=LIMIT)
-        response = httpx.get("http://127.0.0.1:%s/api/v1/credentials" % port,
-                             headers={"Host": "apns:8025"}, timeout=LIMIT)
+        with httpx.Client(base_url="http://127.0.0.1:%s/api/v1" % port, timeout=LIMIT,
+                          headers={"Host": "apns:8025"}) as client:
+            addresses = client.get("/credentials").json()["addresses"]
+            proxy = client.put("/chaos/provider").json()
         provider = ready["provider"].rpartition(":")[2]
-        assert response.json()["addresses"]["provider"] == "apns:" + provider
+        assert addresses["provider"] == "apns:" + provider
         assert ready["provider"] == "127.0.0.1:" + provider
+        assert proxy["address"].startswith("apns:")
         simulator.end()
     assert "ca.pem" in [found.name for found in tmp_path.iterdir()]
 

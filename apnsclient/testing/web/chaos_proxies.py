@@ -77,7 +77,7 @@ class ChaosProxies:
         if not self.simulator.is_running:
             raise RuntimeError("the simulator does not run; start it first")
         backend = getattr(self.simulator, service + "_address")
-        proxy = ChaosProxy(backend, host=backend[0], port=port, seed=seed, record=_KEPT)
+        proxy = ChaosProxy(backend, host=self.simulator.host, port=port, seed=seed, record=_KEPT)
         proxy.stop_importing()
         proxy.change(behavior, settings)
         return proxy

@@ -3,24 +3,28 @@
 import contextlib
 import datetime
 import re
-from typing import Any, Dict, Generator, Optional
+from typing import Any, Callable, Dict, Generator, Optional, Tuple
 
 from fastapi import Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import Annotated, Literal
 
 from ..simulator import Query, Simulator
+from ..simulator.configuration import EVERYWHERE
 from .chaos_proxies import ChaosProxies
 from .errors import ApiError
 from .feed import Feed
 from .linter import Linter
 from .releaser import Releaser
 
-__all__ = ["Body", "Filter", "LONGEST_WAIT", "TheChaos", "TheFeed", "TheLinter", "TheReleaser",
-           "TheSimulator", "read_duration", "running"]
+__all__ = ["AddressFormat", "Body", "Filter", "LONGEST_WAIT", "TheAddressFormat", "TheChaos",
+           "TheFeed", "TheLinter", "TheReleaser", "TheSimulator", "read_duration", "running"]
 
 #: Longest time in seconds that a request may wait.
 LONGEST_WAIT = 300.0
+
+#: Returns ``(host, port)`` as ``host:port``.
+AddressFormat = Callable[[Tuple[str, int]], str]
 
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|)")
 _UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0}
@@ -52,6 +56,17 @@ async def _releaser_of(request: Request) -> Optional[Releaser]:
     return releaser
 
 
+async def _address_format_of(request: Request) -> AddressFormat:
+    simulator: Simulator = request.app.state.simulator
+    asked = request.url.hostname if simulator.host in EVERYWHERE else None
+
+    def format_address(address: Tuple[str, int]) -> str:
+        host = asked or address[0]
+        return ("[%s]:%d" if ":" in host else "%s:%d") % (host, address[1])
+
+    return format_address
+
+
 #: Type of a parameter that is to be the simulator.
 TheSimulator = Annotated[Simulator, Depends(_simulator_of)]
 #: Type of one that is to be the feed of news.
@@ -60,6 +75,9 @@ TheFeed = Annotated[Feed, Depends(_feed_of)]
 TheLinter = Annotated[Linter, Depends(_linter_of)]
 #: Type of one that is to be the chaos proxies.
 TheChaos = Annotated[ChaosProxies, Depends(_chaos_of)]
+#: Type of one that is to write addresses as whoever asks reaches them: where the simulator listens
+#: at each address of the machine, at the host that the request came to.
+TheAddressFormat = Annotated[AddressFormat, Depends(_address_format_of)]
 #: Type of one that is to be what sends notifications on; None if nothing does.
 TheReleaser = Annotated[Optional[Releaser], Depends(_releaser_of)]
 

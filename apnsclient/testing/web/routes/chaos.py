@@ -10,7 +10,7 @@ from ...chaos import ChaosProxy, ConfigurationError
 from ...chaos.http_api import describe_handler
 from ..chaos_proxies import ChaosProxies
 from ..errors import ApiError
-from ..parameters import Body, TheChaos, running
+from ..parameters import AddressFormat, Body, TheAddressFormat, TheChaos, running
 
 __all__ = ["router"]
 
@@ -86,9 +86,9 @@ class WantedProxy(Body):
 
 
 @router.get("")
-def list_proxies(chaos: TheChaos) -> List[Proxy]:
+def list_proxies(chaos: TheChaos, format_address: TheAddressFormat) -> List[Proxy]:
     """Return the proxies that run."""
-    return [_describe(service, proxy) for service, proxy in chaos.all()]
+    return [_describe(service, proxy, format_address) for service, proxy in chaos.all()]
 
 
 @router.get("/handlers")
@@ -98,22 +98,23 @@ def list_handlers(chaos: TheChaos) -> Dict[str, Handler]:
 
 
 @router.get("/{service}")
-def read_proxy(chaos: TheChaos, service: Service) -> Proxy:
+def read_proxy(chaos: TheChaos, format_address: TheAddressFormat, service: Service) -> Proxy:
     """Return what a proxy does, and what became of the connections through it."""
     proxy = chaos.get(service)
     if proxy is None:
         raise _not_found(service)
-    return _describe(service, proxy)
+    return _describe(service, proxy, format_address)
 
 
 @router.put("/{service}")
 def put_proxy(
-        chaos: TheChaos, service: Service, wanted: Optional[WantedProxy] = None) -> Proxy:
+        chaos: TheChaos, format_address: TheAddressFormat, service: Service,
+        wanted: Optional[WantedProxy] = None) -> Proxy:
     """Start a proxy in front of a service, or change what it does."""
     wanted = wanted or WantedProxy()
     try:
         with running(chaos.simulator):
-            return _describe(service, _put(chaos, service, wanted))
+            return _describe(service, _put(chaos, service, wanted), format_address)
     except ConfigurationError as error:
         raise ApiError(422, str(error)) from None
     except ValueError as error:
@@ -143,11 +144,10 @@ def _handler(handler: Any) -> Handler:
     return Handler(**describe_handler(handler))
 
 
-def _describe(service: str, proxy: ChaosProxy) -> Proxy:
-    host, port = proxy.address
+def _describe(service: str, proxy: ChaosProxy, format_address: AddressFormat) -> Proxy:
     return Proxy(
-        service=service, address=("[%s]:%d" if ":" in host else "%s:%d") % (host, port),
-        behavior=proxy.behavior, seed=proxy.seed,
+        service=service, address=format_address(proxy.address), behavior=proxy.behavior,
+        seed=proxy.seed,
         settings={name: proxy.settings(name) for name in proxy.behavior_names},
         connection_count=proxy.connection_count, open_connections=proxy.open_connections,
         fault_count=proxy.fault_count, connections=[

@@ -2,12 +2,11 @@
 
 from typing import Dict, Optional
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 from starlette.responses import PlainTextResponse
 
-from ...simulator.configuration import EVERYWHERE
-from ..parameters import TheSimulator
+from ..parameters import TheAddressFormat, TheSimulator
 
 __all__ = ["plain_router", "router"]
 
@@ -31,7 +30,8 @@ class Credentials(BaseModel):
 
 
 @router.get("/credentials")
-async def read_credentials(simulator: TheSimulator, request: Request) -> Credentials:
+async def read_credentials(
+        simulator: TheSimulator, format_address: TheAddressFormat) -> Credentials:
     """Return addresses of the services, and credentials that they accept.
 
     Where the simulator listens at each address of the machine, its host is the one that the request
@@ -40,13 +40,9 @@ async def read_credentials(simulator: TheSimulator, request: Request) -> Credent
     addresses: Dict[str, Optional[str]] = {}
     for name in _SERVICES:
         try:
-            host, port = getattr(simulator, name + "_address")
+            addresses[name] = format_address(getattr(simulator, name + "_address"))
         except ImportError:
             addresses[name] = None
-        else:
-            if simulator.host in EVERYWHERE:
-                host = request.url.hostname or host
-            addresses[name] = ("[%s]:%d" if ":" in host else "%s:%d") % (host, port)
     return Credentials(
         addresses=addresses, ca=simulator.ca_string, certificate=simulator.cert_string,
         key=simulator.key_string, key_id=simulator.key_id, team_id=simulator.team_id)
