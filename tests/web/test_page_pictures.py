@@ -47,6 +47,7 @@ def push_a_morning(scene: Scene) -> None:
     scene.push("07" * 32, payload={"aps": {"timestamp": 1796115600, "event": "update",
                                            "content-state": {"minutes": 12, "course": "main"}}},
                apns_topic=APP + ".push-type.liveactivity", apns_push_type="liveactivity")
+    scene.apns.goaway_all("Shutdown")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

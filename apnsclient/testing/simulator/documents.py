@@ -133,6 +133,7 @@ def exchange_summary(exchange, page_url=None):
         "outcome": exchange.outcome,
         "status": exchange.status,
         "reason": exchange.reason,
+        "milliseconds": _milliseconds_to_response(exchange),
         "size": len(exchange.payload),
         "limit": exchange.payload_limit,
         "url": page_url and page_url.replace("{number}", str(exchange.number)),
@@ -147,9 +148,6 @@ def exchange_document(exchange, page_url=None):
         text = payload.decode("utf-8")  # type: Optional[str]
     except ValueError:
         text = None
-    milliseconds = None
-    if exchange.responded is not None:
-        milliseconds = round(max(0.0, exchange.responded - exchange.time) * 1000, 3)
     return dict(
         exchange_summary(exchange, page_url),
         headers=[list(field) for field in exchange.headers],
@@ -170,7 +168,7 @@ def exchange_document(exchange, page_url=None):
             "body": exchange.response_body.decode("utf-8", "replace"),
             "timestamp": exchange.timestamp,
             "time": rfc3339(exchange.responded),
-            "milliseconds": milliseconds,
+            "milliseconds": _milliseconds_to_response(exchange),
         })
 
 
@@ -190,6 +188,14 @@ def connection_document(connection):
         "events": [{"time": rfc3339(time), "kind": kind, "text": text}
                    for time, kind, text in connection.events],
     }
+
+
+def _milliseconds_to_response(exchange):
+    # type: (Exchange) -> Optional[float]
+    """Return how long a request waited for its response (float), None if there is none."""
+    if exchange.responded is None:
+        return None
+    return round(max(0.0, exchange.responded - exchange.time) * 1000, 3)
 
 
 def _meaning_of(exchange):

@@ -69,6 +69,8 @@ class Summary(BaseModel):
                     "`discarded`.")
     status: Optional[int] = Field(description="Status of the response, or of the error frame.")
     reason: Optional[str] = Field(description="Reason in the response, over HTTP/2.")
+    milliseconds: Optional[float] = Field(
+        description="How long after the request it was sent; null as long as there is none.")
     size: int = Field(description="Size of the payload in bytes.")
     limit: int = Field(description="Largest size that is taken.")
     url: Optional[str] = Field(description="Address of its page.")
