@@ -57,6 +57,20 @@ def test_pushes_appear_without_a_reload(scene: Scene) -> None:
     assert rows(window) == ["Lunch", "Dinner is ready"]
 
 
+def test_the_first_screen_says_how_to_push(scene: Scene, tmp_path: Path) -> None:
+    """Its commands work as they stand there; they go when something has come."""
+    window = scene.window.open()
+    window.see("Waiting for the first push", ".detail")
+    window.see("%s:%d" % scene.apns.provider_address, ".detail")
+    commands = window.page.locator(".welcome pre").inner_text()
+    subprocess.run(["sh", "-ec", commands], cwd=str(tmp_path), check=True, timeout=60,
+                   stderr=subprocess.PIPE)
+    window.see("Hello", ".rows")
+    window.see("Choose a notification.", ".detail")
+    window.press("Clear")
+    window.see("Waiting for the first push", ".detail")
+
+
 def test_a_notification_is_shown_as_a_device_shows_it(scene: Scene) -> None:
     """With everything that belongs to it; it opens with a click, and has an address of its own."""
     scene.push(payload={"aps": {
@@ -304,6 +318,31 @@ def test_buttons_make_it_misbehave(scene: Scene) -> None:
     assert scene.push() is None
 
 
+def test_whoever_types_is_not_disturbed_by_what_is_shown_anew(scene: Scene) -> None:
+    """The field, what is chosen in it, and the keyboard stay; so they do on a button."""
+    window = scene.window.open("#/faults")
+    keys = window.page.keyboard
+    window.page.locator("#seconds").fill("25")
+    field = window.page.locator("#seconds").element_handle()
+    # A click would take the keyboard away.
+    shown_anew = """text => {
+      const button = [...document.querySelectorAll("button")].find((one) =>
+        one.textContent === text);
+      button.click();
+      return new Promise((resolve) => {
+        const look = () => button.isConnected ? requestAnimationFrame(look) : resolve();
+        look();
+      });
+    }"""
+    field.evaluate("field => field.select()")
+    window.page.evaluate(shown_anew, "Refuse them")
+    keys.type("7")
+    assert window.page.locator("#seconds").input_value() == "7"
+    window.page.get_by_role("button", name="Send GOAWAY").focus()
+    window.page.evaluate(shown_anew, "Accept them again")
+    assert window.page.evaluate("document.activeElement.textContent") == "Send GOAWAY"
+
+
 def test_a_script_is_written_as_json(scene: Scene) -> None:
     """What is wrong with it is said; what is right with it happens."""
     window = scene.window.open("#/faults")
@@ -351,6 +390,12 @@ def test_a_connection_has_a_timeline(scene: Scene) -> None:
     window.see("GOAWAY (Shutdown)", ".timeline")
     window.see("opened", ".timeline")
     assert window.page.locator(".timeline a").count() == 2
+    assert window.page.locator(".lines [data-kind=goaway]").count() == 1
+    # Each is where its time is on the axis, within it, and in order.
+    places = window.page.locator(".timeline .mark").evaluate_all(
+        "marks => marks.map((mark) => parseFloat(mark.style.left))")
+    assert places == sorted(places) and (places[0], places[-1] > 0) == (0, True)
+    assert all(place <= 100 for place in places)
     window.page.locator(".timeline a").first.click()
     window.see("Dinner is ready", ".lock")
 
@@ -508,12 +553,45 @@ def test_a_page_that_is_open_for_long_forgets_what_is_old(scene: Scene) -> None:
     assert found == [2000, 5000, True, "700 notifications"]
 
 
+#: Returns texts in the window whose colour is too near to what is behind (WCAG 2.2, 1.4.3).
+FAINT_TEXTS = """() => {
+  const pixel = new OffscreenCanvas(1, 1).getContext("2d", {willReadFrequently: true});
+  const luminance = (colors) => {
+    pixel.clearRect(0, 0, 1, 1);
+    for (const color of colors) {
+      pixel.fillStyle = color;
+      pixel.fillRect(0, 0, 1, 1);
+    }
+    const [red, green, blue] = [...pixel.getImageData(0, 0, 1, 1).data].map((part) =>
+      part / 255 <= 0.04045 ? part / 255 / 12.92 : ((part / 255 + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+  };
+  const faint = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const element = walker.currentNode.parentElement;
+    if (!walker.currentNode.data.trim() || !element.checkVisibility()) continue;
+    const behind = [];
+    for (let each = element; each; each = each.parentElement) {
+      behind.unshift(getComputedStyle(each).backgroundColor);
+    }
+    const [one, other] = [luminance(behind),
+      luminance([...behind, getComputedStyle(element).color])].sort((a, b) => b - a);
+    const ratio = (one + 0.05) / (other + 0.05);
+    if (ratio < 4.5) faint.push(`${ratio.toFixed(2)}: ${walker.currentNode.data.slice(0, 40)}`);
+  }
+  return faint;
+}"""
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_a_phone_and_the_dark(browser: Any, scheme: str) -> None:
-    """Nothing scrolls sideways; a notification takes the place of the list."""
+    """Nothing scrolls sideways, no text is faint; a notification takes the place of the list."""
     with Scene(browser, color_scheme=scheme, viewport={"width": 375, "height": 700}) as scene:
         scene.push(payload={"aps": {"alert": {"title": "W" * 300, "body": "x" * 500}}},
                    apns_topic=APP + ".with.a.long.name.that.does.not.end" * 2)
+        scene.apns.devices.bad(OTHER)
+        scene.push(OTHER)
         window = scene.window
         for address in ("", "#/notifications/1", "#/connections", "#/connections/1", "#/devices",
                         "#/faults"):
@@ -521,6 +599,7 @@ def test_it_fits_a_phone_and_the_dark(browser: Any, scheme: str) -> None:
             window.until("() => document.querySelector('main').textContent.length > 20")
             assert window.page.evaluate(
                 "() => document.documentElement.scrollWidth <= window.innerWidth"), address
+            assert window.page.evaluate(FAINT_TEXTS) == [], address
         window.open("#/notifications/1")
         window.see("W" * 100, ".lock")
         assert not window.page.locator(".side").is_visible()

@@ -18,7 +18,7 @@ from page_scene import APP, OTHER, Scene
 #: Where the pictures are kept (str), if anywhere.
 FOLDER = os.environ.get("APNS_PICTURES")
 #: What each picture may have at most, in bytes.
-LARGEST = 150000
+LARGEST = 180000
 
 MORNING = 1796115600.0
 

@@ -1,7 +1,7 @@
 // Everything about one notification.
 
 import {act, call} from "./api.js";
-import {bounded, clock, facts, fill, foreign, h, outcomeBadge, toast} from "./dom.js";
+import {bounded, colored, clock, facts, fill, foreign, h, outcomeBadge, toast} from "./dom.js";
 
 // Characters of a payload that are shown at first.
 const MOST = 20000;
@@ -131,6 +131,8 @@ function lockScreen(item) {
   const isDrawn = shown.kind === "live activity" || shown.title || shown.subtitle || shown.body;
   return [
     !isDrawn ? null : h("div", {class: "lock", "data-level": shown.interruption_level ?? "active"},
+      h("p", {class: "hour", "aria-hidden": "true"}, new Date(item.time).toLocaleTimeString(
+        "en-GB", {hour: "2-digit", minute: "2-digit"})),
       h("div", {class: "card"},
         h("span", {class: "app", "aria-hidden": "true"}),
         h("div", {class: "texts"},
@@ -158,7 +160,7 @@ function phrase(part, name) {
 }
 
 function findings(item) {
-  if (!item.findings.length) return h("p", {class: "note"}, "Nothing to complain about.");
+  if (!item.findings.length) return h("p", {class: "fine"}, "\u2713 Nothing to complain about.");
   return h("ul", {class: "findings"}, item.findings.map((finding) =>
     h("li", {"data-severity": finding.severity},
       h("strong", null, finding.severity), " ", foreign(finding.message),
@@ -177,7 +179,8 @@ function payload(item) {
     h("p", {class: "size"}, meter,
       ` ${item.size.toLocaleString("en")} of ${item.limit.toLocaleString("en")} bytes`,
       item.payload === null && item.size ? h("strong", null, ", no JSON object") : null),
-    ...bounded(text ?? item.payload_base64, MOST, {class: "payload"}),
+    ...bounded(text ?? item.payload_base64, MOST, {class: "payload"},
+      item.payload === null ? null : colored),
   ];
 }
 

@@ -1,5 +1,8 @@
 // Small helpers for the document. Text from clients only ever becomes a text node.
 
+// Strings, with a colon behind if they are keys, and other values.
+const JSON_WORDS = /("(?:\\.|[^"\\\n])*")(:?)|\b(?:true|false|null)\b|-?\b\d[\d.eE+-]*/g;
+
 /** Return an element: h("a", {href: "#", class: "x", onclick: f}, "text", other). */
 export function h(tag, properties, ...children) {
   const element = document.createElement(tag);
@@ -36,25 +39,44 @@ export function visible(text) {
 export function fill(element, ...children) {
   const before = element.contains(document.activeElement) ? document.activeElement : null;
   element.replaceChildren(...children.flat(Infinity).filter((child) => child !== null));
-  if (before && before !== element) {
-    const same = [...element.querySelectorAll(before.tagName)].find((other) => before.id
-      ? other.id === before.id : other.getAttribute("href") === before.getAttribute("href")
-        && other.textContent === before.textContent);
-    same?.focus({preventScroll: true});
+  if (!before || before === element) return element;
+  const isField = before.matches("input, textarea, select");
+  let same = [...element.querySelectorAll(before.tagName)].find((other) => before.id || isField
+    ? other.id && other.id === before.id : other.textContent === before.textContent
+      && other.getAttribute("href") === before.getAttribute("href"));
+  if (same && isField) {
+    // Somebody is typing into it.
+    same.replaceWith(before);
+    same = before;
   }
+  same?.focus({preventScroll: true});
   return element;
 }
 
-/** Return a long text, bounded, with a button that shows all of it. */
-export function bounded(text, most, properties) {
+/** Return a long text, bounded, with a button that shows all of it; colour is for what is short. */
+export function bounded(text, most, properties, colour) {
   const shown = visible(text);
-  const block = h("pre", {tabindex: "0", ...properties}, shown.slice(0, most));
+  const first = shown.slice(0, most);
+  const block = h("pre", {tabindex: "0", ...properties}, colour ? colour(first) : first);
   if (shown.length <= most) return [block];
   const more = h("button", {type: "button", onclick: () => {
     block.textContent = shown;
     more.remove();
   }}, `Show all ${shown.length.toLocaleString("en")} characters`);
   return [block, more];
+}
+
+/** Return JSON that is laid out, with its parts in elements for their colours. */
+export function colored(text) {
+  const parts = [];
+  let end = 0;
+  for (const found of text.matchAll(JSON_WORDS)) {
+    const word = found[1] ?? found[0];
+    parts.push(text.slice(end, found.index),
+      h("span", {class: found[2] ? "key" : found[1] ? "string" : "value"}, word));
+    end = found.index + word.length;
+  }
+  return [...parts, text.slice(end)];
 }
 
 /** Return rows of a definition list; those without a value are left out. */

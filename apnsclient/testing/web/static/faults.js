@@ -59,7 +59,7 @@ export async function showFaults(element) {
         {refuse: true})),
     group("The next request", h("label", {for: "reason"}, "gets", reasons),
       button("Script it", "The next request gets that.", "POST", "/scripts/requests",
-        () => ({response: reasons.value}))),
+        () => ({response: value("reason")}))),
     group("Keys for provider tokens", keys.length ? keys.map((key) => button(
       `Revoke ${key.key_id}`, "Its tokens are refused now.", "DELETE",
       `/keys/${encodeURIComponent(key.key_id)}`)) : "All are revoked; a reset brings them back."),
@@ -68,18 +68,21 @@ export async function showFaults(element) {
       h("button", {type: "button", onclick: async () => {
         let document;
         try {
-          document = JSON.parse(script.value);
+          document = JSON.parse(value("script"));
         } catch (error) {
           toast(`That is no JSON: ${error.message}`, true);
           return;
         }
-        if (await act("Scripted.", "POST", `/scripts/${services.value}`, document)) await again();
+        if (await act("Scripted.", "POST", `/scripts/${value("script-service")}`, document)) await again();
       }}, "Add")),
     queued("Next connections", provider.queued), queued("Next requests", requests.queued),
     group("Everything",
       button("Take back all faults", "All is as usual.", "DELETE", "/faults"),
       button("Reset the simulator", "All is as at the start.", "POST", "/reset")));
-  for (const [id, text] of typed) element.querySelector("#" + id).value = text;
+  for (const [id, text] of typed) {
+    const field = element.querySelector("#" + id);
+    if (field !== document.activeElement) field.value = text;
+  }
 }
 
 function group(title, ...content) {

@@ -263,18 +263,20 @@ export class List {
   row(item) {
     const title = item.title || item.body
       || (["notification", "broadcast"].includes(item.kind) ? "" : item.path);
-    return h("li", {class: "row", "data-number": item.number,
+    return h("li", {class: "row", "data-number": item.number, "data-outcome": item.outcome,
     }, h("a", {href: `#/notifications/${item.number}`, tabindex: "-1", onclick: (event) => {
       if (event.ctrlKey || event.metaKey || event.shiftKey) return;
       event.preventDefault();
       this.open(item.number);
     }},
-    h("span", {class: "first"}, outcomeBadge(item),
+    h("span", {class: "first"},
       title ? foreign(title, {class: "title"}) : h("span", {class: "title none"}, item.shown_as),
       clock(item.time)),
-    h("span", {class: "second"},
-      foreign(item.token ? item.token.slice(0, 12) + "\u2026" : item.method ?? ""),
-      foreign(item.topic ?? "no topic"), foreign(item.push_type ?? item.kind),
+    h("span", {class: "second"}, outcomeBadge(item),
+      foreign(item.token ? item.token.slice(0, 8) + "\u2026" : item.method ?? "",
+        {class: "token"}),
+      foreign(item.topic ?? "no topic", {class: "topic"}),
+      foreign(item.push_type ?? item.kind, {class: "type"}),
       findingMarks(item.finding_counts))));
   }
 }

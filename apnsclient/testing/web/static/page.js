@@ -9,6 +9,7 @@ import {showFaults} from "./faults.js";
 import {Filters} from "./filters.js";
 import {List} from "./list.js";
 import {address, readAddress} from "./search.js";
+import {welcome} from "./welcome.js";
 
 const main = document.getElementById("main");
 const help = document.getElementById("help");
@@ -110,7 +111,7 @@ async function showNotifications({number, q}, previous) {
   filters.show(q);
   list.select(number);
   const before = previous.view === "notifications" ? previous : {};
-  if (before.q !== q) list.search(q);
+  if (before.q !== q) list.search(q).then(showNothing);
   if (number && before.number !== number) {
     await openDetail();
     detail.scrollTop = 0;
@@ -119,9 +120,19 @@ async function showNotifications({number, q}, previous) {
   } else if (!number) {
     delete detail.dataset.number;
     const hadFocus = detail.contains(document.activeElement);
-    fill(detail, nothingChosen());
+    showNothing();
     if (hadFocus) list.focusNumber(before.number);
   }
+}
+
+/** Fill the place of a notification while none is chosen. */
+async function showNothing() {
+  if (now.view !== "notifications" || now.number) return;
+  const isFirst = list.kept === 0 && !now.q;
+  if (detail.dataset.waits === String(isFirst) && detail.dataset.number === undefined) return;
+  detail.dataset.waits = isFirst;
+  const content = isFirst ? await welcome().catch(nothingChosen) : nothingChosen();
+  if (!now.number && detail.dataset.waits === String(isFirst)) fill(detail, content);
 }
 
 function nothingChosen() {
@@ -132,6 +143,7 @@ function nothingChosen() {
 }
 
 async function openDetail() {
+  delete detail.dataset.waits;
   const back = address("notifications", null, now.q);
   await showDetail(detail, now.number, {list: back, onGone: () => {
     go(back);
@@ -153,11 +165,12 @@ function lookSoon() {
 listen({
   notifications: (message) => {
     list.news(message);
+    showNothing();
     const changed = message.items.some((item) => item.number === now.number);
     if (changed && now.view === "notifications") openDetail();
   },
   connections: lookSoon,
-  reset: () => list.search(filters.q),
+  reset: () => list.search(filters.q).then(showNothing),
 });
 
 // The keyboard.

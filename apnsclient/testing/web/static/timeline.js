@@ -45,7 +45,7 @@ function row({at, kind, text, request}, place) {
     request ? h("a", {class: "what", href: `#/notifications/${request.number}`},
       outcomeBadge(request), " ",
       foreign(request.title ?? request.body ?? request.shown_as ?? request.path ?? ""),
-      request.milliseconds === null ? null
+      !request.milliseconds ? null
         : h("small", null, ` in ${duration(request.milliseconds)}`))
       : foreign(text, {class: "what"}),
     h("span", {class: "track", "aria-hidden": "true"}, mark));
