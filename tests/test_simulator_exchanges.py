@@ -74,6 +74,26 @@ def test_a_notification_is_known_with_all_that_belongs_to_it(apns):
     assert told["peer"].startswith("127.0.0.1:")
 
 
+def test_a_response_comes_at_once_when_the_clock_is_set_back():
+    """It cannot come before its request."""
+    clock = [1000.0]
+
+    def tick():
+        clock[0] -= 1.0
+        return clock[0]
+
+    with Simulator(clock=tick) as apns, with_certificate(apns) as client:
+        apns.script_provider(ProviderScript(hold=True))
+        with with_certificate(apns) as late:
+            stream = late.request("/3/device/" + TOKEN)
+            assert apns.wait_for(lambda: apns.held == 1, HANG)
+            apns.release_held()
+            late.response(stream)
+        client.push(apns_topic="com.x")
+        found = [exchange_document(each)["response"] for each in apns.journal.exchanges()]
+    assert [each["milliseconds"] for each in found] == [0.0, 0.0]
+
+
 def test_whatever_a_client_sends_counts_as_memory(apns):
     """Else there is no limit to what is kept."""
     with with_token(apns) as client:

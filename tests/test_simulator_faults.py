@@ -260,6 +260,20 @@ def test_each_script_comes_back_from_its_document(given_script):
     assert script_from_document(kind, document) == script
 
 
+def test_requests_are_as_quick_as_ever_once_nothing_is_done_to_them(apns):
+    """Nobody looks for scripts where there are none."""
+    interventions = apns.faults._interventions
+    apns.faults.script_requests(RequestScript("BadTopic"))
+    assert interventions.is_active
+    with with_certificate(apns) as client:
+        assert client.push().status == 400
+        assert not interventions.is_active
+        apns.faults.slow_down(0.001)
+        assert interventions.is_active and client.push().status == 200
+    apns.faults.slow_down(0)
+    assert not interventions.is_active
+
+
 def test_each_field_of_each_script_is_in_a_document():
     """None is left out by the test above, nor by those who read."""
     for cls in (ProviderScript, Script, FeedbackScript, RequestScript):

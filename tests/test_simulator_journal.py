@@ -12,6 +12,7 @@ from apnsclient.protocols.binary import Notification
 from apnsclient.testing.simulator import Journal, Query
 from apnsclient.testing.simulator.connection_facts import ConnectionFacts, TLSFacts
 from apnsclient.testing.simulator.exchange import OUTCOMES, GatewayExchange
+from apnsclient.testing.simulator.journal import Search
 from tables import each
 
 #: Seconds after which something hangs.
@@ -42,6 +43,35 @@ def numbers(exchanges):
 
 
 # What is kept.
+
+
+def test_what_is_known_of_connections_is_bounded():
+    """The last thousand connections, and the last 200 events of each."""
+    journal = Journal()
+    for number in range(1, 1202):
+        journal.connection_opened(ConnectionFacts(
+            number, number, "gateway", None, FACTS[0].tls, None, 0.0))
+    assert [each.number for each in journal.connections()] == list(range(1201, 201, -1))
+    facts = journal.connections()[0]
+    for number in range(250):
+        facts.add_event(float(number), "reset", "")
+    assert [event.time for event in facts.events] == list(range(50, 250))
+
+
+def test_events_can_be_read_while_there_are_more():
+    """The simulator's thread writes them down without a lock."""
+    class Changing(object):
+        tries = 0
+
+        def __iter__(self):
+            self.tries += 1
+            if self.tries < 3:
+                raise RuntimeError("deque mutated during iteration")
+            return iter([7])
+
+    facts = ConnectionFacts(1, 1, "gateway", None, FACTS[0].tls, None, 0.0)
+    facts._events = Changing()
+    assert facts.events == [7]
 
 
 @settings(max_examples=150, deadline=None)
@@ -201,6 +231,17 @@ def test_waiting_ends_as_soon_as_enough_match():
     assert all(result.is_enough and result.near_misses == [] for result in results)
     assert numbers(min(results, key=lambda result: len(result.exchanges)).exchanges) == [1]
     assert numbers(max(results, key=lambda result: len(result.exchanges)).exchanges) == [1, 2, 3]
+
+
+def test_a_search_looks_again_at_what_had_no_response():
+    """At that alone: what came after it is not found twice."""
+    waiting = exchange(1, outcome="pending")
+    journal = filled(waiting, exchange(2))
+    search = Search(journal, Query(outcome="accepted"), 2)
+    assert [search.is_enough() for _ in range(3)] == [False] * 3
+    assert numbers(search.result().exchanges) == [2]
+    waiting.outcome = "accepted"
+    assert search.is_enough() and numbers(search.result().exchanges) == [1, 2]
 
 
 def test_what_has_not_come_is_told_with_what_came_near():

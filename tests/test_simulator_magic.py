@@ -56,7 +56,7 @@ def test_a_magic_token_chooses_the_reason_of_the_provider_api(strict):
             expected = {"reason": reason}
             if digits.startswith("410"):
                 expected["timestamp"] = GONE_SINCE * 1000
-            for token in (magic(digits), magic(digits).upper()):
+            for token in (magic(digits), magic(digits).upper(), magic(digits).capitalize()):
                 response = client.push(token)
                 assert (response.status, response.said) == (STATUSES[reason], expected)
             assert digits.startswith(str(response.status))
@@ -68,7 +68,7 @@ def test_a_magic_token_chooses_what_happens_to_the_request(strict):
     with with_certificate(strict) as client:
         silent = client.request("/3/device/" + magic("90003"))
         for digits, code in (("90001", frames.INTERNAL_ERROR), ("90002", frames.REFUSED_STREAM)):
-            for token in (magic(digits), magic(digits).upper()):
+            for token in (magic(digits), magic(digits).upper(), magic(digits).capitalize()):
                 assert client.was_refused(client.request("/3/device/" + token)) == code
         assert client.push().status == 200
         assert not client.of(events.ResponseReceived, silent)

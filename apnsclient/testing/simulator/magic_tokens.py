@@ -9,6 +9,7 @@ from __future__ import absolute_import, division, print_function
 
 from binascii import hexlify
 from collections import namedtuple
+from itertools import product
 
 import six
 
@@ -22,9 +23,11 @@ if MYPY:
 
 __all__ = ["GONE_SINCE", "MAGIC", "MAGIC_TEXTS", "MagicToken", "TOKENS", "find_magic"]
 
-#: How a magic token begins: in bytes, and as a path has it.
+#: How a magic token begins: in bytes, and as a path has it, in whatever case.
 MAGIC = b"\xde\xca\xfb\xad"
-MAGIC_TEXTS = frozenset([b"decafbad", b"DECAFBAD"])
+MAGIC_TEXTS = frozenset(
+    "".join(letters).encode("ascii")
+    for letters in product(*[(letter, letter.upper()) for letter in "decafbad"]))
 #: Since when the application is gone from a device with a magic token, in seconds since 1970.
 GONE_SINCE = 1700000000
 
