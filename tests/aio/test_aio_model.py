@@ -239,7 +239,9 @@ def is_response(outcome: Any, last: Any) -> bool:
 def check_unsent(world: World, kind: Kind, error: Any) -> None:
     """See that the outcome of what was not sent is that it may be sent, or that nothing can be."""
     if isinstance(error, ResponseError):
-        said = [one.reason.name for one in world.flights if one.has_response and one.status != 200]
+        # A response whose reason was cut off is named by its status.
+        said = [one.reason.name or "HTTP status %d" % one.status for one in world.flights
+                if one.has_response and one.status != 200]
         said += [reason.name for line in world.lines for reason in line.tap.reasons]
         assert kind == Kind.undelivered and error.reason in said, (kind, error)
     elif isinstance(error, ConnectError):
