@@ -33,9 +33,18 @@ GONE_SINCE = 1700000000
 
 _START, _END = len(MAGIC) * 2, len(MAGIC) * 2 + 5
 
-#: What a magic token does: reason of the provider API and status of the gateway's error frame (None
-#: accepts it), or else a script for the request, and how the gateway ends the connection.
-MagicToken = namedtuple("MagicToken", "reason status script ending")
+
+class MagicToken(namedtuple("MagicToken", "reason status script ending")):
+    """What a magic token does.
+
+    :ivar reason: reason of the provider API (str), None if it has none.
+    :ivar status: status of the gateway's error frame (int), None if it accepts it.
+    :ivar script: script of the request (:class:`.RequestScript`), or None.
+    :ivar ending: how the gateway ends the connection (str), or None.
+    """
+
+    __slots__ = ()
+
 
 #: Status of the gateway for a reason; that of others is 1, "Processing error".
 _GATEWAY_STATUSES = {

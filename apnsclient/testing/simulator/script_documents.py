@@ -42,7 +42,7 @@ def script_from_document(kind, document):
     # type: (str, Any) -> Any
     """Return the script that a document describes.
 
-    :param kind: one of :data:`SCRIPTS` (str).
+    :param kind: name of a service, or ``"requests"``.
     :param document: what JSON has (dict).
     :raises ValueError: if it is none. The text names the field, what it is and what was expected.
     """
