@@ -67,6 +67,7 @@ def test_the_first_screen_says_how_to_push(scene: Scene, tmp_path: Path) -> None
                    stderr=subprocess.PIPE)
     window.see("Hello", ".rows")
     window.see("Choose a notification.", ".detail")
+    window.page.set_viewport_size({"width": 375, "height": 700})
     window.press("Clear")
     window.see("Waiting for the first push", ".detail")
 
