@@ -231,6 +231,8 @@ def test_hostile_payloads_are_shown_as_they_came(world):
         assert base64.b64decode(found.json()["payload_base64"]) == payload
     exported = world.http.get("/export").content.splitlines()
     assert [base64.b64decode(json.loads(line)["payload_base64"]) for line in exported] == HOSTILE
+    imported = world.http.post("/import", content=b"\n".join(exported))
+    assert imported.json() == {"imported": len(HOSTILE)}
 
 
 def test_an_export_can_be_imported(three):
