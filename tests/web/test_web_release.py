@@ -1,5 +1,6 @@
 """A notification that came to one simulator is sent on to another one, in Apple's place."""
 
+import json
 from typing import Any, Iterator, List
 
 import httpx
@@ -9,6 +10,7 @@ from apnsclient import APNs, Message, Session
 from apnsclient.testing.simulator import Simulator
 from apnsclient.testing.web import Releaser, WebServer
 from cli_support import assert_wrong_usage, serving, write_file
+from provider_client import with_token
 from web_support import LIMIT, TOPIC, World
 
 OURS, FOREIGN = "ab" * 32, "cd" * 32
@@ -54,6 +56,49 @@ def test_what_came_is_sent_on_as_it_came(world_and_apple: Any) -> None:
     assert (found.push_type, found.collapse_id) == ("alert", "c")
     assert world.http.get(path).json()["release"] == told.json()
     assert world.http.get(path + "/release").json() == told.json()
+
+
+#: Header fields of pushes, and what Apple says to them.
+AS_THEY_ARE = [
+    ([], None),
+    ([("apns-push-type", "background"), ("apns-priority", "10")], "BadPriority"),
+    ([("apns-push-type", "alert"), ("apns-priority", "7")], "BadPriority"),
+    ([("apns-push-type", "Alert")], "InvalidPushType"),
+    ([("apns-push-type", "alert"), ("apns-expiration", "x")], "BadExpirationDate"),
+    ([("apns-push-type", "alert"), ("apns-expiration", "0"), ("apns-collapse-id", "c")], None),
+    ([("apns-push-type", "alert"), ("apns-push-type", "alert")], "DuplicateHeaders"),
+]
+
+
+def test_header_fields_are_neither_added_nor_put_right(world_and_apple: Any) -> None:
+    """What Apple would have said is what it says."""
+    world, apple = world_and_apple
+    topic = [("apns-topic", TOPIC)]
+    with with_token(world.simulator) as client:
+        for fields, reason in AS_THEY_ARE:
+            stream = client.request("/3/device/" + OURS, topic + fields)
+            assert (client.response(stream).said or {}).get("reason") == reason
+            number = world.find(limit=1)[0]["number"]
+            told = world.http.post("/notifications/%d/release" % number).json()
+            assert (fields, told["reason"]) == (fields, reason)
+            sent = apple.journal.find(limit=1)[0]
+            assert [field for field in sent.headers if field[0].startswith("apns-")] == (
+                topic + fields)
+
+
+def test_header_fields_that_cannot_be_sent_are_not(world_and_apple: Any) -> None:
+    """They can come in an import, which anybody may have written."""
+    world, apple = world_and_apple
+    world.send(OURS)
+    document = world.http.get("/export").json()
+    for value in ("a\r\nb", "\xe9", "\ud800"):
+        line = json.dumps(dict(document, headers=[["apns-collapse-id", value]]))
+        assert world.http.post("/import", content=line).status_code == 200
+        number = world.find(limit=1)[0]["number"]
+        response = world.http.post("/notifications/%d/release" % number)
+        assert response.status_code == 409
+        assert "apns-collapse-id" in response.json()["error"]["message"]
+    assert apple.accepted == []
 
 
 def test_what_apple_rejects_is_told(world_and_apple: Any) -> None:

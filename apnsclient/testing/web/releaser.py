@@ -4,13 +4,15 @@ Off unless somebody gives a key and a list of tokens: a test that pushes to cust
 not reach them because of a click.
 """
 
+import re
 import threading
-from typing import Any, Dict, FrozenSet, Iterable, Optional, Tuple, Union
+from typing import Any, Dict, FrozenSet, Iterable, List, Optional, Sequence, Tuple, Union
 
 from ...apns import APNs, Message
 from ...errors import APNsError
 from ...feedback_store import MemoryStore
 from ...outcomes import Failure
+from ...protocols.http2.requests import HeaderFields, RequestTemplate
 from ...transport import Session
 from ..simulator import Exchange
 
@@ -19,9 +21,37 @@ __all__ = ["NotReleasable", "Releaser"]
 #: How many results are kept, the last ones.
 _KEPT = 1000
 
+_is_printable = re.compile(r"[ -~]*\Z").match
+
 
 class NotReleasable(ValueError):
     """A notification that must not, or cannot, be sent on; the text says why."""
+
+
+class _Caught(Message):
+    """A message with the header fields of a notification, as they are.
+
+    :param token: device token in hexadecimal.
+    :param payload: the payload.
+    :param headers: pairs of name and value; those of others than APNs are left out.
+    :raises ValueError: if a value has characters that no header has.
+    """
+
+    def __init__(self, token: str, payload: bytes, headers: Sequence[Tuple[str, str]]) -> None:
+        super().__init__([token], payload=payload)
+        fields: List[Tuple[bytes, bytes, bool]] = []
+        for name, value in headers:
+            if name.startswith("apns-") and name != "apns-id":
+                if not _is_printable(name + value):
+                    raise ValueError("the header field %r cannot be sent" % name)
+                fields.append((name.encode("ascii"), value.encode("ascii"), True))
+        self._caught_fields = HeaderFields(fields)
+
+    def request_template(self, default_topic: Optional[str] = None, warn: Any = None,
+                         payload: Optional[bytes] = None) -> RequestTemplate:
+        """Return what its request has; see the base class."""
+        return RequestTemplate(
+            self._caught_fields, self.get_json_payload() if payload is None else payload, None)
 
 
 class Releaser:
@@ -65,9 +95,8 @@ class Releaser:
     def release(self, exchange: Exchange) -> Dict[str, Any]:
         """Send a notification on, and return what became of it.
 
-        Topic, push type, priority, collapse identifier, expiration and payload are those that it
-        came with; its identifier is a new one. What a client left out gets the values that
-        :class:`~apnsclient.apns.Message` has for it.
+        Payload and header fields are those that it came with, right or wrong: what a client left
+        out is left out. The identifier alone is a new one, Apple's.
 
         :return: ``outcome`` (``accepted``, ``rejected``, or ``failed`` if Apple did not respond),
             ``status``, ``reason`` and ``message``, the latter three None where there is none.
@@ -95,10 +124,7 @@ class Releaser:
         if exchange.topic is None:
             raise NotReleasable("it has no topic, which a provider token needs")
         try:
-            return Message(
-                [exchange.token], payload=exchange.payload, priority=exchange.priority,
-                expiry=exchange.expiration, apns_topic=exchange.topic,
-                apns_push_type=exchange.push_type, apns_collapse_id=exchange.collapse_id)
+            return _Caught(exchange.token, exchange.payload, exchange.headers)
         except ValueError as error:
             raise NotReleasable(str(error)) from None
 
