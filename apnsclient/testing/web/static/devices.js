@@ -1,7 +1,7 @@
 // Which tokens are good, bad, gone, or for another topic.
 
 import {act, call} from "./api.js";
-import {clock, fill, foreign, h} from "./dom.js";
+import {clock, fill, foreign, h, visible} from "./dom.js";
 
 const MEANINGS = {known: "known", bad: "bad", uninstalled: "uninstalled"};
 
@@ -38,9 +38,10 @@ export async function showDevices(element) {
         h("td", {class: "token"}, foreign(item.token)), h("td", null, item.state),
         h("td", null, foreign(item.reason ?? "")), h("td", null, foreign(item.topic ?? "")),
         h("td", null, item.since_time ? clock(item.since_time) : ""),
-        h("td", null, h("button", {type: "button", onclick: async () => {
-          await act("Forgotten.", "DELETE", `/devices/${encodeURIComponent(item.token)}`);
-          await again();
-        }}, "Forget"))))))) : h("p", {class: "empty"}, strict
+        h("td", null, h("button", {type: "button", "aria-label": `Forget ${visible(item.token)}`,
+          onclick: async () => {
+            await act("Forgotten.", "DELETE", `/devices/${encodeURIComponent(item.token)}`);
+            await again();
+          }}, "Forget"))))))) : h("p", {class: "empty"}, strict
       ? "No device is known: every push is rejected." : "Every token is accepted."));
 }

@@ -6,8 +6,10 @@ import {parse} from "./search.js";
 
 const ROW = 60;
 const PAGE = 200;
-// Milliseconds between two looks at what is new while something is looked for.
+// Milliseconds between two looks at what is new while something is looked for, at least; and how many
+// times as long as the last look took: a search through everything must not slow down who pushes.
 const LOOK = 500;
+const REST = 10;
 // Of more than so many the oldest are forgotten when new ones come; scrolling brings them back.
 const MOST = 2000;
 
@@ -22,6 +24,7 @@ export class List {
     this.hasOlder = true;
     this.isLoading = false;
     this.missed = 0;
+    this.lookTook = 0;
     // The highest number that is in the list or counted as missed.
     this.newest = 0;
     this.generation = 0;
@@ -107,7 +110,7 @@ export class List {
         this.timer = setTimeout(() => {
           this.timer = null;
           this.lookAgain();
-        }, LOOK);
+        }, Math.max(LOOK, REST * this.lookTook));
       }
       return;
     }
@@ -150,8 +153,10 @@ export class List {
   /** Look for the newest that match: some have come, and of some it has changed what they are. */
   async lookAgain() {
     const generation = this.generation;
+    const begin = performance.now();
     const page = await call("GET", "/notifications" + query(
       {...parse(this.q), limit: PAGE})).catch(() => null);
+    this.lookTook = performance.now() - begin;
     if (page === null || generation !== this.generation) return;
     const fresh = page.items.filter((item) => item.number > this.newest);
     if (!this.isAtTop) {
