@@ -370,6 +370,25 @@ def test_metrics(world):
     assert not [name for name, _ in after if not name.startswith("apns_simulator_")]
 
 
+def test_a_request_counts_once_it_has_its_outcome(world):
+    """Not before, and not twice."""
+    def read():
+        return {key: value for key, value in world.server._feed.counts().items() if value}
+
+    before = read()
+    world.simulator.faults.script_requests(RequestScript(hold=True))
+    sending = threading.Thread(target=world.send, args=[FIRST])
+    sending.start()
+    assert world.simulator.wait_for(lambda: world.simulator.held == 1, LIMIT)
+    assert read() == before
+    world.simulator.release_held()
+    sending.join(LIMIT)
+    key = ("provider", "accepted", "")
+    expected = dict(before)
+    expected[key] = before.get(key, 0) + 1
+    assert read() == expected
+
+
 def test_findings_and_appearance(world):
     """A whole document says what is wrong, also in the light of others, and what is shown."""
     identifier = "123e4567-e89b-12d3-a456-42665544000a"

@@ -9,6 +9,7 @@ import pytest
 from apnsclient import APNs, Message, Session
 from apnsclient.testing.simulator import Simulator
 from apnsclient.testing.web import Releaser, WebServer
+from apnsclient.testing.web import releaser as releaser_module
 from cli_support import assert_wrong_usage, serving, write_file
 from provider_client import with_token
 from web_support import LIMIT, TOPIC, World
@@ -122,6 +123,27 @@ def test_what_apple_rejects_is_told(world_and_apple: Any) -> None:
     assert OURS not in told.text and "PRIVATE" not in told.text
     apple.reset()
     assert world.http.post(path).json()["outcome"] == "accepted"
+
+
+def test_the_last_results_are_kept(
+        world_and_apple: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as there is room for, by request: its number alone may be that of another one."""
+    world, _ = world_and_apple
+    monkeypatch.setattr(releaser_module, "_KEPT", 2)
+    world.send(OURS, OURS, OURS)
+    paths = ["/notifications/%d/release" % item["number"] for item in world.find()]
+    for path in paths:
+        assert world.http.post(path).json()["outcome"] == "accepted"
+    assert [world.http.get(path).status_code for path in paths] == [404, 200, 200]
+    document = world.http.get("/export").text.splitlines()[0]
+    mine, other = Simulator(), Simulator()
+    mine.load([json.loads(document)])
+    other.load([dict(json.loads(document), time="2020-01-01T00:00:00.000Z")])
+    releaser = Releaser(mine.key_string, "ID", "TEAM", [OURS])
+    releaser._results[releaser_module._key(mine.journal.get(1))] = {}
+    assert releaser.result_of(mine.journal.get(1)) == {}
+    assert releaser.result_of(other.journal.get(1)) is None
+    releaser.close()
 
 
 def test_what_must_not_be_sent_on_is_not(world_and_apple: Any) -> None:
