@@ -127,8 +127,8 @@ def test_an_old_interpreter_installs_what_it_cannot_compile(dist, tmpdir):
     """pip compiles what it can, and says nothing of the rest, which is never imported there."""
     folder = str(tmpdir)
     child = subprocess.Popen(
-        [sys.executable, "-m", "pip", "install", "--no-index", "--no-deps", "--no-cache-dir",
-         "--target", folder, find_one(dist, ".whl")],
+        [sys.executable, "-m", "pip", "install", "--compile", "--no-index", "--no-deps",
+         "--no-cache-dir", "--target", folder, find_one(dist, ".whl")],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     output = child.communicate()[0].decode("utf-8", "replace")
 
