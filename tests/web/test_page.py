@@ -542,7 +542,7 @@ def test_what_changes_is_where_it_belongs(scene: Scene) -> None:
 def test_a_page_that_is_open_for_long_forgets_what_is_old(scene: Scene) -> None:
     """What scrolling needs of it is loaded again; the simulator says how many it keeps."""
     found = scene.window.open().page.evaluate("""async () => {
-      const list = new (await import("/list.js")).List(() => {});
+      const list = new (await import("/list.js")).List(() => {}, () => {});
       for (let last = 100; last <= 5000; last += 100) {
         const items = Array.from({length: 100}, (_, index) => ({
           number: last - 99 + index, outcome: "accepted", finding_counts: {}}));

@@ -14,9 +14,10 @@ const REST = 10;
 const MOST = 2000;
 
 export class List {
-  /** open(number) is called when a notification is chosen. */
-  constructor(open) {
+  /** open(number) is called when a notification is chosen, drawn() when something has changed. */
+  constructor(open, drawn) {
     this.open = open;
+    this.tell = drawn;
     this.items = [];
     this.byNumber = new Map();
     this.q = "";
@@ -234,6 +235,7 @@ export class List {
     this.newer.hidden = this.missed === 0;
     this.newer.textContent = `${this.missed.toLocaleString("en")} new`;
     if (end > this.items.length - PAGE / 4) this.loadOlder();
+    this.tell();
   }
 
   /** Have these items in the document and no others; what is there already stays. */

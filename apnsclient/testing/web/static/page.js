@@ -17,7 +17,7 @@ const help = document.getElementById("help");
 const LOOK = 1000;
 
 const detail = h("article", {class: "detail", "aria-label": "Notification"});
-const list = new List((number) => go(address("notifications", number, filters.q)));
+const list = new List((number) => go(address("notifications", number, filters.q)), showNothing);
 const filters = new Filters((q, isTyped) => {
   if (!isTyped) {
     go(address("notifications", null, q));
@@ -111,7 +111,7 @@ async function showNotifications({number, q}, previous) {
   filters.show(q);
   list.select(number);
   const before = previous.view === "notifications" ? previous : {};
-  if (before.q !== q) list.search(q).then(showNothing);
+  if (before.q !== q) list.search(q);
   if (number && before.number !== number) {
     await openDetail();
     detail.scrollTop = 0;
@@ -165,12 +165,11 @@ function lookSoon() {
 listen({
   notifications: (message) => {
     list.news(message);
-    showNothing();
     const changed = message.items.some((item) => item.number === now.number);
     if (changed && now.view === "notifications") openDetail();
   },
   connections: lookSoon,
-  reset: () => list.search(filters.q).then(showNothing),
+  reset: () => list.search(filters.q),
 });
 
 // The keyboard.
