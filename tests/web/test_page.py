@@ -57,6 +57,27 @@ def test_pushes_appear_without_a_reload(scene: Scene) -> None:
     assert rows(window) == ["Lunch", "Dinner is ready"]
 
 
+def test_what_is_looked_for_is_exported_and_deleted(scene: Scene) -> None:
+    """And nothing else; without a search it is everything."""
+    scene.push(alert="One")
+    scene.push(alert="Two")
+    window = scene.window.open("#/notifications?q=one")
+    show_rows(window, ["One"])
+    with window.page.expect_download() as download:
+        window.page.get_by_role("link", name="Export").click()
+    lines = Path(download.value.path()).read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["body"] for line in lines] == ["One"]
+    window.press("Clear")
+    window.told("1 deleted.")
+    window.see("Nothing matches", ".count")
+    assert [each.number for each in scene.apns.journal.exchanges()] == [2]
+    window.open("#/notifications")
+    show_rows(window, ["Two"])
+    window.press("Clear")
+    window.see("Waiting for the first push", ".detail")
+    assert scene.apns.journal.exchanges() == []
+
+
 def test_the_first_screen_says_how_to_push(scene: Scene, tmp_path: Path) -> None:
     """Its commands work as they stand there; they go when something has come."""
     window = scene.window.open()

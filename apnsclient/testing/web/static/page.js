@@ -1,6 +1,6 @@
 // The page: which view is shown, news, and the keyboard.
 
-import {act, listen} from "./api.js";
+import {act, listen, query} from "./api.js";
 import {fill, h} from "./dom.js";
 import {showConnection, showConnections} from "./connections.js";
 import {showDetail} from "./detail.js";
@@ -8,7 +8,7 @@ import {showDevices} from "./devices.js";
 import {showFaults} from "./faults.js";
 import {Filters} from "./filters.js";
 import {List} from "./list.js";
-import {address, readAddress} from "./search.js";
+import {address, parse, readAddress} from "./search.js";
 import {welcome} from "./welcome.js";
 
 const main = document.getElementById("main");
@@ -27,12 +27,14 @@ const filters = new Filters((q, isTyped) => {
   history.replaceState(null, "", address("notifications", null, q));
   show();
 });
+// Both are about what is looked for, and without a search about everything.
+const exporting = h("a", {class: "button", download: ""}, "Export");
 const split = h("div", {class: "split"},
   h("div", {class: "side"},
     h("h1", {class: "unseen"}, "Notifications"),
     filters.element,
     h("div", {class: "tools"}, filters.chips, h("span", null,
-      h("a", {class: "button", href: "api/v1/export", download: ""}, "Export"),
+      exporting,
       h("button", {type: "button", onclick: clear}, "Clear"))),
     list.element),
   detail);
@@ -45,8 +47,9 @@ function go(hash) {
 }
 
 async function clear() {
-  await act(({deleted}) => `${deleted} deleted.`, "DELETE", "/notifications");
-  go(address("notifications"));
+  await act(({deleted}) => `${deleted} deleted.`, "DELETE",
+    "/notifications" + query(parse(filters.q)));
+  go(address("notifications", null, filters.q));
   await list.search(filters.q);
 }
 
@@ -109,6 +112,7 @@ async function showNotifications({number, q}, previous) {
   if (!main.contains(split)) fill(main, split);
   document.body.dataset.open = number ? "detail" : "list";
   filters.show(q);
+  exporting.href = "api/v1/export" + query(parse(q));
   list.select(number);
   const before = previous.view === "notifications" ? previous : {};
   if (before.q !== q) list.search(q);
