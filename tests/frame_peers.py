@@ -57,7 +57,7 @@ class Peer(object):
                        if kind in (frames.DATA, frames.HEADERS) and flags & frames.END_STREAM]
             if len(streams) >= count:
                 return streams
-            if self.read() is None:
+            if not self._read_on():
                 raise EOFError("the client has left after %d requests" % len(streams))
 
     def parts(self):
@@ -68,13 +68,30 @@ class Peer(object):
     def await_frame(self, frame):
         """Read until a frame has come."""
         while frame not in self.seen:
-            if self.read() is None:
+            if not self._read_on():
                 raise EOFError("the client has left without %r" % (frame,))
+
+    def _read_on(self):
+        """Read once, and give a sign of life if it is asked for; False at the end of the stream.
+
+        A client that has heard nothing for long asks, and a machine may be held up for long.
+        """
+        found = self.read()
+        pings = [] if found is None else answers_to_pings(found)
+        if pings:
+            self.say(*pings)
+        return found is not None
 
     def read_to_end(self):
         """Read until the client ends the stream."""
         while self.read() is not None:
             pass
+
+
+def answers_to_pings(found):
+    """Return the frames that respond to the PINGs among others."""
+    return [frames.ping(payload, True) for kind, flags, _, payload in found
+            if kind == frames.PING and not flags & frames.ACK]
 
 
 def serve(function, protocol=b"h2", **options):
@@ -100,12 +117,10 @@ def accept(peer):
         found = peer.read()
         if found is None:
             return
-        responses = []
-        for kind, flags, stream, payload in found:
+        responses = answers_to_pings(found)
+        for kind, flags, stream, _ in found:
             if kind in (frames.DATA, frames.HEADERS) and flags & frames.END_STREAM:
                 responses.append(headers(stream, OK))
-            elif kind == frames.PING and not flags & frames.ACK:
-                responses.append(frames.ping(payload, True))
         if responses:
             peer.say(*responses)
 
