@@ -159,12 +159,20 @@ def test_asking_a_loop_that_has_ended_is_an_error():
 
 
 def test_a_callback_that_fails_is_logged_and_the_loop_goes_on(loop, caplog):
-    """One broken connection does not end the others; who asked learns that there is no result."""
-    with caplog.at_level(logging.ERROR), pytest.raises(RuntimeError):
-        loop.ask(lambda: {}["missing"])
-    assert loop.ask(lambda: 5) == 5
+    """One broken connection does not end the others."""
+    with caplog.at_level(logging.ERROR):
+        loop.call(lambda: {}["missing"])
+        assert loop.ask(lambda: 5) == 5
     assert [(record.levelname, bool(record.exc_info)) for record in caplog.records] == [
         ("ERROR", True)]
+
+
+def test_who_asks_gets_what_was_raised(loop, caplog):
+    """It is theirs, and says what is wrong; the loop goes on, and its log says nothing of it."""
+    with pytest.raises(KeyError, match="missing"):
+        loop.ask(lambda: {}["missing"])
+    assert loop.ask(lambda: 5) == 5
+    assert caplog.records == []
 
 
 def test_more_calls_than_the_waker_can_hold(loop):

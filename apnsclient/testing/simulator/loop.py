@@ -97,16 +97,20 @@ class Loop(object):
         """Have a function called by the loop's thread; wait for its result and return it.
 
         :raises RuntimeError: if the loop does not run in this process.
+        :raises Exception: what the function raises.
         """
         if threading.current_thread() is self._thread:
             return function()
         results = []  # type: List[Any]
+        errors = []  # type: List[Exception]
         done = threading.Event()
 
         def call():
             # type: () -> None
             try:
                 results.append(function())
+            except Exception as error:
+                errors.append(error)
             finally:
                 done.set()
 
@@ -117,6 +121,8 @@ class Loop(object):
         while not done.wait(0.5):
             if not self._thread.is_alive() and not done.is_set():
                 break
+        if errors:
+            raise errors[0]
         if not results:
             raise RuntimeError("the simulator does not run")
         return results[0]
