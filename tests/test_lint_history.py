@@ -2,13 +2,15 @@
 
 from __future__ import absolute_import, division, print_function
 
+import threading
 import time
 
 from apnsclient import APNs, Message, ProviderToken, Session
 from apnsclient.testing.lint import History, check
 from apnsclient.testing.lint.history_rules import HISTORY_RULES
-from apnsclient.testing.simulator import Simulator
+from apnsclient.testing.simulator import RequestScript, Simulator
 from lint_support import CERTIFICATE, NOW, new_connection, new_exchange, new_token
+from stdio_support import SOON
 
 LIVE = {"apns-topic": "com.example.app.push-type.liveactivity", "apns-push-type": "liveactivity"}
 ID = {"apns-id": "123e4567-e89b-12d3-a456-42665544000a"}
@@ -66,6 +68,30 @@ def test_token_is_gone():
     assert find([gone, new_exchange()]) == {"token-is-gone"}
     assert not find([gone, new_exchange()], 0)
     assert not find([gone, new_exchange(token="cd" * 32)])
+
+
+def test_a_late_response_is_remembered():
+    """What was pending when it was fed, and says later that the token is gone."""
+    history, token = History(), "cd" * 32
+    with Simulator() as apns:
+        apns.devices.uninstall(token)
+        apns.faults.script_requests(RequestScript(hold=True))
+        session = Session(protocol="http2", ca_string=apns.ca_string)
+        client = APNs(session.get_connection(apns.provider_address, **apns.token_parameters))
+        message = Message(token, alert="Hi", apns_topic="com.example.app")
+        sending = threading.Thread(target=client.send, args=[message])
+        sending.start()
+        assert apns.wait_for(lambda: apns.held == 1, SOON)
+        (first,) = apns.journal.find()
+        history.feed([first])
+        apns.release_held()
+        sending.join(SOON)
+        client.send(message)
+        session.shutdown()
+        second = apns.journal.find()[0]
+    history.feed([second])
+    assert (first.reason, second.number) == ("Unregistered", 2)
+    assert history.find_gone(second) == 1
 
 
 def test_timestamp_not_newer():

@@ -23,6 +23,8 @@ _CHURN, _FEW = 10, 2
 _CHURN_TIME = 600
 #: Timestamps of a Live Activity that are kept for each token.
 _MOST_TIMESTAMPS = 8
+#: Exchanges without a response whose response is waited for.
+_MOST_PENDING = 10000
 #: Provider tokens that are kept of one key.
 _MOST_TOKENS = 32
 
@@ -122,14 +124,21 @@ class History(object):
             self._keys = _Recent(min(keep, 1000))
             self._latest = {}  # type: Dict[Tuple[str, str], Deque[ConnectionRecord]]
             self._accepted = self._bad = 0
+            self._pending = deque(maxlen=_MOST_PENDING)  # type: Deque[Any]
 
     def feed(self, exchanges):
         # type: (Iterable[Any]) -> None
         """Remember exchanges, each once, in order of arrival.
 
+        What has no response yet is looked at again with the next ones.
+
         :param exchanges: sequence of :class:`.Exchange`, or of what has its attributes.
         """
         with self._lock:
+            pending = list(self._pending)
+            self._pending.clear()
+            for exchange in pending:
+                self._feed_response(exchange)
             for exchange in exchanges:
                 if exchange.kind in ("notification", "broadcast"):
                     self._feed(exchange)
@@ -150,16 +159,22 @@ class History(object):
         apns_id = exchange.apns_id
         if apns_id is not None:
             self._feed_id(exchange, apns_id.lower())
-        reason = exchange.reason
-        if reason is None:
-            if exchange.outcome == "accepted":
+        if exchange.push_type == "liveactivity":
+            self._feed_timestamp(exchange)
+        self._feed_response(exchange)
+
+    def _feed_response(self, exchange):
+        # type: (Any) -> None
+        reason, outcome = exchange.reason, exchange.outcome
+        if outcome == "pending":
+            self._pending.append(exchange)
+        elif reason is None:
+            if outcome == "accepted":
                 self._accepted += 1
         elif reason == "BadDeviceToken":
             self._bad += 1
         elif reason in ("Unregistered", "ExpiredToken") and self._gone.get(exchange.token) is None:
             self._gone.put(exchange.token, exchange.number)
-        if exchange.push_type == "liveactivity":
-            self._feed_timestamp(exchange)
 
     def _add_connection(self, exchange, facts):
         # type: (Any, Any) -> ConnectionRecord
