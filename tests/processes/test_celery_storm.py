@@ -18,6 +18,7 @@ pytest.importorskip("celery")
 pytest.importorskip("redis")
 
 from apnsclient import Message
+from apnsclient.testing.simulator import RequestScript
 from celery_brokers import HANG, rabbitmq, redis_server
 from celery_support import TOPIC, Site
 from net_support import make_tokens
@@ -78,24 +79,35 @@ class Storm:
         self.site.proxy.set_handler("cut-after-bytes", count=LOAD.cut, direction="to_backend")
 
     def begin(self):
-        """Queue the campaign."""
+        """Queue the campaign; when a fifth of it has come, responses are held back.
+
+        However fast the workers are, they are then in the middle of it.
+        """
+        self.site.simulator.faults.script_requests(
+            RequestScript(count=LOAD.tokens // 5),
+            RequestScript(hold=True, count=100 * LOAD.tokens))
         application = self.site.application
         message = Message([], alert="Dinner is ready", apns_topic=TOPIC)
         application.push.fan_out(message, self.tokens, target="simulator",
                                  callback=application.count.s())
 
-    def await_share(self, share):
-        """Wait until that share of the tokens has been accepted."""
-        simulator, enough = self.site.simulator, share * len(self.alive)
-        assert simulator.wait_for(lambda: simulator.accepted_count >= enough, LIMIT)
+    def await_middle(self):
+        """Wait until responses are held back."""
+        simulator = self.site.simulator
+        assert simulator.wait_for(lambda: simulator.held > 0, LIMIT)
 
     def await_outage(self, workers):
-        """Let nobody connect until the workers have noticed, and so many seconds at least."""
+        """Let nobody connect until the workers have noticed, and so many seconds at least.
+
+        Connections are reset when it begins. In the end responses come again.
+        """
         marks = [worker.mark() for worker in workers]
         self.site.proxy.stop()
         threading.Event().wait(LOAD.outage)
         for worker, mark in zip(workers, marks):
             worker.wait_for("cannot connect", mark, limit=LIMIT)
+        self.site.simulator.faults.clear_scripts("requests")
+        self.site.simulator.release_held()
         self.site.proxy.start()
 
     def judge(self, counts):
@@ -167,9 +179,8 @@ def test_nobody_is_left_out_by_processes(site):
     storm.drop_connections()
     with site.worker("prefork", limit=LIMIT) as worker:
         storm.begin()
-        storm.await_share(0.2)
+        storm.await_middle()
         kill_child(site, worker)
-        storm.await_share(0.5)
         storm.await_outage([worker])
         storm.judge(site.take("counted", LIMIT)[1])
         worker.ask_to_end()
@@ -198,7 +209,7 @@ def test_nobody_is_left_out_when_a_worker_is_killed(site, pool):
         storm.begin()
     storm.drop_connections()
     with site.worker(pool, limit=LIMIT) as second:
-        storm.await_share(0.5)
+        storm.await_middle()
         storm.await_outage([second])
         storm.judge(site.take("counted", LIMIT)[1])
         second.ask_to_end()
